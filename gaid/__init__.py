@@ -1,0 +1,37 @@
+"""gaid: text-video retrieval with sound, from cached features. The functions here are the commands of the same names."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gaid.datasets import load_dataset
+    from gaid.extract import extract
+    from gaid.retrieval import evaluate
+    from gaid.runs import load_run
+    from gaid.stores import open_store
+    from gaid.training import train
+
+__version__ = "0.1.0"
+__all__ = ["evaluate", "extract", "load_dataset", "load_run", "open_store", "train"]
+
+_HOMES = {
+    "evaluate": "gaid.retrieval",
+    "extract": "gaid.extract",
+    "load_dataset": "gaid.datasets",
+    "load_run": "gaid.runs",
+    "open_store": "gaid.stores",
+    "train": "gaid.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a function when it is first asked for, so that `import gaid` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gaid' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

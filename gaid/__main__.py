@@ -1,0 +1,5 @@
+"""`python -m gaid` is the command `gaid`."""
+
+from gaid.cli import main
+
+main()
