@@ -1,0 +1,127 @@
+"""What a data set is to the rest of the package: videos, captions, and which captions make which part of which protocol.
+
+A data set's own module turns annotation files into a `Dataset`; nothing here reads a file, and nothing after here knows
+which data set it was. Videos whose file is absent stay in the list, so that a number always says of how many.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gaid.errors import DataInvalid
+
+PARTS = ("train", "val", "test")
+
+Progress = Callable[[int, int], None]
+"""Called with (clips done, clips in all) while a data set is being made."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """One clip: a file, or the part of it from `start` to `end` seconds. `audio_path` is its sound when that is a file of its own."""
+
+    id: str
+    path: Path
+    start: float | None = None
+    end: float | None = None
+    audio_path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One sentence about the video whose id is `video`."""
+
+    id: str
+    video: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Videos, captions, and `splits[protocol][part]`: rows of `captions` (a part's videos are those its captions name).
+
+    `missing` holds the ids of videos whose file is absent. `notes` are lines for the user: what was left out and why.
+    """
+
+    name: str
+    root: Path
+    videos: tuple[Video, ...]
+    captions: tuple[Caption, ...]
+    splits: Mapping[str, Mapping[str, tuple[int, ...]]]
+    default_protocol: str
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def validate(self) -> None:
+        """Raises `DataInvalid` where the lists contradict each other."""
+        videos = _unique("video", (video.id for video in self.videos), self)
+        _unique("caption", (caption.id for caption in self.captions), self)
+        for caption in self.captions:
+            if caption.video not in videos:
+                raise DataInvalid(
+                    f"{self.name}: caption {caption.id!r} is of video {caption.video!r}, which {self.root} does not list"
+                )
+        for video_id in self.missing:
+            if video_id not in videos:
+                raise DataInvalid(
+                    f"{self.name}: video {video_id!r} is said to be missing, but is not in the list of videos"
+                )
+        if self.default_protocol not in self.splits:
+            raise DataInvalid(
+                f"{self.name}: no protocol {self.default_protocol!r}, only {', '.join(self.splits) or 'none'}"
+            )
+        for protocol, parts in self.splits.items():
+            self._validate_protocol(protocol, parts)
+
+    def _validate_protocol(self, protocol: str, parts: Mapping[str, tuple[int, ...]]) -> None:
+        part_of: dict[str, str] = {}
+        for part, rows in parts.items():
+            where = f"{self.name}: protocol {protocol!r}, part {part!r}"
+            if part not in PARTS:
+                raise DataInvalid(f"{where}: a part is one of {', '.join(PARTS)}")
+            if len(set(rows)) != len(rows):
+                raise DataInvalid(f"{where}: a caption is listed twice")
+            for row in rows:
+                if not 0 <= row < len(self.captions):
+                    raise DataInvalid(f"{where}: row {row} of {len(self.captions)} captions")
+                video = self.captions[row].video
+                if part_of.setdefault(video, part) != part:
+                    raise DataInvalid(f"{where}: video {video!r} is in part {part_of[video]!r} as well")
+
+    def counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """For each protocol and part: how many captions, how many videos, how many of these are missing."""
+        missing = set(self.missing)
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        for protocol, parts in self.splits.items():
+            found[protocol] = {}
+            for part, rows in parts.items():
+                videos = {self.captions[row].video for row in rows}
+                found[protocol][part] = {"captions": len(rows), "videos": len(videos), "missing": len(videos & missing)}
+        return found
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What can be said of a data set without reading it, and how to read it.
+
+    `load(root, **options)` reads the annotation files. `prepare(root, progress)`, where there is one, makes the files, and does
+    nothing when they are all there. `docs` is where the set-up is written down. `default_backbones` are (visual, audio, text).
+    """
+
+    name: str
+    summary: str
+    source: str
+    docs: str
+    load: Callable[..., Dataset]
+    default_root: str
+    default_backbones: tuple[str, str, str]
+    prepare: Callable[[Path, Progress | None], None] | None = None
+
+
+def _unique(kind: str, ids: Iterable[str], dataset: Dataset) -> set[str]:
+    seen: set[str] = set()
+    for item in ids:
+        if item in seen:
+            raise DataInvalid(f"{dataset.name}: {kind} id {item!r} occurs twice under {dataset.root}")
+        seen.add(item)
+    return seen
