@@ -1,0 +1,116 @@
+"""What a frozen encoder must offer, and what it wants to be fed. Everything in and out is numpy: no torch here.
+
+Loading by name is `gaid.backbones`; decoding to the sizes and rates named here is `gaid.extract.media`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """The picture that a visual backbone wants.
+
+    `crop` resizes the shortest side to `size` and cuts out the centre; `squash` resizes to a square, whatever the shape.
+    """
+
+    size: int
+    resize: Literal["crop", "squash"] = "crop"
+    interpolation: Literal["bicubic", "bilinear", "area"] = "bicubic"
+
+
+@dataclass(frozen=True)
+class AudioSpec:
+    """The sound that an audio backbone wants: mono at `rate` Hz, in windows of `shortest` to `longest` seconds.
+
+    A frame's window lasts min(max(T/F, shortest), longest), is centred on the frame's time, and holds zeros past the ends.
+    """
+
+    rate: int
+    shortest: float
+    longest: float
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Texts as vectors: one for each text, and one for each of its real tokens (no padding)."""
+
+    embedding: Features  # (B, dim)
+    tokens: list[Features]  # B of (n_i, dim)
+
+
+class VisualBackbone(Protocol):
+    """A frozen encoder of frames.
+
+    `provenance` is JSON: name, weights, sha256, dim, input (size, resize), mean, std, interpolation, random_weights.
+    `patch_shape` is (patches a frame, dim of a patch), or None where there are none.
+    """
+
+    name: str
+    dim: int
+    frame_spec: FrameSpec
+    provenance: dict[str, Any]
+    patch_shape: tuple[int, int] | None
+
+    def encode_frames(self, frames: Frames) -> Features:
+        """Frames (B, F, H, W, 3) as embeddings (B, F, dim), not normalised."""
+        ...
+
+    def encode_patches(self, frames: Frames) -> tuple[Features, Features]:
+        """Frames (B, F, H, W, 3) as embeddings (B, F, dim) and projected patches (B, F, P, Dp)."""
+        ...
+
+
+class AudioBackbone(Protocol):
+    """A frozen encoder of sound. `provenance` as a visual backbone's, with the rate as its input."""
+
+    name: str
+    dim: int
+    audio_spec: AudioSpec
+    provenance: dict[str, Any]
+
+    def encode_audio(self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]) -> Features:
+        """B clips' windows, each (F, samples), as embeddings (B, F, dim); zeros where `mask` (B, F) is False."""
+        ...
+
+
+class TextBackbone(Protocol):
+    """A frozen encoder of texts."""
+
+    name: str
+    dim: int
+    provenance: dict[str, Any]
+
+    def encode_text(self, texts: list[str]) -> TextFeatures:
+        """Texts as vectors, not normalised unless the encoder itself does."""
+        ...
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """How many tokens `encode_text` gives for each text. Costs no run of the model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Backbones:
+    """The three encoders of one store."""
+
+    visual: VisualBackbone
+    audio: AudioBackbone
+    text: TextBackbone
+
+
+@dataclass(frozen=True)
+class BackboneStatus:
+    """Whether a backbone can be used now. `remedy` is empty where it can."""
+
+    name: str
+    kind: Literal["visual", "audio", "text"]
+    at_hand: bool
+    weights: str
+    remedy: str
