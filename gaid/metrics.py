@@ -1,0 +1,221 @@
+"""Ranks, recalls and their intervals, from a matrix of scores. Knows neither heads nor stores: numpy and scipy only.
+
+Several captions a video are handled in both directions. Text to video, every caption is a query of its own and looks
+for its one video. Video to text, a video looks for any of its captions, and every other video stands in the list once,
+where its best caption stands: that is the published rule of CLIP4Clip, X-Pool, T-MASS and GAID. (To let each foreign
+caption take a place of its own, ask for `places="captions"`; with one caption a video the two are the same.)
+
+Ties count against the query unless asked otherwise, so a head that gives equal scores to everything gets the worst
+rank.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaid.errors import HeadMismatch, OptionInvalid
+
+Direction = Literal["t2v", "v2t"]
+Ties = Literal["against", "average", "for"]
+Places = Literal["videos", "captions"]
+
+RECALLS = (1, 5, 10)
+NAMES = (*(f"R@{k}" for k in RECALLS), "MdR", "MnR")
+
+# Numbers held at once while counting or resampling: 32 MB of float64.
+_BLOCK = 2**22
+
+
+def ranks(
+    scores: ArrayLike,
+    video_of_caption: ArrayLike,
+    direction: Direction = "t2v",
+    ties: Ties = "against",
+    places: Places = "videos",
+) -> NDArray[np.float64]:
+    """The place of the right answer in each query's list, counted from 1.
+
+    `scores` is (captions, videos), `video_of_caption` (captions) names the column of each caption's video. For `t2v`
+    one rank a caption comes back, in their order; for `v2t` one a video that has a caption, in the order of columns
+    (`videos_of_ranks` names them). `ties` are counted "against" the query, "for" it, or by their "average" place.
+    Raises HeadMismatch (a ValueError) where a score is NaN or the shapes don't fit.
+    """
+    table, owner = _checked(scores, video_of_caption)
+    _one_of("direction", direction, get_args(Direction))
+    _one_of("ties", ties, get_args(Ties))
+    _one_of("places", places, get_args(Places))
+    if direction == "t2v":
+        own = table[np.arange(len(owner)), owner]
+        return _places(table, own, ties, own_entries=1)
+    order = np.argsort(owner, kind="stable")
+    videos, starts, counts = np.unique(owner[order], return_index=True, return_counts=True)
+    table = table[order][:, videos]
+    # best[i, j]: the best score that a caption of video i has with video j.
+    best = np.maximum.reduceat(table, starts, axis=0)
+    own = np.diagonal(best)
+    if places == "videos":
+        return _places(best.T, own, ties, own_entries=1)
+    # A video's other captions are answers too: those level with its best one take no place from it.
+    column = np.repeat(np.arange(len(videos)), counts)
+    as_good = table[np.arange(len(column)), column] == own[column]
+    return _places(table.T, own, ties, own_entries=np.bincount(column, as_good).astype(np.int64))
+
+
+def videos_of_ranks(video_of_caption: ArrayLike, direction: Direction = "t2v") -> NDArray[np.int64]:
+    """The video that each rank of `ranks` belongs to: what `intervals` takes as its clusters."""
+    owner = np.asarray(video_of_caption, dtype=np.int64)
+    return owner if direction == "t2v" else np.unique(owner)
+
+
+def metrics_of_ranks(ranks: ArrayLike) -> dict[str, float]:
+    """R@1, R@5, R@10 in per cent, median and mean rank; of ranks of several seeds (seeds, queries) the seeds' mean."""
+    table = _rank_table(ranks)
+    return {name: float(np.mean([_metric(name, row) for row in table])) for name in NAMES}
+
+
+def retrieval_metrics(
+    scores: ArrayLike, video_of_caption: ArrayLike, direction: Direction = "t2v", ties: Ties = "against"
+) -> dict[str, float]:
+    """Metrics of a matrix of scores (captions, videos): {"R@1": %, "R@5": %, "R@10": %, "MdR": rank, "MnR": rank}."""
+    return metrics_of_ranks(ranks(scores, video_of_caption, direction, ties))
+
+
+def intervals(
+    ranks: ArrayLike,
+    clusters: ArrayLike,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+    against: ArrayLike | None = None,
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of every metric by a bootstrap over videos: {"R@1": (low, high), ...}.
+
+    Captions of one video are no independent draws, so whole videos are drawn (`clusters`: the video of each rank).
+    Ranks of several seeds are (seeds, queries): a draw of videos is the same for all seeds, whose mean is taken.
+    With `against`, the ranks of another head on the same queries, the intervals are of the difference to it, paired.
+    The percentile method is used because a median of whole ranks has no acceleration that BCa could estimate.
+    """
+    from scipy.stats import bootstrap
+
+    tables = [(1.0, _rank_table(ranks))] + ([] if against is None else [(-1.0, _rank_table(against))])
+    _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    if any(table.shape[1] != len(cluster) for _, table in tables):
+        sizes = ", ".join(str(table.shape[1]) for _, table in tables)
+        raise HeadMismatch(f"intervals: {sizes} ranks but {len(cluster)} clusters; give the video of each rank")
+    if not 0 < level < 1 or resamples < 1:
+        raise OptionInvalid(f"intervals: level {level} must lie between 0 and 1 and resamples {resamples} above 0")
+    videos = int(cluster.max()) + 1
+    if videos == 1:  # nothing to draw from: all draws are the one video
+        one = _Resampled(tables, cluster, videos)(np.zeros((1, 1), dtype=np.int64))[:, 0]
+        return {name: (float(value), float(value)) for name, value in zip(NAMES, one, strict=True)}
+    result = bootstrap(
+        (np.arange(videos),),
+        _Resampled(tables, cluster, videos),
+        n_resamples=resamples,
+        batch=max(1, _BLOCK // max(len(cluster), videos)),
+        vectorized=True,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    low, high = result.confidence_interval
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(NAMES)}
+
+
+class _Resampled:
+    """The metrics of drawn videos, for scipy's bootstrap: rows of drawn videos -> (metrics, rows).
+
+    Every draw is turned into the number of times that each video was drawn. Recalls and the mean rank are then
+    quotients of two products with those numbers, and the median is read off the ranks in sorted order.
+    """
+
+    def __init__(
+        self, tables: list[tuple[float, NDArray[np.float64]]], cluster: NDArray[np.int64], videos: int
+    ) -> None:
+        self.videos = videos
+        self.queries = np.bincount(cluster, minlength=videos).astype(np.float64)
+        self.parts = []
+        for sign, table in tables:
+            for row in table:
+                sums = [np.bincount(cluster, 100.0 * (row <= k), minlength=videos) for k in RECALLS]
+                sums.append(np.bincount(cluster, row, minlength=videos))
+                order = np.argsort(row, kind="stable")
+                self.parts.append((sign / len(table), np.stack(sums, axis=1), row[order], cluster[order]))
+
+    def __call__(self, drawn: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
+        draws = np.atleast_2d(drawn)
+        rows = np.arange(len(draws))[:, None]
+        times = np.bincount((rows * self.videos + draws).ravel(), minlength=len(draws) * self.videos)
+        times = times.reshape(len(draws), self.videos)
+        total = times @ self.queries
+        out = np.zeros((len(NAMES), len(draws)))
+        for weight, sums, in_order, cluster in self.parts:
+            means = (times @ sums) / total[:, None]
+            out[: len(RECALLS)] += weight * means[:, :-1].T
+            out[-2] += weight * _weighted_median(in_order, times[:, cluster])
+            out[-1] += weight * means[:, -1]
+        return out if np.ndim(drawn) > 1 else out[:, 0]
+
+
+def _weighted_median(in_order: NDArray[np.float64], times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Median of the sorted values, each counted `times` (draws, values): the middle one, or the mean of the two."""
+    reached = np.cumsum(times, axis=1)
+    total = reached[:, -1]
+    low = np.argmax(reached > ((total - 1) // 2)[:, None], axis=1)
+    high = np.argmax(reached > (total // 2)[:, None], axis=1)
+    return (in_order[low] + in_order[high]) / 2
+
+
+def _places(lists: NDArray, own: NDArray, ties: Ties, own_entries: int | NDArray[np.int64]) -> NDArray[np.float64]:
+    """Places of `own[i]` in row i of `lists`, where `own_entries` are its own; by blocks, to hold little at once."""
+    above = np.empty(len(lists), dtype=np.int64)
+    level = np.empty(len(lists), dtype=np.int64)
+    step = max(1, _BLOCK // max(1, lists.shape[1]))
+    for start in range(0, len(lists), step):
+        rows = slice(start, start + step)
+        above[rows] = np.count_nonzero(lists[rows] > own[rows, None], axis=1)
+        level[rows] = np.count_nonzero(lists[rows] == own[rows, None], axis=1)
+    level -= own_entries
+    share: Mapping[str, float] = {"against": 1.0, "average": 0.5, "for": 0.0}
+    return 1.0 + above + share[ties] * level
+
+
+def _metric(name: str, row: NDArray[np.float64]) -> float:
+    if name == "MdR":
+        return float(np.median(row))
+    if name == "MnR":
+        return float(np.mean(row))
+    return 100.0 * np.count_nonzero(row <= int(name[2:])) / len(row)
+
+
+def _rank_table(ranks: ArrayLike) -> NDArray[np.float64]:
+    table = np.atleast_2d(np.asarray(ranks, dtype=np.float64))
+    if table.ndim != 2 or table.size == 0:
+        raise HeadMismatch(f"ranks have shape {np.shape(ranks)}; expected (queries) or (seeds, queries), one at least")
+    return table
+
+
+def _checked(scores: ArrayLike, video_of_caption: ArrayLike) -> tuple[NDArray, NDArray[np.int64]]:
+    table, owner = np.asarray(scores), np.asarray(video_of_caption)
+    if table.ndim != 2 or owner.shape != table.shape[:1] or table.size == 0:
+        raise HeadMismatch(
+            f"scores have shape {table.shape} and video_of_caption {owner.shape}; "
+            "expected (captions, videos) and (captions,)"
+        )
+    if not np.issubdtype(owner.dtype, np.integer) or owner.min() < 0 or owner.max() >= table.shape[1]:
+        raise HeadMismatch(f"video_of_caption must be columns 0..{table.shape[1] - 1} of the scores")
+    wrong = np.isnan(table)
+    if wrong.any():
+        caption, video = np.argwhere(wrong)[0]
+        raise HeadMismatch(
+            f"{np.count_nonzero(wrong)} of {table.size} scores are NaN, the first at caption {caption}, video {video}: "
+            "the head's weights or its features are not finite"
+        )
+    return table, owner.astype(np.int64)
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise OptionInvalid(f"{what} {value!r} is none of {', '.join(known)}")
