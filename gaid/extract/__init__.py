@@ -1,0 +1,1 @@
+"""Stage one: media files in, a store of features out."""

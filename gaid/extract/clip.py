@@ -1,0 +1,67 @@
+"""What is asked of the decoders and what they give back: plain data, no decoding. `gaid.extract.media` decodes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.backbones.protocol import AudioSpec, FrameSpec
+
+Decoder = Literal["pyav", "ffmpeg"]
+AudioState = Literal["sound", "silent", "no track", "failed"]
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """One clip to decode: which part of which file, how many frames, and the form that the backbones want.
+
+    `start` and `end` are seconds from the video's first picture; None is the video's own. `audio_path` names the
+    sound where it is a file of its own; its first sample then belongs to the video's first picture.
+    """
+
+    path: str
+    start: float | None
+    end: float | None
+    audio_path: str | None
+    frames: int
+    frame_spec: FrameSpec
+    audio_spec: AudioSpec
+    decoder: Decoder = "pyav"
+
+
+@dataclass
+class Clip:
+    """A decoded clip: F pictures, the moments at which they are on screen, and the sound around each moment.
+
+    `times` (seconds from the clip's start) are the middles of F equal parts of the clip, `frame_times` when the pictures
+    at those moments came on screen. A clip of fewer than F pictures has each once, at the middle of its time on
+    screen, and its last ones repeat (`short`); a single picture stays on screen for the whole clip. `audio_mask` is False
+    where the window has no sound; `audio_state` tells why. `decoded` counts the pictures that were decoded to get these.
+    """
+
+    frames: NDArray[np.uint8]  # (F, H, W, 3)
+    times: NDArray[np.float32]  # (F,)
+    duration: float
+    audio: NDArray[np.float32]  # (F, samples)
+    audio_mask: NDArray[np.bool_]  # (F,)
+    audio_state: AudioState
+    short: bool
+    decoded: int
+    frame_times: NDArray[np.float32]  # (F,)
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a file says of itself; sizes before rotation, durations in seconds (0 where unknown)."""
+
+    path: str
+    format: str
+    duration: float
+    width: int = 0
+    height: int = 0
+    rate: float = 0.0
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    audio_rate: int = 0
+    channels: int = 0

@@ -1,0 +1,223 @@
+"""Decoding in processes of their own: a hostile or unlucky file costs its own clip and nothing else.
+
+Children are plain `python -m gaid.extract.decode_worker` and not multiprocessing's, since those can't be started from a dask
+worker (a daemon) and would import what the parent has imported. One thread a child waits for it here.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+
+from gaid.errors import GaidError, MediaError
+from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.decode_worker import ALARM_AFTER
+from gaid.extract.limits import DecodeLimits, too_slow
+from gaid.extract.media import decode_clip
+from gaid.extract.opening import show_path
+from gaid.extract.wire import fault, pack, reply_from_message, request_to_header, unpack
+
+__all__ = ["DecodeLimits", "DecodePool"]
+
+TRIES = 2
+START_SECONDS = 60.0  # granted to a child's start, which waits for the disk on a busy machine
+GRACE = 10.0  # s after which a child that even its own alarm has not ended is killed
+PIECE = 1 << 20
+
+COMMAND = (sys.executable, "-P", "-m", "gaid.extract.decode_worker")
+
+
+class _Died(Exception):
+    def __init__(self, code: int | None) -> None:
+        self.code = code
+
+
+class _Child:
+    """One decode process, started when it is first needed and again after it ended."""
+
+    def __init__(self, command: Sequence[str], limits: DecodeLimits) -> None:
+        self.command, self.limits = [*command, json.dumps(asdict(limits))], limits
+        self.process: subprocess.Popen[bytes] | None = None
+        self._fresh = True
+
+    def start(self) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
+            bufsize=0,
+        )
+        self._fresh = True
+
+    def ask(self, request: ClipRequest) -> Clip | MediaError:
+        """The answer to a request; _Died where the child ended instead, TimeoutError where it does neither."""
+        if self.process is None:
+            self.start()
+        process = self.process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        end = time.monotonic() + self.limits.seconds + ALARM_AFTER + GRACE + (START_SECONDS if self._fresh else 0.0)
+        poll = select.poll()
+        poll.register(process.stdout, select.POLLIN)
+        descriptor = process.stdout.fileno()
+
+        def read(size: int) -> bytes:
+            parts = bytearray()
+            while len(parts) < size:
+                left = end - time.monotonic()
+                if left <= 0 or not poll.poll(left * 1000):
+                    raise TimeoutError
+                piece = os.read(descriptor, min(PIECE, size - len(parts)))
+                if not piece:
+                    raise _Died(process.wait())
+                parts += piece
+            return bytes(parts)
+
+        try:
+            process.stdin.write(pack(request_to_header(request)))
+        except OSError:
+            raise _Died(process.wait()) from None
+        answer = reply_from_message(unpack(read))
+        self._fresh = False
+        return answer
+
+    def stop(self) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        process.wait()
+
+
+class DecodePool:
+    """Decodes clips in `workers` processes, in order and some clips ahead of the reader.
+
+    `ahead` bounds the clips that are decoded or being decoded before they are asked for. With `workers=0` clips are decoded
+    in this process when they are asked for: the same bytes, without the protection. Use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        limits: DecodeLimits | None = None,
+        *,
+        ahead: int | None = None,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        if workers < 0:
+            raise ValueError(f"workers must be 0 or more, not {workers}")
+        self.workers, self.limits = workers, limits or DecodeLimits()
+        self.ahead = max(1, ahead if ahead is not None else 2 * workers + 2)
+        self._children = [_Child(command, self.limits) for _ in range(workers)]
+        self._idle: SimpleQueue[_Child] = SimpleQueue()
+        for child in self._children:
+            self._idle.put(child)
+        self._threads = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
+        self._closed = False
+
+    def __enter__(self) -> "DecodePool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the children at once; what they were decoding is lost."""
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for child in self._children:
+            process = child.process
+            if process is not None:
+                process.kill()  # its thread sees the end of the pipe and returns
+        self._threads.shutdown(wait=True)
+        for child in self._children:
+            child.stop()
+
+    def map(self, requests: Iterable[ClipRequest]) -> Iterator[Clip | MediaError]:
+        """For each request, in order, its clip or what is wrong with it. Faults that are no clip's are raised."""
+        if self.workers == 0:
+            for request in requests:
+                yield _decode_here(request, self.limits)
+            return
+        pending: deque[Future[Clip | MediaError]] = deque()
+        try:
+            for request in requests:
+                pending.append(self._threads.submit(self._decode, request))
+                if len(pending) >= self.ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def _decode(self, request: ClipRequest) -> Clip | MediaError:
+        child = self._idle.get()
+        try:
+            return self._try(child, request)
+        finally:
+            self._idle.put(child)
+
+    def _try(self, child: _Child, request: ClipRequest) -> Clip | MediaError:
+        """Asks a child; one that dies takes only this clip with it, and is asked once more in a new process."""
+        name = show_path(request.path)
+        ended: int | None = None
+        for _ in range(TRIES):
+            if self._closed:
+                break
+            try:
+                return child.ask(request)
+            except _Died as death:
+                child.stop()
+                ended = death.code
+                if ended == -signal.SIGALRM:
+                    return too_slow(name, self.limits.seconds)
+            except TimeoutError:
+                child.stop()
+                return too_slow(name, self.limits.seconds)
+            except GaidError:
+                raise
+            except (ValueError, KeyError, TypeError):  # an answer that is none: what it was in is not to be trusted
+                child.stop()
+        return MediaError("crashed", f"{name}: the decoder ended on it, {TRIES} times ({_tell_end(ended)})")
+
+
+def _tell_end(code: int | None) -> str:
+    if code is None:
+        return "with a garbled answer"
+    if code < 0:
+        with suppress(ValueError):
+            return f"signal {signal.Signals(-code).name}"
+    return f"exit status {code}"
+
+
+def _decode_here(request: ClipRequest, limits: DecodeLimits) -> Clip | MediaError:
+    try:
+        return decode_clip(request, limits)
+    except MediaError as error:
+        return error
+    except GaidError:
+        raise
+    except Exception as error:
+        return fault(error)

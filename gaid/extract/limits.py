@@ -1,0 +1,47 @@
+"""What one clip may cost to decode, and the clock that holds it to that. Enforcing memory is the decode worker's."""
+
+import time
+from dataclasses import dataclass
+
+from gaid.errors import MediaError
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """Limits of one clip: seconds of wall clock, bytes of address space of its process, pixels of one frame."""
+
+    seconds: float = 60.0
+    memory_bytes: int = 4 << 30
+    pixels: int = 64_000_000
+
+
+class Deadline:
+    """The moment by which a clip must be ready. Checked between packets, so that a good clip is never cut in two."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        return max(0.0, self._end - time.monotonic())
+
+    def check(self, name: str) -> None:
+        if time.monotonic() > self._end:
+            raise too_slow(name, self.seconds)
+
+
+def too_slow(name: str, seconds: float) -> MediaError:
+    return MediaError("too slow", f"{name}: not decoded within {seconds:g} s")
+
+
+def too_large(name: str, width: int, height: int, pixels: int) -> MediaError:
+    return MediaError(
+        "too large",
+        f"{name}: a picture of {width} x {height} pixels, more than {pixels / 1e6:g} million are not decoded",
+    )
+
+
+def check_size(name: str, width: int, height: int, limits: DecodeLimits) -> None:
+    """Refuses a picture by the size that its file declares, before memory for it is taken."""
+    if width * height > limits.pixels:
+        raise too_large(name, width, height, limits.pixels)

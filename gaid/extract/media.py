@@ -1,0 +1,113 @@
+"""Decoding a clip: F frames, their times, and the sound around each, from one file that may be anything.
+
+This is the door: it picks the decoder and looks after still pictures. PyAV's decoder is `media_pyav`, the ffmpeg program's
+`media_ffmpeg`. Run hostile files through `decode_pool`: here a fault in a codec ends the caller's process.
+"""
+
+import numpy as np
+
+from gaid.errors import DependencyMissing, MediaError, OptionInvalid
+from gaid.extract.clip import AudioState, Clip, ClipRequest, Decoder, MediaInfo
+from gaid.extract.limits import Deadline, DecodeLimits
+from gaid.extract.media_pyav import ClipDecoder, PyAVFile, decode_sound_file, make_clip, sound_duration
+from gaid.extract.opening import check_file, read_head, show_path
+from gaid.extract.picture import fit, is_still, read_still
+from gaid.extract.sampling import middles
+from gaid.extract.sound import SoundWindows
+
+__all__ = [
+    "AudioState",
+    "Clip",
+    "ClipRequest",
+    "DecodeLimits",
+    "Decoder",
+    "MediaInfo",
+    "check_decoder",
+    "decode_clip",
+    "probe",
+]
+
+STILL_SECONDS = 1.0  # how long a still picture without a sound lasts
+
+
+def check_decoder(decoder: str) -> None:
+    """Raises DependencyMissing where the decoder can't run on this machine, OptionInvalid where there is none such."""
+    if decoder == "ffmpeg":
+        from gaid.extract.media_ffmpeg import check_ffmpeg
+
+        check_ffmpeg()
+    elif decoder != "pyav":
+        raise OptionInvalid(f"--decoder {decoder}: choose pyav or ffmpeg")
+
+
+def decode_clip(request: ClipRequest, limits: DecodeLimits | None = None) -> Clip:
+    """Decodes one clip in this process, which the memory limit does not bind.
+
+    Raises MediaError, whose `reason` says what is wrong with the file; DependencyMissing for a decoder that is not there.
+    The same file and request give the same bytes, every time.
+    """
+    limits = limits or DecodeLimits()
+    if request.frames < 1:
+        raise OptionInvalid(f"--frames {request.frames}: at least 1")
+    check_decoder(request.decoder)
+    path = check_file(request.path)
+    if is_still(read_head(path)):
+        return _decode_still(request, path, limits)
+    if request.decoder == "ffmpeg":
+        from gaid.extract.media_ffmpeg import decode_with_ffmpeg
+
+        return decode_with_ffmpeg(request, limits)
+    return ClipDecoder(request, limits).decode()
+
+
+def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip:
+    """A still picture is a video that shows it for as long as its sound lasts. Its sound is read by PyAV in any case."""
+    deadline = Deadline(limits.seconds)
+    picture = fit(read_still(path, show_path(path), limits), request.frame_spec)
+    whole = sound_duration(request.audio_path, limits, deadline) if request.audio_path else 0.0
+    begin = request.start or 0.0
+    end = request.end if request.end is not None else (whole or begin + STILL_SECONDS)
+    if end <= begin:
+        raise MediaError("empty", f"{show_path(path)}: the clip from {begin:g} s to {end:g} s has no length")
+    duration = end - begin
+    moments = middles(duration, request.frames)
+    windows = SoundWindows(request.audio_spec, moments, duration)
+    if request.audio_path:
+        sound = decode_sound_file(request.audio_path, windows, begin, limits, deadline)
+    else:
+        sound = windows.nothing("no track")
+    frames = np.repeat(picture[None], request.frames, axis=0)
+    return make_clip(frames, moments, np.zeros(request.frames), duration, sound, request.frames > 1, 1)
+
+
+def probe(path: str, limits: DecodeLimits | None = None) -> MediaInfo:
+    """What a video or sound file says of itself, without decoding it. Raises MediaError as `decode_clip` does."""
+    limits = limits or DecodeLimits()
+    absolute = check_file(path)
+    if is_still(read_head(absolute)):
+        height, width = read_still(absolute, show_path(path), limits).shape[:2]
+        return MediaInfo(absolute, "picture", 0.0, width, height)
+    with PyAVFile(path, limits, video=True, audio=True) as file:
+        if not file.streams:
+            raise MediaError("no video", f"{file.name}: holds neither picture nor sound")
+        video = file.video.codec_context if file.video is not None else None
+        audio = file.audio.codec_context if file.audio is not None else None
+        longest = file.video if file.video is not None else file.audio
+        duration = 0.0
+        if longest is not None and longest.duration:
+            duration = float(longest.duration * longest.time_base)
+        elif file.container.duration:
+            duration = file.container.duration / 1e6
+        rate = file.video.average_rate if file.video is not None else None
+        return MediaInfo(
+            path=absolute,
+            format=file.container.format.name,
+            duration=duration,
+            width=video.width if video else 0,
+            height=video.height if video else 0,
+            rate=float(rate) if rate else 0.0,
+            video_codec=video.name if video else None,
+            audio_codec=audio.name if audio else None,
+            audio_rate=audio.sample_rate if audio else 0,
+            channels=audio.layout.nb_channels if audio else 0,
+        )

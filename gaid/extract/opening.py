@@ -1,0 +1,95 @@
+"""The only place where a media file is opened, so that nothing but the file asked for ever is.
+
+FFmpeg follows playlists, protocols in a name, and lists of further files. Two whitelists on an absolute `file:` path stop
+that, and either alone does not: `protocol_whitelist` alone opened a neighbour through an ffconcat text, `format_whitelist`
+alone a network address given as a name.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import av
+import av.container
+
+from gaid.errors import MediaError
+from gaid.extract.limits import DecodeLimits
+
+# Containers that hold their data themselves. No playlists (hls, dash, concat), no scripts, no streams (sdp, rtsp), no
+# patterns of file names (image2).
+FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,gif,ogg,wav,w64,mp3,flac,aac,ac3,eac3,aiff,au,caf,amr,wv"
+PROTOCOLS = "file"
+PROBE_BYTES = 16
+
+
+def show_path(path: str) -> str:
+    """A path for a message: one line, whatever characters its name has."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in path)
+
+
+def check_file(path: str) -> str:
+    """The absolute path of a regular, readable, non-empty file; MediaError otherwise. Never blocks on a pipe or device."""
+    name = show_path(path)
+    try:
+        absolute = os.path.abspath(path)  # noqa: PTH100 (resolve() would lose the name that the user knows)
+        found = os.stat(absolute)  # noqa: PTH116
+    except FileNotFoundError:
+        if os.path.islink(path):  # noqa: PTH114
+            raise MediaError("missing", f"{name}: a link to a file that is not there") from None
+        raise MediaError("missing", f"{name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise MediaError("unreadable", f"{name}: {getattr(error, 'strerror', None) or error}") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise MediaError("refused", f"{name}: a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise MediaError("refused", f"{name}: a pipe, socket or device, not a file")
+    if found.st_size == 0:
+        raise MediaError("empty", f"{name}: the file has 0 bytes")
+    return absolute
+
+
+def read_head(path: str) -> bytes:
+    """The first bytes of a checked file."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(PROBE_BYTES)
+    except OSError as error:
+        raise MediaError("unreadable", f"{show_path(path)}: {error.strerror}") from None
+
+
+def open_options(limits: DecodeLimits) -> dict[str, str]:
+    """Options of every open, the same for both decoders. `max_pixels` holds while FFmpeg guesses stream parameters, too."""
+    return {"format_whitelist": FORMATS, "protocol_whitelist": PROTOCOLS, "max_pixels": str(limits.pixels)}
+
+
+def open_media(path: str, limits: DecodeLimits) -> "av.container.InputContainer":
+    """Opens a checked, absolute path; MediaError says why not."""
+    name = show_path(path)
+    try:
+        return av.open(f"file:{path}", options=open_options(limits), metadata_errors="replace")
+    except av.error.ArgumentError:
+        raise MediaError(
+            "refused", f"{name}: its content is not of a kind that is opened (playlists and lists of files never are)"
+        ) from None
+    except MemoryError:
+        raise MediaError("too large", f"{name}: does not fit the memory limit") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError("unreadable", f"{name}: not a video or sound ({describe(error)})") from None
+
+
+def describe(error: BaseException) -> str:
+    """FFmpeg's words for an error, without its number and the path, which the message has already."""
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def first_video(container: Any) -> Any | None:
+    """The first stream of moving pictures: the cover picture of a sound file is none."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    return None
+
+
+def first_audio(container: Any) -> Any | None:
+    return next(iter(container.streams.audio), None)
