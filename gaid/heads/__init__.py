@@ -1,0 +1,20 @@
+"""Stage two's heads: gate, pooling, perturbation, losses, and scoring of all pairs. No files, no printing."""
+
+from gaid.heads.gated import GatedHead
+from gaid.heads.methods import PRESETS, Preset, build_head, get_preset, head_defaults
+from gaid.heads.protocol import Explanation, Head, HeadBase, LossParts
+from gaid.heads.published import load_published
+
+__all__ = [
+    "PRESETS",
+    "Explanation",
+    "GatedHead",
+    "Head",
+    "HeadBase",
+    "LossParts",
+    "Preset",
+    "build_head",
+    "get_preset",
+    "head_defaults",
+    "load_published",
+]

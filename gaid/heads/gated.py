@@ -1,0 +1,400 @@
+"""The family of heads that fuse, pool and perturb: CLIP4Clip's mean, X-Pool, T-MASS and GAID are members of it."""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.heads import folded
+from gaid.heads.gate import FrameGate, SampleGate
+from gaid.heads.losses import info_nce, positive_weights, support_embedding
+from gaid.heads.perturbation import DirectionalPerturbation, Prior, StochasticPerturbation
+from gaid.heads.pooling import AttentionPooling, MeanPooling
+from gaid.heads.protocol import Algorithm, By, Explanation, HeadBase, LossParts
+
+Fusion = Literal["none", "sample", "frame"]
+Pooling = Literal["mean", "attention"]
+PerturbationName = Literal["none", "stp", "dasp"]
+CHOICES = {
+    "fusion": ("none", "sample", "frame"),
+    "pooling": ("mean", "attention"),
+    "perturbation": ("none", "stp", "dasp"),
+    "prior": ("uniform", "normal"),
+}
+
+
+def _projection(source: int, dim: int) -> nn.Linear:
+    """A linear layer without bias; the identity at first where sizes agree, else orthogonal."""
+    layer = nn.Linear(source, dim, bias=False)
+    if source == dim:
+        nn.init.eye_(layer.weight)
+    else:
+        nn.init.orthogonal_(layer.weight)
+    return layer
+
+
+class GatedHead(HeadBase):
+    """Fusion of picture and sound, pooling over frames, perturbation of the text; any combination (method, sections 1 to 6).
+
+    Args:
+        visual_dim, audio_dim, text_dim: sizes of the backbones' embeddings.
+        dim: size in which they meet (D); the text's size by default.
+        frames: frames a video (F).
+        fusion: `none` (no sound), `sample` (a gate a pair), `frame` (a gate a frame: FGF).
+        pooling: `mean` or `attention`.
+        perturbation: `none`, `stp` or `dasp`.
+        prior, prior_std, trials: STP's noise, and how many draws an evaluation makes.
+        dropout: in attention pooling; with 0 training uses the folded algebra throughout.
+        logit_scale: what cosines are multiplied by in the loss (CLIP's is 100); frozen.
+        weighted_loss: positives count by their similarity (GAID). support_loss_weight: lambda of the support loss.
+
+    Raises: OptionInvalid for a choice that does not exist.
+    """
+
+    has_video_embedding = True
+
+    def __init__(
+        self,
+        visual_dim: int,
+        audio_dim: int,
+        text_dim: int,
+        dim: int | None = None,
+        frames: int = 12,
+        *,
+        fusion: Fusion = "frame",
+        pooling: Pooling = "attention",
+        perturbation: PerturbationName = "dasp",
+        prior: Prior = "uniform",
+        prior_std: float = 3e-3,
+        trials: int = 20,
+        dropout: float = 0.3,
+        logit_scale: float = 100.0,
+        weighted_loss: bool = True,
+        support_loss_weight: float = 0.0,
+    ) -> None:
+        dim = dim or text_dim
+        chosen = {"fusion": fusion, "pooling": pooling, "perturbation": perturbation, "prior": prior}
+        for name, value in chosen.items():
+            if value not in CHOICES[name]:
+                raise OptionInvalid(f"{name} {value!r} does not exist; choose one of {', '.join(CHOICES[name])}")
+        if not 0 < logit_scale <= 100:
+            raise OptionInvalid(f"logit_scale must lie above 0 and at most at 100, not {logit_scale}")
+        super().__init__(
+            visual_dim=visual_dim, audio_dim=audio_dim, text_dim=text_dim, dim=dim, frames=frames, **chosen,
+            prior_std=prior_std, trials=trials, dropout=dropout, logit_scale=logit_scale,
+            weighted_loss=weighted_loss, support_loss_weight=support_loss_weight,
+        )  # fmt: skip
+        self.visual_proj = _projection(visual_dim, dim)
+        self.text_proj = _projection(text_dim, dim)
+        self.uses_audio = fusion != "none"
+        self.audio_proj = _projection(audio_dim, dim) if self.uses_audio else None
+        self.gate: FrameGate | None = None
+        if self.uses_audio:
+            self.gate = FrameGate(dim) if fusion == "frame" else SampleGate(dim)
+        self.pooling = AttentionPooling(dim, dropout) if pooling == "attention" else MeanPooling()
+        self.perturbation: StochasticPerturbation | DirectionalPerturbation | None = None
+        if perturbation == "stp":
+            self.perturbation = StochasticPerturbation(dim, frames, prior, prior_std, trials)
+        elif perturbation == "dasp":
+            self.perturbation = DirectionalPerturbation(dim, frames)
+        self.logit_scale = logit_scale
+        self.weighted_loss = weighted_loss
+        self.support_loss_weight = support_loss_weight
+        # The mean text of training stands in for a query where there is none (`embed_videos`).
+        self.neutral_text: Tensor
+        self.register_buffer("neutral_text", torch.zeros(dim))
+
+    # Projections
+
+    def _to_own(self, features: Tensor) -> Tensor:
+        weight = self.text_proj.weight
+        return features.to(device=weight.device, dtype=weight.dtype)
+
+    def embed_text(self, text: Float[Tensor, "texts text_dim"]) -> Float[Tensor, "texts dim"]:
+        """Texts where they meet the videos, before any perturbation."""
+        return self.text_proj(self._to_own(text))
+
+    def project_videos(
+        self,
+        visual: Float[Tensor, "videos frames visual_dim"],
+        audio: Float[Tensor, "videos frames audio_dim"],
+        audio_mask: Bool[Tensor, "videos frames"],
+    ) -> tuple[Float[Tensor, "videos frames dim"], Float[Tensor, "videos frames dim"], Bool[Tensor, "videos frames"]]:
+        """Features where they meet the texts; sound that is not there is 0 and masked, whatever was handed in."""
+        mask = audio_mask.to(self.text_proj.weight.device)
+        seen = self.visual_proj(self._to_own(visual))
+        if self.audio_proj is None:
+            return seen, torch.zeros_like(seen), mask
+        heard = self._to_own(audio).masked_fill(~mask[..., None], 0)
+        return seen, self.audio_proj(heard), mask
+
+    def _check(self, text: Tensor, visual: Tensor, audio: Tensor) -> None:
+        given = {
+            "text": (text.shape[-1], self.config["text_dim"]),
+            "visual": (visual.shape[-1], self.config["visual_dim"]),
+            "frames": (visual.shape[1], self.config["frames"]),
+        }
+        if self.uses_audio:
+            given["audio"] = (audio.shape[-1], self.config["audio_dim"])
+        if self.perturbation is None:
+            given.pop("frames")
+        wrong = [
+            f"{name} has {found}, the head wants {wanted}" for name, (found, wanted) in given.items() if found != wanted
+        ]
+        if wrong:
+            raise HeadMismatch("features do not fit this head: " + "; ".join(wrong))
+
+    # Training
+
+    def loss(
+        self,
+        text: Float[Tensor, "batch text_dim"],
+        visual: Float[Tensor, "batch frames visual_dim"],
+        audio: Float[Tensor, "batch frames audio_dim"],
+        audio_mask: Bool[Tensor, "batch frames"],
+        same: Bool[Tensor, "batch batch"] | None = None,
+        *,
+        gate_by: By = "query",
+        pool_by: By = "query",
+    ) -> LossParts:
+        """Loss of a batch; text i belongs to video i (method, section 4).
+
+        Texts are perturbed by their own video and compared with every video as pooled for them. `gate_by="own_caption"`
+        gates each video by its own caption, as GAID's published training does.
+        """
+        self._check(text, visual, audio)
+        words = self.embed_text(text)
+        seen, heard, mask = self.project_videos(visual, audio, audio_mask)
+        if self.training:
+            with torch.no_grad():
+                self.neutral_text.lerp_(words.detach().mean(0), 0.05 if self.neutral_text.any() else 1.0)
+        perturbed, std = words, None
+        if self.perturbation is not None:
+            gate = self._own_gate(words, seen, heard, mask)
+            fused = seen if gate is None else torch.lerp(seen, heard, gate[..., None])
+            std = self.perturbation.deviation(words, fused).exp()
+            perturbed = self.perturbation.perturb(words, std)
+        compare = self._pair_products(words, seen, heard, mask, gate_by, pool_by)
+        sims, mean_pooled = compare(perturbed)
+        weights = positive_weights(sims) if self.weighted_loss else None
+        total = info_nce(sims, self.logit_scale, weights, same)
+        parts = {"score": float(total.detach())}
+        if self.support_loss_weight and std is not None:
+            support, _ = compare(support_embedding(words, mean_pooled, std))
+            of_support = info_nce(support, self.logit_scale, weights, same)
+            parts["support"] = float(of_support.detach())
+            total = total + self.support_loss_weight * of_support
+        return LossParts(total, parts)
+
+    def _own_gate(self, words: Tensor, seen: Tensor, heard: Tensor, mask: Tensor) -> Tensor | None:
+        """Gates (B, F) of each video by its own text."""
+        if self.gate is None:
+            return None
+        logits = self.gate.of_text(words)[:, None] + self.gate.of_frames(seen, heard, mask)
+        return torch.sigmoid(logits) * mask
+
+    def _pair_products(self, words: Tensor, seen: Tensor, heard: Tensor, mask: Tensor, gate_by: By, pool_by: By) -> Any:
+        """A function from texts to (cosines with all pairs' embeddings, mean embedding of each video over the texts)."""
+        if isinstance(self.pooling, AttentionPooling) and self.training and self.pooling.dropout.p > 0:
+            pooled = self._pool_directly(words, seen, heard, mask, gate_by, pool_by)
+            directions = functional.normalize(pooled, dim=-1)
+            return lambda texts: (
+                torch.einsum("td,tvd->tv", functional.normalize(texts, dim=-1), directions.expand(len(texts), -1, -1)),
+                pooled.mean(0),
+            )
+        texts_side = folded.text_side(self, words)
+        videos = folded.video_side(self, seen, heard, mask)
+        own = texts_side
+        folded_pooled, _, _ = folded.pool(
+            self,
+            texts_side,
+            videos,
+            own if gate_by == "own_caption" else None,
+            own if pool_by == "own_caption" else None,
+        )
+        norms = folded_pooled.norms()
+
+        def compare(texts: Tensor) -> tuple[Tensor, Tensor]:
+            products = folded_pooled.products(texts)
+            return products / (texts.norm(dim=-1)[:, None] * norms).clamp(min=1e-12), folded_pooled.mean_of_texts()
+
+        return compare
+
+    def _pool_directly(
+        self,
+        words: Tensor,
+        seen: Tensor,
+        heard: Tensor,
+        mask: Tensor,
+        gate_by: By,
+        pool_by: By,
+        own: Tensor | None = None,
+    ) -> Float[Tensor, "texts videos dim"]:
+        """Embeddings of all pairs, every intermediate tensor made; `own`: the videos' own captions' texts (V, D)."""
+        return self.pooling(*self._fuse_directly(words, seen, heard, mask, gate_by, pool_by, own))
+
+    def _fuse_directly(
+        self,
+        words: Tensor,
+        seen: Tensor,
+        heard: Tensor,
+        mask: Tensor,
+        gate_by: By,
+        pool_by: By,
+        own: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The text that pools (T or 1, V or 1, D) and the fused frames (T or 1, V, F, D) of all pairs."""
+        own = words if own is None else own
+        if self.gate is None:
+            fused = seen[None]
+        else:
+            of_text = self.gate.of_text(own)[None] if gate_by == "own_caption" else self.gate.of_text(words)[:, None]
+            gate = torch.sigmoid(of_text[..., None] + self.gate.of_frames(seen, heard, mask)) * mask
+            fused = torch.lerp(seen, heard, gate[..., None])
+        return (own[None] if pool_by == "own_caption" else words[:, None]), fused
+
+    # Scoring
+
+    @torch.no_grad()
+    def score(
+        self,
+        text: Float[Tensor, "texts text_dim"],
+        visual: Float[Tensor, "videos frames visual_dim"],
+        audio: Float[Tensor, "videos frames audio_dim"],
+        audio_mask: Bool[Tensor, "videos frames"] | None = None,
+        *,
+        gate_by: By = "query",
+        pool_by: By = "query",
+        own_caption: Int[Tensor, " videos"] | None = None,
+        algorithm: Algorithm = "folded",
+        memory: int = 2**30,
+        seed: int = 0,
+    ) -> Float[Tensor, "texts videos"]:
+        """Similarity of every text with every video, in blocks within `memory` bytes over the inputs and the result.
+
+        Args:
+            audio_mask: frames that have sound; all by default.
+            gate_by, pool_by: whose text conditions gate and pooling: the query that asks, or each gallery video's own
+                caption, as published evaluations do (method, section 7).
+            own_caption: row in `text` of each video's own caption; 0..V-1 by default where there are as many of both.
+            algorithm: `folded` (fast) or `direct` (every tensor made); equal within rounding.
+            seed: of STP's trials.
+
+        Raises: HeadMismatch when sizes don't fit or own captions are needed and unknown; OptionInvalid for a wrong word.
+        """
+        self._check(text, visual, audio)
+        for name, value, choices in (
+            ("gate_by", gate_by, ("query", "own_caption")),
+            ("pool_by", pool_by, ("query", "own_caption")),
+            ("algorithm", algorithm, ("folded", "direct")),
+        ):
+            if value not in choices:
+                raise OptionInvalid(f"{name} {value!r} does not exist; choose one of {', '.join(choices)}")
+        if audio_mask is None:
+            audio_mask = torch.ones(visual.shape[:2], dtype=torch.bool, device=visual.device)
+        by_own = "own_caption" in (gate_by, pool_by)
+        if own_caption is None:
+            if by_own and len(text) != len(visual):
+                raise HeadMismatch(
+                    f"{len(text)} texts for {len(visual)} videos: say with own_caption which text is each video's own"
+                )
+            own_caption = torch.arange(len(visual)) if by_own else torch.zeros(len(visual), dtype=torch.long)
+        training = self.training
+        self.eval()
+        try:
+            words = self.embed_text(text)
+            source = folded.VideoSource(self, visual, audio, audio_mask)
+            own_caption = own_caption.to(words.device)
+            if algorithm == "folded":
+                gate_own, pool_own = gate_by == "own_caption", pool_by == "own_caption"
+                return folded.score(self, words, source, own_caption, gate_own, pool_own, memory, seed).float()
+            return self._score_directly(words, source, own_caption, gate_by, pool_by, memory, seed).float()
+        finally:
+            self.train(training)
+
+    def _score_directly(
+        self,
+        words: Tensor,
+        source: folded.VideoSource,
+        own_caption: Tensor,
+        gate_by: By,
+        pool_by: By,
+        memory: int,
+        seed: int,
+    ) -> Tensor:
+        """The plain way: about a dozen tensors of (texts, videos, frames, dim) a block."""
+        videos, frames = len(own_caption), source.frames
+        trials = self.perturbation.trials if isinstance(self.perturbation, StochasticPerturbation) else 1
+        pair = words.element_size() * words.shape[1] * max(12 * frames, 4 * trials)
+        rows = max(1, min(len(words), 64))
+        step = max(1, min(videos, memory // (pair * rows)))
+        rows = max(1, min(rows, memory // pair))
+        scores = words.new_empty(len(words), videos)
+        for start in range(0, videos, step):
+            stop = min(start + step, videos)
+            seen, heard, mask = source(start, stop)
+            own = words[own_caption[start:stop]]
+            for first in range(0, len(words), rows):
+                block = words[first : first + rows]
+                pooling_text, fused = self._fuse_directly(block, seen, heard, mask, gate_by, pool_by, own)
+                pooled = self.pooling(pooling_text, fused)
+                pooled = functional.normalize(pooled, dim=-1).expand(len(block), stop - start, -1)
+                scores[first : first + rows, start:stop] = self._compare_directly(block, fused, pooled, first, seed)
+        return scores
+
+    def _compare_directly(self, words: Tensor, fused: Tensor, pooled: Tensor, first: int, seed: int) -> Tensor:
+        if self.perturbation is None:
+            return torch.einsum("td,tvd->tv", functional.normalize(words, dim=-1), pooled)
+        std = self.perturbation.deviation(words[:, None], fused).exp()
+        if isinstance(self.perturbation, DirectionalPerturbation):
+            moved = words[:, None] + self.perturbation.alpha * std
+            return (functional.normalize(moved, dim=-1) * pooled).sum(-1)
+        noise = self.perturbation.noise(first, first + len(words), words, seed)
+        moved = words[:, None, None] + noise[:, None] * std[:, :, None]
+        return torch.einsum("tvkd,tvd->tvk", functional.normalize(moved, dim=-1), pooled).amax(-1)
+
+    # Explanation and indexing
+
+    @torch.no_grad()
+    def explain(
+        self,
+        text: Float[Tensor, "texts text_dim"],
+        visual: Float[Tensor, "videos frames visual_dim"],
+        audio: Float[Tensor, "videos frames audio_dim"],
+        audio_mask: Bool[Tensor, "videos frames"] | None = None,
+    ) -> Explanation:
+        """Gate, attention and sound weight of all pairs, each (T, V, F) (method, section 9)."""
+        self._check(text, visual, audio)
+        if audio_mask is None:
+            audio_mask = torch.ones(visual.shape[:2], dtype=torch.bool)
+        texts = folded.text_side(self, self.embed_text(text))
+        videos = folded.video_side(self, *self.project_videos(visual, audio, audio_mask))
+        gate = folded.shares(self, texts, videos)
+        attention, _ = folded.attention(self, texts, videos, gate)
+        shape = (len(text), *videos.mask.shape)
+        return Explanation(gate.expand(shape), attention.expand(shape), (gate * attention).expand(shape))
+
+    @torch.no_grad()
+    def embed_videos(
+        self,
+        visual: Float[Tensor, "videos frames visual_dim"],
+        audio: Float[Tensor, "videos frames audio_dim"],
+        audio_mask: Bool[Tensor, "videos frames"] | None = None,
+    ) -> Float[Tensor, "videos dim"]:
+        """One unit vector a video that needs no query, for an index of candidates: gated and pooled by the mean training text.
+
+        An approximation of what a query's own gate and pooling give (exact for mean pooling without fusion): re-score.
+        """
+        if audio_mask is None:
+            audio_mask = torch.ones(visual.shape[:2], dtype=torch.bool)
+        texts = folded.text_side(self, self.neutral_text[None])
+        vectors = []
+        for start in range(0, len(visual), 256):
+            rows = slice(start, start + 256)
+            videos = folded.video_side(self, *self.project_videos(visual[rows], audio[rows], audio_mask[rows]))
+            pooled, _, _ = folded.pool(self, texts, videos)
+            vectors.append(functional.normalize(pooled.mean_of_texts(), dim=-1))
+        return torch.cat(vectors) if vectors else self.neutral_text.new_zeros((0, len(self.neutral_text)))
