@@ -188,7 +188,8 @@ def attention(
     """Weight of each frame in each pair's embedding (T or 1, V, F), and one over LN1's deviation of each fused frame."""
     if not isinstance(head.pooling, AttentionPooling):
         return share.new_full((1, *videos.mask.shape), 1 / videos.mask.shape[1]), None
-    assert videos.centred_squares is not None and videos.keys is not None
+    assert videos.centred_squares is not None
+    assert videos.keys is not None
     norm = head.pooling.norm_inputs
     inverse = (videos.centred_squares.at(share) / videos.parts.shape[-1] + norm.eps).rsqrt()
     if own is not None:
@@ -219,9 +220,13 @@ def pool(
     dim = videos.parts.shape[-1]
     coefficients = _with_one(((weights * inverse)[..., None] * ends).flatten(2))
     variance = _form(coefficients, second).clamp(min=0) / dim
-    coefficients = _with_one(coefficients * (variance + head.pooling.norm_attended.eps).rsqrt().float()[..., None])
+    coefficients = _with_one(
+        coefficients * (variance + head.pooling.norm_attended.eps).rsqrt().to(coefficients.dtype)[..., None]
+    )
     variance = _form(coefficients, third).clamp(min=0) / dim
-    coefficients = _with_one(coefficients * (variance + head.pooling.norm_pooled.eps).rsqrt().float()[..., None])
+    coefficients = _with_one(
+        coefficients * (variance + head.pooling.norm_pooled.eps).rsqrt().to(coefficients.dtype)[..., None]
+    )
     return Pooled(coefficients, videos.basis, last), share, weights
 
 

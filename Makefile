@@ -1,0 +1,56 @@
+# `make demo` and `make test` do all their own set-up: Python 3.11 or later and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Versions that must go together; `make demo CONSTRAINTS=` leaves the choice to pip.
+CONSTRAINTS ?= -c constraints.txt
+SEEDS ?= 3
+INSTALLED := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+
+.PHONY: help setup demo stamps test check reproduce-table1 docs clean
+help:
+	@echo "make demo               clips -> features -> heads -> table and page of pictures (reports/)"
+	@echo "make test               all tests"
+	@echo "make check              ruff, mypy, import-linter"
+	@echo "make reproduce-table1   Table 1 over the data sets that are here"
+	@echo "make docs               docs/cli.md from --help"
+	@echo "make clean              removes what the demo made; the environment stays"
+
+$(INSTALLED):
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off $(CONSTRAINTS) -e '.[clap,offline,dask,ffmpeg,dev]'
+	rm -f $(VENV)/.installed-*
+	touch $@
+
+setup: $(INSTALLED)
+
+demo: setup
+	$(BIN)/gaid extract --dataset demo
+	for preset in mean-pool x-pool t-mass gaid; do \
+		test -f runs/demo/$$preset/done || { \
+			$(BIN)/gaid train-head --store stores/demo-tiny.zarr --preset $$preset --seeds $(SEEDS) --out runs/demo/$$preset --overwrite \
+			&& touch runs/demo/$$preset/done; } || exit $$?; \
+	done
+	$(BIN)/gaid eval --run runs/demo/gaid --against runs/demo/x-pool --against runs/demo/t-mass --against runs/demo/mean-pool --report reports/demo.html
+
+stamps: setup
+	$(BIN)/gaid extract --dataset stamps
+	$(BIN)/gaid eval --store stores/stamps-offline.zarr --preset mean-pool --split-protocol all
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+reproduce-table1: setup
+	$(BIN)/gaid table1 --seeds $(SEEDS) --out reports/table1
+
+docs: setup
+	$(BIN)/python -m gaid.cli.document docs/cli.md
+
+clean:
+	rm -rf data/demo stores/demo-* runs/demo reports .pytest_cache .mypy_cache .ruff_cache
