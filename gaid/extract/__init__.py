@@ -1,1 +1,84 @@
-"""Stage one: media files in, a store of features out."""
+"""Stage one: media files in, a store of features out.
+
+`extract` is the command of the same name. Its parts: `plan` (what will be done), `decode_pool` and `media` (decoding),
+`shard` (one shard), `local` and `cluster` (many). Importing this costs nothing: decode workers do it too.
+"""
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gaid.datasets.types import Dataset
+    from gaid.extract.clip import Decoder
+    from gaid.extract.report import ExtractReport, Failure
+
+__all__ = ["ExtractReport", "Failure", "extract"]
+
+
+def extract(
+    dataset: "str | Dataset",
+    *,
+    root: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    visual: str | None = None,
+    audio: str | None = None,
+    text: str | None = None,
+    frames: int = 12,
+    decoder: "Decoder" = "pyav",
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int = 1,
+    scheduler: str | None = None,
+    patches: bool = False,
+    overwrite: bool = False,
+    random_weights: bool = False,
+    max_missing: float = 0.1,
+    limit: int | None = None,
+    progress: bool = True,
+) -> "ExtractReport":
+    """Runs the frozen backbones over a data set's clips and captions, once, into a store at `out`.
+
+    `dataset` is a name (read from `root`) or a Dataset. `out` ends in .zarr (default stores/DATASET-VISUAL.zarr), or in
+    .h5 or .hdf5 for HDF5. `visual`, `audio` and `text` name backbones; the data set has defaults. A store that is there
+    already is gone on with, if it was begun with the same clips, captions, backbones and sampling (StoresDisagree
+    otherwise); a finished one is left as it is; `overwrite` deletes it first.
+
+    `workers` are plain processes that decode for the one model in this process: decoding is what scales with cores, a
+    second model would only take the first one's memory, and no package is needed for it. `scheduler` is the address of a
+    dask.distributed scheduler whose workers see the files: they take whole shards, each with `workers` decode processes.
+    Neither changes the bytes of the store, nor does `batch_size`, which is used on a GPU only (there: within tolerance).
+    `limit` takes that many videos, spread evenly, to try things out: a store of its own, not a beginning.
+
+    A clip that can't be used is listed and left out; videos whose files are absent are such clips, up to a share of
+    `max_missing` (DataMissing above). Ctrl-C finishes the shards at hand and raises ExtractInterrupted; the same call goes
+    on. Words go to stderr, unless `progress` is False.
+    """
+    from gaid.extract.driver import Extraction
+
+    return Extraction(
+        dataset=dataset,
+        root=root,
+        out=out,
+        visual=visual,
+        audio=audio,
+        text=text,
+        frames=frames,
+        decoder=decoder,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        scheduler=scheduler,
+        patches=patches,
+        overwrite=overwrite,
+        random_weights=random_weights,
+        max_missing=max_missing,
+        limit=limit,
+        progress=progress,
+    ).run()
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("ExtractReport", "Failure"):
+        return getattr(import_module("gaid.extract.report"), name)
+    raise AttributeError(f"module 'gaid.extract' has no attribute {name!r}")

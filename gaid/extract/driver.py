@@ -1,0 +1,258 @@
+"""One extraction from its arguments to its report: the order of things, and what the user is told on the way.
+
+The work itself is in `plan`, `local`, `cluster` and `gaid.stores`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaid.datasets.types import Dataset
+from gaid.errors import ExtractInterrupted, OptionInvalid
+from gaid.extract.clip import Decoder
+from gaid.extract.interrupt import StopWish, stop_on_signal, tell_stopping
+from gaid.extract.plan import (
+    check_missing,
+    choose_backbones,
+    default_out,
+    encode_threads,
+    make_plan,
+    make_requests,
+    restrict,
+)
+from gaid.extract.progress import Progress
+from gaid.extract.report import ExtractReport, Failure, printable
+from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
+
+if TYPE_CHECKING:
+    from gaid.backbones import Backbones
+    from gaid.stores import Store, StorePlan, StoreWriter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """The arguments of `gaid.extract.extract`, where they are explained."""
+
+    dataset: str | Dataset
+    root: str | os.PathLike[str] | None
+    out: str | os.PathLike[str] | None
+    visual: str | None
+    audio: str | None
+    text: str | None
+    frames: int
+    decoder: Decoder
+    device: str
+    batch_size: int
+    workers: int
+    scheduler: str | None
+    patches: bool
+    overwrite: bool
+    random_weights: bool
+    max_missing: float
+    limit: int | None
+    progress: bool
+
+    def run(self) -> ExtractReport:
+        """Extracts. What is wrong with the arguments is found before a model is loaded."""
+        started = time.monotonic()
+        self._check()
+        dataset = self._load()
+        names = choose_backbones(dataset, self.visual, self.audio, self.text)
+        out = Path(default_out(dataset, names[0]) if self.out is None else self.out).expanduser()
+        choice = BackboneChoice(*names, self.device, self.random_weights, self.patches)
+        backbones = choice.load()
+        plan = make_plan(dataset, backbones, self.frames, self.decoder, self.patches)
+        if plan.attrs["random_weights"]:
+            self._say("random weights: the features mean nothing, and the store says so")
+        return self._fill(dataset, choice, backbones, plan, out, started)
+
+    def _fill(
+        self,
+        dataset: Dataset,
+        choice: BackboneChoice,
+        backbones: "Backbones",
+        plan: "StorePlan",
+        out: Path,
+        started: float,
+    ) -> ExtractReport:
+        from gaid.stores import StoreWriter, open_store
+
+        extracted = 0
+        with ExitStack() as stack:
+            stop = stack.enter_context(stop_on_signal(tell_stopping if self.progress else None))
+            writer = stack.enter_context(StoreWriter.open(out, plan, overwrite=self.overwrite))
+            if writer.finished:
+                self._say(f"{out} is complete; --overwrite would extract it again")
+                return self._report(open_store(out), plan, 0, started, already=True)
+            try:
+                self._captions(writer, plan, choice, backbones, stop)
+                extracted = self._shards(writer, dataset, plan, choice, backbones, out, stop)
+            except KeyboardInterrupt:
+                stop.asked = True
+            left = len(writer.pending_shards)
+            if left or (stop and not writer.captions_done):
+                raise ExtractInterrupted(
+                    f"stopped: {len(writer.shards) - left} of {len(writer.shards)} shards are in {out}; "
+                    "the same command goes on from there"
+                )
+            store = writer.finish()
+        return self._report(store, plan, extracted, started)
+
+    def _check(self) -> None:
+        from gaid.extract.media import check_decoder
+
+        for option, value, least in (
+            ("--frames", self.frames, 1),
+            ("--batch-size", self.batch_size, 1),
+            ("--workers", self.workers, 0),
+        ):
+            if value < least:
+                raise OptionInvalid(f"{option} {value}: at least {least}")
+        check_decoder(self.decoder)
+        if self.scheduler is not None:
+            from gaid.extract.cluster import check_address, check_installed
+
+            check_address(self.scheduler)
+            check_installed()
+
+    def _load(self) -> Dataset:
+        if isinstance(self.dataset, Dataset):
+            dataset = self.dataset
+            dataset.validate()
+        else:
+            from gaid.datasets import load_dataset
+
+            with ExitStack() as stack:
+                bar: Progress | None = None
+
+                def tell(done: int, total: int) -> None:
+                    nonlocal bar
+                    if bar is None:
+                        bar = stack.enter_context(Progress(f"making {self.dataset}", total, shown=self.progress))
+                    bar.advance(done - bar.done)
+
+                dataset = load_dataset(self.dataset, self.root, progress=tell)
+        if self.limit is not None:
+            dataset = restrict(dataset, self.limit)
+        for note in dataset.notes:
+            self._say(note)
+        check_missing(dataset, self.max_missing)
+        if dataset.missing:
+            self._say(
+                f"{len(dataset.missing)} of {len(dataset.videos)} videos are not there; they are listed as failed"
+            )
+        return dataset
+
+    def _captions(
+        self,
+        writer: "StoreWriter",
+        plan: "StorePlan",
+        choice: BackboneChoice,
+        backbones: "Backbones",
+        stop: StopWish,
+    ) -> None:
+        from gaid.extract.local import write_captions
+
+        if writer.captions_done:
+            return
+        with Progress("captions", len(plan.caption_ids), unit="captions", shown=self.progress) as bar:
+            write_captions(
+                writer,
+                plan,
+                backbones.text,
+                device=choice.resolved_device,
+                threads=encode_threads(),
+                progress=bar,
+                stop=stop,
+            )
+
+    def _shards(
+        self,
+        writer: "StoreWriter",
+        dataset: Dataset,
+        plan: "StorePlan",
+        choice: BackboneChoice,
+        backbones: "Backbones",
+        out: Path,
+        stop: StopWish,
+    ) -> int:
+        ids = [video.id for video in dataset.videos]
+        requests = make_requests(dataset, backbones, self.frames, self.decoder)
+        shape = ShardShape(plan.frames, plan.visual_dim, plan.audio_dim, plan.patches)
+        pending = list(writer.pending_shards)
+        already = len(ids) - sum(_rows(writer.shard_slice(number)) for number in pending)
+        if already:
+            self._say(f"{out}: going on after {already} of {len(ids)} clips")
+        threads = encode_threads()
+        with Progress("clips", len(ids), already, shown=self.progress) as bar:
+            if self.scheduler is None:
+                from gaid.extract.local import run_local
+
+                return run_local(
+                    writer,
+                    ids,
+                    requests,
+                    shape,
+                    backbones,
+                    device=choice.resolved_device,
+                    batch_size=self.batch_size,
+                    workers=self.workers,
+                    threads=threads,
+                    progress=bar,
+                    stop=stop,
+                )
+            from gaid.extract.cluster import run_on_cluster
+
+            missing = frozenset(dataset.missing)
+
+            def jobs() -> Iterator[ShardJob]:
+                for number in pending:
+                    rows = writer.shard_slice(number)
+                    mine = tuple(ids[rows])
+                    yield ShardJob(
+                        number=number,
+                        store=writer.path.absolute(),
+                        fingerprint=plan.fingerprint,
+                        ids=mine,
+                        requests=tuple(requests[rows]),
+                        shape=shape,
+                        backbones=choice,
+                        provenance=plan.attrs["backbones"],
+                        missing=missing.intersection(mine),
+                        batch_size=self.batch_size,
+                        workers=self.workers,
+                        threads=threads,
+                    )
+
+            return run_on_cluster(jobs(), self.scheduler, bar, stop)
+
+    def _report(
+        self, store: "Store", plan: "StorePlan", extracted: int, started: float, already: bool = False
+    ) -> ExtractReport:
+        failed = [Failure(one["id"], one["reason"], one["message"]) for one in store.failures]
+        return ExtractReport(
+            store=Path(store.path),
+            clips=len(plan.video_ids),
+            done=len(plan.video_ids) - len(failed),
+            failed=failed,
+            captions=len(plan.caption_ids),
+            extracted=extracted,
+            seconds=time.monotonic() - started,
+            fingerprint=plan.fingerprint,
+            census=dict(store.census),
+            random_weights=bool(plan.attrs["random_weights"]),
+            already_complete=already,
+        )
+
+    def _say(self, line: Any) -> None:
+        if self.progress:
+            print(printable(str(line)), file=sys.stderr, flush=True)
+
+
+def _rows(rows: slice) -> int:
+    return int(rows.stop - rows.start)

@@ -1,0 +1,121 @@
+"""Extraction on this machine: decode workers ahead, one model here, a thread that writes the shard before.
+
+The three overlap, and no queue grows: the decode pool looks ahead by a bounded number of clips, and a shard is handed to
+the writer only when the one before is on disk.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gaid.errors import DataInvalid, ExtractInterrupted, OptionInvalid
+from gaid.extract.clip import ClipRequest
+from gaid.extract.decode_pool import DecodePool
+from gaid.extract.interrupt import StopWish
+from gaid.extract.progress import Progress
+from gaid.extract.shard import Encoder, ShardRows, ShardShape, fixed_threads
+
+if TYPE_CHECKING:
+    from gaid.backbones import Backbones, TextBackbone
+    from gaid.stores import StorePlan, StoreWriter
+
+TEXT_BLOCK = 256  # texts between two looks at the clock; their vectors don't depend on it
+
+
+def run_local(
+    writer: "StoreWriter",
+    ids: Sequence[str],
+    requests: Sequence[ClipRequest],
+    shape: ShardShape,
+    backbones: "Backbones",
+    *,
+    device: str,
+    batch_size: int,
+    workers: int,
+    threads: int,
+    progress: Progress,
+    stop: StopWish,
+) -> int:
+    """Extracts the shards that the store lacks, in order; returns the number of clips. Ends after a shard when `stop` is set."""
+    pending = list(writer.pending_shards)
+    slices = {number: writer.shard_slice(number) for number in pending}
+    wanted = (requests[row] for number in pending for row in range(slices[number].start, slices[number].stop))
+    encoder = Encoder(backbones, device, batch_size, shape.patches is not None)
+    extracted = 0
+    writing: Future[None] | None = None
+    with (
+        fixed_threads(threads, device),
+        ThreadPoolExecutor(1, thread_name_prefix="shard-writer") as thread,
+        DecodePool(workers) as pool,
+    ):
+        decoded = pool.map(wanted)
+        for number in pending:
+            if stop:
+                break
+            start, end = slices[number].start, slices[number].stop
+            rows = ShardRows(number, end - start, shape)
+            for row in range(end - start):
+                results = encoder.add(rows, row, ids[start + row], next(decoded))
+                if row == end - start - 1:
+                    results += encoder.flush()
+                for failure in results:
+                    extracted += 1
+                    progress.advance(failed=failure is not None)
+                    if failure is not None:
+                        progress.say(str(failure))
+            if writing is not None:
+                writing.result()
+            writing = thread.submit(writer.write_shard, number, rows.arrays, rows.listed())
+        if writing is not None:
+            writing.result()
+    return extracted
+
+
+def write_captions(
+    writer: "StoreWriter",
+    plan: "StorePlan",
+    text: "TextBackbone",
+    *,
+    device: str,
+    threads: int,
+    progress: Progress,
+    stop: StopWish,
+) -> None:
+    """Encodes all captions and writes them at once: they are one unit of work, with one writer."""
+    texts = list(plan.caption_texts)
+    offsets = np.asarray(plan.token_offsets)
+    embedding = np.empty((len(texts), plan.text_dim), np.float16)
+    tokens = np.empty((int(offsets[-1]), plan.text_dim), np.float16)
+    with fixed_threads(threads, device):
+        for first in range(0, len(texts), TEXT_BLOCK):
+            if stop:
+                raise ExtractInterrupted("stopped while captions were encoded; the same command starts with them again")
+            block = texts[first : first + TEXT_BLOCK]
+            features = text.encode_text(block)
+            with np.errstate(over="ignore", invalid="ignore"):
+                embedding[first : first + len(block)] = features.embedding
+                for row, of_text in enumerate(features.tokens, start=first):
+                    if len(of_text) != offsets[row + 1] - offsets[row]:
+                        raise OptionInvalid(
+                            f"text backbone {text.name!r} counts {offsets[row + 1] - offsets[row]} tokens in caption "
+                            f"{plan.caption_ids[row]!r} but gives {len(of_text)}: its count_tokens must agree with encode_text"
+                        )
+                    tokens[offsets[row] : offsets[row + 1]] = of_text
+            progress.advance(len(block))
+    finite = np.isfinite(embedding).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise DataInvalid(
+            f"text backbone {text.name!r} gives no finite numbers for caption {plan.caption_ids[row]!r} "
+            f"({plan.caption_texts[row]!r}): mend or leave out that caption"
+        )
+    if not np.isfinite(tokens).all():
+        bad = int(np.argmin(np.isfinite(tokens).all(axis=1)))
+        row = int(np.searchsorted(offsets, bad, side="right")) - 1
+        raise DataInvalid(
+            f"text backbone {text.name!r} gives no finite numbers for a token of caption {plan.caption_ids[row]!r} "
+            f"({plan.caption_texts[row]!r}): mend or leave out that caption"
+        )
+    writer.write_captions(embedding, tokens)

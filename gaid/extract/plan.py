@@ -1,0 +1,211 @@
+"""What an extraction will do, fixed before it starts: which rows, which shards, which requests, and what the store says of itself.
+
+Nothing here depends on workers, batch size or device, so that the store's bytes can't either. Decoding and encoding are
+`local` and `cluster`.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaid.datasets.types import Dataset
+from gaid.errors import DataMissing, OptionInvalid
+from gaid.extract.clip import ClipRequest, Decoder
+
+if TYPE_CHECKING:
+    from gaid.backbones import Backbones
+    from gaid.stores import StorePlan
+
+# What a data set that is no one of ours (a Dataset built in Python) is given.
+FALLBACK_BACKBONES = ("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai")
+
+
+def choose_backbones(
+    dataset: Dataset, visual: str | None, audio: str | None, text: str | None
+) -> tuple[str, str, str | None]:
+    """The names to load: those given, else the data set's own.
+
+    A visual backbone that was chosen brings its own text encoder (None), since a text must meet the pictures of its kind.
+    """
+    from gaid.datasets import DATASETS, get_spec
+
+    usual = get_spec(dataset.name).default_backbones if dataset.name in DATASETS else FALLBACK_BACKBONES
+    if text is None and visual in (None, usual[0]):
+        text = usual[2]
+    return visual or usual[0], audio or usual[1], text
+
+
+def default_out(dataset: Dataset, visual: str) -> Path:
+    """stores/DATASET-VISUAL.zarr, with what a file's name can't hold replaced."""
+    return Path("stores") / (re.sub(r"[^\w.+-]+", "-", f"{dataset.name}-{visual}") + ".zarr")
+
+
+def shard_rows(videos: int) -> int:
+    """Clips of one shard, by the number of videos alone: at least eight shards where there are eight clips."""
+    if videos > 2000:
+        return 200
+    return 50 if videos > 400 else max(1, -(-videos // 8))
+
+
+def check_missing(dataset: Dataset, max_missing: float) -> None:
+    """Raises DataMissing where there is nothing to extract or more is missing than the user put up with."""
+    total, missing = len(dataset.videos), len(dataset.missing)
+    if not 0 <= max_missing <= 1:
+        raise OptionInvalid(f"--max-missing {max_missing}: a share from 0 to 1")
+    if total == 0:
+        raise DataMissing(f"{dataset.name}: no video found under {dataset.root}; name another place with --root")
+    if missing == total:
+        first = next(video for video in dataset.videos if video.id == dataset.missing[0])
+        raise DataMissing(
+            f"{dataset.name}: none of the {total} videos is there (looked for {first.path} and so on); "
+            "put them there, or name another place with --root"
+        )
+    if missing > max_missing * total:
+        some = ", ".join(dataset.missing[:5]) + (" ..." if missing > 5 else "")
+        share = missing / total
+        raise DataMissing(
+            f"{dataset.name}: {missing} of {total} videos ({share:.1%}) are not under {dataset.root}: {some}; more than "
+            f"--max-missing {max_missing:g}. Get them, or go without them: --max-missing {round_up(share)}"
+        )
+
+
+def round_up(share: float) -> float:
+    """The next share of two digits that lets `share` through."""
+    return min(1.0, -(-round(share * 1e6) // 10_000) / 100)
+
+
+def restrict(dataset: Dataset, limit: int) -> Dataset:
+    """`limit` videos spread evenly over the list, so that each part keeps some, with their captions."""
+    if limit < 1:
+        raise OptionInvalid(f"--limit {limit}: at least 1")
+    total = len(dataset.videos)
+    if limit >= total:
+        return dataset
+    videos = tuple(dataset.videos[row * total // limit] for row in range(limit))
+    kept = {video.id for video in videos}
+    rows = [row for row, caption in enumerate(dataset.captions) if caption.video in kept]
+    new_row = {row: place for place, row in enumerate(rows)}
+    return replace(
+        dataset,
+        videos=videos,
+        captions=tuple(dataset.captions[row] for row in rows),
+        splits={
+            protocol: {
+                part: tuple(new_row[row] for row in of_part if row in new_row) for part, of_part in parts.items()
+            }
+            for protocol, parts in dataset.splits.items()
+        },
+        missing=tuple(video for video in dataset.missing if video in kept),
+    )
+
+
+def make_requests(dataset: Dataset, backbones: "Backbones", frames: int, decoder: Decoder) -> list[ClipRequest]:
+    """One request a video, in row order. Paths are absolute: a worker stands elsewhere."""
+    return [
+        ClipRequest(
+            path=str(video.path.absolute()),
+            start=video.start,
+            end=video.end,
+            audio_path=None if video.audio_path is None else str(video.audio_path.absolute()),
+            frames=frames,
+            frame_spec=backbones.visual.frame_spec,
+            audio_spec=backbones.audio.audio_spec,
+            decoder=decoder,
+        )
+        for video in dataset.videos
+    ]
+
+
+def make_plan(dataset: Dataset, backbones: "Backbones", frames: int, decoder: Decoder, patches: bool) -> "StorePlan":
+    """The store's plan: everything that its contents depend on, and what it tells of its making."""
+    from gaid.stores import StorePlan
+
+    row_of = {video.id: row for row, video in enumerate(dataset.videos)}
+    texts = [caption.text for caption in dataset.captions]
+    offsets = [0]
+    for count in backbones.text.count_tokens(texts) if texts else []:
+        offsets.append(offsets[-1] + int(count))
+    rows = shard_rows(len(dataset.videos))
+    return StorePlan(
+        video_ids=[video.id for video in dataset.videos],
+        caption_ids=[caption.id for caption in dataset.captions],
+        caption_texts=texts,
+        caption_video=[row_of[caption.video] for caption in dataset.captions],
+        token_offsets=offsets,
+        splits={
+            protocol: {part: list(of_part) for part, of_part in parts.items()}
+            for protocol, parts in dataset.splits.items()
+        },
+        default_protocol=dataset.default_protocol,
+        frames=frames,
+        visual_dim=backbones.visual.dim,
+        audio_dim=backbones.audio.dim,
+        text_dim=backbones.text.dim,
+        patches=backbones.visual.patch_shape if patches else None,
+        attrs=describe(dataset, backbones, frames, decoder),
+        shard_rows=rows,
+        chunk_rows=min(50, rows),
+    )
+
+
+def describe(dataset: Dataset, backbones: "Backbones", frames: int, decoder: Decoder) -> dict[str, Any]:
+    """The store's attributes. `backbones` and `sampling` determine the features; the rest says where they came from."""
+    provenance = {
+        "visual": backbones.visual.provenance,
+        "audio": backbones.audio.provenance,
+        "text": backbones.text.provenance,
+    }
+    return {
+        "dataset": {"name": dataset.name, "root": str(dataset.root), "protocol": dataset.default_protocol},
+        "backbones": provenance,
+        "sampling": {
+            "frames": frames,
+            "decoder": decoder,
+            "frame": asdict(backbones.visual.frame_spec),
+            "audio": asdict(backbones.audio.audio_spec),
+            "clips": digest_clips(dataset),
+        },
+        "random_weights": any(bool(one.get("random_weights")) for one in provenance.values()),
+        "versions": versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "notes": list(dataset.notes),
+    }
+
+
+def digest_clips(dataset: Dataset) -> str:
+    """What of its file each clip is, as one digest: the same ids over other moments are another data set."""
+    cut = [[video.id, video.start, video.end, video.audio_path is not None] for video in dataset.videos]
+    return hashlib.sha256(json.dumps(cut, ensure_ascii=True).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions of what the features went through."""
+    found = {"python": platform.python_version()}
+    for name in ("gaid", "numpy", "torch", "zarr", "h5py", "av"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a folder, not installed
+            continue
+    import av
+
+    found["ffmpeg"] = ", ".join(
+        f"{library} {'.'.join(map(str, number))}"
+        for library, number in sorted(av.library_versions.items())
+        if library in ("libavcodec", "libavformat", "libswscale", "libswresample")
+    )
+    return found
+
+
+def encode_threads() -> int:
+    """Threads of one model on the CPU: the cores that this process may use, whatever the number of decode workers.
+
+    The order of a sum may follow the number of threads, so the number must not follow an option that is about speed.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,310 @@
+"""One shard: clips in, a shard of the store out. The same code makes it in this process and on a far worker.
+
+`extract_shard(job)` is complete in itself (picklable job, no progress, no dask). `local` runs the pieces below over many
+shards at once, so that decoding goes on across a shard's end.
+"""
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
+from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.report import Failure
+
+if TYPE_CHECKING:
+    from gaid.backbones import Backbones
+
+NOT_FINITE = "not finite"
+
+
+@dataclass(frozen=True)
+class BackboneChoice:
+    """The arguments of `load_backbones`, so that a worker loads what the driver planned with."""
+
+    visual: str
+    audio: str
+    text: str | None
+    device: str
+    random_weights: bool = False
+    patches: bool = False
+
+    @property
+    def resolved_device(self) -> str:
+        """Where the models run on this machine: `auto` is its first GPU. torch is only asked where a backbone needs it."""
+        if self.device == "cpu" or {self.visual, self.audio, self.text} <= {"tiny", None}:
+            return "cpu"
+        if self.device != "auto":
+            return f"cuda:{self.device}" if self.device.isdigit() else self.device
+        import torch
+
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+    def load(self) -> "Backbones":
+        from gaid.backbones import load_backbones
+
+        return load_backbones(
+            self.visual,
+            self.audio,
+            self.text,
+            device=self.resolved_device,
+            random_weights=self.random_weights,
+            patches=self.patches,
+        )
+
+
+@dataclass(frozen=True)
+class ShardShape:
+    """What a row of the store holds."""
+
+    frames: int
+    visual_dim: int
+    audio_dim: int
+    patches: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """Everything that a worker needs to write shard `number`, but the media and the weights."""
+
+    number: int
+    store: Path
+    fingerprint: str
+    ids: tuple[str, ...]
+    requests: tuple[ClipRequest, ...]
+    shape: ShardShape
+    backbones: BackboneChoice
+    provenance: dict[str, Any]  # of the visual and the audio backbone, as planned
+    missing: frozenset[str] = frozenset()  # ids of clips whose file the driver did not find either
+    batch_size: int = 32
+    workers: int = 1
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """How a shard went."""
+
+    number: int
+    clips: int
+    failures: list[Failure]
+    seconds: float
+    already: bool = False
+
+
+@dataclass
+class ClipFeatures:
+    """A clip as the store keeps it."""
+
+    visual: NDArray[np.float16]  # (F, Dv)
+    audio: NDArray[np.float16]  # (F, Da)
+    patches: NDArray[np.float16] | None  # (F, P, Dp)
+
+
+class ShardRows:
+    """The arrays of one shard while its rows come in. A row that failed stays zero and invalid."""
+
+    def __init__(self, number: int, rows: int, shape: ShardShape) -> None:
+        self.number = number
+        self.shape = shape
+        self.failures: list[tuple[int, Failure]] = []
+        self.arrays: dict[str, NDArray[Any]] = {
+            "visual": np.zeros((rows, shape.frames, shape.visual_dim), np.float16),
+            "audio": np.zeros((rows, shape.frames, shape.audio_dim), np.float16),
+            "audio_mask": np.zeros((rows, shape.frames), np.bool_),
+            "audio_state": np.full(rows, audio_code("failed"), np.uint8),
+            "valid": np.zeros(rows, np.bool_),
+            "time": np.zeros((rows, shape.frames), np.float32),
+            "duration": np.zeros(rows, np.float32),
+        }
+        if shape.patches is not None:
+            self.arrays["patches"] = np.zeros((rows, shape.frames, *shape.patches), np.float16)
+
+    def put(self, row: int, clip: Clip, features: ClipFeatures) -> None:
+        """Row `row` is `clip`, encoded."""
+        self.arrays["visual"][row] = features.visual
+        self.arrays["audio"][row] = features.audio
+        if features.patches is not None:
+            self.arrays["patches"][row] = features.patches
+        self.arrays["audio_mask"][row] = clip.audio_mask
+        self.arrays["audio_state"][row] = audio_code(clip.audio_state)
+        self.arrays["time"][row] = clip.times
+        self.arrays["duration"][row] = clip.duration
+        self.arrays["valid"][row] = True
+
+    def fail(self, row: int, failure: Failure) -> None:
+        """Row `row` has no features."""
+        self.failures.append((row, failure))
+
+    def listed(self) -> list[dict[str, str]]:
+        """The failures in row order, as the store keeps them."""
+        return [
+            {"id": failure.video, "reason": failure.reason, "message": failure.message}
+            for _, failure in sorted(self.failures, key=lambda pair: pair[0])
+        ]
+
+
+def audio_code(state: str) -> int:
+    """A state of the sound as the store's number."""
+    from gaid.stores.schema import AUDIO_STATES
+
+    return list(AUDIO_STATES).index(state)
+
+
+def encode_batch(clips: Sequence[Clip], backbones: "Backbones", patches: bool = False) -> list[ClipFeatures | str]:
+    """Clips as features, in their order; a text in place of features says why there are none."""
+    frames = np.stack([clip.frames for clip in clips])
+    mask = np.stack([clip.audio_mask for clip in clips])
+    of_patches: NDArray[np.float32] | None = None
+    if patches:
+        visual, of_patches = backbones.visual.encode_patches(frames)
+    else:
+        visual = backbones.visual.encode_frames(frames)
+    if mask.any():
+        audio = np.array(backbones.audio.encode_audio([clip.audio for clip in clips], mask))
+        audio[~mask] = 0  # whatever a backbone makes of a window without sound
+    else:
+        audio = np.zeros((*mask.shape, backbones.audio.dim), np.float32)
+    return [
+        _checked(visual[row], audio[row], None if of_patches is None else of_patches[row]) for row in range(len(clips))
+    ]
+
+
+def _checked(visual: NDArray[Any], audio: NDArray[Any], patches: NDArray[Any] | None) -> ClipFeatures | str:
+    """Features in the store's precision, or what is wrong with them: half precision ends at 65504."""
+    narrow: dict[str, NDArray[np.float16]] = {}
+    for name, array in {"visual": visual, "audio": audio, "patch": patches}.items():
+        if array is None:
+            continue
+        with np.errstate(over="ignore", invalid="ignore"):
+            narrow[name] = array.astype(np.float16)
+        if not np.isfinite(narrow[name]).all():
+            if np.isfinite(array).all():
+                return f"{name} features of up to {np.abs(array).max():.3g} do not fit into half precision"
+            return f"the backbone gave {name} features that are no numbers"
+    return ClipFeatures(narrow["visual"], narrow["audio"], narrow.get("patch"))
+
+
+class Encoder:
+    """Puts decoded clips into shards' rows: one at a time on the CPU, in batches on a GPU.
+
+    A clip of its own batch has the same bytes in whatever company it is extracted, which is why the CPU has no batches.
+    """
+
+    def __init__(self, backbones: "Backbones", device: str, batch_size: int, patches: bool) -> None:
+        self.backbones = backbones
+        self.batch_size = batch_size if device.startswith("cuda") else 1
+        self.patches = patches
+        self._waiting: list[tuple[ShardRows, int, str, Clip]] = []
+
+    def add(self, rows: ShardRows, row: int, video: str, clip: Clip | MediaError) -> list[Failure | None]:
+        """Takes one clip; gives a result (None: it went well) for each clip that is over with by now."""
+        if isinstance(clip, MediaError):
+            failure = Failure(video, clip.reason, clip.message)
+            rows.fail(row, failure)
+            return [failure]
+        self._waiting.append((rows, row, video, clip))
+        return self.flush() if len(self._waiting) >= self.batch_size else []
+
+    def flush(self) -> list[Failure | None]:
+        """Encodes what waits. Call at a shard's end."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return []
+        try:
+            encoded = encode_batch([clip for *_, clip in waiting], self.backbones, self.patches)
+        except Exception as error:
+            if type(error).__name__ == "OutOfMemoryError":
+                raise OptionInvalid(
+                    f"the device has no memory for {len(waiting)} clips at once; give a smaller --batch-size"
+                ) from error
+            error.add_note(f"while encoding {', '.join(video for _, _, video, _ in waiting)}")
+            raise
+        results: list[Failure | None] = []
+        for (rows, row, video, clip), features in zip(waiting, encoded, strict=True):
+            if isinstance(features, str):
+                failure = Failure(video, NOT_FINITE, features)
+                rows.fail(row, failure)
+                results.append(failure)
+            else:
+                rows.put(row, clip, features)
+                results.append(None)
+        return results
+
+
+@contextmanager
+def fixed_threads(count: int, device: str = "cpu") -> Iterator[None]:
+    """Holds torch to `count` threads and numpy's BLAS to one, and puts both back.
+
+    Sums may follow the number of threads; dask's workers and a user's shell each set their own.
+    """
+    from threadpoolctl import threadpool_limits
+
+    torch = sys.modules.get("torch")  # not loaded: no backbone uses it
+    before = torch.get_num_threads() if torch is not None else None
+    with threadpool_limits(limits=1, user_api="blas"):
+        if torch is not None and device == "cpu":
+            torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            if torch is not None:
+                torch.set_num_threads(before)
+
+
+def load_as_planned(job: ShardJob) -> "Backbones":
+    """The job's backbones on this machine. Raises StoresDisagree where they are not those that the store was planned with."""
+    backbones = job.backbones.load()
+    for kind, mine in (("visual", backbones.visual.provenance), ("audio", backbones.audio.provenance)):
+        planned = job.provenance[kind]
+        differs = sorted(key for key in {*mine, *planned} if mine.get(key) != planned.get(key))
+        if differs:
+            raise StoresDisagree(
+                f"the {kind} backbone of the worker {socket.gethostname()} is not the one that the store was planned with: "
+                f"{', '.join(differs)} differ; install the same packages and weights on every worker"
+            )
+    return backbones
+
+
+# A worker with several threads has still one model and one number of torch threads.
+_ONE_SHARD = threading.Lock()
+
+
+def extract_shard(job: ShardJob) -> ShardReport:
+    """Decodes, encodes and writes one shard. May run twice, or again after a worker died: the bytes are the same.
+
+    Raises GaidError for what concerns more than one clip: weights, the store, files that this machine does not see.
+    """
+    from gaid.extract.decode_pool import DecodePool
+    from gaid.stores import StoreWriter
+
+    with _ONE_SHARD:
+        started = time.monotonic()
+        writer = StoreWriter.attach(job.store, job.fingerprint)
+        if job.number not in writer.pending_shards:
+            return ShardReport(job.number, len(job.ids), [], 0.0, already=True)
+        backbones = load_as_planned(job)
+        device = job.backbones.resolved_device
+        rows = ShardRows(job.number, len(job.ids), job.shape)
+        encoder = Encoder(backbones, device, job.batch_size, job.shape.patches is not None)
+        with fixed_threads(job.threads, device), DecodePool(job.workers) as pool:
+            for row, clip in enumerate(pool.map(job.requests)):
+                if isinstance(clip, MediaError) and clip.reason == "missing" and job.ids[row] not in job.missing:
+                    raise DataMissing(
+                        f"{job.requests[row].path}: not on the worker {socket.gethostname()}, but where the extraction was "
+                        "started; every worker must see the files under the same path"
+                    )
+                encoder.add(rows, row, job.ids[row], clip)
+            encoder.flush()
+        failures = [failure for _, failure in sorted(rows.failures, key=lambda pair: pair[0])]
+        writer.write_shard(job.number, rows.arrays, rows.listed())
+        return ShardReport(job.number, len(job.ids), failures, time.monotonic() - started)
