@@ -1,0 +1,84 @@
+"""Small backbones whose behaviour a test can choose. Named to `extract` as tests.extract.stubs:StubVisual and so on."""
+
+import signal
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gaid.backbones.protocol import AudioSpec, FrameSpec, TextFeatures
+
+VISUAL, AUDIO, TEXT = (f"tests.extract.stubs:Stub{kind}" for kind in ("Visual", "Audio", "Text"))
+NAMES = {"visual": VISUAL, "audio": AUDIO, "text": TEXT}
+
+
+class StubVisual:
+    """Mean colours of the frame's quarters. `shout` and `spoil` are set by tests and apply to the n-th clips encoded."""
+
+    name = "stub"
+    dim = 12
+    frame_spec = FrameSpec(32, "squash", "bilinear")
+    patch_shape = (4, 3)
+    version: ClassVar[int] = 1
+    calls: ClassVar[list[int]] = []
+    shout: ClassVar[dict[int, int]] = {}  # call -> how many times SIGINT is raised in it
+    spoil: ClassVar[dict[int, float]] = {}  # call -> a value among its features
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return {"name": self.name, "weights": f"v{self.version}", "dim": self.dim, "random_weights": False}
+
+    @classmethod
+    def reset(cls) -> None:
+        cls.version = 1
+        cls.calls, cls.shout, cls.spoil = [], {}, {}
+
+    def encode_patches(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        call = len(self.calls)
+        self.calls.append(len(frames))
+        for _ in range(self.shout.get(call, 0)):
+            signal.raise_signal(signal.SIGINT)
+        batch, count = frames.shape[:2]
+        patches = frames.reshape(batch, count, 2, 16, 2, 16, 3).mean(axis=(3, 5), dtype=np.float32)
+        patches = patches.reshape(batch, count, 4, 3) / np.float32(255)
+        if call in self.spoil:
+            patches[0, 0, 0, 0] = self.spoil[call]
+        return patches.reshape(batch, count, 12), patches
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        return self.encode_patches(frames)[0]
+
+
+class StubAudio:
+    """Loudness of the window's quarters, and a constant that a silent window must not keep."""
+
+    name = "stub"
+    dim = 5
+    audio_spec = AudioSpec(8000, 0.1, 10.0)
+    provenance: ClassVar[dict[str, Any]] = {"name": "stub", "weights": "none", "dim": 5}
+
+    def encode_audio(self, windows: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
+        loud = [
+            np.stack([np.abs(part).mean(axis=1) for part in np.array_split(window, 4, axis=1)], axis=1)
+            for window in windows
+        ]
+        return np.concatenate([np.stack(loud), np.ones((*mask.shape, 1))], axis=2).astype(np.float32)
+
+
+class StubText:
+    """A word is its letters' counts, a text the mean of its words."""
+
+    name = "stub"
+    dim = 12
+    provenance: ClassVar[dict[str, Any]] = {"name": "stub", "weights": "none", "dim": 12}
+    extra: ClassVar[int] = 0  # tokens that are given but were not counted
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
+    def encode_text(self, texts: list[str]) -> TextFeatures:
+        tokens = [
+            np.array([[word.count(letter) for letter in "aeioubcdfgst"] for word in text.split()], np.float32)
+            for text in texts
+        ]
+        embedding = np.stack([of_text.mean(axis=0) for of_text in tokens])
+        return TextFeatures(embedding, [np.repeat(of_text, 1 + self.extra, axis=0) for of_text in tokens])
