@@ -1,4 +1,4 @@
-"""Frozen encoders by name. Nothing heavy is imported until one is loaded.
+"""Frozen encoders by name. Nothing heavy is imported until one is loaded, and what is loaded is kept for the process.
 
 Names: `tiny`, `offline`, `clip:MODEL/PRETRAINED` (`clip` alone is ViT-B-32/openai), `clap:CHECKPOINT` (`clap` alone is
 laion/clap-htsat-unfused), or a class of one's own as `my_module:MyBackbone`.
@@ -7,7 +7,8 @@ laion/clap-htsat-unfused), or a class of one's own as `my_module:MyBackbone`.
 import difflib
 import inspect
 import sys
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -69,65 +70,91 @@ def load_backbones(
     where a family has weights to fetch (clip, clap); the others come with theirs. `patches` makes sure that the visual
     backbone has patches to give. Raises BackboneUnavailable (weights), DependencyMissing (an extra) or OptionInvalid.
     """
-    built = Backbones(
-        visual=load_visual(visual, device, random_weights, seed),
-        audio=load_audio(audio, device, random_weights, seed),
-        text=load_text(visual if text is None else text, device, random_weights, seed),
-    )
+    options = (device, random_weights, seed)
+    wanted = ((visual, "visual"), (audio, "audio"), (visual if text is None else text, "text"))
+    # All three are looked for before the first is built: what is missing is said at once.
+    built = Backbones(*[build() for build in [_find(name, kind, *options) for name, kind in wanted]])
     if patches and built.visual.patch_shape is None:
-        raise OptionInvalid(f"backbone {visual!r} has no patches to give; use clip:ViT-B-32/openai, or leave out --patches")
+        raise OptionInvalid(f"backbone {visual!r} has no patches to give; leave out --patches, or use a ViT of clip")
     return built
 
 
 def load_visual(name: str, device: str = "cpu", random_weights: bool = False, seed: int = 0) -> VisualBackbone:
     """One visual backbone by name."""
-    return _load(name, "visual", device, random_weights, seed)
+    return _find(name, "visual", device, random_weights, seed)()
 
 
 def load_audio(name: str, device: str = "cpu", random_weights: bool = False, seed: int = 0) -> AudioBackbone:
     """One audio backbone by name."""
-    return _load(name, "audio", device, random_weights, seed)
+    return _find(name, "audio", device, random_weights, seed)()
 
 
 def load_text(name: str, device: str = "cpu", random_weights: bool = False, seed: int = 0) -> TextBackbone:
     """One text backbone by name."""
-    return _load(name, "text", device, random_weights, seed)
+    return _find(name, "text", device, random_weights, seed)()
 
 
 def statuses() -> list[BackboneStatus]:
     """What of the built-in backbones can be used now, without loading any or asking a network."""
-    found: list[BackboneStatus] = []
-    for family in FAMILIES:
-        if family == "tiny":  # needs nothing, so there is nothing to look for
-            found += [BackboneStatus("tiny", kind, True, "none needed", "") for kind in ("visual", "audio", "text")]
-        else:
-            found += import_module(f"gaid.backbones.{family}").statuses()
-    return found
+    from gaid.backbones import weights
+
+    return weights.statuses()
 
 
-@lru_cache(maxsize=16)
-def _load(name: str, kind: str, device: str, random_weights: bool, seed: int) -> Any:
+def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) -> Callable[[], Any]:
+    """Checks that a backbone can be had, without torch, and returns what builds it."""
     family, _, rest = name.partition(":")
-    if family in FAMILIES:
-        kinds = FAMILIES[family]
-        if kind not in kinds:
-            able = ", ".join(sorted(one for one, has in FAMILIES.items() if kind in has))
-            raise OptionInvalid(f"backbone {name!r} encodes no {kind} ({', '.join(kinds)} only); for {kind} use one of: {able}")
-        factory = getattr(import_module(f"gaid.backbones.{family}"), kinds[kind])
-        if family in ("tiny", "offline"):
-            if rest:
-                raise OptionInvalid(f"backbone {family!r} has no variants, so {name!r} is none; write {family!r}")
-            return _construct(factory, device=_device(device) if family == "offline" else device)
-        options = {"device": _device(device), "random_weights": random_weights, "seed": seed}
-        return factory.load(rest, **options)
-    if rest:
-        return _load_own(family, rest, kind, device=device, random_weights=random_weights, seed=seed)
-    near = difflib.get_close_matches(name, FAMILIES, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise OptionInvalid(f"no backbone is named {name!r}; {hint}known: {', '.join(FAMILIES)}, or my_module:MyBackbone")
+    if family not in FAMILIES:
+        if rest:
+            return partial(_load_own, family, rest, kind, device, random_weights, seed)
+        near = difflib.get_close_matches(name, FAMILIES, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise OptionInvalid(
+            f"no backbone is named {name!r}; {hint}known: {', '.join(FAMILIES)}, or my_module:MyBackbone"
+        )
+    kinds = FAMILIES[family]
+    if kind not in kinds:
+        able = ", ".join(sorted(one for one, has in FAMILIES.items() if kind in has))
+        raise OptionInvalid(f"backbone {name!r} encodes no {kind}; those that do: {able}")
+    if rest and family in ("tiny", "offline"):
+        raise OptionInvalid(f"backbone {family!r} has no variants, so {name!r} is none; write {family!r}")
+    if family == "tiny":
+        return partial(_load_tiny, kinds[kind])
+
+    from gaid.backbones import weights
+
+    if family == "clip":
+        weights_found = weights.resolve_clip(rest, random_weights)
+        return lambda: _load_clip(kinds[kind], weights_found, _device(device), seed)
+    if family == "clap":
+        folder = weights.resolve_clap(rest, random_weights)
+        return lambda: _load_clap(kinds[kind], rest or weights.CLAP_DEFAULT, folder, _device(device), seed)
+    weights.require_offline(kind)
+    return lambda: _load_offline(kinds[kind], _device(device))
 
 
-def _load_own(module: str, attribute: str, kind: str, **options: Any) -> Any:
+@lru_cache(maxsize=4)
+def _load_tiny(attribute: str) -> Any:
+    return getattr(import_module("gaid.backbones.tiny"), attribute)()
+
+
+@lru_cache(maxsize=4)
+def _load_clip(attribute: str, found: Any, device: str, seed: int) -> Any:
+    return getattr(import_module("gaid.backbones.clip"), attribute)(found, device=device, seed=seed)
+
+
+@lru_cache(maxsize=2)
+def _load_clap(attribute: str, name: str, folder: Path | None, device: str, seed: int) -> Any:
+    return getattr(import_module("gaid.backbones.clap"), attribute)(name, folder, device=device, seed=seed)
+
+
+@lru_cache(maxsize=4)
+def _load_offline(attribute: str, device: str) -> Any:
+    return getattr(import_module("gaid.backbones.offline"), attribute)(device=device)
+
+
+@lru_cache(maxsize=8)
+def _load_own(module: str, attribute: str, kind: str, device: str, random_weights: bool, seed: int) -> Any:
     """A class of the user's own; it is given those of device, random_weights and seed that its constructor names."""
     where = f"{module}:{attribute}"
     here = str(Path.cwd())  # a console script does not look for modules where the user stands
@@ -143,16 +170,14 @@ def _load_own(module: str, attribute: str, kind: str, **options: Any) -> Any:
     finally:
         if added:
             sys.path.remove(here)
-    built = _construct(factory, **options)
+    given = {"device": _device(device), "random_weights": random_weights, "seed": seed}
+    wanted = inspect.signature(factory).parameters
+    built = factory(**{option: value for option, value in given.items() if option in wanted})
     lacking = [member for member in MEMBERS[kind] if not hasattr(built, member)]
     if lacking:
-        raise OptionInvalid(f"backbone {where!r} is no {kind} backbone: it lacks {', '.join(lacking)} (gaid.backbones.protocol)")
+        missing = ", ".join(lacking)
+        raise OptionInvalid(f"backbone {where!r} is no {kind} backbone: it lacks {missing} (gaid.backbones.protocol)")
     return built
-
-
-def _construct(factory: Any, **options: Any) -> Any:
-    accepted = inspect.signature(factory).parameters
-    return factory(**{name: value for name, value in options.items() if name in accepted})
 
 
 def _device(device: str) -> str:

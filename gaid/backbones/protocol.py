@@ -17,7 +17,7 @@ Features = NDArray[np.float32]
 class FrameSpec:
     """The picture that a visual backbone wants.
 
-    `crop` resizes the shortest side to `size` and cuts out the centre; `squash` resizes to a square, whatever the shape.
+    `crop` resizes the shortest side to `size` and cuts out the centre; `squash` resizes to a square.
     """
 
     size: int
@@ -29,7 +29,7 @@ class FrameSpec:
 class AudioSpec:
     """The sound that an audio backbone wants: mono at `rate` Hz, in windows of `shortest` to `longest` seconds.
 
-    A frame's window lasts min(max(T/F, shortest), longest), is centred on the frame's time, and holds zeros past the ends.
+    A frame's window lasts min(max(T/F, shortest), longest), is centred on the frame's time, with zeros past the ends.
     """
 
     rate: int

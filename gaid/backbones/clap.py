@@ -1,0 +1,152 @@
+"""CLAP's audio tower through transformers: sound at 48 kHz as vectors of 512.
+
+Only unfused checkpoints: a fused one hears three random parts of what is longer than 10 s, and picks one sound of a
+batch at random to treat so, so that its vectors depend on chance and on the neighbours (LAION-AI/CLAP#90). Here windows
+are never longer than 10 s, shorter ones are repeated and padded as the checkpoint was trained, and each gets its vector
+by itself. Text stays with the text backbone: CLAP's own text tower is not used.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import ClapAudioModelWithProjection, ClapConfig, ClapFeatureExtractor
+from transformers.utils import logging as transformers_logging
+
+from gaid.backbones.inference import inferring, quietly, seeded, to_numpy
+from gaid.backbones.protocol import AudioSpec, Features
+from gaid.backbones.weights import CLAP_FILES, sha256_of
+from gaid.errors import BackboneUnavailable, OptionInvalid
+
+# CLAP was trained on 5 to 10 s; below about 2 s a repeated snippet is mostly the rhythm of its own repetition.
+SHORTEST_WINDOW = 2.0
+WINDOWS_AT_ONCE = 128  # on a GPU
+
+
+class ClapAudio:
+    """The audio tower and its projection: one embedding a window, not normalised."""
+
+    def __init__(self, name: str, folder: Path | None, device: str = "cpu", seed: int = 0) -> None:
+        self._device = device
+        self._model, self._extractor = _load(name, folder, seed)
+        self._model = self._model.to(device).eval().requires_grad_(False)
+        self._mel = ClapMel(self._extractor)
+        self.name = f"clap:{name}" if folder is None or not Path(name).exists() else f"clap:{folder.name}"
+        self.dim = int(self._model.config.projection_dim)
+        self.audio_spec = AudioSpec(
+            rate=self._extractor.sampling_rate,
+            shortest=SHORTEST_WINDOW,
+            longest=float(self._extractor.max_length_s),
+        )
+        file = None if folder is None else _weights_in(folder)
+        self.provenance: dict[str, Any] = {
+            "name": self.name,
+            "weights": None if file is None else file.name,
+            "sha256": None if file is None else sha256_of(file),
+            "dim": self.dim,
+            "input": {"rate": self.audio_spec.rate, "shortest": SHORTEST_WINDOW, "longest": self.audio_spec.longest},
+            "mel": {"bins": self._extractor.feature_size, "hop": self._extractor.hop_length, "padding": "repeatpad"},
+            "random_weights": file is None,
+        } | ({"seed": seed} if file is None else {})
+
+    def encode_audio(self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]) -> Features:
+        """B clips' windows, each (F, samples) at `audio_spec.rate`, as (B, F, dim); zeros where `mask` is False."""
+        features = np.zeros((*mask.shape, self.dim), dtype=np.float32)
+        heard = [clip[rows] for clip, rows in zip(windows, mask, strict=True)]
+        if self._device == "cpu":  # a clip is a batch of its own, so that its bytes never depend on its neighbours
+            for row, sounds in enumerate(heard):
+                if len(sounds):
+                    features[row, mask[row]] = to_numpy(self._encode(self._mel(sounds)))
+            return features
+        mels = [self._mel(sounds) for sounds in heard if len(sounds)]
+        if mels:
+            joined = torch.cat(mels)
+            found = [to_numpy(self._encode(part)) for part in joined.split(WINDOWS_AT_ONCE)]
+            features[mask] = np.concatenate(found)
+        return features
+
+    def _encode(self, mel: Tensor) -> Tensor:
+        with inferring(self._device):
+            return self._model(input_features=mel.to(self._device)).audio_embeds
+
+
+class ClapMel:
+    """Windows as CLAP's log-mel pictures, a clip's windows at once; the numbers are ClapFeatureExtractor's (a test holds
+    the two together), which works through one sound after the other."""
+
+    def __init__(self, extractor: ClapFeatureExtractor) -> None:
+        self.samples = int(extractor.nb_max_samples)
+        self._size, self._hop = extractor.fft_window_size, extractor.hop_length
+        self._window = torch.hann_window(self._size, dtype=torch.float64)
+        self._filters = torch.from_numpy(np.asarray(extractor.mel_filters_slaney)).double()  # the unfused models' bank
+
+    def __call__(self, windows: NDArray[np.float32]) -> Tensor:
+        """Windows (n, samples) as (n, 1, time, bins) in dB."""
+        with torch.inference_mode():
+            sound = torch.from_numpy(self._filled(windows)).double()
+            spectrum = torch.stft(
+                sound, self._size, self._hop, window=self._window, center=True, pad_mode="reflect", return_complex=True
+            )
+            power = spectrum.abs().square().transpose(1, 2) @ self._filters
+            return (10 * power.clamp(min=1e-10).log10()).float()[:, None]
+
+    def _filled(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Repeats what is short as often as it fits, then zeros: `repeatpad`."""
+        length = windows.shape[1]
+        if length >= self.samples:
+            return np.ascontiguousarray(windows[:, : self.samples])
+        repeated = np.tile(windows, (1, self.samples // length))
+        return np.pad(repeated, ((0, 0), (0, self.samples - repeated.shape[1])))
+
+
+def _load(name: str, folder: Path | None, seed: int) -> tuple[Any, ClapFeatureExtractor]:
+    if folder is None:
+        if name.endswith("-fused"):
+            raise _fused(name)
+        with seeded(seed), quietly():  # transformers' defaults are the architecture of laion/clap-htsat-unfused
+            defaults: Any = ClapConfig().audio_config
+            return ClapAudioModelWithProjection(defaults), ClapFeatureExtractor()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        config: Any = ClapConfig.from_pretrained(folder, local_files_only=True).audio_config
+        if config.enable_fusion:
+            raise _fused(name)
+        with quietly():
+            loaded: Any = ClapAudioModelWithProjection.from_pretrained(
+                folder, config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32
+            )
+        has_preprocessing = (folder / "preprocessor_config.json").is_file()
+        extractor = ClapFeatureExtractor.from_pretrained(folder) if has_preprocessing else ClapFeatureExtractor()
+    except OptionInvalid:
+        raise
+    except Exception as error:  # damaged, of another model, or a pickle that would run code
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BackboneUnavailable(f"clap:{name}: {folder} does not load as a CLAP: {line}") from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+    model, found = loaded
+    lacking = sorted(found["missing_keys"])
+    if lacking:
+        raise BackboneUnavailable(
+            f"clap:{name}: the weights in {folder} lack {len(lacking)} of the audio tower's tensors ({lacking[0]}, ...)"
+        )
+    return model, extractor
+
+
+def _weights_in(folder: Path) -> Path:
+    return next(folder / file for file in CLAP_FILES if (folder / file).is_file())
+
+
+def _fused(name: str) -> OptionInvalid:
+    return OptionInvalid(
+        f"clap:{name} is a fused checkpoint: it hears random parts of long sounds, so its vectors can't be repeated; "
+        "use clap:laion/clap-htsat-unfused"
+    )
