@@ -37,7 +37,10 @@ def read_number(picture: np.ndarray) -> int:
     side = size * 8 / 10
     begin = (size - side) / 2
     grey = picture[int(size * 0.46) : int(size * 0.54)].mean(axis=(0, 2))
-    bits = [grey[int(begin + (b + 0.3) * side / BITS) : int(begin + (b + 0.7) * side / BITS) + 1].mean() for b in range(BITS)]
+    bits = [
+        grey[int(begin + (b + 0.3) * side / BITS) : int(begin + (b + 0.7) * side / BITS) + 1].mean()
+        for b in range(BITS)
+    ]
     return sum(1 << b for b, value in enumerate(bits) if value > 128)
 
 
@@ -59,7 +62,7 @@ def write_video(
     bframes: int = 2,
     times: Sequence[float] | None = None,
     offset: float = 0.0,
-    sound: np.ndarray | None | str = "tone",
+    sound: np.ndarray | str | None = "tone",
     sound_rate: int = 44100,
     sound_codec: str = "aac",
     layout: str = "mono",
@@ -81,7 +84,11 @@ def write_video(
     if isinstance(sound, str):
         sound = tone(span, sound_rate, channels=channels)
     with av.open(str(path), "w", format=format, options=container_options or {}) as out:
-        video = out.add_stream(codec, rate=rate, options={"g": str(gop), "threads": "1", **_codec_options(codec, bframes), **(options or {})})
+        video = out.add_stream(
+            codec,
+            rate=rate,
+            options={"g": str(gop), "threads": "1", **_codec_options(codec, bframes), **(options or {})},
+        )
         video.width, video.height, video.pix_fmt = *size, pix_fmt
         video.codec_context.time_base = tick if codec not in ("mpeg4", "mjpeg") else Fraction(1, rate)
         if rotation:
@@ -113,7 +120,9 @@ def _codec_options(codec: str, bframes: int) -> dict[str, str]:
 
 def _encode_sound(out: object, stream: object, sound: np.ndarray, rate: int, layout: str, offset: float) -> None:
     size = stream.codec_context.frame_size or 1024
-    resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=stream.codec_context.sample_rate)
+    resampler = av.AudioResampler(
+        format=stream.codec_context.format, layout=layout, rate=stream.codec_context.sample_rate
+    )
     for begin in range(0, sound.shape[1], size):
         piece = np.ascontiguousarray(sound[:, begin : begin + size], np.float32)
         frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
@@ -126,7 +135,9 @@ def _encode_sound(out: object, stream: object, sound: np.ndarray, rate: int, lay
     out.mux(stream.encode(None))
 
 
-def write_sound(path: Path, sound: np.ndarray, rate: int = 44100, codec: str = "pcm_s16le", layout: str = "mono") -> Path:
+def write_sound(
+    path: Path, sound: np.ndarray, rate: int = 44100, codec: str = "pcm_s16le", layout: str = "mono"
+) -> Path:
     """Writes a sound file; `sound` (channels, samples) float32."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as out:
@@ -146,7 +157,12 @@ def break_packets(source: Path, target: Path, kind: str = "audio", seed: int = 0
             stream = packet.stream
             if stream.type == kind:
                 noise = av.Packet(rng.integers(0, 256, max(8, packet.size), np.uint8).tobytes())
-                noise.pts, noise.dts, noise.duration, noise.time_base = packet.pts, packet.dts, packet.duration, packet.time_base
+                noise.pts, noise.dts, noise.duration, noise.time_base = (
+                    packet.pts,
+                    packet.dts,
+                    packet.duration,
+                    packet.time_base,
+                )
                 noise.is_keyframe = packet.is_keyframe
                 packet = noise
             packet.stream = streams[stream.index]

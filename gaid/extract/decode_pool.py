@@ -70,7 +70,9 @@ class _Child:
         if self.process is None:
             self.start()
         process = self.process
-        assert process is not None and process.stdin is not None and process.stdout is not None
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         end = time.monotonic() + self.limits.seconds + ALARM_AFTER + GRACE + (START_SECONDS if self._fresh else 0.0)
         poll = select.poll()
         poll.register(process.stdout, select.POLLIN)

@@ -41,6 +41,10 @@ def too_large(name: str, width: int, height: int, pixels: int) -> MediaError:
     )
 
 
+def no_memory(name: str) -> MediaError:
+    return MediaError("too large", f"{name}: does not fit the memory limit")
+
+
 def check_size(name: str, width: int, height: int, limits: DecodeLimits) -> None:
     """Refuses a picture by the size that its file declares, before memory for it is taken."""
     if width * height > limits.pixels:

@@ -6,12 +6,14 @@ This is the door: it picks the decoder and looks after still pictures. PyAV's de
 
 import numpy as np
 
-from gaid.errors import DependencyMissing, MediaError, OptionInvalid
+from gaid.errors import MediaError, OptionInvalid
 from gaid.extract.clip import AudioState, Clip, ClipRequest, Decoder, MediaInfo
-from gaid.extract.limits import Deadline, DecodeLimits
-from gaid.extract.media_pyav import ClipDecoder, PyAVFile, decode_sound_file, make_clip, sound_duration
+from gaid.extract.limits import Deadline, DecodeLimits, no_memory
+from gaid.extract.media_pyav import decode_with_pyav, make_clip
 from gaid.extract.opening import check_file, read_head, show_path
 from gaid.extract.picture import fit, is_still, read_still
+from gaid.extract.pyav_file import PyAVFile
+from gaid.extract.pyav_sound import decode_sound_file, sound_duration
 from gaid.extract.sampling import middles
 from gaid.extract.sound import SoundWindows
 
@@ -51,13 +53,16 @@ def decode_clip(request: ClipRequest, limits: DecodeLimits | None = None) -> Cli
         raise OptionInvalid(f"--frames {request.frames}: at least 1")
     check_decoder(request.decoder)
     path = check_file(request.path)
-    if is_still(read_head(path)):
-        return _decode_still(request, path, limits)
-    if request.decoder == "ffmpeg":
-        from gaid.extract.media_ffmpeg import decode_with_ffmpeg
+    try:
+        if is_still(read_head(path)):
+            return _decode_still(request, path, limits)
+        if request.decoder == "ffmpeg":
+            from gaid.extract.media_ffmpeg import decode_with_ffmpeg
 
-        return decode_with_ffmpeg(request, limits)
-    return ClipDecoder(request, limits).decode()
+            return decode_with_ffmpeg(request, limits)
+        return decode_with_pyav(request, limits)
+    except MemoryError:
+        raise no_memory(show_path(path)) from None
 
 
 def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip:
@@ -87,7 +92,7 @@ def probe(path: str, limits: DecodeLimits | None = None) -> MediaInfo:
     if is_still(read_head(absolute)):
         height, width = read_still(absolute, show_path(path), limits).shape[:2]
         return MediaInfo(absolute, "picture", 0.0, width, height)
-    with PyAVFile(path, limits, video=True, audio=True) as file:
+    with PyAVFile(absolute, limits, video=True, audio=True) as file:
         if not file.streams:
             raise MediaError("no video", f"{file.name}: holds neither picture nor sound")
         video = file.video.codec_context if file.video is not None else None

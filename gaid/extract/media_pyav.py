@@ -6,23 +6,22 @@ decoded already, else straight on. Jumping is leaving packets out, so no contain
 """
 
 from bisect import insort
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import MediaError
 from gaid.extract.clip import Clip, ClipRequest
 from gaid.extract.limits import Deadline, DecodeLimits, check_size
-from gaid.extract.opening import check_file, first_audio, first_video, open_media, show_path
 from gaid.extract.picture import RGB, Matrix, fit, orient
+from gaid.extract.pyav_file import DECODE_ERRORS, PyAVFile, seconds
+from gaid.extract.pyav_sound import Track, decode_sound_file
 from gaid.extract.sampling import PacketIndex, Plan, build_timeline, plan_frames
-from gaid.extract.sound import SoundWindows, to_mono
+from gaid.extract.sound import Sound, SoundWindows
 
 KEPT_BYTES = 64 << 20  # packets kept in memory between the two steps; a larger file is read twice instead
 SEEK_FROM = 30.0  # s: a clip that starts later is sought, not read up to
@@ -31,168 +30,104 @@ REORDER = 16  # pictures by which codecs may give a picture late
 # Codecs of one picture a packet, in which a picture that none refers to can be left out without a trace.
 LEAVES_OUT = ("h264", "hevc")
 
-DECODE_ERRORS = (av.FFmpegError, ValueError, OSError)
-Sound = tuple[NDArray[np.float32], NDArray[np.bool_], Any]
-
 
 @dataclass
 class Reading:
     """What the first step found: the index of the video's packets, and all packets unless they were too many."""
 
     index: PacketIndex
-    sound_end: float  # s on the audio stream's clock
-    sound_start: float
     kept: list[Any] | None
 
 
-class PyAVFile(AbstractContextManager["PyAVFile"]):
-    """An open file with the streams that are used, each decoded by one thread."""
+def decode_with_pyav(request: ClipRequest, limits: DecodeLimits) -> Clip:
+    """As `media.decode_clip`, for a video."""
+    deadline = Deadline(limits.seconds)
+    with ExitStack() as files:
 
-    def __init__(self, path: str, limits: DecodeLimits, *, video: bool, audio: bool) -> None:
-        self.path, self.name, self.limits = check_file(path), show_path(path), limits
-        self.container = open_media(self.path, limits)
-        self.video = first_video(self.container) if video else None
-        self.audio = first_audio(self.container) if audio else None
-        for stream in self.streams:
-            if stream.codec_context is not None:
-                stream.codec_context.thread_count = 1
-                stream.codec_context.options = {"max_pixels": str(limits.pixels)}
+        def open_file() -> PyAVFile:
+            return files.enter_context(PyAVFile(request.path, limits, video=True, audio=request.audio_path is None))
 
-    @property
-    def streams(self) -> list[Any]:
-        return [s for s in (self.video, self.audio) if s is not None]
-
-    def __exit__(self, *exception: object) -> None:
-        self.container.close()
-
-    def check_video(self) -> None:
-        if self.video is None:
-            raise MediaError("no video", f"{self.name}: holds no moving picture")
-        if self.video.codec_context is None:
-            raise MediaError("unreadable", f"{self.name}: no decoder for its picture")
-        check_size(self.name, self.video.codec_context.width, self.video.codec_context.height, self.limits)
-
-    def packets(self, deadline: Deadline) -> Iterator[Any]:
-        """The packets in the file's order. A file that breaks off gives those before the break."""
-        source = self.container.demux(self.streams)
-        while True:
-            deadline.check(self.name)
-            try:
-                packet = next(source)
-            except StopIteration:
-                return
-            except MemoryError:
-                raise MediaError("too large", f"{self.name}: does not fit the memory limit") from None
-            except DECODE_ERRORS:
-                return
-            if packet.size:
-                yield packet
-
-
-def _seconds(ticks: int, stream: Any) -> float:
-    return float(ticks * stream.time_base)
-
-
-class ClipDecoder:
-    """Decodes one request. `decode` is the whole of it; the object only carries what its steps share."""
-
-    def __init__(self, request: ClipRequest, limits: DecodeLimits) -> None:
-        self.request, self.limits = request, limits
-        self.deadline = Deadline(limits.seconds)
-
-    def decode(self) -> Clip:
-        request = self.request
-        with PyAVFile(request.path, self.limits, video=True, audio=request.audio_path is None) as file:
-            file.check_video()
-            stream = file.video
-            origin = stream.start_time
-            late = request.start is not None and origin is not None and request.start > SEEK_FROM
-            sought = late and self._seek(file, origin)
-            reading = self._read(file, origin)
-            if sought and not self._covers_start(reading, origin):
-                sought = False
-                with PyAVFile(request.path, self.limits, video=True, audio=request.audio_path is None) as again:
-                    return self._decode_read(again, self._read(again, origin), origin, sought=False)
-            return self._decode_read(file, reading, origin, sought=sought)
-
-    def _seek(self, file: PyAVFile, origin: int) -> bool:
-        target = origin + round((float(self.request.start or 0.0) - SEEK_MARGIN) / float(file.video.time_base))
-        try:
-            file.container.seek(target, stream=file.video, backward=True)
-        except DECODE_ERRORS:
-            return False
-        return True
-
-    def _covers_start(self, reading: Reading, origin: int) -> bool:
-        """Whether a seek landed on a key frame at or before the clip's start, as it should have."""
-        index = reading.index
-        start = origin + float(self.request.start or 0.0) / index.tick
-        return bool(len(index) and index.key[0] and index.pts[0] is not None and index.pts[0] <= start)
-
-    def _read(self, file: PyAVFile, origin: int | None) -> Reading:
-        """Reads packets up to the clip's end, decoding none."""
-        video, audio, end = file.video, file.audio, self.request.end
-        rate = video.average_rate
-        index = PacketIndex(float(video.time_base), float(rate) if rate else None)
-        kept: list[Any] | None = []
-        size, sound_start, sound_end = 0, float("inf"), 0.0
-        video_over, audio_over = False, audio is None
-        limit = None if end is None or origin is None else _seconds(origin, video) + end + SEEK_MARGIN
-        for packet in file.packets(self.deadline):
-            at = packet.dts if packet.dts is not None else packet.pts
-            over = limit is not None and at is not None and _seconds(at, packet.stream) > limit
-            if packet.stream_index == video.index:
-                index.add(packet.pts, packet.dts, packet.duration, packet.is_keyframe, packet.is_discard)
-                video_over |= over
-            else:
-                audio_over |= over
-                if packet.pts is not None:
-                    begin = _seconds(packet.pts, audio)
-                    sound_start = min(sound_start, begin)
-                    sound_end = max(sound_end, begin + _seconds(packet.duration or 0, audio))
-            size += packet.size
-            if size > KEPT_BYTES:
-                kept = None
-            elif kept is not None:
-                kept.append(packet)
-            if video_over and audio_over:
-                break
-        if not len(index):
+        file = open_file()
+        file.check_video()
+        origin = file.video.start_time
+        sought = _seek(file, request, origin)
+        reading = _read(file, request, origin, deadline)
+        if sought and not _covers_start(reading.index, request, origin):
+            file, sought = open_file(), False
+            reading = _read(file, request, origin, deadline)
+        if not len(reading.index):
             raise MediaError("no video", f"{file.name}: its video track holds no picture")
-        return Reading(index, sound_end, sound_start, kept)
-
-    def _decode_read(self, file: PyAVFile, reading: Reading, origin: int | None, *, sought: bool) -> Clip:
-        request = self.request
         timeline = build_timeline(reading.index)
-        zero = int(timeline.shown[0]) if origin is None or not sought else origin
+        zero = origin if sought else int(timeline.shown[0])
         plan = plan_frames(timeline, request.frames, request.start, request.end, zero, file.name)
-        windows = SoundWindows(request.audio_spec, plan.moments, plan.duration)
-        start = plan.start * timeline.tick
-        again: AbstractContextManager[Any] = nullcontext(file)
         if reading.kept is None:
-            again = PyAVFile(request.path, self.limits, video=True, audio=request.audio_path is None)
-        with again as source:
-            if reading.kept is None and sought:
-                self._seek(source, zero)
-            pictures = Pictures(source, plan, request, timeline.counted)
-            track = Track(source.audio, windows, start) if source.audio is not None else None
-            ordinal = 0
-            for packet in reading.kept if reading.kept is not None else source.packets(self.deadline):
-                self.deadline.check(file.name)
-                if packet.stream_index == source.video.index:
-                    pictures.feed(ordinal, packet)
-                    ordinal += 1
-                elif track is not None:
-                    track.feed(packet)
-                if pictures.complete and (track is None or track.complete):
-                    break
-            frames = pictures.finish()
-            if request.audio_path is not None:
-                offset = (plan.start - zero) * timeline.tick
-                sound = decode_sound_file(request.audio_path, windows, offset, self.limits, self.deadline)
-            else:
-                sound = track.finish() if track is not None else windows.nothing("no track")
-        return make_clip(frames, plan.moments, plan.frame_times, plan.duration, sound, plan.short, pictures.decoded)
+            file = open_file()
+            if sought:
+                _seek(file, request, origin)
+        pictures = Pictures(file, plan, request, timeline.counted)
+        windows = SoundWindows(request.audio_spec, plan.moments, plan.duration)
+        track = Track(file.audio, windows, plan.start * timeline.tick) if file.audio is not None else None
+        ordinal = 0
+        for packet in file.packets(deadline) if reading.kept is None else reading.kept:
+            deadline.check(file.name)
+            if packet.stream_index == file.video.index:
+                pictures.feed(ordinal, packet)
+                ordinal += 1
+            elif track is not None:
+                track.feed(packet)
+            if pictures.complete and (track is None or track.complete):
+                break
+        frames = pictures.finish()
+        if request.audio_path is not None:
+            offset = (plan.start - zero) * timeline.tick
+            sound = decode_sound_file(request.audio_path, windows, offset, limits, deadline)
+        else:
+            sound = track.finish() if track is not None else windows.nothing("no track")
+    return make_clip(frames, plan.moments, plan.frame_times, plan.duration, sound, plan.short, pictures.decoded)
+
+
+def _seek(file: PyAVFile, request: ClipRequest, origin: int | None) -> bool:
+    """Goes to shortly before a clip that starts late; False where it does not, or the file can't be sought."""
+    if origin is None or request.start is None or request.start <= SEEK_FROM:
+        return False
+    target = origin + round((request.start - SEEK_MARGIN) / float(file.video.time_base))
+    try:
+        file.container.seek(target, stream=file.video, backward=True)
+    except MemoryError:
+        raise
+    except DECODE_ERRORS:
+        return False
+    return True
+
+
+def _covers_start(index: PacketIndex, request: ClipRequest, origin: int) -> bool:
+    """Whether a seek landed on a key frame at or before the clip's start, as it should have."""
+    start = origin + (request.start or 0.0) / index.tick
+    return bool(len(index) and index.key[0] and index.pts[0] is not None and index.pts[0] <= start)
+
+
+def _read(file: PyAVFile, request: ClipRequest, origin: int | None, deadline: Deadline) -> Reading:
+    """Reads packets up to the clip's end, decoding none."""
+    video, rate = file.video, file.video.average_rate
+    index = PacketIndex(float(video.time_base), float(rate) if rate else None)
+    kept: list[Any] | None = []
+    size = 0
+    limit = None if request.end is None or origin is None else seconds(origin, video) + request.end + SEEK_MARGIN
+    running = {stream.index for stream in file.streams}
+    for packet in file.packets(deadline):
+        if packet.stream_index == video.index:
+            index.add(packet.pts, packet.dts, packet.duration, packet.is_keyframe, packet.is_discard)
+        size += packet.size
+        if size > KEPT_BYTES:
+            kept = None
+        elif kept is not None:
+            kept.append(packet)
+        at = packet.dts if packet.dts is not None else packet.pts
+        if limit is not None and at is not None and seconds(at, packet.stream) > limit:
+            running.discard(packet.stream_index)
+            if not running:
+                break
+    return Reading(index, kept)
 
 
 def make_clip(
@@ -252,7 +187,7 @@ class Pictures:
         try:
             pictures = packet.decode()
         except MemoryError:
-            raise MediaError("too large", f"{self.file.name}: does not fit the memory limit") from None
+            raise
         except DECODE_ERRORS:
             return
         self._take(pictures)
@@ -290,7 +225,7 @@ class Pictures:
         try:
             rgb = picture.to_ndarray(format="rgb24")
         except MemoryError:
-            raise MediaError("too large", f"{self.file.name}: does not fit the memory limit") from None
+            raise
         except DECODE_ERRORS as error:
             raise MediaError("unreadable", f"{self.file.name}: its pixels can't be converted ({error})") from None
         return fit(orient(rgb, display_matrix(picture)), self.spec)
@@ -318,106 +253,3 @@ def display_matrix(picture: Any) -> Matrix:
             if len(m) >= 5 and (m[0] or m[1]):
                 return int(m[0]), int(m[1]), int(m[3]), int(m[4])
     return 1, 0, 0, 1
-
-
-class Track:
-    """Decodes those packets of a sound track that touch a window."""
-
-    def __init__(self, stream: Any, windows: SoundWindows, start: float) -> None:
-        self.stream, self.windows, self.start = stream, windows, start
-        self.context = stream.codec_context
-        self.complete = False
-        self._good = self._bad = 0
-        self._skipped = False
-        self._resampler: Any = None
-        self._end = float(np.max(windows.starts)) / windows.rate + windows.length
-
-    def feed(self, packet: Any) -> None:
-        if self.context is None or self.complete:
-            return
-        if packet.pts is not None:
-            begin = _seconds(packet.pts, self.stream) - self.start
-            if begin > self._end:
-                self.complete = True
-                return
-            if not self.windows.wants(begin, begin + _seconds(packet.duration or 0, self.stream)):
-                self._skipped = True
-                return
-        if self._skipped and self.context.is_open:
-            self.context.flush_buffers()
-        self._skipped = False
-        self._decode(packet)
-
-    def _decode(self, packet: Any) -> None:
-        try:
-            pieces = self.context.decode(packet)
-            for piece in pieces:
-                self._give(piece)
-        except MemoryError:
-            raise MediaError("too large", "its sound does not fit the memory limit") from None
-        except DECODE_ERRORS:
-            self._bad += 1
-        else:
-            self._good += packet is not None
-
-    def _give(self, piece: Any) -> None:
-        time = None if piece.pts is None else float(piece.pts * piece.time_base) - self.start
-        if self._resampler is None:
-            self._resampler = av.AudioResampler(format="fltp")
-        try:
-            converted = self._resampler.resample(piece)
-        except ValueError:  # the track changes its layout or rate on the way
-            self._resampler = av.AudioResampler(format="fltp")
-            converted = self._resampler.resample(piece)
-        for part in converted:
-            self.windows.add(time, part.sample_rate, to_mono(part.to_ndarray()))
-            time = None
-
-    def finish(self) -> Sound:
-        """The windows; state "failed" where most packets could not be decoded, since what is left is not the sound."""
-        if self.context is not None and self._good and not self.complete:
-            self._decode(None)
-        if self.context is None or self._bad > self._good:
-            return self.windows.nothing("failed")
-        return self.windows.finish()
-
-
-def decode_sound_file(
-    path: str, windows: SoundWindows, offset: float, limits: DecodeLimits, deadline: Deadline
-) -> Sound:
-    """The windows of a sound in a file of its own, `offset` s into it. A sound that can't be had does not cost the picture."""
-    try:
-        with PyAVFile(path, limits, video=False, audio=True) as file:
-            if file.audio is None:
-                return windows.nothing("no track")
-            track: Track | None = None
-            for packet in file.packets(deadline):
-                if track is None:
-                    first = file.audio.start_time if file.audio.start_time is not None else packet.pts or 0
-                    track = Track(file.audio, windows, _seconds(first, file.audio) + offset)
-                track.feed(packet)
-                if track.complete:
-                    break
-            return track.finish() if track is not None else windows.nothing("failed")
-    except MediaError as error:
-        if error.reason == "too slow":
-            raise
-        return windows.nothing("failed")
-
-
-def sound_duration(path: str, limits: DecodeLimits, deadline: Deadline) -> float:
-    """Seconds of sound in a file, from its packets; 0 where it has none that can be read."""
-    try:
-        with PyAVFile(path, limits, video=False, audio=True) as file:
-            if file.audio is None:
-                return 0.0
-            begin, end = float("inf"), 0.0
-            for packet in file.packets(deadline):
-                if packet.pts is not None:
-                    at = _seconds(packet.pts, file.audio)
-                    begin, end = min(begin, at), max(end, at + _seconds(packet.duration or 0, file.audio))
-            return max(0.0, end - begin) if end > begin else 0.0
-    except MediaError as error:
-        if error.reason == "too slow":
-            raise
-        return 0.0

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import av.container
+import av.container.core
 
 from gaid.errors import MediaError
 from gaid.extract.limits import DecodeLimits
@@ -67,15 +68,19 @@ def open_media(path: str, limits: DecodeLimits) -> "av.container.InputContainer"
     """Opens a checked, absolute path; MediaError says why not."""
     name = show_path(path)
     try:
-        return av.open(f"file:{path}", options=open_options(limits), metadata_errors="replace")
+        container = av.open(f"file:{path}", options=open_options(limits), metadata_errors="replace")
     except av.error.ArgumentError:
         raise MediaError(
             "refused", f"{name}: its content is not of a kind that is opened (playlists and lists of files never are)"
         ) from None
     except MemoryError:
-        raise MediaError("too large", f"{name}: does not fit the memory limit") from None
+        raise
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError("unreadable", f"{name}: not a video or sound ({describe(error)})") from None
+    # PyAV asks for times of display to be made up where there are none (AVI), and with reordered pictures they are wrong.
+    gen_pts: Any = av.container.core.Flags.gen_pts.value
+    container.flags &= ~gen_pts
+    return container
 
 
 def describe(error: BaseException) -> str:

@@ -50,10 +50,7 @@ def fit(picture: RGB, spec: FrameSpec) -> RGB:
         top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
         picture = picture[top : top + longest, left : left + longest]
         height, width = picture.shape[:2]
-    if width <= height:
-        to = (size, int(size * height / width))
-    else:
-        to = (int(size * width / height), size)
+    to = (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
     image = Image.fromarray(np.ascontiguousarray(picture))
     if to != image.size:
         image = image.resize(to, resample)
@@ -78,8 +75,6 @@ def read_still(path: str, name: str, limits: DecodeLimits) -> RGB:
                 return _as_rgb(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError:
         raise MediaError("too large", f"{name}: more than {limits.pixels / 1e6:g} million pixels") from None
-    except MemoryError:
-        raise MediaError("too large", f"{name}: the picture does not fit the memory limit") from None
     except (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, EOFError, ArithmeticError) as error:
         # Pillow's plugins let these through on damaged files.
         raise MediaError("unreadable", f"{name}: not a whole picture ({type(error).__name__})") from None

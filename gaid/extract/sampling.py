@@ -57,37 +57,35 @@ def build_timeline(index: PacketIndex) -> Timeline:
     """The timeline of an index of at least one packet."""
     visible = [i for i in range(len(index)) if not index.hidden[i]] or list(range(len(index)))
     counted = any(index.pts[i] is None for i in visible)
-    usual = _usual_duration(index)
     if counted:
         times = [t for i in visible if (t := index.dts[i]) is not None]
         if len(times) < len(visible):
+            usual = _usual_duration(index, np.zeros(0, np.int64))
             times = [round(i * usual) for i in range(len(visible))]
         shown = np.sort(np.array(times, np.int64))
-        last = usual
+        last = 0
     else:
         stamps = np.array([index.pts[i] for i in visible], np.int64)
         shown = np.unique(stamps)
         last = index.duration[visible[int(np.argmax(stamps))]]
-        if last <= 0:
-            gaps = np.diff(shown)
-            last = float(np.median(gaps)) if len(gaps) else usual
+    if last <= 0:
+        last = round(_usual_duration(index, shown))
     keys = [] if counted else [i for i in range(len(index)) if index.key[i] and index.pts[i] is not None]
     return Timeline(
         tick=index.tick,
         shown=shown,
         labels=np.arange(len(shown), dtype=np.int64) if counted else shown,
-        end=int(shown[-1]) + max(1, round(last)),
+        end=int(shown[-1]) + max(1, last),
         key_ordinals=np.array(keys, np.int64),
         key_labels=np.array([index.pts[i] for i in keys], np.int64),
         counted=counted,
     )
 
 
-def _usual_duration(index: PacketIndex) -> float:
-    known = [d for d in index.duration if d > 0]
-    if known:
-        return float(np.median(known))
-    return 1.0 / (index.rate or UNKNOWN_RATE) / index.tick
+def _usual_duration(index: PacketIndex, shown: NDArray[np.int64]) -> float:
+    """How long a picture stays, in ticks: from the times of the pictures, else from packets or the header."""
+    known = np.diff(shown) if len(shown) > 1 else np.array([d for d in index.duration if d > 0])
+    return float(np.median(known)) if len(known) else 1.0 / (index.rate or UNKNOWN_RATE) / index.tick
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Plan:
 
 def middles(duration: float, frames: int) -> NDArray[np.float64]:
     """The middles of `frames` equal parts of `duration`."""
-    return (np.arange(frames) + 0.5) * (duration / frames)
+    return (np.arange(frames, dtype=np.float64) + 0.5) * (duration / frames)
 
 
 def plan_frames(
@@ -131,13 +129,13 @@ def plan_frames(
         rows = np.minimum(low + np.arange(frames), high - 1)
         on = np.maximum(timeline.shown[rows], first)
         following = np.append(timeline.shown, timeline.end)[rows + 1]
-        moments = ((on + np.minimum(following, last)) / 2 - first) * tick
+        moments = ((on + np.minimum(following, last)).astype(np.float64) / 2 - first) * tick
     labels = timeline.labels[rows]
     return Plan(
         duration=duration,
         moments=moments,
         labels=labels,
-        frame_times=(timeline.shown[rows] - first) * tick,
+        frame_times=(timeline.shown[rows] - first).astype(np.float64) * tick,
         key_ordinals=_keys_before(timeline, labels),
         start=first,
         short=count < frames,

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from gaid.backbones.protocol import AudioSpec
 from gaid.extract.clip import AudioState
 
+# Windows (F, samples), which of them hold sound, and why not
+Sound = tuple[NDArray[np.float32], NDArray[np.bool_], AudioState]
+
 SILENCE = 10 ** (-60 / 20)  # root mean square of -60 dBFS
 GAP = 0.05  # s by which a piece may miss the end of the one before, before it counts as a hole or a step of the clock
 WARM_UP = 0.25  # s decoded ahead of a window, for codecs whose first piece after a jump is not yet right
@@ -71,7 +74,7 @@ class SoundWindows:
             if a < b:
                 window[a - start : b - start] = piece[a - begin : b - begin]
 
-    def finish(self) -> tuple[NDArray[np.float32], NDArray[np.bool_], AudioState]:
+    def finish(self) -> Sound:
         """The windows (F, samples), which of them hold sound, and the state of a track that could be decoded.
 
         Loudness is measured over the part of a window inside the clip: padding does not make a short clip silent.
@@ -83,6 +86,6 @@ class SoundWindows:
         self.windows[~mask] = 0.0
         return self.windows, mask, "sound" if mask.any() else "silent"
 
-    def nothing(self, state: AudioState) -> tuple[NDArray[np.float32], NDArray[np.bool_], AudioState]:
+    def nothing(self, state: AudioState) -> Sound:
         """No windows, because there is no track or it can't be decoded."""
         return np.zeros_like(self.windows), np.zeros(len(self.windows), np.bool_), state

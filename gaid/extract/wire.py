@@ -79,7 +79,8 @@ def reply_from_message(message: Message) -> Clip | MediaError:
     if "media_error" in header:
         reason, text = header["media_error"]
         return MediaError(reason, text)
-    arrays, at = {}, 0
+    arrays: dict[str, Any] = {}
+    at = 0
     for name, dtype in ARRAYS.items():
         shape = [int(n) for n in header["shapes"][name]]
         count = int(np.prod(shape))

@@ -1,0 +1,317 @@
+"""The other decoder (`--decoder ffmpeg`): the ffmpeg program, driven through ffmpeg-python, under the same safety options.
+
+It chooses the same pictures by the same arithmetic, and hands its sound to the same windows; a test holds the two equal. It reads
+a file three times (packets, picture, sound) and always decodes on, so it is the slower one: it is for machines whose ffmpeg
+reads what PyAV's does not, and for a second opinion.
+"""
+
+import json
+import queue
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import DependencyMissing, MediaError
+from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.limits import Deadline, DecodeLimits, check_size, too_slow
+from gaid.extract.media_pyav import SEEK_FROM, SEEK_MARGIN, make_clip
+from gaid.extract.opening import check_file, open_options, show_path
+from gaid.extract.picture import RGB, Matrix, fit, orient
+from gaid.extract.sampling import PacketIndex, Plan, Timeline, build_timeline, plan_frames
+from gaid.extract.sound import Sound, SoundWindows, to_mono
+
+SHOWN = re.compile(rb"^\[Parsed_a?showinfo_\d+ @ [^\]]*\] n: *(\d+) .*?pts_time: *(-?[\d.]+)")
+SAMPLES = re.compile(rb" nb_samples: *(\d+)")
+
+
+def check_ffmpeg() -> None:
+    """Raises DependencyMissing unless ffmpeg-python and the programs ffmpeg and ffprobe are there."""
+    try:
+        import ffmpeg
+    except ImportError:
+        raise DependencyMissing("--decoder ffmpeg needs ffmpeg-python: pip install 'gaid[ffmpeg]'") from None
+    if not hasattr(ffmpeg, "input"):
+        raise DependencyMissing(
+            "--decoder ffmpeg needs ffmpeg-python, but another package named ffmpeg is installed: "
+            "pip uninstall ffmpeg, then pip install 'gaid[ffmpeg]'"
+        )
+    for program in ("ffmpeg", "ffprobe"):
+        if shutil.which(program) is None:
+            raise DependencyMissing(
+                f"--decoder ffmpeg needs the program {program}, which is not on the path: install FFmpeg, or use pyav"
+            )
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What ffprobe tells of a file: the streams that are used, and the times of their packets."""
+
+    video: dict[str, Any] | None
+    audio: dict[str, Any] | None
+    index: PacketIndex
+    sound_packets: NDArray[np.float64]  # s
+    sound_start: float  # s
+
+
+class FFmpegFile:
+    """A checked file, asked through the two programs until the deadline."""
+
+    def __init__(self, path: str, limits: DecodeLimits, deadline: Deadline) -> None:
+        self.path, self.name, self.limits, self.deadline = check_file(path), show_path(path), limits, deadline
+        self.url = f"file:{self.path}"
+
+    def probe(self) -> Probed:
+        header = json.loads(self._ffprobe("-show_streams", "-of", "json") or b"{}")
+        streams = header.get("streams", [])
+        pictures = [s for s in streams if s.get("codec_type") == "video" and not _is_cover(s)]
+        sounds = [s for s in streams if s.get("codec_type") == "audio"]
+        video, audio = next(iter(pictures), None), next(iter(sounds), None)
+        index = PacketIndex(_fraction(video["time_base"]), _rate(video)) if video else PacketIndex(1.0, None)
+        sound_packets = []
+        tick = _fraction(audio["time_base"]) if audio else 1.0
+        entries = "packet=stream_index,pts,dts,duration,flags"
+        for line in self._ffprobe("-show_entries", entries, "-of", "csv=p=0").splitlines():
+            fields = line.decode("ascii", "replace").rstrip(",").split(",")
+            if len(fields) < 5:
+                continue
+            stream, pts, dts, duration = (_number(field) for field in fields[:4])
+            if video and stream == video["index"]:
+                index.add(pts, dts, duration, "K" in fields[4], "D" in fields[4])
+            elif audio and stream == audio["index"] and pts is not None:
+                sound_packets.append(pts * tick)
+        start = _number(str(audio.get("start_pts", ""))) if audio else None
+        first = min(sound_packets, default=0.0) if start is None else start * tick
+        return Probed(video, audio, index, np.array(sound_packets), first)
+
+    def _ffprobe(self, *arguments: str) -> bytes:
+        options = [x for name, value in open_options(self.limits).items() for x in (f"-{name}", value)]
+        command = ["ffprobe", "-v", "error", *options, *arguments, self.url]
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=self.deadline.remaining(), check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise too_slow(self.name, self.deadline.seconds) from None
+        if done.returncode and not done.stdout.strip(b"{} \n"):
+            words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+            reason = words[-1].removeprefix(f"{self.url}: ")
+            if reason == "Invalid argument":
+                raise MediaError(
+                    "refused",
+                    f"{self.name}: its content is not of a kind that is opened (playlists and lists of files never are)",
+                )
+            raise MediaError("unreadable", f"{self.name}: not a video or sound ({show_path(reason)})")
+        return done.stdout
+
+    def run(self, stream: int, late: float | None, filters: list[tuple[str, tuple[Any, ...], dict[str, Any]]],
+            output: dict[str, Any]) -> "Running":  # fmt: skip
+        """Starts ffmpeg on one stream; `late` is the absolute time to seek to first, if any."""
+        import ffmpeg
+
+        options: dict[str, Any] = {**open_options(self.limits), "threads": 1, "noautorotate": None, "copyts": None}
+        if late is not None:
+            options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{late:.6f}"}
+        graph = ffmpeg.input(self.url, **options)[str(stream)]
+        for name, positional, named in filters:
+            graph = graph.filter(name, *positional, **named)
+        graph = graph.output("pipe:1", **output).global_args(
+            "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", "-filter_complex_threads", "1",
+            "-timelimit", str(int(self.limits.seconds) + 1),
+        )  # fmt: skip
+        return Running(graph.compile(), self.deadline, self.name)
+
+
+class Running(AbstractContextManager["Running"]):
+    """A running ffmpeg: what `showinfo` tells of each piece, and the bytes of the pieces, in step."""
+
+    def __init__(self, command: list[str], deadline: Deadline, name: str) -> None:
+        self.deadline, self.name = deadline, name
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read_lines, daemon=True)
+        self._reader.start()
+        self._timer = threading.Timer(deadline.remaining(), self.process.kill)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _read_lines(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def pieces(self) -> Iterator[tuple[int, float, bytes]]:
+        """(number, time in s, the whole line) of each piece that passes; its bytes are to be `read` before the next."""
+        while (line := self._lines.get()) is not None:
+            if found := SHOWN.match(line):
+                yield int(found[1]), float(found[2]), line
+
+    def read(self, size: int) -> bytes:
+        assert self.process.stdout is not None
+        data = self.process.stdout.read(size)
+        self.deadline.check(self.name)
+        return data
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self.process.kill()
+        self._reader.join()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self.process.wait()
+
+
+def decode_with_ffmpeg(request: ClipRequest, limits: DecodeLimits) -> Clip:
+    """As `media.decode_clip`, by the ffmpeg program."""
+    deadline = Deadline(limits.seconds)
+    file = FFmpegFile(request.path, limits, deadline)
+    probed = file.probe()
+    if probed.video is None or not len(probed.index):
+        raise MediaError("no video", f"{file.name}: holds no moving picture")
+    if not probed.video.get("codec_name"):
+        raise MediaError("unreadable", f"{file.name}: no decoder for its picture")
+    check_size(file.name, int(probed.video.get("width", 0)), int(probed.video.get("height", 0)), limits)
+    timeline = build_timeline(probed.index)
+    zero = int(timeline.shown[0])
+    plan = plan_frames(timeline, request.frames, request.start, request.end, zero, file.name)
+    frames, decoded = _decode_pictures(file, probed.video, timeline, plan, request)
+    windows = SoundWindows(request.audio_spec, plan.moments, plan.duration)
+    if request.audio_path is not None:
+        sound = _decode_sound_file(request.audio_path, windows, (plan.start - zero) * timeline.tick, limits, deadline)
+    elif probed.audio is None:
+        sound = windows.nothing("no track")
+    else:
+        sound = _decode_sound(file, probed, windows, plan.start * timeline.tick, plan.duration)
+    return make_clip(frames, plan.moments, plan.frame_times, plan.duration, sound, plan.short, decoded)
+
+
+def _decode_pictures(
+    file: FFmpegFile, stream: dict[str, Any], timeline: Timeline, plan: Plan, request: ClipRequest
+) -> tuple[NDArray[np.uint8], int]:
+    width, height = int(stream["width"]), int(stream["height"])
+    wanted = np.unique(plan.labels)
+    start = plan.start * timeline.tick
+    late = None
+    if timeline.counted:
+        terms = [f"eq(n,{label})" for label in wanted]
+    else:
+        half = 0.5 * timeline.tick
+        terms = [f"between(t,{x * timeline.tick - half:.9f},{x * timeline.tick + half:.9f})" for x in wanted]
+        if (request.start or 0.0) > SEEK_FROM:
+            late = start - SEEK_MARGIN
+    filters: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+        ("select", ("+".join(terms),), {}),
+        ("scale", (width, height), {"flags": "bilinear"}),
+        ("format", ("rgb24",), {}),
+        ("showinfo", (), {}),
+        # An even rate in place of the true times, so that none is doubled or dropped: the option for that differs by version.
+        ("settb", ("1/25",), {}),
+        ("setpts", ("N",), {}),
+    ]
+    output = {"format": "rawvideo", "pix_fmt": "rgb24", "r": 25, "frames:v": len(wanted)}
+    got: dict[int, RGB] = {}
+    with file.run(stream["index"], late, filters, output) as running:
+        for number, time, _ in running.pieces():
+            data = running.read(width * height * 3)
+            if len(data) < width * height * 3:
+                break
+            picture = orient(np.frombuffer(data, np.uint8).reshape(height, width, 3), _matrix(stream))
+            label = (
+                int(wanted[number]) if timeline.counted else int(wanted[np.abs(wanted * timeline.tick - time).argmin()])
+            )
+            got[label] = fit(picture, request.frame_spec)
+    file.deadline.check(file.name)
+    if not got:
+        raise MediaError("unreadable", f"{file.name}: none of its pictures could be decoded")
+    have = np.array(sorted(got))
+    nearest = np.maximum(np.searchsorted(have, plan.labels, "right") - 1, 0)
+    first = 0 if late is None else int(plan.key_ordinals[0])
+    decoded = sum(1 for label in timeline.labels if label <= wanted[-1]) - first
+    return np.stack([got[int(have[i])] for i in nearest]), max(decoded, len(got))
+
+
+def _decode_sound(file: FFmpegFile, probed: Probed, windows: SoundWindows, start: float, duration: float) -> Sound:
+    """The windows; state "failed" where fewer than half of the packets in the clip became sound."""
+    stream = probed.audio
+    assert stream is not None
+    channels, rate = int(stream.get("channels", 0)), int(stream.get("sample_rate", 0))
+    if not (channels and rate and stream.get("codec_name")):
+        return windows.nothing("failed")
+    late = start - SEEK_MARGIN if start - probed.sound_start > SEEK_FROM else None
+    filters: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+        ("atrim", (), {"start": f"{start - SEEK_MARGIN / 2:.6f}", "end": f"{start + duration + SEEK_MARGIN / 2:.6f}"}),
+        ("aformat", (), {"sample_fmts": "flt", "sample_rates": rate}),
+        ("ashowinfo", (), {}),
+    ]
+    got = 0
+    with file.run(stream["index"], late, filters, {"format": "f32le", "ac": channels, "ar": rate}) as running:
+        for _, time, line in running.pieces():
+            found = SAMPLES.search(line)
+            size = int(found[1]) * channels * 4 if found else 0
+            data = running.read(size)
+            if not found or len(data) < size:
+                break
+            got += 1
+            windows.add(time - start, rate, to_mono(np.frombuffer(data, np.float32).reshape(-1, channels).T))
+    file.deadline.check(file.name)
+    inside = (probed.sound_packets >= start) & (probed.sound_packets < start + duration)
+    if 2 * got < int(inside.sum()):
+        return windows.nothing("failed")
+    return windows.finish()
+
+
+def _decode_sound_file(
+    path: str, windows: SoundWindows, offset: float, limits: DecodeLimits, deadline: Deadline
+) -> Sound:
+    try:
+        file = FFmpegFile(path, limits, deadline)
+        probed = file.probe()
+        if probed.audio is None:
+            return windows.nothing("no track")
+        return _decode_sound(file, probed, windows, probed.sound_start + offset, windows.total / windows.rate)
+    except MediaError as error:
+        if error.reason == "too slow":
+            raise
+        return windows.nothing("failed")
+
+
+def _is_cover(stream: dict[str, Any]) -> bool:
+    return bool(stream.get("disposition", {}).get("attached_pic"))
+
+
+def _fraction(text: str) -> float:
+    above, _, below = text.partition("/")
+    return float(above) / float(below or 1)
+
+
+def _rate(stream: dict[str, Any]) -> float | None:
+    text = stream.get("avg_frame_rate", "0/0")
+    return _fraction(text) if not text.startswith("0") and not text.endswith("/0") else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.lstrip("-").isdigit() else None
+
+
+def _matrix(stream: dict[str, Any]) -> Matrix:
+    for data in stream.get("side_data_list", []):
+        numbers = [
+            int(n) for line in data.get("displaymatrix", "").splitlines() for n in line.partition(":")[2].split()
+        ]
+        if len(numbers) >= 5 and (numbers[0] or numbers[1]):
+            return numbers[0], numbers[1], numbers[3], numbers[4]
+    return 1, 0, 0, 1

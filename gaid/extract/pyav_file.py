@@ -1,0 +1,63 @@
+"""A media file as PyAV opens it for us: checked, whitelisted, one decoding thread, packets until the file breaks off."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import av
+
+from gaid.errors import MediaError
+from gaid.extract.limits import Deadline, DecodeLimits, check_size
+from gaid.extract.opening import check_file, first_audio, first_video, open_media, show_path
+
+# What PyAV raises where a file is damaged.
+DECODE_ERRORS = (av.FFmpegError, ValueError, OSError)
+
+
+class PyAVFile(AbstractContextManager["PyAVFile"]):
+    """An open file with the streams that are used, each decoded by one thread."""
+
+    def __init__(self, path: str, limits: DecodeLimits, *, video: bool, audio: bool) -> None:
+        self.path, self.name, self.limits = check_file(path), show_path(path), limits
+        self.container = open_media(self.path, limits)
+        # PyAV's streams answer for every kind of stream, so their type would say less than it promises.
+        self.video: Any = first_video(self.container) if video else None
+        self.audio: Any = first_audio(self.container) if audio else None
+        for stream in self.streams:
+            if stream.codec_context is not None:
+                stream.codec_context.thread_count = 1
+                stream.codec_context.options = {"max_pixels": str(limits.pixels)}
+
+    @property
+    def streams(self) -> list[Any]:
+        return [s for s in (self.video, self.audio) if s is not None]
+
+    def __exit__(self, *exception: object) -> None:
+        self.container.close()
+
+    def check_video(self) -> None:
+        if self.video is None:
+            raise MediaError("no video", f"{self.name}: holds no moving picture")
+        if self.video.codec_context is None:
+            raise MediaError("unreadable", f"{self.name}: no decoder for its picture")
+        check_size(self.name, self.video.codec_context.width, self.video.codec_context.height, self.limits)
+
+    def packets(self, deadline: Deadline) -> Iterator[Any]:
+        """The packets in the file's order. A file that breaks off gives those before the break."""
+        source = self.container.demux(self.streams)
+        while True:
+            deadline.check(self.name)
+            try:
+                packet = next(source)
+            except StopIteration:
+                return
+            except MemoryError:
+                raise
+            except DECODE_ERRORS:
+                return
+            if packet.size:
+                yield packet
+
+
+def seconds(ticks: int, stream: Any) -> float:
+    return float(ticks * stream.time_base)

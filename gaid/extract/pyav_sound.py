@@ -1,0 +1,114 @@
+"""Sound through PyAV: the packets that touch a window are decoded into it, from the video's file or one of its own."""
+
+from typing import Any
+
+import av
+import numpy as np
+
+from gaid.errors import MediaError
+from gaid.extract.limits import Deadline, DecodeLimits
+from gaid.extract.pyav_file import DECODE_ERRORS, PyAVFile, seconds
+from gaid.extract.sound import Sound, SoundWindows, to_mono
+
+
+class Track:
+    """Decodes those packets of a sound track that touch a window."""
+
+    def __init__(self, stream: Any, windows: SoundWindows, start: float) -> None:
+        self.stream, self.windows, self.start = stream, windows, start
+        self.context = stream.codec_context
+        self.complete = False
+        self._good = self._bad = 0
+        self._skipped = False
+        self._resampler: Any = None
+        self._end = float(np.max(windows.starts)) / windows.rate + windows.length
+
+    def feed(self, packet: Any) -> None:
+        if self.context is None or self.complete:
+            return
+        if packet.pts is not None:
+            begin = seconds(packet.pts, self.stream) - self.start
+            if begin > self._end:
+                self.complete = True
+                return
+            if not self.windows.wants(begin, begin + seconds(packet.duration or 0, self.stream)):
+                self._skipped = True
+                return
+        if self._skipped and self.context.is_open:
+            self.context.flush_buffers()
+        self._skipped = False
+        self._decode(packet)
+
+    def _decode(self, packet: Any) -> None:
+        try:
+            pieces = self.context.decode(packet)
+            for piece in pieces:
+                self._give(piece)
+        except MemoryError:
+            raise
+        except DECODE_ERRORS:
+            self._bad += 1
+        else:
+            self._good += packet is not None
+
+    def _give(self, piece: Any) -> None:
+        time = None if piece.pts is None else float(piece.pts * piece.time_base) - self.start
+        if self._resampler is None:
+            self._resampler = av.AudioResampler(format="fltp")
+        try:
+            converted = self._resampler.resample(piece)
+        except ValueError:  # the track changes its layout or rate on the way
+            self._resampler = av.AudioResampler(format="fltp")
+            converted = self._resampler.resample(piece)
+        for part in converted:
+            self.windows.add(time, part.sample_rate, to_mono(part.to_ndarray()))
+            time = None
+
+    def finish(self) -> Sound:
+        """The windows; state "failed" where most packets could not be decoded, since what is left is not the sound."""
+        if self.context is not None and self._good and not self.complete:
+            self._decode(None)
+        if self.context is None or self._bad > self._good:
+            return self.windows.nothing("failed")
+        return self.windows.finish()
+
+
+def decode_sound_file(
+    path: str, windows: SoundWindows, offset: float, limits: DecodeLimits, deadline: Deadline
+) -> Sound:
+    """The windows of a sound in a file of its own, `offset` s into it. A sound that can't be had does not cost the picture."""
+    try:
+        with PyAVFile(path, limits, video=False, audio=True) as file:
+            if file.audio is None:
+                return windows.nothing("no track")
+            track: Track | None = None
+            for packet in file.packets(deadline):
+                if track is None:
+                    first = file.audio.start_time if file.audio.start_time is not None else packet.pts or 0
+                    track = Track(file.audio, windows, seconds(first, file.audio) + offset)
+                track.feed(packet)
+                if track.complete:
+                    break
+            return track.finish() if track is not None else windows.nothing("failed")
+    except MediaError as error:
+        if error.reason == "too slow":
+            raise
+        return windows.nothing("failed")
+
+
+def sound_duration(path: str, limits: DecodeLimits, deadline: Deadline) -> float:
+    """Seconds of sound in a file, from its packets; 0 where it has none that can be read."""
+    try:
+        with PyAVFile(path, limits, video=False, audio=True) as file:
+            if file.audio is None:
+                return 0.0
+            begin, end = float("inf"), 0.0
+            for packet in file.packets(deadline):
+                if packet.pts is not None:
+                    at = seconds(packet.pts, file.audio)
+                    begin, end = min(begin, at), max(end, at + seconds(packet.duration or 0, file.audio))
+            return max(0.0, end - begin) if end > begin else 0.0
+    except MediaError as error:
+        if error.reason == "too slow":
+            raise
+        return 0.0
