@@ -6,16 +6,16 @@ the writer only when the one before is on disk.
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gaid.errors import DataInvalid, ExtractInterrupted, OptionInvalid
 from gaid.extract.clip import ClipRequest
-from gaid.extract.decode_pool import DecodePool
 from gaid.extract.interrupt import StopWish
 from gaid.extract.progress import Progress
-from gaid.extract.shard import Encoder, ShardRows, ShardShape, fixed_threads
+from gaid.extract.shard import Encoder, ShardRows, ShardShape, fixed_threads, open_pool, telling_disk_faults, write_rows
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones, TextBackbone
@@ -48,7 +48,7 @@ def run_local(
     with (
         fixed_threads(threads, device),
         ThreadPoolExecutor(1, thread_name_prefix="shard-writer") as thread,
-        DecodePool(workers) as pool,
+        open_pool(workers, encoder) as pool,
     ):
         decoded = pool.map(wanted)
         for number in pending:
@@ -67,7 +67,7 @@ def run_local(
                         progress.say(str(failure))
             if writing is not None:
                 writing.result()
-            writing = thread.submit(writer.write_shard, number, rows.arrays, rows.listed())
+            writing = thread.submit(write_rows, writer, rows)
         if writing is not None:
             writing.result()
     return extracted
@@ -118,4 +118,5 @@ def write_captions(
             f"text backbone {text.name!r} gives no finite numbers for a token of caption {plan.caption_ids[row]!r} "
             f"({plan.caption_texts[row]!r}): mend or leave out that caption"
         )
-    writer.write_captions(embedding, tokens)
+    with telling_disk_faults(Path(writer.path)):
+        writer.write_captions(embedding, tokens)

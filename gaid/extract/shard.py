@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
+from gaid.errors import DataMissing, GaidError, MediaError, OptionInvalid, StoreIncomplete, StoresDisagree
 from gaid.extract.clip import Clip, ClipRequest
 from gaid.extract.report import Failure
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
+    from gaid.extract.decode_pool import DecodePool
+    from gaid.stores import StoreWriter
 
 NOT_FINITE = "not finite"
 
@@ -153,6 +155,25 @@ class ShardRows:
         ]
 
 
+@contextmanager
+def telling_disk_faults(place: Path) -> Iterator[None]:
+    """A full disk is no fault of the program: it is told in a line, and what was written before is kept."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, GaidError):
+            raise
+        raise StoreIncomplete(
+            f"{place}: could not be written ({error.strerror or error}); with that mended, the same command goes on"
+        ) from error
+
+
+def write_rows(writer: "StoreWriter", rows: ShardRows) -> None:
+    """Makes a shard durable."""
+    with telling_disk_faults(Path(writer.path)):
+        writer.write_shard(rows.number, rows.arrays, rows.listed())
+
+
 def audio_code(state: str) -> int:
     """A state of the sound as the store's number."""
     from gaid.stores.schema import AUDIO_STATES
@@ -241,6 +262,13 @@ class Encoder:
         return results
 
 
+def open_pool(workers: int, encoder: Encoder) -> "DecodePool":
+    """A decode pool that looks ahead by a batch, so that decoding goes on while the batch is encoded."""
+    from gaid.extract.decode_pool import DecodePool
+
+    return DecodePool(workers, ahead=2 * workers + 1 + encoder.batch_size)
+
+
 @contextmanager
 def fixed_threads(count: int, device: str = "cpu") -> Iterator[None]:
     """Holds torch to `count` threads and numpy's BLAS to one, and puts both back.
@@ -284,7 +312,6 @@ def extract_shard(job: ShardJob) -> ShardReport:
 
     Raises GaidError for what concerns more than one clip: weights, the store, files that this machine does not see.
     """
-    from gaid.extract.decode_pool import DecodePool
     from gaid.stores import StoreWriter
 
     with _ONE_SHARD:
@@ -296,7 +323,7 @@ def extract_shard(job: ShardJob) -> ShardReport:
         device = job.backbones.resolved_device
         rows = ShardRows(job.number, len(job.ids), job.shape)
         encoder = Encoder(backbones, device, job.batch_size, job.shape.patches is not None)
-        with fixed_threads(job.threads, device), DecodePool(job.workers) as pool:
+        with fixed_threads(job.threads, device), open_pool(job.workers, encoder) as pool:
             for row, clip in enumerate(pool.map(job.requests)):
                 if isinstance(clip, MediaError) and clip.reason == "missing" and job.ids[row] not in job.missing:
                     raise DataMissing(
@@ -306,5 +333,5 @@ def extract_shard(job: ShardJob) -> ShardReport:
                 encoder.add(rows, row, job.ids[row], clip)
             encoder.flush()
         failures = [failure for _, failure in sorted(rows.failures, key=lambda pair: pair[0])]
-        writer.write_shard(job.number, rows.arrays, rows.listed())
+        write_rows(writer, rows)
         return ShardReport(job.number, len(job.ids), failures, time.monotonic() - started)

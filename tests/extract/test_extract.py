@@ -1,6 +1,7 @@
 """The command as a whole: what comes out, whatever goes in, however often it was stopped."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from gaid.errors import (
     DependencyMissing,
     ExtractInterrupted,
     OptionInvalid,
+    StoreIncomplete,
     StoreInvalid,
     StoresDisagree,
 )
 from gaid.extract import extract
-from gaid.stores import open_store
+from gaid.stores import StoreWriter, open_store
 from tests.extract.stubs import NAMES, StubText, StubVisual
 from tests.extract.world import content, make_world
 
@@ -36,10 +38,7 @@ def reference(world, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def fresh_stubs():
-    from gaid.backbones import _load
-
     StubVisual.reset()
-    _load.cache_clear()
     yield
     StubVisual.reset()
     StubText.extra = 0
@@ -120,6 +119,34 @@ def test_the_store_says_where_it_came_from(world, reference):
     assert attrs["random_weights"] is False
     assert {"gaid", "torch", "zarr", "h5py", "av", "ffmpeg"} <= set(attrs["versions"])
     assert attrs["created"]
+
+
+def test_a_shard_is_written_while_the_next_is_in_work(world, tmp_path, monkeypatch):
+    next_is_in_work = threading.Event()
+    encode, write = StubVisual.encode_frames, StoreWriter.write_shard
+
+    def encode_and_tell(self, frames):
+        if len(self.calls) == 2:  # the first clip of the second shard
+            next_is_in_work.set()
+        return encode(self, frames)
+
+    def write_late(self, *arguments):
+        assert next_is_in_work.wait(20), "nothing goes on while a shard is written"
+        return write(self, *arguments)
+
+    monkeypatch.setattr(StubVisual, "encode_frames", encode_and_tell)
+    monkeypatch.setattr(StoreWriter, "write_shard", write_late)
+    assert run(world, tmp_path / "store.zarr").done == 15
+
+
+def test_a_full_disk_ends_the_run_in_a_line(world, tmp_path, monkeypatch):
+    def write(self, *arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(StoreWriter, "write_shard", write)
+    with pytest.raises(StoreIncomplete, match=r"No space left.*the same command goes on"):
+        run(world, tmp_path / "store.zarr")
+    assert len(StubVisual.calls) <= 4  # and not the whole world first
 
 
 def test_ctrl_c_finishes_the_shard_at_hand_and_the_same_call_goes_on(world, reference, tmp_path):
