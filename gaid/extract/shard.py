@@ -125,6 +125,7 @@ class ShardRows:
             "audio_mask": np.zeros((rows, shape.frames), np.bool_),
             "audio_state": np.full(rows, audio_code("failed"), np.uint8),
             "valid": np.zeros(rows, np.bool_),
+            "short": np.zeros(rows, np.bool_),
             "time": np.zeros((rows, shape.frames), np.float32),
             "duration": np.zeros(rows, np.float32),
         }
@@ -139,6 +140,7 @@ class ShardRows:
             self.arrays["patches"][row] = features.patches
         self.arrays["audio_mask"][row] = clip.audio_mask
         self.arrays["audio_state"][row] = audio_code(clip.audio_state)
+        self.arrays["short"][row] = clip.short
         self.arrays["time"][row] = clip.times
         self.arrays["duration"][row] = clip.duration
         self.arrays["valid"][row] = True
@@ -178,7 +180,7 @@ def audio_code(state: str) -> int:
     """A state of the sound as the store's number."""
     from gaid.stores.schema import AUDIO_STATES
 
-    return list(AUDIO_STATES).index(state)
+    return AUDIO_STATES.index(state)
 
 
 def encode_batch(clips: Sequence[Clip], backbones: "Backbones", patches: bool = False) -> list[ClipFeatures | str]:
