@@ -110,7 +110,8 @@ def write_video(
 
 def _codec_options(codec: str, bframes: int) -> dict[str, str]:
     if codec == "libx264":
-        return {"bf": str(bframes), "preset": "veryfast", "crf": "20", "sc_threshold": "0"}
+        # x264's tree of macroblocks gives other bytes from run to run where there are B-frames (seen in PyAV 18's wheel).
+        return {"bf": str(bframes), "preset": "veryfast", "crf": "20", "sc_threshold": "0", "x264-params": "mbtree=0"}
     if codec == "libx265":
         return {"preset": "ultrafast", "x265-params": "log-level=none:pools=1:frame-threads=1"}
     if codec == "libvpx-vp9":

@@ -4,6 +4,8 @@ This is the door: it picks the decoder and looks after still pictures. PyAV's de
 `media_ffmpeg`. Run hostile files through `decode_pool`: here a fault in a codec ends the caller's process.
 """
 
+from os import PathLike
+
 import numpy as np
 
 from gaid.errors import MediaError, OptionInvalid
@@ -85,7 +87,7 @@ def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip
     return make_clip(frames, moments, np.zeros(request.frames), duration, sound, request.frames > 1, 1)
 
 
-def probe(path: str, limits: DecodeLimits | None = None) -> MediaInfo:
+def probe(path: str | PathLike[str], limits: DecodeLimits | None = None) -> MediaInfo:
     """What a video or sound file says of itself, without decoding it. Raises MediaError as `decode_clip` does."""
     limits = limits or DecodeLimits()
     absolute = check_file(path)

@@ -24,12 +24,12 @@ PROTOCOLS = "file"
 PROBE_BYTES = 16
 
 
-def show_path(path: str) -> str:
+def show_path(path: str | os.PathLike[str]) -> str:
     """A path for a message: one line, whatever characters its name has."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in path)
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in os.fspath(path))
 
 
-def check_file(path: str) -> str:
+def check_file(path: str | os.PathLike[str]) -> str:
     """The absolute path of a regular, readable, non-empty file; MediaError otherwise. Never blocks on a pipe or device."""
     name = show_path(path)
     try:
