@@ -1,0 +1,19 @@
+"""What is kept between the stages: one store, one data set under one set of backbones, in zarr or HDF5 (docs/format.md)."""
+
+from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan
+from gaid.stores.store import Split, Store, convert_store, delete_store, open_store
+from gaid.stores.verify import VerifyReport
+from gaid.stores.writer import StoreWriter
+
+__all__ = [
+    "AUDIO_STATES",
+    "SCHEMA_VERSION",
+    "Split",
+    "Store",
+    "StorePlan",
+    "StoreWriter",
+    "VerifyReport",
+    "convert_store",
+    "delete_store",
+    "open_store",
+]

@@ -1,0 +1,85 @@
+"""HDF5 behind a store: a finished file, written under another name and renamed. It is never extended (docs/format.md)."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import StoreInvalid
+
+ATTRIBUTES = "gaid"  # a dataset of bytes: HDF5 holds no attribute over 64 KiB
+
+
+def write(path: Path, attributes: Mapping[str, Any], arrays: Iterable[tuple[str, tuple[int, ...], Any, Iterable[NDArray[Any]]]],
+          chunk_rows: int) -> None:  # fmt: skip
+    """A file of arrays (name, shape, dtype, pieces along the first axis); whole at once or not there at all."""
+    working = path.with_name(f".{path.name}.writing")
+    digests = {}
+    with h5py.File(working, "w", libver="latest") as file:
+        for name, shape, dtype, pieces in arrays:
+            chunks = (min(chunk_rows, shape[0]), *shape[1:]) if len(shape) > 1 and 0 not in shape else None
+            target = file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=chunks is not None)
+            digest, start = hashlib.sha256(), 0
+            for piece in pieces:
+                whole = np.ascontiguousarray(piece)
+                target[start : start + len(whole)] = whole
+                digest.update(whole.tobytes())
+                start += len(whole)
+            digests[name] = digest.hexdigest()
+        text = json.dumps({**attributes, "digests": digests}, sort_keys=True).encode()
+        file.create_dataset(ATTRIBUTES, data=np.frombuffer(text, np.uint8))
+        file.create_dataset(f"{ATTRIBUTES}_sha256", data=np.frombuffer(hashlib.sha256(text).digest(), np.uint8))
+    with working.open("rb") as written:
+        os.fsync(written.fileno())
+    working.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Hdf5Arrays:
+    """The arrays of a store in a file, read only; the file stays open while this lives."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.file = h5py.File(path, "r")
+            text = self.file[ATTRIBUTES][...].tobytes()
+            if hashlib.sha256(text).digest() != self.file[f"{ATTRIBUTES}_sha256"][...].tobytes():
+                raise StoreInvalid(
+                    f"{path}: its attributes are not those that were written; convert or extract it again"
+                )
+            self.attributes: dict[str, Any] = json.loads(text)
+        except (OSError, KeyError, ValueError, AttributeError) as error:
+            if isinstance(error, StoreInvalid):
+                raise
+            raise StoreInvalid(f"{path}: not a gaid store in HDF5 ({type(error).__name__}: {error})") from error
+        self.path = path
+
+    def names(self) -> list[str]:
+        found: list[str] = []
+        self.file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        return sorted(name for name in found if not name.startswith(ATTRIBUTES))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.file
+
+    def __getitem__(self, name: str) -> Any:
+        return self.file[name]
+
+    def bytes_on_disk(self, name: str) -> int:
+        return int(self.file[name].id.get_storage_size())
+
+    def close(self) -> None:
+        self.file.close()

@@ -1,0 +1,193 @@
+"""What a store holds: arrays, types, shapes, and the plan that fixes them before extraction (docs/format.md in prose)."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import DataInvalid
+
+SCHEMA_VERSION = 1
+# A state's place is its number in `videos/audio_state`.
+AUDIO_STATES = ("sound", "silent", "no track", "failed")
+# Attributes that decide what the features are; all others tell where they came from.
+IDENTITY_ATTRS = ("backbones", "sampling")
+# Arrays of text are kept as UTF-8 bytes, one after the other, and where each begins: the same in zarr and HDF5.
+TEXTS = ("videos/id", "captions/id", "captions/text")
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array: `rows` names what its first axis counts (videos, captions, tokens, bytes ...)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    rows: str
+    fill: float | int | bool = 0
+
+
+@dataclass(frozen=True)
+class StorePlan:
+    """Everything about a store that is known before the first clip is decoded.
+
+    `caption_video`: row of `video_ids` a caption. `token_offsets` (C + 1): where each caption's tokens begin. `splits`:
+    protocol -> part -> rows of captions. `attrs`: where the features come from; `backbones` and `sampling` in it belong to
+    the fingerprint. `shard_rows`: clips of one unit of work; `chunk_rows`: clips read at once.
+
+    Raises DataInvalid for plans that contradict themselves.
+    """
+
+    video_ids: Sequence[str]
+    caption_ids: Sequence[str]
+    caption_texts: Sequence[str]
+    caption_video: Sequence[int]
+    token_offsets: Sequence[int]
+    splits: Mapping[str, Mapping[str, Sequence[int]]]
+    default_protocol: str
+    frames: int
+    visual_dim: int
+    audio_dim: int
+    text_dim: int
+    patches: tuple[int, int] | None = None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    shard_rows: int = 200
+    chunk_rows: int = 50
+
+    def __post_init__(self) -> None:
+        videos, captions = len(self.video_ids), len(self.caption_ids)
+        faults = []
+        if len(set(self.video_ids)) != videos:
+            faults.append("a video id occurs twice")
+        if len(self.caption_texts) != captions or len(self.caption_video) != captions:
+            faults.append(
+                f"{captions} caption ids, {len(self.caption_texts)} texts, {len(self.caption_video)} videos of them"
+            )
+        if len(self.token_offsets) != captions + 1:
+            faults.append(
+                f"{len(self.token_offsets)} token offsets for {captions} captions; one more than captions is wanted"
+            )
+        if any(not 0 <= row < videos for row in self.caption_video):
+            faults.append("a caption of a video that is not there")
+        for protocol, parts in self.splits.items():
+            for part, rows in parts.items():
+                if "/" in protocol or "/" in part:
+                    faults.append(f"a slash in the name of the split {protocol} {part}")
+                if any(not 0 <= row < captions for row in rows):
+                    faults.append(f"the split {protocol} {part} names a caption that is not there")
+        if min(self.shard_rows, self.chunk_rows, self.frames) < 1 or self.shard_rows % self.chunk_rows:
+            faults.append("shard_rows, chunk_rows and frames are at least 1, and shards are whole chunks")
+        if faults:
+            raise DataInvalid("a store can't hold this: " + "; ".join(faults))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the contents, each part as itself or, where long, as its digest."""
+        return {
+            "schema": SCHEMA_VERSION,
+            "videos": digest_json(list(self.video_ids)),
+            "captions": digest_json(
+                [list(self.caption_ids), list(self.caption_texts), [int(v) for v in self.caption_video]]
+            ),
+            "tokens": digest_json([int(offset) for offset in self.token_offsets]),
+            "splits": digest_json(
+                {p: {q: [int(r) for r in rows] for q, rows in of.items()} for p, of in self.splits.items()}
+            ),
+            "frames": self.frames,
+            "visual_dim": self.visual_dim,
+            "audio_dim": self.audio_dim,
+            "text_dim": self.text_dim,
+            "patches": list(self.patches) if self.patches else None,
+            "shard_rows": self.shard_rows,
+            "chunk_rows": self.chunk_rows,
+            **{name: self.attrs.get(name) for name in IDENTITY_ATTRS},
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the identity: equal for stores that hold the same."""
+        return digest_json(self.identity)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """The numbers that array shapes follow from."""
+        return {
+            "videos": len(self.video_ids),
+            "captions": len(self.caption_ids),
+            "tokens": int(self.token_offsets[-1]),
+            "frames": self.frames,
+            "visual_dim": self.visual_dim,
+            "audio_dim": self.audio_dim,
+            "text_dim": self.text_dim,
+            "patches": list(self.patches) if self.patches else None,
+            "shard_rows": self.shard_rows,
+            "chunk_rows": self.chunk_rows,
+            "default_protocol": self.default_protocol,
+        }
+
+    def small_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that are whole from the start: ids, texts, who belongs to whom, splits."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, texts in zip(TEXTS, (self.video_ids, self.caption_ids, self.caption_texts), strict=True):
+            arrays[f"{name}_bytes"], arrays[f"{name}_offsets"] = encode_texts(texts)
+        arrays["captions/video"] = np.asarray(self.caption_video, np.int32)
+        arrays["captions/token_offsets"] = np.asarray(self.token_offsets, np.int64)
+        for protocol, parts in self.splits.items():
+            for part, rows in parts.items():
+                arrays[f"splits/{protocol}/{part}"] = np.asarray(rows, np.int64)
+        return arrays
+
+
+def video_arrays(layout: Mapping[str, Any]) -> dict[str, ArraySpec]:
+    """The arrays that shards fill, by name."""
+    videos, frames = layout["videos"], layout["frames"]
+    nan = float("nan")
+    specs = [
+        ArraySpec("videos/visual", "float16", (videos, frames, layout["visual_dim"]), "videos", nan),
+        ArraySpec("videos/audio", "float16", (videos, frames, layout["audio_dim"]), "videos", nan),
+        ArraySpec("videos/audio_mask", "bool", (videos, frames), "videos", False),
+        ArraySpec("videos/audio_state", "uint8", (videos,), "videos", AUDIO_STATES.index("failed")),
+        ArraySpec("videos/valid", "bool", (videos,), "videos", False),
+        ArraySpec("videos/short", "bool", (videos,), "videos", False),
+        ArraySpec("videos/time", "float32", (videos, frames), "videos", nan),
+        ArraySpec("videos/duration", "float32", (videos,), "videos", nan),
+    ]
+    if layout["patches"]:
+        specs.append(ArraySpec("videos/patches", "float16", (videos, frames, *layout["patches"]), "videos", nan))
+    return {spec.name: spec for spec in specs}
+
+
+def caption_arrays(layout: Mapping[str, Any]) -> dict[str, ArraySpec]:
+    """The arrays that the encoded captions fill, by name."""
+    nan = float("nan")
+    return {
+        "captions/embedding": ArraySpec(
+            "captions/embedding", "float16", (layout["captions"], layout["text_dim"]), "captions", nan
+        ),
+        "captions/tokens": ArraySpec(
+            "captions/tokens", "float16", (layout["tokens"], layout["text_dim"]), "tokens", nan
+        ),
+    }
+
+
+def digest_json(value: Any) -> str:
+    """sha256 of a value's JSON with sorted keys and no spaces."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def encode_texts(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Texts as UTF-8 bytes, one after the other, and where each begins (one more than texts)."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets
+
+
+def decode_texts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[str]:
+    """The texts again."""
+    raw = data.tobytes()
+    return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets)]

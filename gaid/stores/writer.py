@@ -1,0 +1,292 @@
+"""Filling a store shard by shard, so that a kill at any instant loses at most the shards in flight.
+
+"Done" is a marker, written last: a shard's arrays are written whole and synced, then `shards/NNNNN.json` with the digests of
+their bytes. Presence of data means nothing. One shard has one writer (zarr loses data where two write one shard).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, StoresDisagree
+from gaid.stores import zarr as zarr_arrays
+from gaid.stores.hdf5 import _sync_folder
+from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
+from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, delete_store, open_store, take_census
+
+CAPTIONS = "captions"
+
+
+class StoreWriter:
+    """One store being filled. Open with `StoreWriter.open` (the run) or `StoreWriter.attach` (a worker of it)."""
+
+    def __init__(self, path: Path, target: Path, lock: FileLock | None) -> None:
+        self.path = path
+        self.target = target
+        self._lock = lock
+        self._attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+        self.layout = self._attributes["layout"]
+        self.fingerprint: str = self._attributes["fingerprint"]
+
+    # Opening
+
+    @classmethod
+    def open(cls, path: str | Path, plan: StorePlan, overwrite: bool = False) -> "StoreWriter":
+        """Begins the store of this plan at `path` (.zarr, .h5, .hdf5), or goes on with it.
+
+        Raises: StoresDisagree when another plan's store is there, naming what differs; StoreLocked when another process
+        writes it; StoreInvalid when something else is there; OptionInvalid for another suffix.
+        """
+        target = Path(path)
+        if target.suffix not in (".zarr", *HDF5_SUFFIXES):
+            raise OptionInvalid(f"{target}: a store's name ends in .zarr, .h5 or .hdf5")
+        working = target if target.suffix == ".zarr" else target.with_name(f"{target.name}.shards.zarr")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(target.with_name(f".{target.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreLocked(f"{target}: another process is extracting into it; wait for it or end it") from error
+        try:
+            if overwrite:
+                for place in {target, working}:
+                    if place.exists():
+                        delete_store(place)
+            if target != working and target.exists():
+                _check_same(target, open_store(target).identity, plan)
+                if not working.exists():
+                    return FinishedWriter(target, lock)
+            if working.exists():
+                _check_same(target, open_store(working, incomplete=True).identity, plan)
+            else:
+                _create(working, plan)
+            return cls(working, target, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def attach(cls, path: str | Path, fingerprint: str) -> "StoreWriter":
+        """A worker's hand on a store that another process opened; the run's lock stays with that one."""
+        writer = cls(Path(path), Path(path), None)
+        if writer.fingerprint != fingerprint:
+            raise StoresDisagree(f"{path}: not the store that this shard was planned for; start the extraction again")
+        return writer
+
+    def __enter__(self) -> "StoreWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the lock."""
+        if self._lock is not None:
+            self._lock.release()
+
+    # What there is to do
+
+    @property
+    def shards(self) -> range:
+        """Numbers of all shards."""
+        return range(-(-self.layout["videos"] // self.layout["shard_rows"]))
+
+    @property
+    def pending_shards(self) -> tuple[int, ...]:
+        """Shards without a marker."""
+        return tuple(number for number in self.shards if not self._marker(number).exists())
+
+    @property
+    def captions_done(self) -> bool:
+        return self._marker(CAPTIONS).exists()
+
+    @property
+    def finished(self) -> bool:
+        return "census" in self._attributes and not self.pending_shards and self.captions_done
+
+    def shard_slice(self, number: int) -> slice:
+        """Rows of a shard."""
+        rows = self.layout["shard_rows"]
+        return slice(number * rows, min((number + 1) * rows, self.layout["videos"]))
+
+    def _marker(self, name: int | str) -> Path:
+        return self.path / "shards" / (f"{name:05d}.json" if isinstance(name, int) else f"{name}.json")
+
+    # Writing
+
+    def write_shard(
+        self, number: int, arrays: Mapping[str, NDArray[Any]], failures: list[dict[str, str]] | None = None
+    ) -> None:
+        """Writes a shard's rows: `visual`, `audio`, `audio_mask`, ... by name (`short` may be absent), then its marker.
+
+        Raises DataInvalid for arrays that don't fit the plan or valid rows that are not finite; StoreLocked when it is done.
+        """
+        if number not in self.pending_shards:
+            raise StoreLocked(f"{self.target}: shard {number} is written already; a shard has one writer")
+        rows = self.shard_slice(number)
+        given = {f"videos/{name}": values for name, values in arrays.items()}
+        specs = video_arrays(self.layout)
+        given.setdefault("videos/short", np.zeros(rows.stop - rows.start, bool))
+        if set(given) != set(specs):
+            raise DataInvalid(f"shard {number}: arrays {sorted(set(given) ^ set(specs))} are missing or unknown")
+        for name, spec in specs.items():
+            wanted = (rows.stop - rows.start, *spec.shape[1:])
+            if given[name].shape != wanted:
+                raise DataInvalid(f"shard {number}: {name} has shape {given[name].shape}, expected {wanted}")
+        valid = given["videos/valid"].astype(bool)
+        for name, spec in specs.items():
+            if spec.dtype.startswith("float") and not np.isfinite(given[name][valid]).all():
+                raise DataInvalid(f"shard {number}: {name} of a valid row is not finite")
+        self._write(
+            number, rows.start, {name: given[name].astype(specs[name].dtype, copy=False) for name in specs}, failures
+        )
+
+    def write_captions(self, embedding: NDArray[Any], tokens: NDArray[Any]) -> None:
+        """Writes all captions' embeddings (C, Dt) and tokens (L, Dt), then their marker. Raises DataInvalid for a misfit."""
+        given = {"captions/embedding": embedding, "captions/tokens": tokens}
+        for name, spec in caption_arrays(self.layout).items():
+            if given[name].shape != spec.shape or not np.isfinite(given[name]).all():
+                raise DataInvalid(f"{name} has shape {given[name].shape}, expected {spec.shape}, all finite")
+        self._write(CAPTIONS, 0, {name: values.astype(np.float16) for name, values in given.items()}, None)
+
+    def _write(
+        self, name: int | str, start: int, arrays: Mapping[str, NDArray[Any]], failures: list[dict[str, str]] | None
+    ) -> None:
+        files: list[Path] = []
+        for array, values in arrays.items():
+            zarr_arrays.write_rows(self.path, array, start, values)
+            if isinstance(name, int):
+                files += zarr_arrays.files_of_shard(self.path, array, name)
+            else:
+                files += [file for file in (self.path / array / "c").rglob("*") if file.is_file()]
+        for file in files:
+            _sync_file(file)
+        for folder in sorted({parent for file in files for parent in file.relative_to(self.path).parents}):
+            _sync_folder(self.path / folder)
+        count = len(next(iter(arrays.values())))
+        marker = {
+            "rows": [start, start + count],
+            "failures": failures or [],
+            "fingerprint": self.fingerprint,
+            "files": _digests(self.path, files),
+        }
+        _write_marker(self._marker(name), marker)
+
+    def finish(self) -> Store:
+        """Takes the census, writes failures.jsonl, and makes the HDF5 file where one was asked for.
+
+        Raises StoreInvalid while shards or captions are missing.
+        """
+        if self.pending_shards or not self.captions_done:
+            raise StoreInvalid(f"{self.target}: {len(self.pending_shards)} shards are not written yet")
+        store = open_store(self.path, incomplete=True)
+        lines = "".join(json.dumps(failure, ensure_ascii=False) + "\n" for failure in store.failures)
+        _replace(self.path / "failures.jsonl", lines.encode())
+        document = json.loads((self.path / "zarr.json").read_text())
+        document["attributes"]["census"] = take_census(store)
+        _replace(self.path / "zarr.json", json.dumps(document, indent=2).encode())
+        if self.target == self.path:
+            return open_store(self.path)
+        finished = convert_store(self.path, self.target)
+        shutil.rmtree(self.path)
+        return finished
+
+
+class FinishedWriter(StoreWriter):
+    """What is open where an HDF5 store of the same plan is there already: nothing is left to do."""
+
+    def __init__(self, target: Path, lock: FileLock) -> None:
+        self.path = self.target = target
+        self._lock = lock
+        store = open_store(target)
+        self._attributes = {"census": store.census}
+        self.layout = store.layout
+        self.fingerprint = store.fingerprint
+
+    @property
+    def pending_shards(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def captions_done(self) -> bool:
+        return True
+
+    def finish(self) -> Store:
+        return open_store(self.target)
+
+
+def _create(path: Path, plan: StorePlan) -> None:
+    """A store with everything but features; whole at once, or not there."""
+    working = path.with_name(f".{path.name}.creating")
+    whole = plan.small_arrays()
+    filled = [*video_arrays(plan.layout).values(), *caption_arrays(plan.layout).values()]
+    attributes = {
+        "gaid_schema": SCHEMA_VERSION,
+        "fingerprint": plan.fingerprint,
+        "identity": plan.identity,
+        "layout": plan.layout,
+        "attrs": json.loads(json.dumps(dict(plan.attrs))),
+        "audio_states": list(AUDIO_STATES),
+        "arrays": sorted([*whole, *(spec.name for spec in filled)]),
+    }
+    zarr_arrays.create(working, attributes, whole, filled, plan.shard_rows, plan.chunk_rows)
+    (working / "shards").mkdir()
+    files = [file for file in working.rglob("*") if file.is_file() and file != working / "zarr.json"]
+    marker = {"files": _digests(working, files), "attributes": digest_json(attributes)}
+    _write_marker(working / "shards" / "plan.json", marker)
+    for file in [*files, working / "zarr.json"]:
+        _sync_file(file)
+    for folder in [working, *(folder for folder in working.rglob("*") if folder.is_dir())]:
+        _sync_folder(folder)
+    working.rename(path)
+    _sync_folder(path.parent)
+
+
+def _check_same(target: Path, found: Mapping[str, Any], plan: StorePlan) -> None:
+    if digest_json(found) == plan.fingerprint:
+        return
+    wanted = json.loads(json.dumps(plan.identity))
+    differs = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+    raise StoresDisagree(
+        f"{target}: holds a store of other {', '.join(differs)}; extract elsewhere (--out) or replace it (--overwrite)"
+    )
+
+
+def _digests(root: Path, files: list[Path]) -> dict[str, dict[str, Any]]:
+    return {
+        file.relative_to(root).as_posix(): {
+            "bytes": file.stat().st_size,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+        for file in sorted(files)
+    }
+
+
+def _write_marker(path: Path, marker: Mapping[str, Any]) -> None:
+    """A marker holds a digest of itself, so that damage to it is not taken for damage to data."""
+    _replace(path, json.dumps({**marker, "digest": digest_json(marker)}, indent=1).encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Writes a file whole: under another name, synced, then renamed."""
+    working = path.with_name(f".{path.name}.writing")
+    working.write_bytes(data)
+    _sync_file(working)
+    working.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

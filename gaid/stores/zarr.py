@@ -1,0 +1,90 @@
+"""Zarr behind a store: create and open arrays, and where their bytes lie on disk. What they mean is the schema's affair."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from gaid.errors import StoreCorrupt, StoreInvalid
+from gaid.stores.schema import ArraySpec
+
+# An array whose values all equal the fill value must have its bytes on disk all the same: presence says "done".
+_WRITE_ALL: Any = {"write_empty_chunks": True}
+
+
+def create(path: Path, attributes: Mapping[str, Any], whole: Mapping[str, NDArray[Any]], filled: list[ArraySpec],
+           shard_rows: int, chunk_rows: int) -> None:  # fmt: skip
+    """A new group at `path` with attributes, the small arrays written and the others empty (sharded where rows are videos)."""
+    shutil.rmtree(path, ignore_errors=True)
+    group = zarr.create_group(path, zarr_format=3, attributes=dict(attributes))
+    for name, values in whole.items():
+        array = group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=(max(len(values), 1),),
+                                   compressors=None, fill_value=0, config=_WRITE_ALL)  # fmt: skip
+        if len(values):
+            array[:] = values
+    for spec in filled:
+        sharded = spec.rows == "videos"
+        rows = chunk_rows if sharded else 4096
+        group.create_array(
+            spec.name, shape=spec.shape, dtype=spec.dtype, chunks=(rows, *spec.shape[1:]),
+            shards=(shard_rows, *spec.shape[1:]) if sharded else None,
+            compressors=None, fill_value=spec.fill, config=_WRITE_ALL,
+        )  # fmt: skip
+
+
+def write_rows(path: Path, name: str, start: int, values: NDArray[Any]) -> None:
+    """Writes rows start.. of an array; they must be whole shards (or the last)."""
+    if len(values):
+        array = zarr.open_array(path / name, mode="r+", zarr_format=3, config=_WRITE_ALL)
+        array[start : start + len(values)] = values
+
+
+def files_of_shard(path: Path, name: str, number: int) -> list[Path]:
+    """The files that hold shard `number` of an array: one, since no axis but the first is cut."""
+    return sorted(file for file in (path / name / "c" / str(number)).rglob("*") if file.is_file()) or [
+        file for file in [path / name / "c" / str(number)] if file.is_file()
+    ]
+
+
+class ZarrArrays:
+    """The arrays of a store on disk, read only."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.group = zarr.open_group(path, mode="r", zarr_format=3)
+        except Exception as error:
+            raise StoreInvalid(
+                f"{path}: not a zarr group of format 3 ({type(error).__name__}); name a gaid store"
+            ) from error
+        self.path = path
+        self.attributes: dict[str, Any] = dict(self.group.attrs)
+
+    def names(self) -> list[str]:
+        """As the attributes list them: the group's folder holds the markers too, which are no arrays."""
+        return sorted(self.attributes["arrays"])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.attributes["arrays"]
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.group[name]
+        except Exception as error:
+            raise StoreCorrupt(
+                f"{self.path / name}: can't be opened ({type(error).__name__}); extract it again"
+            ) from error
+
+    def bytes_on_disk(self, name: str) -> int:
+        return sum(file.stat().st_size for file in (self.path / name).rglob("*") if file.is_file())
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def read_all(array: Any) -> NDArray[Any]:
+    """An array in memory, C-ordered."""
+    return np.ascontiguousarray(array[...])

@@ -1,0 +1,342 @@
+"""A store keeps what was written, through kills and damage; one suite, for zarr and for HDF5."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+
+from gaid.errors import (
+    DataInvalid,
+    DataMissing,
+    GaidError,
+    OptionInvalid,
+    StoreCorrupt,
+    StoreIncomplete,
+    StoreInvalid,
+    StoreLocked,
+    StoresDisagree,
+)
+from gaid.stores import StorePlan, StoreWriter, convert_store, delete_store, open_store
+
+
+def make_plan(**changes):
+    settings = {
+        "video_ids": [f"clip {n} ä" for n in range(7)],
+        "caption_ids": [f"c{n}" for n in range(8)],
+        "caption_texts": ["a red ball", "a bell", "", "ünïcode", "a bell", "x", "y", "z"],
+        "caption_video": [0, 1, 2, 3, 4, 5, 6, 6],
+        "token_offsets": [0, 3, 5, 5, 6, 8, 9, 10, 11],
+        "splits": {"9k": {"train": [0, 1, 2, 3], "val": [4], "test": [5, 6, 7]}, "all": {"test": list(range(8))}},
+        "default_protocol": "9k",
+        "frames": 3, "visual_dim": 4, "audio_dim": 2, "text_dim": 5,
+        "attrs": {"dataset": {"name": "toy"}, "backbones": {"visual": {"name": "tiny"}}, "created": "today"},
+        "shard_rows": 2, "chunk_rows": 1,
+    }  # fmt: skip
+    return StorePlan(**{**settings, **changes})
+
+
+def shard_arrays(rows, plan, seed):
+    random = np.random.default_rng(seed)
+    mask = random.random((rows, plan.frames)) > 0.5
+    audio = random.standard_normal((rows, plan.frames, plan.audio_dim)).astype(np.float16)
+    audio[~mask] = 0
+    return {
+        "visual": random.standard_normal((rows, plan.frames, plan.visual_dim)).astype(np.float16),
+        "audio": audio,
+        "audio_mask": mask,
+        "audio_state": np.zeros(rows, np.uint8),
+        "valid": np.ones(rows, bool),
+        "short": np.zeros(rows, bool),
+        "time": random.random((rows, plan.frames)).astype(np.float32),
+        "duration": np.full(rows, 2, np.float32),
+    }
+
+
+def fill(path, plan=None, failed=(4,)):
+    """Writes what is not written yet, as an extraction that goes on does."""
+    plan = plan or make_plan()
+    with StoreWriter.open(path, plan) as writer:
+        if writer.finished:
+            return writer.finish()
+        if not writer.captions_done:
+            random = np.random.default_rng(99)
+            writer.write_captions(random.standard_normal((8, 5)), random.standard_normal((11, 5)))
+        for number in writer.pending_shards:
+            rows = writer.shard_slice(number)
+            arrays = shard_arrays(rows.stop - rows.start, plan, number)
+            failures = []
+            for row in failed:
+                if rows.start <= row < rows.stop:
+                    for values in arrays.values():
+                        values[row - rows.start] = 0
+                    arrays["audio_state"][row - rows.start] = 3
+                    failures.append({"id": plan.video_ids[row], "reason": "unreadable", "message": "broken"})
+            writer.write_shard(number, arrays, failures)
+        return writer.finish()
+
+
+@pytest.fixture(params=[".zarr", ".h5"])
+def path(request, tmp_path):
+    return tmp_path / f"toy{request.param}"
+
+
+def test_what_was_written_is_read(path):
+    store = fill(path)
+    wanted = np.concatenate([shard_arrays(rows, make_plan(), n)["visual"] for n, rows in enumerate((2, 2, 2, 1))])
+    wanted[4] = 0
+    assert np.array_equal(store["videos/visual"][:], wanted)
+    assert store.ids == make_plan().video_ids
+    assert list(store["captions/text"]) == list(make_plan().caption_texts)
+    assert store.protocols == {"9k": {"train": 4, "val": 1, "test": 3}, "all": {"test": 8}}
+    assert store.verify().ok, store.verify().problems
+
+
+def test_the_bytes_are_plain_zarr_and_hdf5(tmp_path):
+    """Read past the code under test, as another language would."""
+    wanted = fill(tmp_path / "toy.zarr")["videos/audio"][:]
+    fill(tmp_path / "toy.h5")
+    assert np.array_equal(zarr.open_array(tmp_path / "toy.zarr" / "videos" / "audio", mode="r")[:], wanted)
+    with h5py.File(tmp_path / "toy.h5") as file:
+        assert np.array_equal(file["videos/audio"][:], wanted)
+        offsets, data = file["captions/text_offsets"][:], file["captions/text_bytes"][:].tobytes()
+        assert data[offsets[3] : offsets[4]].decode() == "ünïcode"
+    assert not (tmp_path / "toy.h5.shards.zarr").exists()
+
+
+def test_a_split_holds_the_valid_videos_that_its_captions_name(path):
+    split = fill(path, failed=(5,)).split("test")
+    assert split.video_ids == ["clip 6 ä"]
+    assert split.caption_ids == ["c6", "c7"]
+    assert split.caption_video.tolist() == [0, 0]
+    assert split.census["asked"] == 2
+    assert split.census["failed: unreadable"] == 1
+    assert split.visual.shape == (1, 3, 4)
+    assert split.text.shape == (2, 5)
+
+
+@pytest.mark.parametrize("first", [".zarr", ".h5"])
+def test_conversion_loses_nothing_either_way(tmp_path, first):
+    second = {".zarr": ".h5", ".h5": ".zarr"}[first]
+    source = fill(tmp_path / f"a{first}")
+    there = convert_store(source.path, tmp_path / f"b{second}")
+    back = convert_store(there.path, tmp_path / f"c{first}")
+    for store in (there, back):
+        assert store.content_digest() == source.content_digest()
+        assert store.attrs == source.attrs
+        assert store.failures == source.failures
+        assert store.verify().ok
+    with pytest.raises(OptionInvalid, match="already"):
+        convert_store(source.path, back.path)
+
+
+def test_census_counts(path):
+    census = fill(path).census
+    assert (census["asked"], census["valid"], census["failed"]) == (7, 6, 1)
+    assert (census["captions"], census["duplicate captions"]) == (8, 1)
+
+
+def test_an_extraction_of_something_else_is_refused_by_name(path):
+    fill(path)
+    with pytest.raises(StoresDisagree, match="backbones"):
+        StoreWriter.open(path, make_plan(attrs={"backbones": {"visual": {"name": "clip"}}}))
+    with pytest.raises(StoresDisagree, match="captions"):
+        StoreWriter.open(path, make_plan(caption_texts=list("abcdefgh")))
+    with StoreWriter.open(path, make_plan(attrs={**make_plan().attrs, "created": "tomorrow"})) as writer:
+        assert writer.finished
+    with StoreWriter.open(path, make_plan(frames=4), overwrite=True) as writer:
+        assert not writer.finished
+
+
+def test_one_store_has_one_writer_and_a_dead_ones_lock_is_free(path):
+    code = (
+        "import sys, os; sys.path.insert(0, sys.argv[1]); from test_stores import *\n"
+        "w = StoreWriter.open(sys.argv[2], make_plan()); print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(Path(__file__).parent), str(path)], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:  # fmt: skip
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(StoreLocked):
+            StoreWriter.open(path, make_plan())
+        other.kill()
+    fill(path)
+
+
+def test_a_shard_has_one_writer(tmp_path):
+    plan = make_plan()
+    with StoreWriter.open(tmp_path / "s.zarr", plan) as writer:
+        worker = StoreWriter.attach(writer.path, plan.fingerprint)
+        worker.write_shard(1, shard_arrays(2, plan, 1))
+        with pytest.raises(StoreLocked, match="one writer"):
+            writer.write_shard(1, shard_arrays(2, plan, 1))
+        with pytest.raises(StoresDisagree):
+            StoreWriter.attach(writer.path, "another")
+
+
+def test_an_incomplete_store_says_so(tmp_path):
+    with StoreWriter.open(tmp_path / "s.zarr", make_plan()) as writer:
+        writer.write_shard(0, shard_arrays(2, make_plan(), 0))
+    with pytest.raises(StoreIncomplete, match="4 of 5"):
+        open_store(tmp_path / "s.zarr")
+    store = open_store(tmp_path / "s.zarr", incomplete=True)
+    assert np.isnan(store["videos/visual"][2:]).all()  # never zeros: those would look like a silent, black video
+    assert [shard["rows"] for shard in store.iter_shards()] == [slice(0, 2)]
+
+
+def test_what_is_no_store_is_told_in_one_line(tmp_path):
+    (tmp_path / "folder.zarr").mkdir()
+    (tmp_path / "text.h5").write_text("no")
+    zarr.create_group(tmp_path / "foreign.zarr")
+    for name in ("folder.zarr", "text.h5", "foreign.zarr"):
+        with pytest.raises(StoreInvalid, match=name) as caught:
+            open_store(tmp_path / name)
+        assert "\n" not in str(caught.value)
+        with pytest.raises(StoreInvalid):
+            delete_store(tmp_path / name)
+    with pytest.raises(DataMissing, match="gaid extract"):
+        open_store(tmp_path / "absent.zarr")
+    with pytest.raises(OptionInvalid, match=r"\.zarr"):
+        StoreWriter.open(tmp_path / "store.npy", make_plan())
+
+
+def edit_attributes(path, change):
+    document = json.loads((path / "zarr.json").read_text())
+    change(document["attributes"])
+    (path / "zarr.json").write_text(json.dumps(document))
+
+
+def test_a_newer_schema_is_refused_by_number(tmp_path):
+    store = fill(tmp_path / "s.zarr")
+    edit_attributes(store.path, lambda attributes: attributes.update(gaid_schema=2))
+    with pytest.raises(StoreInvalid, match="schema 2"):
+        open_store(store.path)
+
+
+def test_a_shape_without_bytes_behind_it_is_refused_before_it_is_allocated(tmp_path):
+    store = fill(tmp_path / "s.zarr")
+    for name in ("videos/visual", "videos/audio"):
+        file = store.path / name / "zarr.json"
+        document = json.loads(file.read_text())
+        document["shape"][0] = 10**12
+        file.write_text(json.dumps(document))
+    with pytest.raises(StoreInvalid, match="expected"):
+        open_store(store.path)
+    edit_attributes(store.path, lambda attributes: attributes["layout"].update(videos=10**12))
+    with pytest.raises(GaidError):
+        open_store(store.path)
+
+
+def test_every_flipped_bit_is_found(tmp_path):
+    whole = fill(tmp_path / "s.zarr").path
+    files = sorted(file for file in whole.rglob("*") if file.is_file() and file.name != "failures.jsonl")
+    random = np.random.default_rng(0)
+    copy = tmp_path / "damaged.zarr"
+    for file in files:
+        for damage in ("flip", "truncate", "delete"):
+            shutil.copytree(whole, copy, dirs_exist_ok=True)
+            target = copy / file.relative_to(whole)
+            data = bytearray(target.read_bytes())
+            if damage == "flip":
+                data[random.integers(len(data))] ^= 1 << int(random.integers(8))
+                target.write_bytes(data)
+            elif damage == "truncate":
+                target.write_bytes(data[: random.integers(len(data))])
+            else:
+                target.unlink()
+            try:
+                found = open_store(copy, incomplete=True).verify().problems
+            except GaidError as error:
+                found = [str(error)]
+            assert found, f"{damage} of {file.relative_to(whole)}"
+            shutil.rmtree(copy)
+
+
+def test_damage_to_hdf5_is_found(tmp_path):
+    whole = fill(tmp_path / "s.h5").path
+    data, random = whole.read_bytes(), np.random.default_rng(1)
+    digest = open_store(whole).content_digest()
+    quiet = 0
+    for _ in range(60):
+        damaged = bytearray(data)
+        damaged[random.integers(len(data))] ^= 1 << int(random.integers(8))
+        (tmp_path / "d.h5").write_bytes(damaged)
+        try:
+            store = open_store(tmp_path / "d.h5")
+            if store.verify().ok:
+                quiet += 1
+                assert store.content_digest() == digest  # a bit that holds nothing
+        except (GaidError, OSError, RuntimeError, KeyError, ValueError):
+            pass
+    assert quiet < 60
+
+
+def test_features_that_are_no_numbers_are_refused(tmp_path):
+    arrays = shard_arrays(2, make_plan(), 0)
+    arrays["visual"][1, 0, 0] = np.nan
+    with StoreWriter.open(tmp_path / "s.zarr", make_plan()) as writer, pytest.raises(DataInvalid, match="not finite"):
+        writer.write_shard(0, arrays)
+
+
+def test_a_plan_that_contradicts_itself_is_refused():
+    with pytest.raises(DataInvalid, match="twice"):
+        make_plan(video_ids=["a"] * 7)
+    with pytest.raises(DataInvalid, match="not there"):
+        make_plan(caption_video=[0, 1, 2, 3, 4, 5, 6, 7])
+
+
+class Killed(BaseException):
+    """Stands for the process's end: nothing after it runs, nothing catches it."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_any_call_loses_no_finished_shard_and_is_made_good(tmp_path, monkeypatch, when):
+    """The n-th of all calls that change the disk is the last, for n = 1, 2, ... until a run passes untouched."""
+    wanted = fill(tmp_path / "whole.zarr").content_digest()
+    path = tmp_path / "s.zarr"
+    for last in range(1, 1000):
+        calls = 0
+
+        def counted(original, last=last):
+            def call(*arguments, **options):
+                nonlocal calls
+                calls += 1
+                if calls == last and when == "before":
+                    raise Killed
+                result = original(*arguments, **options)
+                if calls == last:
+                    raise Killed
+                return result
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for module, name in ((os, "fsync"), (os, "rename"), (os, "replace")):
+                patch.setattr(module, name, counted(getattr(module, name)))
+            try:
+                fill(path)
+                untouched = True
+            except Killed:
+                untouched = False
+        if untouched:
+            break
+        finished = json.loads((path / "zarr.json").read_text()) if path.exists() else None
+        done = sorted(file.name for file in path.glob("shards/*.json"))
+        assert fill(path).content_digest() == wanted, f"call {last}"
+        assert open_store(path).verify().ok
+        assert done == [name for name in done if (path / "shards" / name).exists()]
+        assert finished is None or "gaid_schema" in finished["attributes"]
+        shutil.rmtree(path)
+    assert last > 20
+
+
+def test_damage_to_a_marker_names_it(tmp_path):
+    store = fill(tmp_path / "s.zarr")
+    (store.path / "shards" / "00001.json").write_text("{}")
+    with pytest.raises(StoreCorrupt, match="00001"):
+        open_store(store.path).failures  # noqa: B018
