@@ -1,0 +1,27 @@
+"""`python -m gaid.datasets.demo ROOT K/N`: makes the clips of the world begun in ROOT whose number leaves K when divided by N."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+from gaid.datasets.demo.media import write_clip
+from gaid.datasets.demo.world import plan_world
+
+
+def main(root: Path, share: int, of: int) -> None:
+    """Makes those clips of the share that are not there yet."""
+    settings = json.loads((root / "begun.json").read_text(encoding="utf-8"))
+    train, val, test = settings["sizes"]
+    for plan in plan_world((train, val, test), settings["seed"], settings["same_times"])[share::of]:
+        path = root / "clips" / f"{plan.id}.mp4"
+        if not path.exists():
+            write_clip(plan, path)
+
+
+if __name__ == "__main__":
+    # Ctrl-C reaches the parent as well, which ends this process; a second traceback would hide its message.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    place, part = sys.argv[1:]
+    number, count = part.split("/")
+    main(Path(place), int(number), int(count))
