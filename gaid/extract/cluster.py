@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 TRUST = "GAID_TRUST_NETWORK"
+CONNECT_SECONDS = 10.0
 RETRIES = 2  # of a task that raised: another worker may see what this one does not
 
 
@@ -64,7 +65,7 @@ def connect(address: str) -> "Client":
     from distributed import Client
 
     try:
-        return Client(address, timeout="10s", set_as_default=False)
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError, TypeError) as error:  # TypeError: tls:// without certificates
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OptionInvalid(f"--scheduler {address}: no dask scheduler answers there ({reason})") from error
@@ -87,7 +88,7 @@ def _run(client: "Client", jobs: Any, progress: Progress, stop: StopWish) -> int
         progress.say("the scheduler has no worker yet; waiting for one")
     session = uuid.uuid4().hex[:8]  # a task of an earlier session is never taken for this one's
     out: dict[Any, ShardJob] = {}
-    finished = as_completed()
+    finished = as_completed(loop=client.loop)
     extracted = 0
 
     def hand_out() -> None:

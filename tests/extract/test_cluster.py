@@ -55,7 +55,7 @@ def cluster():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of dask's own making
         with distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, processes=True
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", processes=True
         ) as running:
             yield running
 
@@ -67,7 +67,7 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_store(cluster, world, refe
     killed = []
 
     def kill_one():
-        while len(list(out.glob("shards/*.json"))) < 2:
+        while len(list(out.glob("shards/[0-9]*.json"))) < 2:
             time.sleep(0.005)
         killed.append(cluster.workers[0].pid)
         os.kill(killed[0], signal.SIGKILL)
@@ -89,7 +89,7 @@ def test_a_cluster_and_this_machine_go_on_with_each_others_store(cluster, world,
     out = tmp_path / "store.zarr"
 
     def interrupt():
-        while not list(out.glob("shards/*.json")):
+        while not list(out.glob("shards/[0-9]*.json")):
             time.sleep(0.005)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
@@ -98,7 +98,7 @@ def test_a_cluster_and_this_machine_go_on_with_each_others_store(cluster, world,
     with pytest.raises(ExtractInterrupted, match="the same command goes on"):
         extract(world, out=out, scheduler=cluster.scheduler_address, progress=False, **TINY)
     thread.join()
-    done = len(list(out.glob("shards/*.json")))
+    done = len(list(out.glob("shards/[0-9]*.json")))
     assert 1 <= done < 8
     report = extract(world, out=out, progress=False, **TINY)
     assert report.extracted == 24 - 3 * done
@@ -167,7 +167,8 @@ def test_a_worker_that_does_not_see_the_files_does_not_mark_them_missing(world, 
     assert len(extract_shard(known).failures) == 3
 
 
-def test_no_scheduler_at_an_address_is_one_line(world, tmp_path):
+def test_no_scheduler_at_an_address_is_one_line(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("gaid.extract.cluster.CONNECT_SECONDS", 0.5)
     with pytest.raises(OptionInvalid, match="no dask scheduler answers") as caught:
         extract(load_world(world.root), out=tmp_path / "s.zarr", scheduler="tcp://127.0.0.1:9", progress=False, **TINY)
     assert "\n" not in str(caught.value)

@@ -30,7 +30,7 @@ def start(root: Path, out: Path) -> subprocess.Popen:
 
 
 def markers(out: Path) -> int:
-    return len(list(out.glob("shards/*.json")))
+    return len(list(out.glob("shards/[0-9]*.json")))
 
 
 def wait_for(condition, process: subprocess.Popen, seconds: float = 60) -> None:
@@ -53,7 +53,7 @@ def undisturbed(tmp_path_factory):
     first = time.monotonic()
     assert process.wait(60) == 0
     store = open_store(out)
-    assert len(list((out / "shards").glob("*.json"))) == 8
+    assert len(list((out / "shards").glob("[0-9]*.json"))) == 8
     return root, content(store), max((time.monotonic() - first) / 8, 0.01)
 
 
@@ -72,7 +72,7 @@ def test_a_store_killed_at_ten_moments_is_the_undisturbed_one(undisturbed, tmp_p
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         found.append(markers(out))
-        before = {path.name: path.read_bytes() for path in out.glob("shards/*.json")}
+        before = {path.name: path.read_bytes() for path in out.glob("shards/[0-9]*.json")}
         report = extract(load_world(root), out=out, progress=False, **TINY)
         assert report.extracted <= 32 - 4 * found[-1]  # what was done is not done again
         for name, marker in before.items():
