@@ -153,7 +153,7 @@ def break_packets(source: Path, target: Path, kind: str = "audio", seed: int = 0
     with av.open(str(source)) as inp, av.open(str(target), "w") as out:
         streams = {s.index: out.add_stream_from_template(s) for s in inp.streams}
         for packet in inp.demux():
-            if packet.dts is None:
+            if not packet.size:
                 continue
             stream = packet.stream
             if stream.type == kind:

@@ -22,14 +22,16 @@ from numpy.typing import NDArray
 
 from gaid.errors import DependencyMissing, MediaError
 from gaid.extract.clip import Clip, ClipRequest
-from gaid.extract.limits import Deadline, DecodeLimits, check_size, too_slow
+from gaid.extract.limits import Deadline, DecodeLimits, check_size, too_large, too_slow
 from gaid.extract.media_pyav import SEEK_FROM, SEEK_MARGIN, make_clip
 from gaid.extract.opening import check_file, open_options, show_path
 from gaid.extract.picture import RGB, Matrix, fit, orient
 from gaid.extract.sampling import PacketIndex, Plan, Timeline, build_timeline, plan_frames
 from gaid.extract.sound import Sound, SoundWindows, to_mono
 
+INPUT = "file:input"
 SHOWN = re.compile(rb"^\[Parsed_a?showinfo_\d+ @ [^\]]*\] n: *(\d+) .*?pts_time: *(-?[\d.]+)")
+TOO_LARGE = re.compile(rb"Picture size (\d+)x(\d+) exceeds specified max pixel count")
 SAMPLES = re.compile(rb" nb_samples: *(\d+)")
 
 
@@ -102,6 +104,8 @@ class FFmpegFile:
         except subprocess.TimeoutExpired:
             raise too_slow(self.name, self.deadline.seconds) from None
         if done.returncode and not done.stdout.strip(b"{} \n"):
+            if size := TOO_LARGE.search(done.stderr):
+                raise too_large(self.name, int(size[1]), int(size[2]), self.limits.pixels)
             words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
             reason = words[-1].removeprefix(f"{self.url}: ")
             if reason == "Invalid argument":
@@ -120,14 +124,16 @@ class FFmpegFile:
         options: dict[str, Any] = {**open_options(self.limits), "threads": 1, "noautorotate": None, "copyts": None}
         if late is not None:
             options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{late:.6f}"}
-        graph = ffmpeg.input(self.url, **options)[str(stream)]
+        # ffmpeg-python can't carry a name that is not UTF-8, so the true one is put in last.
+        graph = ffmpeg.input(INPUT, **options)[str(stream)]
         for name, positional, named in filters:
             graph = graph.filter(name, *positional, **named)
         graph = graph.output("pipe:1", **output).global_args(
             "-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", "-filter_complex_threads", "1",
             "-timelimit", str(int(self.limits.seconds) + 1),
         )  # fmt: skip
-        return Running(graph.compile(), self.deadline, self.name)
+        command = [self.url if part == INPUT else part for part in graph.compile()]
+        return Running(command, self.deadline, self.name)
 
 
 class Running(AbstractContextManager["Running"]):

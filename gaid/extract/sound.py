@@ -80,6 +80,7 @@ class SoundWindows:
         Loudness is measured over the part of a window inside the clip: padding does not make a short clip silent.
         """
         self._end_piece()
+        np.clip(self.windows, -1.0, 1.0, out=self.windows)  # resampling overshoots
         inside = np.minimum(self.starts + self.samples, self.total) - np.maximum(self.starts, 0)
         power = np.square(self.windows, dtype=np.float64).sum(axis=1) / np.maximum(1, inside)
         mask = np.sqrt(power) >= SILENCE
