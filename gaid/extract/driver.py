@@ -86,21 +86,22 @@ class Extraction:
         with ExitStack() as stack:
             stop = stack.enter_context(stop_on_signal(tell_stopping if self.progress else None))
             writer = stack.enter_context(StoreWriter.open(out, plan, overwrite=self.overwrite))
-            if writer.finished:
+            if writer.finished and out.exists():
                 self._say(f"{out} is complete; --overwrite would extract it again")
                 return self._report(open_store(out), plan, 0, started, already=True)
+            store: Store | None = None
             try:
                 self._captions(writer, plan, choice, backbones, stop)
                 extracted = self._shards(writer, dataset, plan, choice, backbones, out, stop)
-            except KeyboardInterrupt:
+                if not writer.pending_shards:
+                    store = writer.finish()
+            except KeyboardInterrupt:  # the second: what is on disk stays
                 stop.asked = True
-            left = len(writer.pending_shards)
-            if left or (stop and not writer.captions_done):
+            if store is None:
+                done = len(writer.shards) - len(writer.pending_shards)
                 raise ExtractInterrupted(
-                    f"stopped: {len(writer.shards) - left} of {len(writer.shards)} shards are in {out}; "
-                    "the same command goes on from there"
+                    f"stopped: {done} of {len(writer.shards)} shards are done; the same command goes on from there ({out})"
                 )
-            store = writer.finish()
         return self._report(store, plan, extracted, started)
 
     def _check(self) -> None:

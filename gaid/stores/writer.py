@@ -63,8 +63,9 @@ class StoreWriter:
                         delete_store(place)
             if target != working and target.exists():
                 _check_same(target, open_store(target).identity, plan)
-                if not working.exists():
-                    return FinishedWriter(target, lock)
+                # The file is whole, since it was renamed into place; what is left of its shards is a deletion cut short.
+                shutil.rmtree(working, ignore_errors=True)
+                return FinishedWriter(target, lock)
             if working.exists():
                 _check_same(target, open_store(working, incomplete=True).identity, plan)
             else:

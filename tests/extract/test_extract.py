@@ -1,6 +1,7 @@
 """The command as a whole: what comes out, whatever goes in, however often it was stopped."""
 
 import dataclasses
+import shutil
 import threading
 
 import numpy as np
@@ -262,6 +263,35 @@ def test_hdf5_goes_on_after_ctrl_c(world, reference, tmp_path):
     run(world, tmp_path / "store.h5")
     assert len(StubVisual.calls) == 15
     assert content(open_store(tmp_path / "store.h5")) == content(open_store(reference))
+
+
+def test_hdf5_that_was_killed_while_it_was_written_is_written_again(world, reference, tmp_path, monkeypatch):
+    def killed(source, target):
+        target.with_name(f".{target.name}.writing").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gaid.stores.writer.convert_store", killed)
+        with pytest.raises(ExtractInterrupted, match="8 of 8 shards"):
+            run(world, tmp_path / "store.h5")
+    report = run(world, tmp_path / "store.h5")
+    assert report.extracted == 0
+    assert not report.already_complete
+    assert content(open_store(tmp_path / "store.h5")) == content(open_store(reference))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_hdf5_that_was_killed_while_its_shards_were_deleted_is_complete(world, reference, tmp_path, whole):
+    out = tmp_path / "store.h5"
+    run(world, tmp_path / "store.zarr")
+    run(world, out)
+    leftover = tmp_path / "store.h5.shards.zarr"
+    (tmp_path / "store.zarr").rename(leftover)
+    if not whole:
+        shutil.rmtree(leftover / "videos")
+    assert run(world, out).already_complete
+    assert content(open_store(out)) == content(open_store(reference))
+    assert not leftover.exists()
 
 
 def test_patches_are_kept_where_asked_for(world, reference, tmp_path):
