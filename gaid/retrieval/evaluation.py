@@ -1,0 +1,259 @@
+"""`evaluate`: heads against a split of a store, under a protocol, with baselines, leak, intervals and all that they rest on.
+
+All captions of the split are queries and all its videos the gallery. Scores come from the heads, ranks and intervals from
+`metrics`; pages and tables are `report`'s.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gaid import metrics
+from gaid.errors import OptionInvalid
+from gaid.retrieval import index as faiss_index
+from gaid.retrieval import sound
+from gaid.retrieval.export import BEST, check_ranks_path
+from gaid.retrieval.export import save_ranks as write_ranks
+from gaid.retrieval.protocols import PROTOCOLS, get_protocol
+from gaid.retrieval.results import DIRECTIONS, Comparison, Evidence, Figures, Leak, Results
+from gaid.retrieval.scoring import Features, best_videos, parse_memory, ranks_of, score_all, select
+from gaid.retrieval.subject import SENSES, Subject, check_head_fits, clips_with_sound, load_subject, only_sound
+from gaid.runs import Run, load_run, pick_device
+
+if TYPE_CHECKING:
+    from gaid.stores import Split, Store
+
+INDEXES = ("exact", "faiss")
+DIRECTION: dict[str, metrics.Direction] = {"t2v": "t2v", "v2t": "v2t"}
+
+
+def evaluate(
+    run: "str | Path | Run | None" = None,
+    *,
+    store: "str | Path | Store | None" = None,
+    preset: str | None = None,
+    split: str = "test",
+    split_protocol: str | None = None,
+    index: str = "exact",
+    protocol: str = "query",
+    direction: str = "both",
+    memory: str | int = "1GiB",
+    candidates: int | None = None,
+    against: "Iterable[str | Path | Run]" = (),
+    save_ranks: str | Path | None = None,
+    report: str | Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    sense: str = "video",
+) -> Results:
+    """Retrieval figures of a run (of all its seeds), or of a preset without training on a store.
+
+    Args:
+        run: a run folder or Run; on its own store, or on `store`, which must hold features of the same backbones.
+        store, preset: a store, and a head without training: only sensible where the backbones share a space.
+        split, split_protocol: part of the data set, and which of its splits (default: the one trained under).
+        index: `exact` scores all pairs; `faiss` also searches by candidates and re-scores the best `candidates`.
+        protocol: `query`, or one of the published ones, whose figures then stand beside the query's as a leak.
+        direction: `t2v`, `v2t` or `both`.
+        memory: bound on what is held beside the features, as 1GiB or a number of bytes.
+        against: baselines, runs on the same store; a preset's name stands for that head without training.
+        save_ranks: a .csv, .jsonl or .npz of what every query found. report: the HTML page.
+        seed: of the bootstrap, of trials in scoring, of an untrained head, and of the page's choice of queries.
+        sense: `sound` compares texts with the sounds alone, among the clips that have any (untrained heads only).
+
+    Returns Results; its figures are the query protocol's, whatever `protocol` is. Raises OptionInvalid, DataMissing,
+    StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
+    """
+    started = time.perf_counter()
+    chosen = get_protocol(protocol)
+    directions = _directions(direction)
+    if index not in INDEXES:
+        raise OptionInvalid(f"--index {index!r} is none of {', '.join(INDEXES)}")
+    if index == "faiss" and "t2v" not in directions:
+        raise OptionInvalid("--index faiss finds videos for texts; use --direction t2v or both")
+    budget = parse_memory(memory)
+    ranks_path = check_ranks_path(save_ranks) if save_ranks is not None else None
+    if ranks_path is not None and "t2v" not in directions:
+        raise OptionInvalid("--save-ranks writes the ranks of texts; use --direction t2v or both")
+    device = pick_device(device)
+    subject, opened = load_subject(run, store, preset, device, seed, sense)
+    if split_protocol is None and subject.run is not None and subject.run.protocol in opened.protocols:
+        split_protocol = subject.run.protocol
+    part = _load_split(opened, split, split_protocol, sense)
+    features = Features.of(part, device)
+
+    measured = _Measurement(part, features, directions, budget, device, seed)
+    results = measured.of(subject, opened)
+    results.sense, results.index, results.device = sense, index, device
+    if chosen.gallery_reads_captions:
+        results.leak = measured.leak(subject, results, chosen.name)
+    if index == "faiss":
+        results.search = measured.search(subject, candidates)
+    if sense == "video":
+        results.sound_weight = _sound_truth(subject, opened, part, features)
+    for other in against:
+        baseline = measured.of(_baseline(other, opened, device, seed), opened, brief=True)
+        results.baselines.append(baseline)
+        results.comparisons.append(_compare(results, baseline, part, seed))
+    results.evidence = Evidence(opened, part, device, budget, subject.load, *measured.best)
+    results.seconds = time.perf_counter() - started
+    if ranks_path is not None:
+        write_ranks(ranks_path, part, results.seeds, results.ranks["t2v"], *measured.best)
+        results.saved_ranks = ranks_path
+    if report is not None:
+        # The page is drawn by the layer above, which knows results and is not known here.
+        results.report = import_module("gaid.report.html").write_page(results, report, seed=seed)
+    return results
+
+
+class _Measurement:
+    """Scores, ranks and figures of several heads on one split; nothing of a head is kept but its ranks."""
+
+    def __init__(
+        self, split: "Split", features: Features, directions: Sequence[str], memory: int, device: str, seed: int
+    ) -> None:
+        self.split, self.features, self.directions = split, features, directions
+        self.memory, self.device, self.seed = memory, device, seed
+        self.best: tuple[np.ndarray, np.ndarray] = (np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
+
+    def of(self, subject: Subject, store: "Store", brief: bool = False) -> Results:
+        """Figures under the query protocol; with `brief` nothing but figures (for a baseline)."""
+        ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
+        with_sound: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
+        sounding = clips_with_sound(self.split)
+        for number in range(len(subject.seeds)):
+            scores = self._scores(subject, number, "query")
+            self._rank(scores, self.split.caption_video, ranks)
+            if 0 < sounding.sum() < len(sounding):
+                captions = np.flatnonzero(sounding[self.split.caption_video])
+                place = np.cumsum(sounding) - 1
+                of_sounding = select(scores, captions, np.flatnonzero(sounding), self.memory)
+                self._rank(of_sounding, place[self.split.caption_video[captions]], with_sound)
+            if number == 0 and not brief:
+                self.best = best_videos(scores, BEST, memory=self.memory)
+        notes = list(subject.notes)
+        if store.random_weights:
+            notes.insert(0, "backbones with RANDOM weights: these figures say that the programs run, and nothing else")
+        backbones = store.attrs.get("backbones", {})
+        results = Results(
+            preset=subject.preset,
+            store=str(store.path),
+            dataset=store.dataset,
+            split=self.split.part,
+            split_protocol=self.split.protocol,
+            trained=subject.trained,
+            seeds=subject.seeds,
+            figures=self._figures(ranks, self.split.caption_video),
+            census=dict(self.split.census),
+            gallery_hash=self.split.gallery_hash,
+            random_weights=store.random_weights,
+            backbones={kind: str(about.get("name", "?")) for kind, about in backbones.items()},
+            run=str(subject.run.path) if subject.run else None,
+            device=self.device,
+            notes=notes,
+            ranks={one: np.stack(found) for one, found in ranks.items()},
+        )
+        if any(with_sound.values()):
+            captions = np.flatnonzero(sounding[self.split.caption_video])
+            own = (np.cumsum(sounding) - 1)[self.split.caption_video[captions]]
+            results.with_sound = self._figures(with_sound, own)
+        return results
+
+    def leak(self, subject: Subject, results: Results, protocol: str) -> Leak:
+        """The same heads with a gallery that reads captions, and how far that lifts them."""
+        ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
+        for number in range(len(subject.seeds)):
+            self._rank(self._scores(subject, number, protocol), self.split.caption_video, ranks)
+        figures = self._figures(ranks, self.split.caption_video)
+        difference = {
+            one: {name: value - results.figures[one].values[name] for name, value in figures[one].values.items()}
+            for one in self.directions
+        }
+        return Leak(protocol, figures, difference)
+
+    def search(self, subject: Subject, candidates: int | None) -> faiss_index.Search:
+        """The first seed's head through the index, held against its own exact ranking."""
+        head = subject.load(0)
+        count = faiss_index.check_indexable(head, candidates, len(self.split.video_ids))
+        started = time.perf_counter()
+        exact = self._scores(subject, 0, "query")
+        seconds = time.perf_counter() - started
+        found = faiss_index.search_all(
+            head, self.features, self.split.caption_video, exact, count=count, memory=self.memory, seed=self.seed
+        )
+        found.seconds["exact"] = seconds
+        found.figures = self._figures({"t2v": [found.ranks]}, self.split.caption_video)["t2v"]
+        return found
+
+    def _scores(self, subject: Subject, number: int, protocol: str) -> np.ndarray:
+        head = subject.load(number)
+        check_head_fits(head, self.split, str(subject.run.path) if subject.run else f"preset {subject.preset!r}")
+        return score_all(
+            head, self.features, self.split.caption_video, PROTOCOLS[protocol], memory=self.memory, seed=self.seed
+        )
+
+    def _rank(self, scores: np.ndarray, caption_video: np.ndarray, found: dict[str, list[np.ndarray]]) -> None:
+        for one in self.directions:
+            found[one].append(ranks_of(scores, caption_video, one, memory=self.memory))
+
+    def _figures(self, ranks: dict[str, list[np.ndarray]], own: np.ndarray) -> dict[str, Figures]:
+        # Video to text a list has a place a video too: where its best caption stands.
+        videos = len(np.unique(own))
+        return {
+            one: Figures.of_ranks(np.stack(found), metrics.videos_of_ranks(own, DIRECTION[one]), one, videos, self.seed)
+            for one, found in ranks.items()
+        }
+
+
+def _compare(results: Results, baseline: Results, split: "Split", seed: int) -> Comparison:
+    """Paired differences. Heads of unequal numbers of seeds are compared by their means, as they are printed."""
+    difference, spread = {}, {}
+    for one, ranks in results.ranks.items():
+        other = baseline.figures[one].values
+        difference[one] = {name: value - other[name] for name, value in results.figures[one].values.items()}
+        clusters = metrics.videos_of_ranks(split.caption_video, DIRECTION[one])
+        spread[one] = metrics.intervals(ranks, clusters, seed=seed, against=baseline.ranks[one])
+    return Comparison(baseline.label, difference, spread)
+
+
+def _baseline(other: "str | Path | Run", store: "Store", device: str, seed: int) -> Subject:
+    from gaid.heads import PRESETS
+
+    if isinstance(other, str) and other in PRESETS and not Path(other).exists():
+        return Subject.untrained(other, store, device, seed)
+    return Subject.of_run(load_run(other), store, device)
+
+
+def _sound_truth(subject: Subject, store: "Store", split: "Split", features: Features) -> sound.SoundTruth | None:
+    truth = sound.load_split_truth(store, split)
+    if truth is None or not truth.any():
+        return None
+    explained = []
+    for number in range(len(subject.seeds)):
+        head = subject.load(number)
+        if not getattr(head, "uses_audio", False) or not hasattr(head, "explain"):
+            return None
+        found = sound.explain_own(head, features, split.caption_video)
+        if found is None:
+            return None
+        explained.append(found)
+    return sound.measure(explained, truth, split)
+
+
+def _load_split(store: "Store", part: str, protocol: str | None, sense: str) -> "Split":
+    split = store.split(part, protocol)
+    if not split.caption_ids:
+        raise OptionInvalid(f"{store.path}: the part {part!r} has no captions, and so no queries")
+    return only_sound(split) if sense == SENSES[1] else split
+
+
+def _directions(direction: str) -> tuple[str, ...]:
+    if direction == "both":
+        return tuple(DIRECTIONS)
+    if direction not in DIRECTIONS:
+        raise OptionInvalid(f"--direction {direction!r} is none of both, {', '.join(DIRECTIONS)}")
+    return (direction,)

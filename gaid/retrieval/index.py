@@ -1,0 +1,126 @@
+"""Candidates from a faiss index over video vectors that need no query, then exact scores of those candidates by the head.
+
+The vectors are `head.embed_videos`: the mean of the fused frames as gated and pooled by the mean training text. They only
+choose whom the head scores; what is reported is how much of the exact ranking the candidates hold, and both times.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from gaid.errors import OptionInvalid
+
+if TYPE_CHECKING:
+    from gaid.retrieval.results import Figures
+    from gaid.retrieval.scoring import Features
+
+RECALLED = (1, 5, 10)
+
+
+@dataclass
+class Search:
+    """A search of all captions through the index. `ranks` (captions) of their own videos; one that is no candidate is last."""
+
+    candidates: int
+    found: float
+    recall: dict[str, float]
+    seconds: dict[str, float]
+    queries: int
+    ranks: np.ndarray = field(repr=False)
+    figures: "Figures | None" = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **({"t2v": self.figures.to_dict()} if self.figures else {}),
+            "candidates": self.candidates,
+            "own_video_among_candidates": round(self.found, 4),
+            "recall_of_exact_top": {name: round(value, 4) for name, value in self.recall.items()},
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "queries": self.queries,
+        }
+
+
+def default_candidates(videos: int) -> int:
+    """A tenth of the gallery, at least 50 and at most 1,000: below that the exact ranking is as cheap."""
+    return min(videos, max(50, min(1000, videos // 10)))
+
+
+def check_indexable(head: Any, candidates: int | None, videos: int) -> int:
+    """How many candidates a query gets. Raises OptionInvalid for a head without video vectors or a number that can't be."""
+    if not getattr(head, "has_video_embedding", False):
+        raise OptionInvalid("--index faiss: this head has no vector of a video without a query; use --index exact")
+    if candidates is None:
+        return default_candidates(videos)
+    if candidates < 1:
+        raise OptionInvalid(f"--candidates {candidates} must be at least 1")
+    return min(candidates, videos)
+
+
+@torch.inference_mode()
+def find_candidates(head: Any, features: "Features", count: int) -> tuple[np.ndarray, float, float]:
+    """Rows (captions, count) of each caption's nearest videos, with the seconds to build the index and to ask it."""
+    import faiss
+
+    started = time.perf_counter()
+    vectors = _unit(head.embed_videos(*features.videos(slice(None))))
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    built = time.perf_counter()
+    _, rows = index.search(_unit(head.embed_text(features.text)), count)
+    return rows, built - started, time.perf_counter() - built
+
+
+@torch.inference_mode()
+def rescore(head: Any, features: "Features", candidates: np.ndarray, *, memory: int, seed: int = 0) -> np.ndarray:
+    """The head's scores (captions, count) of each caption's candidates.
+
+    Goes over videos, each with the captions that want it: what a head computes once a video is then computed once.
+    """
+    scores = np.empty(candidates.shape, np.float32)
+    captions, places = np.divmod(np.arange(candidates.size), candidates.shape[1])
+    by_video = np.argsort(candidates.ravel(), kind="stable")
+    videos, starts = np.unique(candidates.ravel()[by_video], return_index=True)
+    for video, wanted in zip(videos, np.split(by_video, starts[1:]), strict=True):
+        rows = captions[wanted]
+        block = head.score(features.text[rows], *features.videos(slice(video, video + 1)), memory=memory, seed=seed)
+        scores[rows, places[wanted]] = block[:, 0].float().cpu().numpy()
+    return scores
+
+
+def search_all(
+    head: Any,
+    features: "Features",
+    caption_video: np.ndarray,
+    exact: np.ndarray,
+    *,
+    count: int,
+    memory: int,
+    seed: int = 0,
+) -> Search:
+    """All captions through the index, held against `exact`, the scores (captions, videos) of all pairs."""
+    candidates, build, ask = find_candidates(head, features, count)
+    started = time.perf_counter()
+    scores = rescore(head, features, candidates, memory=memory, seed=seed)
+    seconds = {"index": build, "candidates": ask, "rescoring": time.perf_counter() - started}
+    own = candidates == np.asarray(caption_video)[:, None]
+    found = own.any(axis=1)
+    own_score = np.where(found, scores[np.arange(len(scores)), own.argmax(axis=1)], np.inf)
+    # Ties count against the query, as in metrics; what is no candidate takes the gallery's last place.
+    ranks = np.where(found, (scores >= own_score[:, None]).sum(axis=1), exact.shape[1])
+    recall = {}
+    for top in (top for top in RECALLED if top <= min(count, exact.shape[1])):
+        held = [np.isin(_best(row, top), wanted).mean() for row, wanted in zip(exact, candidates, strict=True)]
+        recall[f"top {top}"] = 100 * float(np.mean(held))
+    return Search(count, 100 * float(found.mean()), recall, seconds, len(candidates), ranks.astype(np.float64))
+
+
+def _best(scores: np.ndarray, count: int) -> np.ndarray:
+    return np.argpartition(-scores, count - 1)[:count]
+
+
+def _unit(vectors: torch.Tensor) -> np.ndarray:
+    vectors = torch.nn.functional.normalize(vectors.float(), dim=-1)
+    return np.ascontiguousarray(vectors.cpu().numpy())

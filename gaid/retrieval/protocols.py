@@ -1,0 +1,62 @@
+"""Whose caption conditions a gallery video: the protocols of an evaluation. The scoring itself is the head's.
+
+Under `query` the text that asks gates and pools every video. The published evaluation of T-MASS and GAID lets every
+gallery video be gated and pooled by its own caption instead, so that the gallery has read the answers; the other two
+names tell the two halves of that leak apart.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+import numpy as np
+
+from gaid.errors import OptionInvalid
+
+By = Literal["query", "own_caption"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Whose text opens the gates and whose text the frames are pooled by."""
+
+    name: str
+    gate_by: By
+    pool_by: By
+    summary: str
+
+    @property
+    def gallery_reads_captions(self) -> bool:
+        """Whether a gallery video's embedding depends on the caption that is to find it."""
+        return "own_caption" in (self.gate_by, self.pool_by)
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("query", "query", "query", "gate and pooling by the text that asks"),
+        Protocol("published", "own_caption", "own_caption", "gate and pooling by each gallery video's own caption"),
+        Protocol("published-gate", "own_caption", "query", "gate by the own caption, pooling by the text that asks"),
+        Protocol("published-pooling", "query", "own_caption", "gate by the text that asks, pooling by the own caption"),
+    )
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of that name (dashes or underscores). Raises OptionInvalid."""
+    try:
+        return PROTOCOLS[name.replace("_", "-")]
+    except KeyError:
+        near = get_close_matches(name, PROTOCOLS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise OptionInvalid(f"--protocol {name!r} is none of {', '.join(PROTOCOLS)}{hint}") from None
+
+
+def first_captions(caption_video: np.ndarray, videos: int) -> np.ndarray:
+    """For each of `videos` rows the row of its first caption, which is what "own caption" means. Raises ValueError."""
+    rows = np.full(videos, -1, dtype=np.int64)
+    given, first = np.unique(np.asarray(caption_video), return_index=True)
+    rows[given] = first
+    if (rows < 0).any():
+        raise ValueError(f"video row {int(np.argmax(rows < 0))} has no caption")
+    return rows

@@ -1,0 +1,189 @@
+"""What an evaluation found, as plain data that prints, serialises and compares. Nothing here computes scores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaid import metrics
+from gaid.retrieval.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from gaid.stores import Split, Store
+
+DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
+
+
+@dataclass
+class Figures:
+    """One direction's figures: means over seeds, each seed's beside them, and intervals from a bootstrap over videos."""
+
+    direction: str
+    values: dict[str, float]
+    per_seed: list[dict[str, float]]
+    intervals: dict[str, tuple[float, float]]
+    queries: int
+    gallery: int
+
+    @classmethod
+    def of_ranks(
+        cls, ranks: np.ndarray, clusters: np.ndarray, direction: str, gallery: int, seed: int = 0
+    ) -> "Figures":
+        """From `ranks` (seeds, queries); `clusters` names the video of each query, the unit that the bootstrap draws."""
+        return cls(
+            direction=direction,
+            values=metrics.metrics_of_ranks(ranks),
+            per_seed=[metrics.metrics_of_ranks(row) for row in ranks],
+            intervals=metrics.intervals(ranks, clusters, seed=seed),
+            queries=ranks.shape[1],
+            gallery=gallery,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures first, as `{"R@1": .., ..., "queries": .., "gallery": ..}`, then what they rest on."""
+        return {
+            **_rounded(self.values),
+            "queries": self.queries,
+            "gallery": self.gallery,
+            "intervals": {name: [round(low, 4), round(high, 4)] for name, (low, high) in self.intervals.items()},
+            "per_seed": [_rounded(one) for one in self.per_seed],
+        }
+
+
+@dataclass
+class Leak:
+    """The same head under a protocol in which the gallery reads captions, beside the query's figures."""
+
+    protocol: str
+    figures: dict[str, Figures]
+    difference: dict[str, dict[str, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "protocol": self.protocol,
+            "meaning": PROTOCOLS[self.protocol].summary,
+            **{
+                direction: {**figures.to_dict(), "leak": _rounded(self.difference[direction])}
+                for direction, figures in self.figures.items()
+            },
+        }
+
+
+@dataclass
+class Comparison:
+    """How far the evaluated head lies above a baseline on the same queries, with paired intervals."""
+
+    baseline: str
+    difference: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            direction: {
+                "difference": _rounded(self.difference[direction]),
+                "intervals": {
+                    name: [round(low, 4), round(high, 4)] for name, (low, high) in self.intervals[direction].items()
+                },
+            }
+            for direction in self.difference
+        }
+
+
+@dataclass
+class Evidence:
+    """What pictures of an evaluation are drawn from. Kept in memory only; `load_head` is told a member's number."""
+
+    store: "Store"
+    split: "Split"
+    device: str
+    memory: int
+    load_head: Callable[[int], Any]
+    best_rows: np.ndarray
+    best_scores: np.ndarray
+
+
+@dataclass
+class Results:
+    """An evaluation. `figures` are always the query protocol's; another protocol's stand under `leak`, beside these."""
+
+    preset: str
+    store: str
+    dataset: str
+    split: str
+    split_protocol: str
+    trained: bool
+    seeds: list[int]
+    figures: dict[str, Figures]
+    census: dict[str, Any]
+    gallery_hash: str
+    random_weights: bool
+    backbones: dict[str, str]
+    run: str | None = None
+    sense: str = "video"
+    index: str = "exact"
+    device: str = "cpu"
+    seconds: float = 0.0
+    leak: Leak | None = None
+    with_sound: dict[str, Figures] | None = None
+    sound_weight: Any = None
+    search: Any = None
+    baselines: list["Results"] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    report: Path | None = None
+    saved_ranks: Path | None = None
+    ranks: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    evidence: Evidence | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str:
+        """The head's name for a table: its preset, and whether it was trained."""
+        return self.preset if self.trained else f"{self.preset} (untrained)"
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that was asked for."""
+        return self.leak.protocol if self.leak else "query"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only. `t2v` and `v2t` are the query protocol's figures whatever else was asked for."""
+        out: dict[str, Any] = {direction: figures.to_dict() for direction, figures in self.figures.items()}
+        if self.leak:
+            out["leak"] = self.leak.to_dict()
+        if self.with_sound:
+            out["with_sound"] = {direction: figures.to_dict() for direction, figures in self.with_sound.items()}
+        if self.sound_weight is not None:
+            out["sound_weight"] = self.sound_weight.to_dict()
+        if self.search is not None:
+            out["search"] = self.search.to_dict()
+        out |= {
+            "preset": self.preset,
+            "trained": self.trained,
+            "run": self.run,
+            "store": self.store,
+            "dataset": self.dataset,
+            "split": self.split,
+            "split_protocol": self.split_protocol,
+            "protocol": self.protocol,
+            "sense": self.sense,
+            "index": self.index,
+            "seeds": self.seeds,
+            "census": self.census,
+            "gallery_hash": self.gallery_hash,
+            "random_weights": self.random_weights,
+            "backbones": self.backbones,
+            "device": self.device,
+            "seconds": round(self.seconds, 3),
+            "notes": self.notes,
+            "baselines": [baseline.to_dict() for baseline in self.baselines],
+            "against": {one.baseline: one.to_dict() for one in self.comparisons},
+            "report": str(self.report) if self.report else None,
+            "saved_ranks": str(self.saved_ranks) if self.saved_ranks else None,
+        }
+        return out
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}

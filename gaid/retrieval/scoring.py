@@ -1,0 +1,159 @@
+"""Scores of all (caption, video) pairs of a split in bounded memory, and ranks from them block by block.
+
+The head scores a block of videos against all captions; what it does inside a block is its own. The matrix is kept in
+memory where a quarter of the budget holds it, else in a file that vanishes with it.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from gaid import metrics
+from gaid.errors import OptionInvalid
+from gaid.retrieval.protocols import Protocol, first_captions
+
+if TYPE_CHECKING:
+    from gaid.stores.store import Split
+
+MINIMUM_MEMORY = 16 * 2**20
+"""Below this nothing of use fits: PyTorch's own scratch is of this order."""
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+
+
+def parse_memory(memory: str | int) -> int:
+    """Bytes from a number or a text as `512MiB`, `1GiB`, `2GB`. Raises OptionInvalid."""
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", str(memory).lower())
+    if match is None or match[2] not in _UNITS:
+        raise OptionInvalid(f"--memory {memory!r} is no size; write it as 512MiB or 1GiB")
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if size < MINIMUM_MEMORY:
+        raise OptionInvalid(f"--memory {memory} is too little; give at least {MINIMUM_MEMORY // 2**20}MiB")
+    return size
+
+
+@dataclass(frozen=True)
+class Features:
+    """A split's features as tensors on a device, as stored (float16); heads widen what they work on."""
+
+    text: torch.Tensor
+    visual: torch.Tensor
+    audio: torch.Tensor
+    audio_mask: torch.Tensor
+
+    @classmethod
+    def of(cls, split: "Split", device: str) -> "Features":
+        """Tensors that share the split's memory where the device is the CPU."""
+        arrays = (split.text, split.visual, split.audio, split.audio_mask)
+        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
+
+    def videos(self, rows: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(visual, audio, audio_mask) of some videos."""
+        return self.visual[rows], self.audio[rows], self.audio_mask[rows]
+
+    @property
+    def bytes_per_video(self) -> int:
+        """Of one video's features once widened to float32."""
+        return 4 * (self.visual[0].numel() + self.audio[0].numel()) if len(self.visual) else 4
+
+
+@torch.inference_mode()
+def score_all(
+    head: Any, features: Features, caption_video: np.ndarray, protocol: Protocol, *, memory: int, seed: int = 0
+) -> np.ndarray:
+    """Scores (captions, videos) float32 of all pairs under a protocol.
+
+    `memory` bounds in bytes what is held beside the features: an eighth for a block's scores and an eighth for its
+    widened features, half for the head, and a quarter for the matrix, which else goes to a temporary file.
+    """
+    captions, videos = len(features.text), len(features.visual)
+    scores = _matrix(captions, videos, in_memory=captions * videos * 4 <= memory // 4)
+    own = torch.from_numpy(first_captions(caption_video, videos)).to(features.text.device)
+    for rows in _blocks(videos, min(memory // 8 // (4 * max(captions, 1)), memory // 8 // features.bytes_per_video)):
+        block = head.score(
+            features.text,
+            *features.videos(rows),
+            gate_by=protocol.gate_by,
+            pool_by=protocol.pool_by,
+            own_caption=own[rows] if protocol.gallery_reads_captions else None,
+            memory=memory // 2,
+            seed=seed,
+        )
+        scores[:, rows] = block.float().cpu().numpy()
+    return scores
+
+
+def ranks_of(scores: np.ndarray, caption_video: np.ndarray, direction: str, *, memory: int) -> np.ndarray:
+    """`metrics.ranks` of a matrix that may not fit into memory: the same numbers, a block of queries at a time.
+
+    Every video of a split has a caption. Video to text, each video stands in a list once, where its best caption
+    stands, so that the lists are the rows of the matrix "best score of the captions of video i with video j", turned.
+    """
+    if direction == "t2v":
+        lists, own = scores, np.asarray(caption_video)
+    else:
+        lists, own = _best_of_captions(scores, caption_video, memory).T, np.arange(scores.shape[1])
+    # Finding NaN, comparing and counting take a few bytes a score beside the block itself.
+    blocks = _blocks(len(own), memory // (16 * lists.shape[1]))
+    return np.concatenate([metrics.ranks(np.array(lists[rows]), own[rows], "t2v") for rows in blocks])
+
+
+def _best_of_captions(scores: np.ndarray, caption_video: np.ndarray, memory: int) -> np.ndarray:
+    """(videos, videos): the best score that a caption of video i has with video j."""
+    captions, videos = scores.shape
+    best = _matrix(videos, videos, in_memory=videos * videos * 4 <= memory // 4)
+    order = np.argsort(caption_video, kind="stable")
+    starts = np.searchsorted(caption_video[order], np.arange(videos))
+    for columns in _blocks(videos, memory // (16 * captions)):
+        best[:, columns] = np.maximum.reduceat(scores[:, columns][order], starts, axis=0)
+    return best
+
+
+def select(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray, memory: int) -> np.ndarray:
+    """A part of a matrix of scores, in memory or in a file as the whole is."""
+    part = _matrix(len(rows), len(columns), in_memory=len(rows) * len(columns) * 4 <= memory // 4)
+    for block in _blocks(len(rows), memory // (16 * scores.shape[1])):
+        part[block] = scores[rows[block]][:, columns]
+    return part
+
+
+def best_videos(scores: np.ndarray, count: int, *, memory: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (captions, count) of the best videos of each caption, best first, and their scores."""
+    captions, videos = scores.shape
+    count = min(count, videos)
+    rows_found, scores_found = [], []
+    for rows in _blocks(captions, memory // (videos * 32)):
+        block = np.array(scores[rows])
+        order = np.argsort(-block, axis=1, kind="stable")[:, :count]
+        rows_found.append(order)
+        scores_found.append(np.take_along_axis(block, order, axis=1))
+    return np.concatenate(rows_found), np.concatenate(scores_found)
+
+
+def _blocks(count: int, size: int) -> Iterator[slice]:
+    size = max(1, size)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def _matrix(rows: int, columns: int, in_memory: bool) -> np.ndarray:
+    if in_memory:
+        return np.empty((rows, columns), np.float32)
+    with tempfile.TemporaryFile(prefix="gaid-scores-") as file:  # the map outlives the name, and the bytes go with it
+        return np.memmap(file, np.float32, "w+", shape=(rows, columns))
