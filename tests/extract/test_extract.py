@@ -46,7 +46,7 @@ def fresh_stubs():
 
 
 def run(world, out, **options):
-    return extract(world, out=out, progress=False, **{**NAMES, **options})
+    return extract(world, out=out, **{"progress": False, "workers": 0, **NAMES, **options})
 
 
 def test_a_store_holds_what_the_backbones_gave_for_what_the_decoder_gave(world, reference):
@@ -95,7 +95,7 @@ def test_a_file_that_is_no_video_is_one_failure_and_spoils_nothing_else(world, r
 
 
 def test_each_failure_is_told_in_one_line_and_counted(world, tmp_path, capsys):
-    report = extract(world, out=tmp_path / "store.zarr", **NAMES)
+    report = run(world, tmp_path / "store.zarr", progress=True)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("clip 002: ")]
     assert len(lines) == 1
     assert report.clips == 16
@@ -104,9 +104,7 @@ def test_each_failure_is_told_in_one_line_and_counted(world, tmp_path, capsys):
     assert f"1 {report.failed[0].reason}" in str(report)
 
 
-@pytest.mark.parametrize(
-    "options", [{"workers": 0}, {"workers": 2}, {"batch_size": 7}, {"workers": 3, "batch_size": 1}]
-)
+@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": 3, "batch_size": 7}])
 def test_the_store_does_not_depend_on_workers_or_batch_size(world, reference, tmp_path, options):
     run(world, tmp_path / "store.zarr", **options)
     assert content(open_store(tmp_path / "store.zarr")) == content(open_store(reference))
@@ -154,7 +152,7 @@ def test_ctrl_c_finishes_the_shard_at_hand_and_the_same_call_goes_on(world, refe
     out = tmp_path / "store.zarr"
     StubVisual.shout = {6: 1}  # encoded clips come two a shard, but for the one that fails
     with pytest.raises(ExtractInterrupted, match="the same command goes on"):
-        run(world, out)
+        run(world, out, workers=1)
     assert not open_store(out, incomplete=True).complete
     encoded = len(StubVisual.calls)
     assert encoded in (7, 8)
@@ -168,7 +166,7 @@ def test_a_second_ctrl_c_stops_at_once(world, reference, tmp_path):
     out = tmp_path / "store.zarr"
     StubVisual.shout = {5: 2}
     with pytest.raises(ExtractInterrupted, match="of 8 shards"):
-        run(world, out)
+        run(world, out, workers=1)
     assert len(StubVisual.calls) == 6
     run(world, out)
     assert content(open_store(out)) == content(open_store(reference))
@@ -185,7 +183,7 @@ def test_the_handlers_of_signals_come_back(world, tmp_path):
 
 
 def test_a_finished_store_is_left_as_it_is(world, reference, capsys):
-    report = extract(world, out=reference, **NAMES)
+    report = run(world, reference, progress=True)
     assert report.already_complete
     assert report.extracted == 0
     assert report.done == 15

@@ -99,6 +99,21 @@ def test_one_store_killed_again_and_again_is_finished_in_the_end(undisturbed, tm
 
 
 @pytest.mark.slow
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_loses_nothing(undisturbed, tmp_path):
+    root, expected, _ = undisturbed
+    out = tmp_path / "store.zarr"
+    process = start(root, out)
+    wait_for(lambda: markers(out) >= 2, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the decode workers get it as well
+    assert process.wait(30) == 130
+    done = markers(out)
+    assert 2 <= done < 8
+    report = extract(load_world(root), out=out, progress=False, **TINY)
+    assert report.extracted == 32 - 4 * done
+    assert content(open_store(out)) == expected
+
+
+@pytest.mark.slow
 def test_decode_children_end_with_a_parent_that_was_killed(undisturbed, tmp_path):
     root, _, _ = undisturbed
     out = tmp_path / "store.zarr"
