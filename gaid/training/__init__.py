@@ -1,0 +1,67 @@
+"""Stage two's training: from a store's cached features to a run folder with a trained head. `train` is `gaid train-head`."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaid.training.options import TrainConfig
+
+if TYPE_CHECKING:
+    from gaid.runs import Run
+    from gaid.stores import Store
+
+__all__ = ["TrainConfig", "train"]
+
+
+def train(
+    store: "str | Path | Store",
+    preset: str | None = None,
+    *,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    seeds: int | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
+    set: Iterable[str] = (),
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    protocol: str | None = None,
+    progress: bool = True,
+    allow_incomplete: bool = False,
+) -> "Run":
+    """Trains a head on a store's training videos, chosen on its validation videos; the test part is never looked at.
+
+    Args:
+        store: a store or its path.
+        preset: name of a preset (`gaid` by default), `module:Class` or `file.py:Class`.
+        out: the run's folder; `runs/PRESET-DATASET` by default.
+        seed, seeds: `seeds` trainings with seed, seed + 1, ..., each in OUT/seed-N where there are several.
+        config: a TOML file of settings (a run's config.toml is one), or the same as a dict.
+        set: settings as words, `["epochs=3", "head.dim=128"]`; they win over everything else.
+        device: `auto`, `cpu`, `cuda:0`, ...
+        resume: go on with the run in `out`, to the same result as if it had never stopped; start it if there is none.
+        overwrite: replace the run in `out`.
+        protocol: which of the data set's splits; the store's default one by default.
+        allow_incomplete: train although some of the store's shards have not been extracted yet.
+
+    Returns the run. Raises GaidError for every mistake, TrainingDiverged where a loss is no number any more, and
+    KeyboardInterrupt after Ctrl-C or SIGTERM, when the state is safe.
+    """
+    from gaid.training.session import Session
+
+    session = Session(
+        store,
+        preset=preset,
+        out=out,
+        seed=seed,
+        seeds=seeds,
+        config=config,
+        options=tuple(set),
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        protocol=protocol,
+        progress=progress,
+        allow_incomplete=allow_incomplete,
+    )
+    return session.run()

@@ -1,0 +1,175 @@
+"""A split's training data in memory, and which videos and captions meet in which batch.
+
+An epoch visits each training **video** once, with one of its captions; over as many epochs as a video has captions each
+of them is drawn once. A batch holds different videos, so another caption of the same video is never its negative; a
+caption that, word for word, also describes another video of the batch is no negative there either (`same`).
+
+Order and draws follow from (seed, epoch) alone, so that a training that goes on draws what it would have drawn.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gaid.errors import DataMissing
+
+if TYPE_CHECKING:
+    from gaid.stores.store import Split
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The features of some videos and their captions: float16 as stored, `caption_video` is the row of each's video."""
+
+    video_ids: Sequence[str]
+    visual: NDArray[np.float16]
+    audio: NDArray[np.float16]
+    audio_mask: NDArray[np.bool_]
+    caption_texts: Sequence[str]
+    text: NDArray[np.float16]
+    caption_video: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, split: "Split") -> "Clips":
+        """The arrays of a store's split."""
+        return cls(
+            split.video_ids,
+            split.visual,
+            split.audio,
+            split.audio_mask,
+            split.caption_texts,
+            split.text,
+            np.asarray(split.caption_video, dtype=np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    def take(self, videos: NDArray[np.int64]) -> "Clips":
+        """Some videos, in the order given, with all their captions."""
+        new_row = np.full(len(self), -1)
+        new_row[videos] = np.arange(len(videos))
+        captions = np.flatnonzero(new_row[self.caption_video] >= 0)
+        return Clips(
+            [self.video_ids[v] for v in videos.tolist()],
+            self.visual[videos],
+            self.audio[videos],
+            self.audio_mask[videos],
+            [self.caption_texts[c] for c in captions.tolist()],
+            self.text[captions],
+            new_row[self.caption_video[captions]],
+        )
+
+    def hold_out(self, share: float) -> tuple["Clips", "Clips"]:
+        """(kept, held out): a share of the videos, two at least, by a hash of their ids: the same in every training."""
+        if len(self) < 4:
+            raise DataMissing(f"{len(self)} training videos are too few to hold some out for validation")
+        order = np.argsort([sha256(f"validation {name}".encode()).hexdigest() for name in self.video_ids])
+        count = max(2, round(share * len(self)))
+        return self.take(np.sort(order[count:])), self.take(np.sort(order[:count]))
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Clips as tensors on the device, kept in half precision; heads widen what they are given."""
+
+    text: Tensor
+    visual: Tensor
+    audio: Tensor
+    audio_mask: Tensor
+
+    @classmethod
+    def of(cls, clips: Clips, device: str) -> "Resident":
+        """On the CPU these share the clips' memory, where that may be written to (torch wants it so)."""
+        arrays = (clips.text, clips.visual, clips.audio, clips.audio_mask)
+        return cls(*(torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device) for array in arrays))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a batch: caption i belongs to video i. `same` is (captions, videos), None where nothing is to be masked."""
+
+    videos: NDArray[np.int64]
+    captions: NDArray[np.int64]
+    same: NDArray[np.bool_] | None
+
+
+class Batches:
+    """The batches of every epoch. Sizes within an epoch differ by one at most, so that no video is left out."""
+
+    def __init__(self, clips: Clips, batch_size: int, seed: int) -> None:
+        owner = clips.caption_video
+        self.videos = np.unique(owner)
+        if len(self.videos) < 2:
+            raise DataMissing(
+                f"{len(self.videos)} training videos with a caption; contrastive training needs 2 at least"
+            )
+        self.batches_per_epoch = max(1, -(-len(self.videos) // batch_size))
+        self.seed = seed
+        # Captions by video, and within a video in an order of this seed.
+        order = np.random.default_rng([seed, 0]).permutation(len(owner))
+        self._captions = order[np.argsort(owner[order], kind="stable")]
+        counts = np.bincount(owner, minlength=int(owner.max()) + 1)[self.videos]
+        self._starts, self._counts = np.cumsum(counts) - counts, counts
+        self._repeats = _Repeats(clips.caption_texts, owner)
+
+    def epoch(self, number: int) -> list[Batch]:
+        """The batches of an epoch, counted from 0."""
+        order = np.random.default_rng([self.seed, 1, number]).permutation(len(self.videos))
+        captions = self._captions[self._starts + number % self._counts]
+        return [
+            Batch(self.videos[rows], captions[rows], self._repeats.mask(captions[rows], self.videos[rows]))
+            for rows in np.array_split(order, self.batches_per_epoch)
+        ]
+
+
+class _Repeats:
+    """Which captions, word for word but for case and spacing, describe other videos too."""
+
+    def __init__(self, texts: Sequence[str], owner: NDArray[np.int64]) -> None:
+        _, text = np.unique([" ".join(words.casefold().split()) for words in texts], return_inverse=True)
+        pairs = np.unique(np.stack([text, owner], axis=1), axis=0)
+        shared = np.bincount(pairs[:, 0], minlength=text.max() + 1) > 1
+        self._text = np.where(shared[text], text, -1)
+        self._width = int(owner.max()) + 1
+        # One sorted number a (shared text, video): membership is a binary search, whatever the size of the data.
+        kept = pairs[shared[pairs[:, 0]]]
+        self._pairs = np.sort(kept[:, 0] * self._width + kept[:, 1])
+
+    def mask(self, captions: NDArray[np.int64], videos: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """[i, k]: caption i is also one of video k's, k another than i's own."""
+        rows = np.flatnonzero(self._text[captions] >= 0)
+        if not len(rows):
+            return None
+        asked = self._text[captions[rows], None] * self._width + videos[None]
+        at = np.minimum(np.searchsorted(self._pairs, asked), len(self._pairs) - 1)
+        mask = np.zeros((len(captions), len(videos)), dtype=bool)
+        mask[rows] = self._pairs[at] == asked
+        np.fill_diagonal(mask, False)
+        return mask if mask.any() else None
+
+
+def on_device(
+    data: Resident, batches: Sequence[Batch], start: int = 0
+) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor | None]]:
+    """Each batch from `start` on as ((text, visual, audio, audio_mask), same); rows of an epoch travel at once."""
+    device = data.text.device
+    rows = np.stack([np.concatenate([b.videos for b in batches]), np.concatenate([b.captions for b in batches])])
+    videos, captions = torch.from_numpy(rows).to(device)
+    end = 0
+    for number, batch in enumerate(batches):
+        begin, end = end, end + len(batch.videos)
+        if number < start:
+            continue
+        v, c = videos[begin:end], captions[begin:end]
+        same = None
+        if batch.same is not None:
+            same = torch.from_numpy(batch.same)
+            same = same.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else same
+        yield (data.text[c].float(), data.visual[v].float(), data.audio[v].float(), data.audio_mask[v]), same

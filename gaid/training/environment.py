@@ -1,0 +1,72 @@
+"""What a training ran on, for the record, and the process-wide settings that it changes for its time."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gaid
+
+_PACKAGES = ("gaid", "torch", "numpy", "scipy", "safetensors")
+
+
+def describe_environment(device: str) -> dict[str, Any]:
+    """Versions, device, threads, platform and commit; no names of users and no paths."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:  # run from a folder, not installed
+            continue
+    on_gpu = torch.device(device).type == "cuda"
+    return {
+        "versions": versions,
+        "device": device,
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else platform.processor() or platform.machine(),
+        "cuda": torch.version.cuda if on_gpu else None,
+        "threads": torch.get_num_threads(),
+        "platform": f"{platform.system()} {platform.machine()} {sys.implementation.name}",
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the code, where it lies in a repository of its own."""
+    root = Path(gaid.__file__).parents[1]
+    if not (root / ".git").exists():  # a virtual environment within somebody else's repository
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+@contextmanager
+def settings_for_a_while(device: str, threads: int, matmul: str) -> Iterator[None]:
+    """Threads, precision of products and random state, all as they were afterwards."""
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    try:
+        if threads:
+            torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(matmul)
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(before[1])

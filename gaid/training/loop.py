@@ -1,0 +1,265 @@
+"""Training one head with one seed: steps, evaluations, the best checkpoint, stopping, and going on after a stop.
+
+The untrained head is the first candidate, so training can't make a run worse than no training on validation.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gaid import runs
+from gaid.errors import TrainingDiverged
+from gaid.extract.interrupt import stop_on_signal
+from gaid.training.batches import Batch, Batches, Clips, Resident, on_device
+from gaid.training.optimiser import Average, make_optimiser, rate_factor
+from gaid.training.options import TrainConfig
+from gaid.training.progress import Progress
+from gaid.training.state import Losses, State, load_state, save_state
+from gaid.training.validation import Validation, merit
+
+# Steps on a GPU between looks at whether the losses are still numbers: each look waits for the device.
+_LOOK_EVERY = 20
+
+
+@dataclass
+class Doubt:
+    """A step whose loss and gradient norm have yet to be looked at: `finite` holds two booleans on the device."""
+
+    step: int
+    batch: Batch
+    finite: Tensor
+
+
+class Loop:
+    """One training. `description` goes into its checkpoints: the head, the store."""
+
+    def __init__(
+        self,
+        head: nn.Module,
+        config: TrainConfig,
+        clips: Clips,
+        validation: Validation,
+        out: Path,
+        device: str,
+        description: dict[str, Any],
+        progress: bool = True,
+    ) -> None:
+        self.head, self.config, self.clips, self.validation = head, config, clips, validation
+        self.out, self.device, self.description, self.shown = out, torch.device(device), description, progress
+        self.data = Resident.of(clips, device)
+        self.batches = Batches(clips, config.batch_size, config.seed)
+        trainable = any(parameter.requires_grad for parameter in head.parameters())
+        self.steps = config.epochs * self.batches.batches_per_epoch if trainable else 0
+        self.optimiser = make_optimiser(head, config.lr, config.weight_decay) if trainable else None
+        self.average = Average(head, config.ema) if config.ema and trainable else None
+        self.state = State()
+        self.doubts: list[Doubt] = []
+        self.board: Callable[[dict[str, Any]], None] = lambda entry: None
+
+    @property
+    def resume_file(self) -> Path:
+        """Where an unfinished training keeps its state."""
+        return self.out / runs.CHECKPOINTS / f"{runs.RESUME}.safetensors"
+
+    @property
+    def judged(self) -> nn.Module:
+        """The head that is evaluated and kept: the averaged one where there is an average."""
+        return self.head if self.average is None else self.average.head
+
+    def run(self) -> None:
+        """Trains to the end. Raises TrainingDiverged; KeyboardInterrupt after the state is safe."""
+        with ExitStack() as stack:
+            if self.resume_file.exists():
+                self.state = load_state(self.resume_file, self.head, self.optimiser, self.average, self.device)
+                self._write_best()
+                self._rewrite_log()
+            if self.config.tensorboard:
+                from gaid.training.board import open_board
+
+                self.board = stack.enter_context(open_board(self.out / "tensorboard", self.state.step))
+            title = f"{self.config.preset} seed {self.config.seed}"
+            shown = stack.enter_context(Progress(title, self.steps, self.state.step, self.shown))
+            wish = stack.enter_context(stop_on_signal(lambda: None))
+            begun = time.monotonic() - self.state.seconds
+            if not self.state.log:
+                self._evaluate(0.0, shown)
+            while self.state.step < self.steps and not self._patience_is_over():
+                self._epoch(wish, shown, begun)
+                if wish:
+                    self._look()
+                    self._save(time.monotonic() - begun)
+                    shown.say(f"{title}: stopped at step {self.state.step}; the same command with --resume goes on")
+                    raise KeyboardInterrupt
+            self._finish()
+            assert self.state.best is not None
+            found = self.state.best["t2v"]["R@1"]
+            shown.say(
+                f"{title}: best after epoch {self.state.best['epoch']} of {self.state.log[-1]['epoch']}, validation t2v "
+                f"R@1 {found:.1f}; {self.state.seconds:.0f} s; {self.out}"
+            )
+
+    def _epoch(self, wish: Any, shown: Progress, begun: float) -> None:
+        """The rest of the epoch at hand, with the evaluation at its end."""
+        number, first = divmod(self.state.step, self.batches.batches_per_epoch)
+        batches = self.batches.epoch(number)
+        self.head.train()
+        for batch, (inputs, same) in zip(batches[first:], on_device(self.data, batches, first), strict=True):
+            self._step(batch, inputs, same)
+            shown.step()
+            if wish:
+                break
+        self._look()
+        done, rest = divmod(self.state.step, self.batches.batches_per_epoch)
+        if not rest and (done % self.config.evaluate_every == 0 or self.state.step == self.steps):
+            self._evaluate(time.monotonic() - begun, shown)
+
+    def _step(self, batch: Batch, inputs: tuple[Tensor, ...], same: Tensor | None) -> None:
+        assert self.optimiser is not None
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.lr * rate_factor(self.state.step, self.steps, self.config.warmup)
+        self.optimiser.zero_grad(set_to_none=True)
+        found = self.head.loss(*inputs, same=same)  # type: ignore[operator]
+        total = found if isinstance(found, Tensor) else found.total
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.head.parameters(), self.config.clip_norm)
+        finite = torch.stack([torch.isfinite(total.detach()).all(), torch.isfinite(norm)])
+        self.doubts.append(Doubt(self.state.step, batch, finite))
+        if self.device.type == "cpu" or len(self.doubts) >= _LOOK_EVERY:
+            self._look()
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update(self.head)
+        self.state.losses.add({"loss": total, **getattr(found, "parts", {})})
+        self.state.step += 1
+
+    def _look(self) -> None:
+        """Raises TrainingDiverged at the first step whose loss or gradient was no number."""
+        if not self.doubts:
+            return
+        finite = torch.stack([doubt.finite for doubt in self.doubts]).cpu()
+        for doubt, (loss, gradient) in zip(self.doubts, finite.tolist(), strict=True):
+            if not (loss and gradient):
+                self._diverged("gradient" if loss else "loss", doubt)
+        self.doubts.clear()
+
+    def _diverged(self, what: str, doubt: Doubt) -> None:
+        epoch, number = divmod(doubt.step, self.batches.batches_per_epoch)
+        names = [self.clips.video_ids[row] for row in doubt.batch.videos]
+        text = (
+            f"{self.out}: the {what} is not a number at step {doubt.step + 1} (epoch {epoch + 1}, batch {number + 1} of "
+            f"{self.batches.batches_per_epoch}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}); "
+        )
+        for kind, features, rows in (
+            ("visual", self.data.visual, doubt.batch.videos),
+            ("text", self.data.text, doubt.batch.captions),
+        ):
+            bad = ~torch.isfinite(features[torch.from_numpy(rows).to(self.device)]).flatten(1).all(1)
+            if bad.any():
+                name = names[int(bad.nonzero()[0])]
+                raise TrainingDiverged(
+                    text + f"the {kind} features of {name} are not finite: try gaid store verify {self.config.store}"
+                )
+        raise TrainingDiverged(text + f"lower the learning rate: --set lr={self.config.lr / 3:.1g}")
+
+    def _evaluate(self, seconds: float, shown: Progress) -> None:
+        """Judges the head, writes the checkpoints and one line of the log."""
+        state, per_epoch = self.state, self.batches.batches_per_epoch
+        epoch = state.step // per_epoch
+        found = self.validation.evaluate(self.judged)
+        if found is None:
+            raise TrainingDiverged(
+                f"{self.out}: validation scores are not numbers after step {state.step} (epoch {epoch}); "
+                + ("lower the learning rate" if state.step else f"try gaid store verify {self.config.store}")
+            )
+        means = state.losses.means()
+        rate = self.config.lr * rate_factor(max(0, state.step - 1), self.steps, self.config.warmup)
+        better = state.best is None or merit(found) > merit(state.best)
+        entry = {
+            "step": state.step,
+            "epoch": epoch,
+            "lr": rate if state.step else 0.0,
+            "loss": means.pop("loss", None),
+            "parts": {name: value for name, value in means.items() if math.isfinite(value)},
+            **found,
+            "best": better,
+            "seconds": round(seconds, 3),
+        }
+        state.losses = Losses()
+        state.log.append(entry)
+        state.stale = 0 if better else state.stale + 1
+        if better:
+            state.best = {name: entry[name] for name in ("step", "epoch", "t2v", "v2t")}
+            state.best_tensors = {n: t.detach().cpu().clone() for n, t in self.judged.state_dict().items()}
+            self._write_best()
+        self._write_checkpoint("last", self.judged.state_dict(), {k: entry[k] for k in ("step", "epoch", "t2v", "v2t")})
+        self._save(seconds)
+        with (self.out / runs.LOG).open("a") as file:
+            file.write(json.dumps(entry, allow_nan=False) + "\n")
+        self._write_metrics(finished=False)
+        self.board(entry)
+        assert state.best is not None
+        shown.evaluated(entry, state.best)
+
+    def _patience_is_over(self) -> bool:
+        return bool(self.config.patience) and self.state.stale >= self.config.patience
+
+    def _save(self, seconds: float) -> None:
+        self.state.seconds = seconds
+        save_state(
+            self.resume_file,
+            self.state,
+            self.head,
+            self.optimiser,
+            self.average,
+            self.device,
+            self.description["store"],
+        )
+
+    def _write_best(self) -> None:
+        if self.state.best is not None:
+            self._write_checkpoint("best", self.state.best_tensors, self.state.best)
+
+    def _write_checkpoint(self, name: str, tensors: dict[str, Tensor], figures: dict[str, Any]) -> None:
+        validation = {way: figures[way] for way in ("t2v", "v2t")}
+        description = {**self.description, "step": figures["step"], "epoch": figures["epoch"], "validation": validation}
+        folder = self.out / runs.CHECKPOINTS
+        runs.write_checkpoint(folder / f"{name}.safetensors", tensors, description)
+        runs.write_json(folder / f"{name}.json", description)
+
+    def _rewrite_log(self) -> None:
+        """The log as the state knows it: a kill may have come between the two."""
+        lines = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in self.state.log)
+        runs.write_bytes(self.out / runs.LOG, lines.encode())
+
+    def _write_metrics(self, finished: bool) -> None:
+        state = self.state
+        last = {name: state.log[-1][name] for name in ("step", "epoch", "t2v", "v2t")}
+        stopped = None
+        if finished:
+            stopped = "epochs" if state.step >= self.steps else "patience"
+        runs.write_json(
+            self.out / runs.METRICS,
+            {
+                "preset": self.config.preset,
+                "seed": self.config.seed,
+                "fingerprint": self.description["store"]["fingerprint"],
+                "finished": finished,
+                "stopped": stopped,
+                "best": state.best,
+                "last": last,
+                "steps": self.steps,
+                "seconds": round(state.seconds, 3),
+            },
+        )
+
+    def _finish(self) -> None:
+        self._write_metrics(finished=True)
+        self.resume_file.unlink(missing_ok=True)

@@ -1,0 +1,65 @@
+"""AdamW over a head, its learning rate a step, and the running average of weights."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+
+def make_optimiser(head: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW whose decay spares norms, biases and scalars: what has fewer than two dimensions."""
+    trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
+
+
+def rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Share of the highest learning rate at a step counted from 0: rises over the first, then falls as a half cosine."""
+    rising = round(warmup * steps)
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+class Average:
+    """Exponential running average of a head's weights. It warms up, or the untrained weights would weigh in it for long."""
+
+    def __init__(self, head: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.model = AveragedModel(head, multi_avg_fn=self._average)
+        self.model.requires_grad_(False)
+
+    @property
+    def head(self) -> nn.Module:
+        """The averaged head."""
+        return self.model.module
+
+    def update(self, head: nn.Module) -> None:
+        """Takes the weights after a step in."""
+        self.updates += 1
+        self.model.update_parameters(head)
+
+    def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        get_ema_multi_avg_fn(decay)(averaged, current, count)
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's memory as named tensors, for a file."""
+    states = optimiser.state_dict()["state"]
+    return {f"{number}.{name}": value for number, state in states.items() for name, value in state.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The reverse of `optimiser_tensors`, on an optimiser of the same head."""
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, key = name.partition(".")
+        states.setdefault(int(number), {})[key] = value
+    optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})

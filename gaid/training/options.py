@@ -1,0 +1,101 @@
+"""What a training can be told, and how defaults, preset, file and options become one answer. Torch stays out of here."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gaid.config import Words, parse_options, read_settings, resolve, setting
+from gaid.errors import OptionInvalid
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training's result, beside the store's contents. Written to a run's config.toml."""
+
+    preset: str = setting("gaid", "name of a preset, or module:Class or file.py:Class of a head of your own")
+    store: str = setting("", "the store; taken from the command, kept for the record")
+    dataset: str = setting("", "the store's data set; for the record")
+    protocol: str | None = setting(None, "which of the data set's splits; its default one without")
+    seed: int = setting(0, "seed of initial weights, batches, dropout and perturbation", least=0)
+    seeds: int = setting(1, "trainings with seed, seed + 1, ...", least=1)
+
+    epochs: int = setting(30, "passes over the training videos; each draws one caption a video", least=0)
+    batch_size: int = setting(128, "videos a batch, all different", least=2)
+    lr: float = setting(1e-3, "highest learning rate", above=0)
+    weight_decay: float = setting(0.2, "of matrices; never of norms, biases and scalars", least=0)
+    warmup: float = setting(
+        0.1, "share of all steps in which the rate rises; then it falls as a cosine", least=0, most=1
+    )
+    clip_norm: float = setting(1.0, "longest gradient", above=0)
+    ema: float = setting(
+        0.0, "decay of a running average of the weights, which is then what is judged; 0 without", least=0, most=0.99999
+    )
+    patience: int = setting(10, "evaluations without a better one before it stops; 0 never stops early", least=0)
+    evaluate_every: int = setting(1, "epochs between evaluations on validation", least=1)
+    validation: str = setting("val", "the split's part that is validation")
+    holdout: float = setting(
+        0.1, "share of training videos held out where the split has no validation", above=0, most=0.5
+    )
+
+    matmul: Literal["highest", "high"] = setting("highest", "float32 products: exact, or TF32 on a GPU")
+    threads: int = setting(0, "threads on the CPU; 0 leaves them as they are", least=0)
+    tensorboard: bool = setting(False, "also write the log for TensorBoard")
+    head: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "options of the head, e.g. head.dim, head.dropout"}
+    )
+
+
+# What may change between a run and its resumption without changing its result.
+FREE = ("store", "threads", "tensorboard")
+
+
+def decide(
+    *,
+    preset: str | None,
+    seed: int | None,
+    seeds: int | None,
+    protocol: str | None,
+    config: str | Path | Mapping[str, Any] | None,
+    options: Iterable[str],
+    earlier: Mapping[str, Any] | None = None,
+) -> TrainConfig:
+    """One TrainConfig: default < preset < the run that goes on (`earlier`) < file < arguments < options.
+
+    Raises OptionInvalid with all faults at once.
+    """
+    from gaid.runs import head_settings
+
+    in_file = dict(config) if isinstance(config, Mapping) else {} if config is None else read_settings(config)
+    where = "config" if config is None or isinstance(config, Mapping) else str(config)
+    given = {"preset": preset, "seed": seed, "seeds": seeds, "protocol": protocol}
+    arguments = {name: value for name, value in given.items() if value is not None}
+    from_options = parse_options(options)
+    if preset is not None and in_file.get("preset", preset) != preset:
+        raise OptionInvalid(
+            f"{where}: is for preset {in_file['preset']!r}, but {preset!r} was asked for; drop one of the two"
+        )
+    layers = [("run", dict(earlier or {})), (where, in_file), ("argument", arguments), ("--set", from_options)]
+    name = next((layer["preset"] for _, layer in reversed(layers) if "preset" in layer), TrainConfig.preset)
+    name = name.text if isinstance(name, Words) else str(name)
+    return resolve(TrainConfig, [(f"preset {name}", head_settings(name)), *layers])
+
+
+def with_head(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainConfig:
+    """The config with every option of the head as it was built; sizes that the store decides are left out."""
+    sizes = ("visual_dim", "audio_dim", "text_dim", "frames")
+    return replace(config, head={name: value for name, value in arguments.items() if name not in sizes})
+
+
+def differences(before: TrainConfig, after: TrainConfig) -> list[str]:
+    """What differs between two configs, in words, but for what has no influence on the result."""
+    found = []
+    for name in (f.name for f in fields(TrainConfig) if f.name not in (*FREE, "head")):
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            found.append(f"{name} was {old!r} and is now {new!r}")
+    for name in sorted({*before.head, *after.head}):
+        old, new = before.head.get(name), after.head.get(name)
+        if old != new:
+            found.append(f"head.{name} was {old!r} and is now {new!r}")
+    return found

@@ -1,0 +1,233 @@
+"""From the arguments of `train` to trainings: store, settings, run folder, seeds. The steps themselves are `loop`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import gaid
+from gaid import runs
+from gaid.config import resolve, to_tables, to_toml
+from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
+from gaid.metrics import NAMES
+from gaid.training.batches import Clips
+from gaid.training.environment import describe_environment, settings_for_a_while
+from gaid.training.loop import Loop
+from gaid.training.options import TrainConfig, decide, differences, with_head
+from gaid.training.validation import Validation
+
+
+class Session:
+    """One call of `train`. Everything that can be wrong is found before anything is written."""
+
+    def __init__(
+        self,
+        store: Any,
+        *,
+        preset: str | None,
+        out: str | Path | None,
+        seed: int | None,
+        seeds: int | None,
+        config: str | Path | Mapping[str, Any] | None,
+        options: Sequence[str],
+        device: str,
+        resume: bool,
+        overwrite: bool,
+        protocol: str | None,
+        progress: bool,
+        allow_incomplete: bool,
+    ) -> None:
+        if resume and overwrite:
+            raise OptionInvalid("--resume goes on with a run and --overwrite replaces it; choose one of them")
+        self.device = runs.pick_device(device)
+        self.progress = progress
+        self.resume = resume
+        self.store = _open(store, allow_incomplete)
+        given = {"preset": preset, "seed": seed, "seeds": seeds, "protocol": protocol, "config": config}
+        settings = decide(**given, options=options)  # type: ignore[arg-type]
+        self.out = Path(out) if out is not None else runs.default_out(settings.preset, self.store.dataset)
+        self.exists = _looks_like_a_run(self.out)
+        earlier = None
+        if self.exists and not overwrite:
+            if not resume:
+                raise OptionInvalid(
+                    f"{self.out}: holds a run already; go on with it (--resume), replace it (--overwrite) "
+                    "or choose another place (--out)"
+                )
+            earlier = runs.load_run(self.out).config
+            settings = decide(**given, options=options, earlier=earlier)  # type: ignore[arg-type]
+        self.clips, self.validation_clips, resolved = _parts(self.store, settings)
+        settings = replace(settings, store=str(self.store.path), dataset=self.store.dataset, protocol=resolved)
+        with settings_for_a_while(self.device, settings.threads, settings.matmul):
+            self.settings = with_head(settings, self._build(settings)[1]["arguments"])
+        if earlier is not None:
+            changed = differences(resolve(TrainConfig, [(str(self.out), earlier)]), self.settings)
+            if changed:
+                raise OptionInvalid(
+                    f"{self.out}: a run goes on with the settings that it began with, but {'; '.join(changed)}; "
+                    "leave them out, or train anew with --overwrite or another --out"
+                )
+        if overwrite:
+            runs.clear_run(self.out)
+            self.exists = False
+
+    def run(self) -> runs.Run:
+        """All trainings, one after the other; finished ones are left alone."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._write_settings(self.out, self.settings)
+        if self.settings.seeds == 1:
+            self._train(self.out, self.settings)
+            return runs.load_run(self.out)
+        first = self.settings.seed
+        for seed in range(first, first + self.settings.seeds):
+            member, settings = self.out / f"seed-{seed}", replace(self.settings, seed=seed, seeds=1)
+            member.mkdir(exist_ok=True)
+            self._write_settings(member, settings)
+            self._train(member, settings)
+        whole = runs.load_run(self.out)
+        runs.write_json(self.out / runs.METRICS, _over_seeds(whole))
+        return whole
+
+    def _write_settings(self, out: Path, settings: TrainConfig) -> None:
+        text = "# Everything that this run was trained with; `gaid train-head --config` takes this file.\n\n"
+        runs.write_bytes(out / runs.CONFIG, (text + to_toml(settings)).encode())
+
+    def _train(self, out: Path, settings: TrainConfig) -> None:
+        if runs.load_run(out).finished:
+            return
+        with settings_for_a_while(self.device, settings.threads, settings.matmul):
+            head, described = self._build(settings)
+            source = _source_of(settings.preset)
+            if source is not None:
+                runs.write_bytes(out / runs.HEAD_SOURCE, source)
+            description = {
+                "gaid": gaid.__version__,
+                "preset": settings.preset,
+                "seed": settings.seed,
+                "head": described,
+                "store": self._store_description(),
+                "config": to_tables(settings),
+            }
+            validation = Validation(self.validation_clips, self.device)
+            head = head.to(self.device)
+            loop = Loop(head, settings, self.clips, validation, out, self.device, description, self.progress)
+            self._check_resumable(loop)
+            if not loop.resume_file.exists():
+                (out / runs.LOG).unlink(missing_ok=True)
+                runs.write_json(out / runs.ENVIRONMENT, describe_environment(self.device))
+            loop.run()
+
+    def _build(self, settings: TrainConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
+        torch.manual_seed(settings.seed)
+        store = self.store
+        return runs.resolve_head(
+            settings.preset,
+            visual_dim=store.visual_dim,
+            audio_dim=store.audio_dim,
+            text_dim=store.text_dim,
+            frames=store.frames,
+            options=settings.head,
+        )
+
+    def _store_description(self) -> dict[str, Any]:
+        store = self.store
+        return {
+            "path": str(store.path),
+            "dataset": store.dataset,
+            "protocol": self.settings.protocol,
+            "fingerprint": store.fingerprint,
+            "missing_shards": list(store.missing_shards),
+            "backbones": runs.backbones_of(store),
+        }
+
+    def _check_resumable(self, loop: Loop) -> None:
+        """Raises StoresDisagree where the run began on other data than the store holds now."""
+        if not loop.resume_file.exists():
+            return
+        before = runs.read_checkpoint(loop.resume_file, tensors=False)[1]["identity"]
+        now = self._store_description()
+        if before["fingerprint"] != now["fingerprint"]:
+            raise StoresDisagree(
+                f"{loop.out}: began on the store {before['path']} ({before['fingerprint'][:12]}), but "
+                f"{now['path']} is another ({now['fingerprint'][:12]}); give that store, or train anew with --overwrite"
+            )
+        if before["missing_shards"] != now["missing_shards"]:
+            raise StoresDisagree(
+                f"{loop.out}: began when {len(before['missing_shards'])} shards of {now['path']} were missing, now "
+                f"{len(now['missing_shards'])} are; train anew with --overwrite"
+            )
+
+
+def _open(store: Any, allow_incomplete: bool) -> Any:
+    if isinstance(store, (str, Path)):
+        from gaid.stores import open_store
+
+        store = open_store(store, incomplete=allow_incomplete)
+    missing = store.missing_shards
+    if missing and not allow_incomplete:
+        raise StoreIncomplete(
+            f"{store.path}: {len(missing)} parts are not extracted yet; run the extraction again, or train on what is "
+            "there with --allow-incomplete"
+        )
+    if "captions" in missing:
+        raise StoreIncomplete(f"{store.path}: its captions are not extracted yet; run the extraction again")
+    return store
+
+
+def _looks_like_a_run(out: Path) -> bool:
+    if out.exists() and not out.is_dir():
+        raise OptionInvalid(f"{out}: is a file; a run needs a folder (--out)")
+    return (out / runs.CONFIG).exists()
+
+
+def _parts(store: Any, settings: TrainConfig) -> tuple[Clips, Clips, str]:
+    """(training clips, validation clips, name of the protocol)."""
+    split = store.split("train", settings.protocol)
+    parts = store.protocols[split.protocol]
+    clips = Clips.of(split)
+    if not len(clips):
+        raise DataMissing(f"{store.path}: no training video that could be read under protocol {split.protocol!r}")
+    if parts.get(settings.validation, 0):
+        held_out = Clips.of(store.split(settings.validation, split.protocol))
+        if not len(held_out):
+            raise DataMissing(
+                f"{store.path}: no {settings.validation} video that could be read; give another --set validation"
+            )
+    elif settings.validation != TrainConfig.validation:
+        known = ", ".join(name for name, rows in parts.items() if rows)
+        raise OptionInvalid(f"validation={settings.validation}: {store.path} has no such part; it has {known}")
+    else:
+        clips, held_out = clips.hold_out(settings.holdout)
+    return clips, held_out, split.protocol
+
+
+def _source_of(preset: str) -> bytes | None:
+    """The code of a head of one's own, to be kept beside its weights; None for a preset."""
+    if ":" not in preset:
+        return None
+    import inspect
+
+    file = inspect.getsourcefile(runs.find_class(preset))
+    return None if file is None else Path(file).read_bytes()
+
+
+def _over_seeds(run: runs.Run) -> dict[str, Any]:
+    """metrics.json of a run of several seeds: their mean on validation, and each one's."""
+    members = {str(member.seed): member.metrics for member in run.members}
+    if not all(found.get("finished") for found in members.values()):
+        raise RunInvalid(f"{run.path}: not all of its seeds are trained; go on with --resume")
+    mean = {
+        way: {name: float(np.mean([found["best"][way][name] for found in members.values()])) for name in NAMES}
+        for way in ("t2v", "v2t")
+    }
+    return {
+        "preset": run.preset,
+        "seeds": list(run.seeds),
+        "finished": True,
+        "best": mean,
+        "seconds": round(sum(found["seconds"] for found in members.values()), 3),
+        "members": members,
+    }
