@@ -46,7 +46,8 @@ def extract(
 
     `workers` are plain processes that decode for the one model in this process: decoding is what scales with cores, a
     second model would only take the first one's memory, and no package is needed for it. `scheduler` is the address of a
-    dask.distributed scheduler whose workers see the files: they take whole shards, each with `workers` decode processes.
+    dask.distributed scheduler whose workers see the files: they take whole shards, each with `workers` decode processes
+    (tcp:// on this machine, tls:// elsewhere; GAID_TRUST_NETWORK=1 in the environment lets plain tcp:// go further).
     Neither changes the bytes of the store, nor does `batch_size`, which is used on a GPU only (there: within tolerance).
     `limit` takes that many videos, spread evenly, to try things out: a store of its own, not a beginning.
 

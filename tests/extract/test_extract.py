@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -406,3 +407,54 @@ def test_torch_has_its_threads_back(world, tmp_path):
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_batches_on_a_gpu_give_each_clip_its_own_features_and_end_with_the_shard(world):
+    """The device is a name here: what is tested is who gets which row."""
+    from gaid.backbones import load_backbones
+    from gaid.errors import MediaError
+    from gaid.extract.media import ClipRequest, decode_clip
+    from gaid.extract.shard import Encoder, ShardRows, ShardShape
+    from tests.extract.stubs import StubAudio
+
+    backbones = load_backbones(NAMES["visual"], NAMES["audio"], NAMES["text"])
+    specs = (12, StubVisual.frame_spec, StubAudio.audio_spec, "pyav")
+    clips = [
+        decode_clip(ClipRequest(str(world.videos[row].path), None, None, None, *specs)) for row in (0, 1, 3, 4, 5, 6)
+    ]
+    clips.insert(2, MediaError("empty", "nothing"))
+    StubVisual.spoil = {1: np.nan}  # in the second call: the fifth clip
+    found = []
+    for device in ("cuda:0", "cpu"):
+        rows = ShardRows(0, 7, ShardShape(12, 12, 5))
+        encoder = Encoder(backbones, device, batch_size=3, patches=False)
+        results = [len(encoder.add(rows, row, f"v{row}", clip)) for row, clip in enumerate(clips)]
+        left = encoder.flush()
+        found.append((rows, results, left))
+        if device.startswith("cuda"):
+            assert StubVisual.calls == [3, 3]
+            assert results == [0, 0, 1, 3, 0, 0, 3]
+            assert left == []
+            StubVisual.calls, StubVisual.spoil = [], {3: np.nan}
+    (batched, *_), (single, *_) = found
+    assert StubVisual.calls == [1] * 6
+    assert batched.arrays["valid"].tolist() == [True, True, False, True, False, True, True]
+    assert batched.listed() == single.listed()
+    for name, array in batched.arrays.items():
+        np.testing.assert_array_equal(array, single.arrays[name])
+
+
+def test_a_device_without_memory_names_the_option(world):
+    from gaid.extract.shard import Encoder
+
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    class Full:
+        def encode_frames(self, frames):
+            raise OutOfMemoryError
+
+    encoder = Encoder(SimpleNamespace(visual=Full()), "cuda:0", 1, False)
+    clip = SimpleNamespace(frames=np.zeros((2, 4, 4, 3), np.uint8), audio_mask=np.zeros(2, bool))
+    with pytest.raises(OptionInvalid, match="smaller --batch-size"):
+        encoder.add(None, 0, "v", clip)
