@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     arguments = [with_dashes(argument) for argument in arguments if argument != "--debug"]
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="gaid", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except GaidError as error:
         message = str(error)

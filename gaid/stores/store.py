@@ -204,7 +204,9 @@ class Store:
         if name not in self.arrays:
             raise KeyError(f"{name}: not in {self.path}; there are {', '.join(self.names())}")
         array = self.arrays[name]
-        if self.complete and self.arrays.bytes_on_disk(name) < array.size * array.dtype.itemsize:
+        # Flags that all equal the fill value take no bytes; features can't, since theirs is NaN.
+        dense = array.dtype.kind == "f" and self.complete
+        if dense and self.arrays.bytes_on_disk(name) < array.size * array.dtype.itemsize:
             raise StoreCorrupt(
                 f"{self.path}: {name} has fewer bytes on disk than its shape tells; see `gaid store verify`"
             )
