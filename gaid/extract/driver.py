@@ -88,7 +88,8 @@ class Extraction:
             writer = stack.enter_context(StoreWriter.open(out, plan, overwrite=self.overwrite))
             if writer.finished and out.exists():
                 self._say(f"{out} is complete; --overwrite would extract it again")
-                return self._report(open_store(out), plan, 0, started, already=True)
+                return self._report(open_store(out), plan, 0, started, set(), already=True)
+            mine = {name for number in writer.pending_shards for name in plan.video_ids[writer.shard_slice(number)]}
             store: Store | None = None
             try:
                 self._captions(writer, plan, choice, backbones, stop)
@@ -102,7 +103,7 @@ class Extraction:
                 raise ExtractInterrupted(
                     f"stopped: {done} of {len(writer.shards)} shards are done; the same command goes on from there ({out})"
                 )
-        return self._report(store, plan, extracted, started)
+        return self._report(store, plan, extracted, started, mine)
 
     def _check(self) -> None:
         from gaid.extract.media import check_decoder
@@ -233,9 +234,12 @@ class Extraction:
             return run_on_cluster(jobs(), self.scheduler, bar, stop)
 
     def _report(
-        self, store: "Store", plan: "StorePlan", extracted: int, started: float, already: bool = False
+        self, store: "Store", plan: "StorePlan", extracted: int, started: float, told: set[str], already: bool = False
     ) -> ExtractReport:
         failed = [Failure(one["id"], one["reason"], one["message"]) for one in store.failures]
+        for failure in failed:
+            if failure.video not in told:  # an earlier run met it; nothing is left out in silence
+                self._say(str(failure))
         return ExtractReport(
             store=Path(store.path),
             clips=len(plan.video_ids),
