@@ -162,7 +162,8 @@ class Extraction:
 
         if writer.captions_done:
             return
-        with Progress("captions", len(plan.caption_ids), unit="captions", shown=self.progress) as bar:
+        shown = self.progress and len(plan.caption_ids) > 0
+        with Progress("captions", len(plan.caption_ids), unit="captions", shown=shown) as bar:
             write_captions(
                 writer,
                 plan,
