@@ -1,138 +1,258 @@
-"""Any folder of videos, with captions where there are some: captions.csv, captions.jsonl, or a .txt beside a video."""
+"""`folder`: any folder of videos, with captions where there are some.
 
-import csv
+Captions come from one place: `captions.csv` (video,caption[,split]), else `captions.jsonl` (the same keys, an object a
+line), else NAME.txt beside a video (a caption a line). Without any, the videos can still be extracted and searched.
+"""
+
 import hashlib
 import json
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, plain_name, read_lines, read_table
 from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Video
 from gaid.errors import DataInvalid, DataMissing
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".mpeg", ".flv", ".ogv", ".wmv", ".3gp")
+# Of the videos that have captions; by a hash of the id, so that a video stays in its part when others are added.
+TRAIN, VALIDATION = 0.8, 0.1
+# Below this a test part is a clip or none, and its figures are noise: `all` is what such a folder is judged on.
+ENOUGH_TO_SPLIT = 10
+PART_NAMES = {part: part for part in PARTS} | {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a caption file: where it stands, the video as it was typed, the caption, and the split or nothing."""
+
+    where: str
+    video: str
+    text: str
+    split: str
 
 
 def load(root: Path) -> Dataset:
-    """All videos under `root` in the order of their paths, hidden files left aside; ids are paths without suffix.
+    """All videos under `root` (recursively, hidden files left aside), in the order of their paths, and their captions.
 
-    Captions: `captions.csv` (video,caption[,split]), `captions.jsonl` (the same keys), or NAME.txt beside a video, a caption
-    a line. Protocol `all`: every caption in test. Protocol `hash` (the default where there are captions of ten videos or
-    more): 80 % of the videos to train, 10 % each to val and test, by a hash of the id. Protocol `given`: the split column.
+    A video's id is its path under `root` without the suffix, or with it where two would be the same. A video that the
+    caption file names and that is not there is kept and listed as missing.
+
+    Protocols: `given` where captions.csv has a split column; `hash`, 80 % of the captioned videos to train, 10 % each
+    to val and test; `all`, everything in test. The default is the first of these that is there; `hash` needs ten videos
+    to be the default, and three to be there. Raises DataMissing and DataInvalid.
     """
     if not root.is_dir():
-        raise DataMissing(f"folder: {root} is no folder; name yours with --root")
-    files = sorted(
-        file
-        for file in root.rglob("*")
-        if file.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in file.relative_to(root).parts)
-    )
+        raise DataMissing(f"folder: {root} is {'no folder' if root.exists() else 'not there'}; name yours with --root")
+    files = find_files(root, VIDEO_SUFFIXES)
     if not files:
-        raise DataMissing(f"folder: no video under {root} (looked for {', '.join(SUFFIXES)}); name another with --root")
+        raise DataMissing(f"folder: no video under {root} (looked for {' '.join(VIDEO_SUFFIXES)}); name another --root")
     videos = [Video(name, file) for name, file in zip(_ids(root, files), files, strict=True)]
-    captions, given = _captions(root, videos)
+    source, entries, notes = _find_entries(root, videos)
+    known = _Names(root, videos)
+    captions, given, missing = _captions(entries, known)
+    if missing and len(missing) == len({caption.video for caption in captions}):
+        raise DataInvalid(
+            f"{source}: none of its videos is under {root}, the first is {missing[0]!r}; there are names like {videos[0].id!r}"
+        )
     splits = _splits(captions, given)
-    default = "given" if given else "hash" if "hash" in splits else "all"
-    return Dataset("folder", root, tuple(videos), tuple(captions), splits, default)
+    return Dataset(
+        name="folder",
+        root=root,
+        videos=(*videos, *(Video(name, root / name) for name in missing)),
+        captions=tuple(captions),
+        splits=splits,
+        default_protocol=next(iter(splits)),
+        missing=tuple(missing),
+        notes=tuple(notes + _notes(videos, captions, splits)),
+    )
+
+
+def part_of(video: str) -> str:
+    """The part of protocol `hash` that the hash of a video's id chooses."""
+    place = _place(video)
+    return "train" if place < TRAIN else "val" if place < TRAIN + VALIDATION else "test"
 
 
 def _ids(root: Path, files: list[Path]) -> list[str]:
-    """Relative paths without suffix, with it where two would be the same."""
-    short = [file.relative_to(root).with_suffix("").as_posix() for file in files]
-    return [
-        file.relative_to(root).as_posix() if short.count(name) > 1 else name
-        for name, file in zip(short, files, strict=True)
-    ]
+    """Relative paths without suffix; whole where two would be the same, and numbered where even those are."""
+    whole = [plain_name(file.relative_to(root)) for file in files]
+    ids = [plain_name(file.relative_to(root).with_suffix("")) for file in files]
+    while clash := {name for name, count in Counter(ids).items() if count > 1}:
+        longer = [full if name in clash else name for name, full in zip(ids, whole, strict=True)]
+        if longer == ids:  # two names that differ only in how they compose letters
+            seen: Counter[str] = Counter()
+            for row, name in enumerate(ids):
+                seen[name] += 1
+                if seen[name] > 1:
+                    longer[row] = whole[row] = f"{name}~{seen[name]}"
+        ids = longer
+    return ids
 
 
-def _captions(root: Path, videos: list[Video]) -> tuple[list[Caption], dict[str, str]]:
-    """The captions, and the part of each video where the file tells it."""
-    names = {video.id: video.id for video in videos}
-    names |= {video.path.relative_to(root).as_posix(): video.id for video in videos}
-    found: list[Caption] = []
-    parts: dict[str, str] = {}
-    table = [file for file in (root / "captions.csv", root / "captions.jsonl") if file.is_file()]
-    if len(table) > 1:
-        raise DataInvalid(f"folder: both {table[0]} and {table[1]} are there; keep one")
-    entries = _entries(table[0]) if table else _beside(root, videos)
-    for where, video, caption, part in entries:
-        if video not in names:
-            raise DataInvalid(f"{where}: there is no video {video!r} under {root}; names are as {next(iter(names))!r}")
-        found.append(
-            Caption(f"{names[video]}#{sum(one.video == names[video] for one in found)}", names[video], caption)
-        )
-        if part:
-            if part not in PARTS:
-                raise DataInvalid(f"{where}: split {part!r}; a split is one of {', '.join(PARTS)}")
-            if parts.setdefault(names[video], part) != part:
-                raise DataInvalid(f"{where}: video {video!r} is in {parts[names[video]]} as well")
-    return found, parts
+class _Names:
+    """Finds the video that a person meant: by path with or without suffix, or by bare name where only one has it."""
 
+    def __init__(self, root: Path, videos: list[Video]) -> None:
+        self.root = root
+        self.ids: dict[str, set[str]] = defaultdict(set)
+        self.bare: dict[str, set[str]] = defaultdict(set)
+        for video in videos:
+            path = video.path.relative_to(root)
+            for known in (video.id, plain_name(path), plain_name(path.with_suffix(""))):
+                self.ids[known].add(video.id)
+            for known in (path.name, path.stem):
+                self.bare[plain_name(Path(known))].add(video.id)
+        self.exact = {video.id for video in videos}
 
-def _entries(file: Path) -> Iterator[tuple[str, str, str, str]]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataInvalid(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    if file.suffix == ".csv":
-        reader = csv.DictReader(text.splitlines(keepends=True))
-        if not {"video", "caption"} <= set(reader.fieldnames or ()):
-            raise DataInvalid(f"{file}: its first line names {reader.fieldnames}; expected video,caption[,split]")
-        for entry in reader:
-            yield (
-                f"{file}, line {reader.line_num}",
-                entry["video"] or "",
-                entry["caption"] or "",
-                entry.get("split") or "",
+    def find(self, entry: Entry) -> str | None:
+        """The id, or None where there is no such video. Raises DataInvalid where there are several."""
+        typed = plain_name(entry.video).removeprefix("./")
+        start = f"{plain_name(self.root)}/"
+        typed = typed.removeprefix(start).removeprefix(f"{plain_name(self.root.absolute())}/")
+        if typed in self.exact:
+            return typed
+        meant = self.ids.get(typed) or self.bare.get(typed) or set()
+        if len(meant) > 1:
+            raise DataInvalid(
+                f"{entry.where}: {entry.video!r} may be {' or '.join(sorted(meant)[:3])}; name one of these"
             )
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        where = f"{file}, line {number}"
-        if line.strip():
-            try:
-                entry = json.loads(line)
-                yield where, str(entry["video"]), str(entry["caption"]), str(entry.get("split") or "")
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise DataInvalid(f'{where}: expected {{"video": ..., "caption": ...}}, found {line[:60]!r}') from error
+        return next(iter(meant), None)
+
+    def as_missing(self, entry: Entry) -> str:
+        """The id of a video that is named and not there."""
+        name = plain_name(entry.video).removeprefix("./")
+        path = Path(name)
+        return plain_name(path.with_suffix("")) if path.suffix.lower() in VIDEO_SUFFIXES else name
 
 
-def _beside(root: Path, videos: list[Video]) -> Iterator[tuple[str, str, str, str]]:
-    for video in videos:
-        file = video.path.with_suffix(".txt")
-        if file.is_file():
-            try:
-                lines = file.read_text(encoding="utf-8-sig").splitlines()
-            except UnicodeDecodeError as error:
-                raise DataInvalid(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield f"{file}, line {number}", video.id, line.strip(), ""
+def _find_entries(root: Path, videos: list[Video]) -> tuple[Path, Iterator[Entry], list[str]]:
+    """Where the captions are, the captions, and notes on what was left aside."""
+    tables = [file for file in (root / "captions.csv", root / "captions.jsonl") if file.is_file()]
+    if len(tables) > 1:
+        raise DataInvalid(f"folder: both {tables[0]} and {tables[1]} are there; keep one")
+    beside = [(video, video.path.with_suffix(".txt")) for video in videos]
+    beside = [(video, file) for video, file in beside if file.is_file()]
+    if not tables:
+        return root, _beside(beside), []
+    notes = (
+        [f"captions are those of {tables[0].name}; {len(beside)} .txt files beside videos are not read"]
+        if beside
+        else []
+    )
+    return tables[0], _in_table(tables[0]) if tables[0].suffix == ".csv" else _in_lines(tables[0]), notes
 
 
-def _splits(captions: list[Caption], given: dict[str, str]) -> dict[str, dict[str, tuple[int, ...]]]:
-    splits: dict[str, dict[str, tuple[int, ...]]] = {"all": {"test": tuple(range(len(captions)))}}
+def _in_table(file: Path) -> Iterator[Entry]:
+    for where, row in read_table(file, ("video", "caption")):
+        split = row.get("split")
+        if split == "":
+            raise DataInvalid(
+                f"{where}: no split, while the first line names that column; fill it in or drop the column"
+            )
+        yield Entry(where, row["video"], row["caption"], split or "")
+
+
+def _in_lines(file: Path) -> Iterator[Entry]:
+    for where, line in read_lines(file):
+        try:
+            row = json.loads(line)
+            found = [row[key] for key in ("video", "caption")] + [row.get("split") or ""]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            found = []
+        if len(found) != 3 or not all(isinstance(value, str) for value in found) or not all(map(str.strip, found[:2])):
+            raise DataInvalid(f'{where}: expected {{"video": "...", "caption": "..."}}, found {line[:60]!r}')
+        yield Entry(where, *(value.strip() for value in found))
+
+
+def _beside(files: Iterable[tuple[Video, Path]]) -> Iterator[Entry]:
+    for video, file in files:
+        for where, line in read_lines(file):
+            yield Entry(where, video.id, line, "")
+
+
+def _captions(entries: Iterable[Entry], known: _Names) -> tuple[list[Caption], dict[str, str], list[str]]:
+    """The captions, the part of each video where the file tells it, and the videos that are not there."""
+    captions: list[Caption] = []
+    parts: dict[str, str] = {}
+    missing: dict[str, None] = {}
+    count: Counter[str] = Counter()
+    for entry in entries:
+        video = known.find(entry)
+        if video is None:
+            video = known.as_missing(entry)
+            missing[video] = None
+        captions.append(Caption(f"{video}#{count[video]}", video, " ".join(entry.text.split())))
+        count[video] += 1
+        if entry.split:
+            part = PART_NAMES.get(entry.split.lower())
+            if part is None:
+                raise DataInvalid(f"{entry.where}: split {entry.split!r} is none of {', '.join(PARTS)}")
+            if parts.setdefault(video, part) != part:
+                raise DataInvalid(f"{entry.where}: video {entry.video!r} is in {part} here and in {parts[video]} above")
+    unsplit = next((caption.video for caption in captions if parts and caption.video not in parts), None)
+    if unsplit is not None:
+        raise DataInvalid(f"{known.root}: video {unsplit!r} has captions without a split, while others have one")
+    return captions, parts, list(missing)
+
+
+def _splits(captions: list[Caption], given: Mapping[str, str]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The protocols, the default one first."""
+    whole = {"test": tuple(range(len(captions)))}
+    videos = sorted({caption.video for caption in captions})
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
     if given:
-        splits["given"] = _by_part([given.get(caption.video, "train") for caption in captions])
-    if len({caption.video for caption in captions}) >= 10:
-        splits["hash"] = _by_part([_part_of(caption.video) for caption in captions])
-    return splits
+        found["given"] = _by_part(captions, given)
+    if len(videos) >= ENOUGH_TO_SPLIT:
+        found["hash"] = _by_part(captions, _hash_parts(videos))
+    found["all"] = whole
+    if len(videos) >= 3:
+        found.setdefault("hash", _by_part(captions, _hash_parts(videos)))
+    return found
 
 
-def _by_part(parts: list[str]) -> dict[str, tuple[int, ...]]:
-    return {part: tuple(row for row, its in enumerate(parts) if its == part) for part in PARTS}
+def _hash_parts(videos: list[str]) -> dict[str, str]:
+    """A part for each video by its hash; where that leaves a part empty, by its rank among the hashes instead."""
+    parts = {video: part_of(video) for video in videos}
+    if set(parts.values()) == set(PARTS):
+        return parts
+    few = max(round(len(videos) * VALIDATION), 1)
+    ranked = sorted(videos, key=_place)
+    return {
+        video: "train" if rank < len(videos) - 2 * few else "val" if rank < len(videos) - few else "test"
+        for rank, video in enumerate(ranked)
+    }
 
 
-def _part_of(video: str) -> str:
-    drawn = int.from_bytes(hashlib.sha256(video.encode("utf-8", "surrogatepass")).digest()[:4], "big") % 10
-    return "train" if drawn < 8 else "val" if drawn == 8 else "test"
+def _place(video: str) -> float:
+    return int.from_bytes(hashlib.sha256(f"gaid folder {video}".encode()).digest()[:8], "big") / 2**64
+
+
+def _by_part(captions: list[Caption], parts: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    rows: dict[str, list[int]] = {part: [] for part in PARTS}
+    for row, caption in enumerate(captions):
+        rows[parts[caption.video]].append(row)
+    return {part: tuple(found) for part, found in rows.items() if found}
+
+
+def _notes(videos: list[Video], captions: list[Caption], splits: Mapping[str, object]) -> list[str]:
+    if not captions:
+        return [
+            "no captions (captions.csv, captions.jsonl, or NAME.txt beside a video): nothing to train on or to measure"
+        ]
+    silent = len({video.id for video in videos} - {caption.video for caption in captions})
+    notes = [f"{silent} of {len(videos)} videos have no caption: they are extracted, and in no split"] if silent else []
+    if next(iter(splits)) == "all":
+        notes.append(f"fewer than {ENOUGH_TO_SPLIT} captioned videos: all of them are in test (protocol all)")
+    return notes
 
 
 SPEC = DatasetSpec(
     name="folder",
-    summary="any folder of videos, captions optional",
+    summary="any folder of videos of your own, captions optional",
     source="yours: --root FOLDER",
     docs="docs/datasets.md",
     load=load,
-    prepare=None,
     default_root="data/folder",
     default_backbones=("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai"),
 )
