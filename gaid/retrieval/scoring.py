@@ -140,7 +140,8 @@ def best_videos(scores: np.ndarray, count: int, *, memory: int) -> tuple[np.ndar
     rows_found, scores_found = [], []
     for rows in _blocks(captions, memory // (videos * 32)):
         block = np.array(scores[rows])
-        order = np.argsort(-block, axis=1, kind="stable")[:, :count]
+        # A copy: a view would keep every block's whole order alive.
+        order = np.argsort(-block, axis=1, kind="stable")[:, :count].copy()
         rows_found.append(order)
         scores_found.append(np.take_along_axis(block, order, axis=1))
     return np.concatenate(rows_found), np.concatenate(scores_found)

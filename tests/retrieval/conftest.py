@@ -1,0 +1,103 @@
+"""A small store of features that the tests choose, and heads of a few lines, as a researcher would write them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaid.stores import StorePlan, StoreWriter, open_store
+
+FRAMES, DIM = 12, 64
+
+HEADS = '''
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+class Constant(nn.Module):
+    """Everything is equally near."""
+    def __init__(self, visual_dim, audio_dim, text_dim, dim, frames):
+        super().__init__()
+    def loss(self, *features):
+        raise RuntimeError("not trained")
+    def score(self, text, visual, audio, audio_mask=None, **_):
+        return torch.zeros(len(text), len(visual))
+
+class Mean(Constant):
+    """Cosine with the mean frame; counts what it was asked to score at once."""
+    largest = 0
+    def score(self, text, visual, audio, audio_mask=None, **_):
+        Mean.largest = max(Mean.largest, len(text) * len(visual))
+        return normalize(text.float(), dim=-1) @ normalize(visual.float().mean(1), dim=-1).T
+'''
+
+
+def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed=0, audio_names="shared", random=False):
+    """A store of noise, in which `signal` of each caption's vector is its video's; the last `silent` videos have no sound."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=(videos, DIM))
+    owner = np.repeat(np.arange(videos), captions)
+    text = signal * hidden[owner] + rng.normal(size=(len(owner), DIM))
+    provenance = {"name": "shared", "dim": DIM, "random_weights": random}
+    plan = StorePlan(
+        video_ids=[f"clip {number:04d}" for number in range(videos)],
+        caption_ids=[f"caption {number}" for number in range(len(owner))],
+        caption_texts=[f"sentence {number}, of clip {one}" for number, one in enumerate(owner)],
+        caption_video=owner.tolist(),
+        token_offsets=[0] * (len(owner) + 1),
+        splits={"main": {"test": list(range(len(owner)))}},
+        default_protocol="main",
+        frames=FRAMES,
+        visual_dim=DIM,
+        audio_dim=DIM,
+        text_dim=DIM,
+        attrs={
+            "dataset": {"name": "noise", "root": str(path.parent)},
+            "backbones": {"visual": provenance, "audio": {"name": audio_names, "dim": DIM}, "text": provenance},
+            "random_weights": random,
+        },
+        shard_rows=videos,
+        chunk_rows=videos,
+    )
+    heard = np.ones((videos, FRAMES), bool)
+    heard[videos - silent :] = False
+    with StoreWriter.open(path, plan) as writer:
+        writer.write_shard(
+            0,
+            {
+                "visual": (signal * hidden[:, None] + rng.normal(size=(videos, FRAMES, DIM))).astype(np.float16),
+                "audio": np.where(heard[..., None], rng.normal(size=(videos, FRAMES, DIM)), 0).astype(np.float16),
+                "audio_mask": heard,
+                "audio_state": np.where(heard.any(1), 0, 2).astype(np.uint8),
+                "valid": np.ones(videos, bool),
+                "time": np.tile(np.arange(FRAMES, dtype=np.float32), (videos, 1)),
+                "duration": np.full(videos, FRAMES, np.float32),
+                "short": np.zeros(videos, bool),
+            },
+            [],
+        )
+        writer.write_captions(text.astype(np.float16), np.zeros((0, DIM), np.float16))
+        writer.finish()
+    return open_store(path)
+
+
+@pytest.fixture
+def heads(tmp_path):
+    """The path of a file of heads, for presets as `FILE:Class`."""
+    file = tmp_path / "own_heads.py"
+    file.write_text(HEADS)
+    return file
+
+
+@pytest.fixture(scope="session")
+def make_store(tmp_path_factory):
+    """`write_store` into a folder of its own, once for the same arguments."""
+    made = {}
+
+    def make(**options):
+        key = tuple(sorted(options.items()))
+        if key not in made:
+            made[key] = write_store(tmp_path_factory.mktemp("store") / "noise.zarr", **options)
+        return made[key]
+
+    return make
