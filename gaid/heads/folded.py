@@ -93,13 +93,14 @@ class Pooled:
 
 
 def _form(coefficients: Float[Tensor, "texts videos n"], gram: Float[Tensor, "videos n n"]) -> Tensor:
-    """Quadratic form of each pair's coefficients in its video's Gram matrix, float64."""
-    wide = coefficients.double()
+    """Quadratic form of each pair's coefficients in its video's Gram matrix, in the matrix's precision."""
+    wide = coefficients.to(gram.dtype)
     return (torch.einsum("tvn,vnm->tvm", wide, gram) * wide).sum(-1)
 
 
 def _gram(basis: Float[Tensor, "videos n dim"]) -> Float[Tensor, "videos n n"]:
-    wide = basis.double()
+    """Products of a video's vectors, float64; in training as the features are, which takes a third less time."""
+    wide = basis if torch.is_grad_enabled() and basis.requires_grad else basis.double()
     return wide @ wide.transpose(1, 2)
 
 

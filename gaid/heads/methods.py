@@ -25,10 +25,10 @@ _TRAINING: dict[str, Any] = {
     "lr": 1e-3,
     "weight_decay": 0.2,
     "batch_size": 128,
-    "epochs": 40,
+    "epochs": 20,
     "warmup": 0.1,
     "clip_norm": 1.0,
-    "patience": 10,
+    "patience": 6,
 }
 
 PRESETS: dict[str, Preset] = {
