@@ -43,9 +43,15 @@ def draw(plan: ClipPlan) -> Iterator[Picture]:
         if what is None:
             yield from _mosaic(plan.frames_per_beat, rng)
             continue
+        still = None
         for k in range(plan.frames_per_beat):
+            if still is not None:
+                yield still
+                continue
             progress = ((beat - what.first) * plan.frames_per_beat + k + 0.5) / (what.beats * plan.frames_per_beat)
-            yield _scene(what, progress, jitter[what], ground)
+            picture = _scene(what, progress, jitter[what], ground)
+            still = picture if what.manner.startswith(("at", "in")) else None
+            yield picture
 
 
 def _ground(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -62,7 +68,7 @@ def _scene(sight: Sight, progress: float, jitter: NDArray[np.float64], ground: N
         box, mask = _stamp(sight.shape, x + dx, y + dy, radius)
         mask = mask[..., None] * np.float32(strength)
         picture[box] += mask * (np.array(colour, dtype=np.float32) - picture[box])
-    return picture.round().astype(np.uint8)
+    return (picture + np.float32(0.5)).astype(np.uint8)
 
 
 def _where(manner: str, progress: float) -> tuple[float, float, float]:
@@ -101,8 +107,8 @@ def _stamp(shape: str, x: float, y: float, radius: float) -> tuple[tuple[slice, 
     for points, ink in _OUTLINES[shape]:
         place = (points * radius + (x - left, y - top)) * _FINER
         brush.polygon([(float(px), float(py)) for px, py in place], fill=ink)
-    covered = np.asarray(fine, dtype=np.float32).reshape(bottom - top, _FINER, right - left, _FINER).mean((1, 3)) / 255
-    return (slice(top, bottom), slice(left, right)), covered
+    covered = np.asarray(fine.reduce(_FINER), dtype=np.float32)
+    return (slice(top, bottom), slice(left, right)), covered / np.float32(255)
 
 
 def _mosaic(count: int, rng: np.random.Generator) -> Iterator[Picture]:

@@ -11,7 +11,7 @@ from gaid.datasets.demo.sound import RATE, synthesise
 from gaid.datasets.demo.world import FPS, ClipPlan
 
 _ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("libx264", {"preset": "veryfast", "crf": "23", "threads": "1"}),
+    ("libx264", {"preset": "superfast", "crf": "24", "threads": "1"}),
     ("libopenh264", {}),
     ("mpeg4", {"qscale": "3"}),
 )
@@ -28,9 +28,9 @@ def write_clip(plan: ClipPlan, path: Path) -> None:
         samples = synthesise(plan)
         sound = None
         if samples is not None:
-            sound = container.add_stream("aac", rate=RATE)
+            sound = container.add_stream("aac", rate=RATE, options={"aac_coder": "fast"})
             sound.layout = "mono"
-            sound.bit_rate = 64_000
+            sound.bit_rate = 96_000
         for frame in draw(plan):
             container.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(picture.encode(None))
