@@ -204,8 +204,12 @@ def versions() -> dict[str, str]:
 
 
 def encode_threads() -> int:
-    """Threads of one model on the CPU: the cores that this process may use, whatever the number of decode workers.
+    """Threads of one model on the CPU: OMP_NUM_THREADS where the user set it, else the cores that this process may use.
 
-    The order of a sum may follow the number of threads, so the number must not follow an option that is about speed.
+    The order of a sum may follow the number of threads, so it does not follow an option such as the number of workers. A
+    cluster's workers take the number from whoever started the extraction.
     """
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,7 +6,15 @@ import sys
 import pytest
 
 from gaid.datasets.types import Caption, Dataset, Video
-from gaid.extract.plan import choose_backbones, default_out, digest_clips, restrict, round_up, shard_rows
+from gaid.extract.plan import (
+    choose_backbones,
+    default_out,
+    digest_clips,
+    encode_threads,
+    restrict,
+    round_up,
+    shard_rows,
+)
 from gaid.extract.progress import Progress, duration
 from gaid.extract.report import Failure, printable
 
@@ -131,3 +139,14 @@ def test_durations_are_said_as_people_say_them(seconds, text):
 
 def test_other_scripts_stay_as_they_are():
     assert printable("Ünï 视频.mp4") == "Ünï 视频.mp4"
+
+
+def test_the_threads_of_a_model_are_the_users_or_the_machines(monkeypatch):
+    import os
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert encode_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")  # OpenMP's form for nested regions
+    assert encode_threads() == len(os.sched_getaffinity(0))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert encode_threads() == len(os.sched_getaffinity(0))
