@@ -11,8 +11,14 @@ class OwnHead(HeadBase):
     """Mean picture plus a share of the mean sound, both moved to where texts are."""
 
     def __init__(self, visual_dim, audio_dim, text_dim, dim, frames, sound=0.1):
-        super().__init__(visual_dim=visual_dim, audio_dim=audio_dim, text_dim=text_dim, dim=dim, frames=frames, sound=sound)
-        self.text, self.visual, self.audio = nn.Linear(text_dim, dim), nn.Linear(visual_dim, dim), nn.Linear(audio_dim, dim)
+        super().__init__(
+            visual_dim=visual_dim, audio_dim=audio_dim, text_dim=text_dim, dim=dim, frames=frames, sound=sound
+        )
+        self.text, self.visual, self.audio = (
+            nn.Linear(text_dim, dim),
+            nn.Linear(visual_dim, dim),
+            nn.Linear(audio_dim, dim),
+        )
 
     def score(self, text, visual, audio, audio_mask=None, **_):
         heard = self.audio(audio.float()) if audio_mask is None else self.audio(audio.float()) * audio_mask[..., None]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 import gaid
 from gaid import runs
@@ -49,9 +50,9 @@ class Session:
         given = {"preset": preset, "seed": seed, "seeds": seeds, "protocol": protocol, "config": config}
         settings = decide(**given, options=options)  # type: ignore[arg-type]
         self.out = Path(out) if out is not None else runs.default_out(settings.preset, self.store.dataset)
-        self.exists = _looks_like_a_run(self.out)
+        exists = _looks_like_a_run(self.out)
         earlier = None
-        if self.exists and not overwrite:
+        if exists and not overwrite:
             if not resume:
                 raise OptionInvalid(
                     f"{self.out}: holds a run already; go on with it (--resume), replace it (--overwrite) "
@@ -70,13 +71,26 @@ class Session:
                     f"{self.out}: a run goes on with the settings that it began with, but {'; '.join(changed)}; "
                     "leave them out, or train anew with --overwrite or another --out"
                 )
-        if overwrite:
-            runs.clear_run(self.out)
-            self.exists = False
+        self.overwrite = overwrite and exists
 
     def run(self) -> runs.Run:
-        """All trainings, one after the other; finished ones are left alone."""
+        """All trainings, one after the other; finished ones are left alone. Raises RunInvalid where another one writes."""
         self.out.mkdir(parents=True, exist_ok=True)
+        file = self.out / ".lock"
+        try:
+            with FileLock(file, timeout=0):
+                try:
+                    return self._run()
+                finally:
+                    file.unlink(missing_ok=True)
+        except Timeout:
+            raise RunInvalid(
+                f"{self.out}: another training writes into it; wait for it, or give another --out"
+            ) from None
+
+    def _run(self) -> runs.Run:
+        if self.overwrite:
+            runs.clear_run(self.out)
         self._write_settings(self.out, self.settings)
         if self.settings.seeds == 1:
             self._train(self.out, self.settings)

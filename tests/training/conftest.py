@@ -1,99 +1,12 @@
-"""A small store with planted features, written by the project's own writer, and a head that leans on every random source."""
+"""One small store for all tests of training, and heads by the names that `train` takes."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from torch import nn
-from torch.nn.functional import cross_entropy, dropout, normalize
 
-from gaid.heads import HeadBase, LossParts
-from gaid.stores import StorePlan, StoreWriter
+from .planted import write_store
 
-FRAMES, VISUAL, AUDIO, TEXT = 3, 10, 6, 8
-SIZES = {"train": 40, "val": 16, "test": 12}
-BACKBONES = {"visual": {"name": "eye", "dim": VISUAL}, "audio": {"name": "ear", "dim": AUDIO}, "text": {"name": "word"}}
-
-
-class Noisy(HeadBase):
-    """A head whose training draws dropout and noise, so that a forgotten random state shows."""
-
-    def __init__(self, visual_dim, audio_dim, text_dim, dim, frames, rate=0.3):
-        super().__init__(rate=rate)
-        self.text, self.visual = nn.Linear(text_dim, dim), nn.Linear(visual_dim, dim)
-        self.audio, self.norm = nn.Linear(audio_dim, dim), nn.LayerNorm(dim)
-        self.register_buffer("seen", torch.zeros(()))
-
-    def score(self, text, visual, audio, audio_mask=None, **_):
-        videos = self.norm((self.visual(visual.float()) + self.audio(audio.float())).mean(1))
-        return normalize(self.text(text.float()), dim=-1) @ normalize(videos, dim=-1).T
-
-    def loss(self, text, visual, audio, audio_mask, same=None):
-        self.seen += len(text)
-        text = dropout(text, self.config["rate"], self.training) + 0.01 * torch.randn_like(text)
-        logits = 10 * self.score(text, visual, audio)
-        if same is not None:
-            logits = logits.masked_fill(same, -torch.inf)
-        pairs = torch.arange(len(text))
-        total = (cross_entropy(logits, pairs) + cross_entropy(logits.T, pairs)) / 2
-        return LossParts(total, {"score": float(total.detach())})
-
-
-def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbones: dict = BACKBONES, shards=None):
-    """A store in which a caption's embedding is its video's hidden vector, seen and heard through fixed maps."""
-    rng, maps = np.random.default_rng(seed), np.random.default_rng(99)
-    videos = sum(parts.values())
-    hidden = rng.normal(size=(videos, TEXT))
-    owner = np.concatenate([np.arange(videos), rng.integers(0, videos, videos)])
-    texts = [f"video {v} in words {n}" for n, v in enumerate(owner)]
-    starts = np.cumsum([0, *parts.values()])
-    splits = {
-        name: np.flatnonzero((owner >= a) & (owner < b)).tolist()
-        for name, a, b in zip(parts, starts[:-1], starts[1:], strict=True)
-    }
-    plan = StorePlan(
-        video_ids=[f"clip{v:03d}" for v in range(videos)],
-        caption_ids=[f"caption{n}" for n in range(len(owner))],
-        caption_texts=texts,
-        caption_video=owner.tolist(),
-        token_offsets=list(range(len(owner) + 1)),
-        splits={"main": splits},
-        default_protocol="main",
-        frames=FRAMES,
-        visual_dim=VISUAL,
-        audio_dim=AUDIO,
-        text_dim=TEXT,
-        attrs={"dataset": {"name": "planted"}, "backbones": backbones, "sampling": {"seed": seed}},
-        shard_rows=20,
-        chunk_rows=20,
-    )
-    noise = rng.normal(size=(videos, FRAMES, TEXT))
-    seen = ((hidden[:, None] + 0.5 * noise) @ maps.normal(size=(TEXT, VISUAL))).astype(np.float16)
-    heard = ((hidden[:, None] + 0.9 * noise) @ maps.normal(size=(TEXT, AUDIO))).astype(np.float16)
-    with StoreWriter.open(path, plan) as writer:
-        for number in writer.pending_shards if shards is None else shards:
-            rows = writer.shard_slice(number)
-            count = rows.stop - rows.start
-            writer.write_shard(
-                number,
-                {
-                    "visual": seen[rows],
-                    "audio": heard[rows],
-                    "audio_mask": np.ones((count, FRAMES), bool),
-                    "audio_state": np.zeros(count, np.uint8),
-                    "valid": np.ones(count, bool),
-                    "short": np.zeros(count, bool),
-                    "time": np.tile(np.arange(FRAMES, dtype=np.float32), (count, 1)),
-                    "duration": np.full(count, 3, np.float32),
-                },
-                [],
-            )
-        words = (hidden[owner] + 0.1 * rng.normal(size=(len(owner), TEXT))).astype(np.float16)
-        writer.write_captions(words, words)
-        if shards is None:
-            writer.finish()
-    return path
+HEADS = Path(__file__).parent / "planted.py"
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +15,10 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture
-def noisy(tmp_path, monkeypatch):
-    """Name by which `train` finds the class above; one thread, as sums then have one order."""
-    monkeypatch.chdir(tmp_path)
-    return f"{Path(__file__)}:Noisy"
+def noisy():
+    return f"{HEADS}:Noisy"
+
+
+@pytest.fixture
+def contrary():
+    return f"{HEADS}:Contrary"

@@ -1,0 +1,75 @@
+"""Learning rate, decay and averages of weights."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from gaid.training.optimiser import Average, make_optimiser, optimiser_tensors, rate_factor, restore_optimiser
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_to_nothing():
+    factors = [rate_factor(step, 100, 0.1) for step in range(100)]
+    assert factors[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert factors[10] == 1
+    assert all(a > b for a, b in pairwise(factors[10:]))
+    assert factors[55] == pytest.approx(0.5)
+    assert 0 < factors[-1] < 0.001
+
+
+@pytest.mark.parametrize("warmup", [0, 1])
+def test_the_rate_is_within_bounds_with_no_warm_up_and_with_nothing_else(warmup):
+    assert all(0 < rate_factor(step, 7, warmup) <= 1 for step in range(7))
+
+
+def test_norms_biases_and_scalars_do_not_decay():
+    head = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+    head.register_parameter("scale", nn.Parameter(torch.tensor(2.0)))
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    optimiser = make_optimiser(head, lr=0.1, weight_decay=0.5)
+    for parameter in head.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    changed = {name for name, value in head.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"0.weight"}
+    torch.testing.assert_close(head.state_dict()["0.weight"], before["0.weight"] * (1 - 0.1 * 0.5))
+
+
+def test_frozen_weights_are_left_out():
+    head = nn.Linear(2, 2)
+    head.weight.requires_grad_(False)
+    assert [len(group["params"]) for group in make_optimiser(head, 0.1, 0.1).param_groups] == [1]
+
+
+def test_an_optimiser_put_back_goes_on_as_it_would_have():
+    def trained(head, optimiser, steps):
+        for step in steps:
+            optimiser.zero_grad()
+            (head(torch.full((1, 3), float(step))) ** 2).sum().backward()
+            optimiser.step()
+
+    torch.manual_seed(0)
+    one, two = nn.Linear(3, 2), nn.Linear(3, 2)
+    first = make_optimiser(one, 0.1, 0.2)
+    trained(one, first, range(3))
+    two.load_state_dict(one.state_dict())
+    second = make_optimiser(two, 0.1, 0.2)
+    restore_optimiser(second, {name: value.clone() for name, value in optimiser_tensors(first).items()})
+    trained(one, first, range(3, 6))
+    trained(two, second, range(3, 6))
+    assert torch.equal(one.weight, two.weight)
+
+
+def test_the_average_follows_its_formula_and_warms_up():
+    head = nn.Linear(1, 1, bias=False)
+    average = Average(head, 0.5)
+    expected = None
+    for n, value in enumerate([4.0, 8.0, 0.0, 2.0, 6.0, 1.0, 3.0, 5.0, 7.0, 9.0], start=1):
+        with torch.no_grad():
+            head.weight.fill_(value)
+        average.update(head)
+        decay = min(0.5, (1 + n) / (10 + n))
+        expected = value if expected is None else decay * expected + (1 - decay) * value
+        assert average.head.weight.item() == pytest.approx(expected, rel=1e-6)
+    assert head.weight.item() == 9.0
