@@ -1,4 +1,7 @@
-"""The command `gaid`: parses, calls the function of the same name, prints. Heavy imports happen inside the commands."""
+"""The command `gaid`: parses, calls the function of the same name, prints. Heavy imports happen inside the commands.
+
+Exit codes: 0 done, 1 an unexpected fault, 2 the user's mistake, 3 some clips failed, 130 stopped by Ctrl-C.
+"""
 
 import os
 import sys
@@ -7,32 +10,27 @@ import traceback
 import typer
 
 from gaid.cli import commands
-from gaid.errors import GaidError
+from gaid.cli.common import Group, say
+from gaid.cli.faults import STOPPED, explain
 
 app = typer.Typer(
     name="gaid",
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Text-video retrieval with sound: extract frozen features once, train and judge heads in minutes.",
-    epilog="--debug anywhere prints the traceback of an unexpected fault. Exit codes: 0 done, 2 your mistake, 3 some clips failed.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 unexpected fault, 2 mistake in an option, path or file, 3 some clips failed, 130 stopped.",
 )
 commands.register(app)
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from gaid import __version__
-
-        print(f"gaid {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def top(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(False, "--version", metavar="", help="Print the version and stop."),
+    debug: bool = typer.Option(False, "--debug", metavar="", help="Show the traceback of an error; works anywhere."),
 ) -> None:
-    """Text-video retrieval with sound: extract frozen features once, train and judge heads in minutes."""
+    """Text-video retrieval with sound: extract frozen features once, then train and judge heads on them in minutes."""
 
 
 def with_dashes(argument: str) -> str:
@@ -44,40 +42,36 @@ def with_dashes(argument: str) -> str:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command line; gives its exit code. Mistakes become one line on stderr."""
+    """Runs one command line; gives its exit code. A mistake becomes one line on stderr."""
+    if "--version" in arguments:
+        from gaid import __version__
+
+        print(f"gaid {__version__}")
+        return 0
     debug = "--debug" in arguments
     arguments = [with_dashes(argument) for argument in arguments if argument != "--debug"]
     try:
         code = app(arguments, prog_name="gaid", standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except GaidError as error:
-        message = str(error)
-    except KeyboardInterrupt:
-        print("gaid: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # typer's way of saying the same
         # What reads our output has enough (| head); Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        if not hasattr(error, "format_message"):
-            if debug:
-                traceback.print_exc()
-            else:
-                print(
-                    f"gaid: an unexpected fault: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr
-                )
-            return 1
-        message = error.format_message()
-        if not message:  # a group without a command has printed its help
-            return int(getattr(error, "exit_code", 0))
-        message = f"{message.rstrip('.')}; see --help"
-    if debug:
-        traceback.print_exc()
-    print(f"gaid: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        code, message = explain(error)
+        if message:
+            say(f"gaid: {message}")
+        return code
+    if code == STOPPED:
+        say("gaid: stopped")
+    return code if isinstance(code, int) else 0
 
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file's name may hold what the terminal can't show
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))

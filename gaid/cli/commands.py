@@ -3,14 +3,15 @@
 import typer
 
 from gaid.cli import datasets, doctor, evaluate, extract, store, table1, train_head
+from gaid.cli.common import Command
 
 
 def register(app: typer.Typer) -> None:
     """Puts all commands into the app."""
-    app.command("datasets")(datasets.datasets)
-    app.command("extract")(extract.extract)
+    app.command("doctor", cls=Command)(doctor.doctor)
+    app.command("datasets", cls=Command)(datasets.datasets)
+    app.command("extract", cls=Command)(extract.extract)
     app.add_typer(store.app, name="store")
-    app.command("train-head")(train_head.train_head)
-    app.command("eval")(evaluate.evaluate)
-    app.command("table1")(table1.table1)
-    app.command("doctor")(doctor.doctor)
+    app.command("train-head", cls=Command)(train_head.train_head)
+    app.command("eval", cls=Command)(evaluate.evaluate)
+    app.command("table1", cls=Command)(table1.table1)

@@ -1,66 +1,89 @@
 """`gaid datasets`: what there is, and what of it is here."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gaid.cli.common import Json, give, say, table
+from gaid.cli.common import Json, give, option, say, table
 
 
 def datasets(
-    name: Annotated[str | None, typer.Argument(help="A data set: its counts a split, and what is missing.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of its files. [data/NAME]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One data set: its counts a split, and what is missing.")
+    ] = None,
+    root: Annotated[
+        Path | None,
+        option(
+            "Folder of NAME's files; without NAME the folder that holds them all. Default: data/NAME, data.", "FOLDER"
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List data sets: what each is, where its files come from, what is present."""
-    from gaid.datasets import DATASETS, get_spec, load_dataset
-    from gaid.errors import GaidError
-
+    """List data sets: what each is, where its files come from, what of it is here."""
     if name is None:
-        found = []
-        for known in DATASETS:
-            spec = get_spec(known)
-            place = Path(spec.default_root if root is None else root / known)
-            found.append(
-                {
-                    "name": known,
-                    "what": spec.summary,
-                    "source": spec.source,
-                    "root": str(place),
-                    "present": place.exists(),
-                }
-            )
-        if json:
-            return give(found)
-        rows = [
-            [one["name"], one["what"], one["source"], one["root"] if one["present"] else "not here"] for one in found
-        ]
-        return table("Data sets", ["name", "what it is", "where its files come from", "present"], rows)
+        return _list(root, json)
+    from gaid.datasets import get_spec, load_dataset
+
     spec = get_spec(name)
     place = Path(spec.default_root if root is None else root)
-    if spec.prepare is not None and not place.exists():
-        say(f"{name}: not made yet; `gaid extract --dataset {name}` makes it ({spec.source})")
-        return give({"name": name, "present": False}) if json else None
-    try:
-        dataset = load_dataset(name, root)
-    except GaidError as error:
-        error.add_note(name)
-        raise
+    if spec.prepare is not None and not place.exists() and name == "demo":
+        told = f"{name}: not made yet; `gaid extract --dataset {name}` makes it in {place} ({spec.source})"
+        return give({"name": name, "root": str(place), "present": False, "notes": [told]}) if json else say(told)
+    dataset = load_dataset(name, root)
     counts = dataset.counts()
     if json:
-        return give({"name": name, "root": str(dataset.root), "videos": len(dataset.videos), "captions": len(dataset.captions),
-                     "splits": counts, "missing": list(dataset.missing), "notes": list(dataset.notes)})  # fmt: skip
+        return give({"name": name, "root": str(dataset.root), "present": True, "videos": len(dataset.videos),
+                     "captions": len(dataset.captions), "default_protocol": dataset.default_protocol, "splits": counts,
+                     "missing": list(dataset.missing), "notes": list(dataset.notes)})  # fmt: skip
     rows = [
-        [f"{protocol}{' (default)' if protocol == dataset.default_protocol else ''}", part, *counted.values()]
+        [f"{protocol} (default)" if protocol == dataset.default_protocol else protocol, part,
+         counted["captions"], counted["videos"], counted["missing"]]
         for protocol, parts in counts.items()
         for part, counted in parts.items()
-    ]
-    table(f"{name}: {len(dataset.videos)} videos, {len(dataset.captions)} captions in {dataset.root}",
-          ["protocol", "part", "captions", "videos", "missing"], rows)  # fmt: skip
+    ]  # fmt: skip
+    table(f"{name}: {len(dataset.videos):,} videos, {len(dataset.captions):,} captions in {dataset.root}",
+          ["protocol", "part", "captions", "videos", "videos missing"], rows)  # fmt: skip
     if dataset.missing:
-        shown = ", ".join(dataset.missing[:20]) + (" ..." if len(dataset.missing) > 20 else "")
-        say(f"missing ({len(dataset.missing)}): {shown}")
+        shown = ", ".join(dataset.missing[:20]) + (", ... (--json lists all)" if len(dataset.missing) > 20 else "")
+        print(f"{len(dataset.missing):,} of {len(dataset.videos):,} videos are missing: {shown}")
     for note in dataset.notes:
-        say(note)
+        print(f"note: {note}")
     return None
+
+
+def _list(root: Path | None, json: bool) -> None:
+    from gaid.datasets import DATASETS
+
+    found = [_describe(known, root) for known in DATASETS]
+    if json:
+        return give({"datasets": found})
+    for one in found:
+        print(f"{one['name']:8} {one['what']}\n{'':8} files: {one['source']}\n{'':8} here:  {one['here']}")
+    say("gaid datasets NAME counts the splits of one, and lists what is missing")
+    return None
+
+
+def _describe(name: str, root: Path | None) -> dict[str, Any]:
+    """One data set without making anything: what is there is read, and what is wrong with it is told, not raised."""
+    from gaid.datasets import get_spec
+    from gaid.errors import DataMissing, GaidError
+
+    spec = get_spec(name)
+    place = Path(spec.default_root)
+    if root is not None and ((root / name).exists() or not place.is_absolute()):
+        place = root / name
+    told: dict[str, Any] = {"name": name, "what": spec.summary, "source": spec.source, "root": str(place)}
+    if not place.exists():
+        return told | {"present": False, "here": f"nothing in {place}"}
+    try:
+        dataset = spec.load(place)
+    except DataMissing as error:
+        return told | {"present": False, "here": f"not whole: {error}"}
+    except GaidError as error:
+        return told | {"present": False, "here": f"not usable: {error}"}
+    count = len(dataset.videos) - len(dataset.missing)
+    of = f" of {len(dataset.videos):,}" if dataset.missing else ""
+    here = f"{count:,}{of} videos and {len(dataset.captions):,} captions in {place}"
+    return told | {"present": True, "videos": len(dataset.videos), "missing": len(dataset.missing),
+                   "captions": len(dataset.captions), "here": here}  # fmt: skip

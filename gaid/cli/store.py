@@ -1,72 +1,88 @@
 """`gaid store`: look at, check and convert a store."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gaid.cli.common import Json, give, human_bytes, say, table
+from gaid.cli.common import Command, Group, Json, give, human_bytes, say, table
 
-app = typer.Typer(help="Look at, check and convert a store.", no_args_is_help=True)
-Place = Annotated[Path, typer.Argument(help="The store: a .zarr folder or an .h5 file.")]
+DAMAGED = 3
+
+app = typer.Typer(cls=Group, help="Look at, check and convert a store.", no_args_is_help=True)
+Place = Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr folder or an .h5 file made by gaid extract.")]
 
 
-@app.command("info")
+@app.command("info", cls=Command)
 def info(path: Place, json: Json = False) -> None:
-    """Shapes, provenance, sizes on disk, completeness."""
+    """What is in a store: splits, shapes, sizes on disk, where the features come from, what failed."""
     from gaid.stores import open_store
 
-    told = open_store(path, incomplete=True).info()
+    store = open_store(path, incomplete=True)
+    told = store.info()
+    failures = store.failures
     if json:
-        return give(told)
-    rows = [
-        [name, one["dtype"], "x".join(map(str, one["shape"])), human_bytes(one["bytes"])]
-        for name, one in told["arrays"].items()
-    ]
-    whole = "complete" if told["complete"] else f"{len(told['missing_shards'])} parts are not extracted yet"
-    table(
-        f"{path} ({told['format']}, {human_bytes(told['bytes'])} in {told['files']} files, {whole})",
-        ["array", "type", "shape", "on disk"],
-        rows,
-    )
-    attributes = told["attributes"]
-    for kind, one in attributes.get("backbones", {}).items():
-        print(f"{kind}: {one.get('name')}{' (random weights)' if one.get('random_weights') else ''}")
-    for name in ("dataset", "sampling", "versions", "created", "fingerprint"):
-        if name in attributes:
-            print(f"{name}: {attributes[name]}")
-    print("census: " + ", ".join(f"{count} {name}" for name, count in attributes["census"].items()))
+        return give(told | {"failed": failures})
+    whole = "complete" if told["complete"] else f"not complete: {len(told['missing_shards'])} parts are to be extracted"
+    print(f"{path}: {told['format']}, {human_bytes(told['bytes'])} in {told['files']} files, {whole}")
+    rows = [[name, part, count] for name, parts in told["splits"].items() for part, count in parts.items()]
+    if rows:
+        table("Splits", ["protocol", "part", "captions"], rows)
+    rows = [[name, one["dtype"], " x ".join(map(str, one["shape"])), human_bytes(one["bytes"])]
+            for name, one in told["arrays"].items()]  # fmt: skip
+    table("Arrays", ["array", "type", "shape", "on disk"], rows)
+    for line in _provenance(told["attributes"]):
+        print(line)
+    for failure in failures[:20]:
+        print(f"failed: {failure['id']}: {failure['reason']}: {failure['message']}")
+    if len(failures) > 20:
+        print(f"failed: ... and {len(failures) - 20} more (--json lists all)")
     return None
 
 
-@app.command("verify")
+def _provenance(attributes: dict[str, Any]) -> list[str]:
+    lines = []
+    for kind, one in attributes.get("backbones", {}).items():
+        size = f", {one['dim']} numbers" if "dim" in one else ""
+        lines.append(f"{kind}: {one.get('name')}{size}{' (RANDOM WEIGHTS)' if one.get('random_weights') else ''}")
+    sampling = attributes.get("sampling", {})
+    if sampling:
+        lines.append(f"sampling: {sampling.get('frames')} frames a clip, decoded by {sampling.get('decoder')}")
+    lines += [f"data set: {one['name']} from {one['root']}" for one in (attributes.get("dataset"),) if one]
+    lines.append("census: " + ", ".join(f"{name} {count:,}" for name, count in attributes["census"].items()))
+    versions = ", ".join(f"{name} {version}" for name, version in attributes.get("versions", {}).items())
+    lines.append(f"made {attributes.get('created')} with {versions}")
+    lines.append(f"fingerprint: {attributes['fingerprint']}")
+    return lines
+
+
+@app.command("verify", cls=Command)
 def verify(path: Place, json: Json = False) -> int:
-    """Read every byte against its checksum, and every array against the schema."""
+    """Read every byte against its checksum, and every array against the format; exit code 3 where something is wrong."""
     from gaid.stores import open_store
 
     report = open_store(path, incomplete=True).verify()
     if json:
-        give({"ok": report.ok, "files": report.files, "bytes": report.bytes, "problems": report.problems})
+        give({"path": path, "ok": report.ok, "files": report.files, "bytes": report.bytes, "problems": report.problems})
     else:
         for problem in report.problems:
-            say(f"  {problem}")
-        print(
-            f"{path}: {'sound' if report.ok else f'{len(report.problems)} problems'}; {report.files} files, {human_bytes(report.bytes)} read"
-        )
-    return 0 if report.ok else 3
+            say(f"{path}: {problem}")
+        state = "sound" if report.ok else f"{len(report.problems)} problems"
+        print(f"{path}: {state}; {report.files} files, {human_bytes(report.bytes)} read")
+    return 0 if report.ok else DAMAGED
 
 
-@app.command("convert")
+@app.command("convert", cls=Command)
 def convert(
     path: Place,
-    target: Annotated[Path, typer.Argument(help="The new store: ends in .zarr, .h5 or .hdf5.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The new store: ends in .zarr, .h5 or .hdf5.")],
     json: Json = False,
 ) -> None:
-    """The same store in the other format; nothing is lost."""
+    """Write the same store in the other format, zarr or HDF5; nothing is lost."""
     from gaid.stores import convert_store
 
     store = convert_store(path, target)
     if json:
-        return give({"path": str(store.path), "fingerprint": store.fingerprint})
-    print(f"{store.path}: {len(store.ids)} videos, the same fingerprint {store.fingerprint[:12]}")
+        return give({"path": store.path, "fingerprint": store.fingerprint, "videos": len(store.ids)})
+    print(f"{store.path}: {len(store.ids):,} videos, the same fingerprint {store.fingerprint[:12]}")
     return None

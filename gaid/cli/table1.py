@@ -3,24 +3,25 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from gaid.cli.common import Device, Json, give
+from gaid.cli.common import Device, Json, give, option
 
 
 def table1(
-    root: Annotated[Path | None, typer.Option(help="Folder of the data sets' folders. [data]")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table1.md, .csv and .html.")] = Path(
+    root: Annotated[
+        Path | None, option("The folder that holds the data sets' folders. Default: data.", "FOLDER")
+    ] = None,
+    out: Annotated[Path, option("Where table1.md, .csv and .html go.", "FOLDER", "--out", "-o")] = Path(
         "reports/table1"
     ),
     dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", help="Only this data set; may be repeated. [all present]")
+        list[str] | None,
+        option("Only this data set; may be repeated. Default: all that are here.", "NAME", "--dataset"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings a row.")] = 3,
+    seeds: Annotated[int, option("Trainings a row.", "N", min=1)] = 3,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Measured rows beside published ones: extracts and trains what is not there yet."""
+    """Make the paper's Table 1: measured rows beside published ones; extracts and trains what is not there yet."""
     from gaid.report.table1 import reproduce
 
     table = reproduce(root=root, out=out, datasets=dataset, seeds=seeds, device=device)

@@ -3,41 +3,51 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from gaid.cli.common import Device, Json, give
+from gaid.cli.common import Device, Json, flag, give, option
 
 
 def train_head(
-    store: Annotated[Path, typer.Option(help="The store that `gaid extract` made.")],
+    store: Annotated[Path, option("The store that gaid extract made.", "PATH")],
     preset: Annotated[
         str | None,
-        typer.Option(help="mean-pool, x-pool, t-mass, gaid-sample, gaid; or module:Class, file.py:Class. [gaid]"),
+        option(
+            "mean-pool, x-pool, t-mass, gaid-sample, gaid; or your own, module:Class or file.py:Class. Default: gaid.",
+            "NAME",
+        ),
     ] = None,
     set: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting, as epochs=3 or head.dim=128; may be repeated.")
+        list[str] | None,
+        option("Change a setting, as epochs=3 or head.dim=128; may be repeated.", "KEY=VALUE", "--set"),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of settings; a run's config.toml is one.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. [runs/PRESET-DATASET]")] = None,
-    seed: Annotated[int | None, typer.Option(help="First seed. [0]")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings, with seed, seed + 1, ... [1]")] = None,
+    config: Annotated[Path | None, option("A TOML file of settings; the config.toml of a run is one.", "FILE")] = None,
+    out: Annotated[
+        Path | None, option("The run's folder. Default: runs/PRESET-DATASET.", "FOLDER", "--out", "-o")
+    ] = None,
+    seed: Annotated[int | None, option("The first seed. Default: 0.", "N")] = None,
+    seeds: Annotated[int | None, option("How many trainings, with seed, seed + 1, ... Default: 1.", "N", min=1)] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="Which of the data set's splits, as 9k or 7k. [its default]")
+        str | None,
+        option(
+            "Which split of the data set, as 9k or 7k. Default: the store's.", "NAME", "--protocol", "--split-protocol"
+        ),
     ] = None,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    resume: Annotated[bool, flag("Go on with the run that is there.", "--resume")] = False,
+    overwrite: Annotated[bool, flag("Replace the run that is there.", "--overwrite")] = False,
     allow_incomplete: Annotated[
-        bool, typer.Option("--allow-incomplete", help="Train on a store that is not finished.")
+        bool, flag("Train on a store whose extraction is not finished.", "--allow-incomplete")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Train a head on cached features; the best by validation R@1 is kept, test is not looked at."""
+    """Train a head on a store's features.
+
+    The best by R@1 on validation is kept; the test part is never looked at.
+    """  # fmt: skip
     from gaid.training import train
 
     run = train(store, preset, out=out, seed=seed, seeds=seeds, config=config, set=set or (), device=device, resume=resume,
                 overwrite=overwrite, protocol=protocol, allow_incomplete=allow_incomplete)  # fmt: skip
     if json:
-        return give({"run": str(run.path), "preset": run.preset, "seeds": list(run.seeds), "metrics": run.metrics})
-    print(f"{run.path}: {run.preset}, trained; next: gaid eval --run {run.path}")
+        return give({"run": run.path, "preset": run.preset, "seeds": run.seeds, "metrics": run.metrics})
+    print(f"{run.path}: {run.preset} is trained; now: gaid eval --run {run.path}")
     return None

@@ -1,0 +1,54 @@
+"""What an error means to a person: an exit code and one line. Everything else about errors is where they are raised."""
+
+import difflib
+import errno
+import re
+
+from gaid.errors import ExtractInterrupted, GaidError
+
+FAULT, MISTAKE, STOPPED = 1, 2, 130
+# What a person can mend: the rest of an operating system's errors are not his doing.
+_HIS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+        errno.ENOSPC, errno.EDQUOT)  # fmt: skip
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """The exit code and the line for an error that ended a command."""
+    code, text = _explain(error)
+    return code, " ".join(text.split())
+
+
+def _explain(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED, "stopped"
+    if isinstance(error, ExtractInterrupted):
+        return STOPPED, str(error)
+    if isinstance(error, GaidError):
+        return MISTAKE, str(error)
+    if hasattr(error, "format_message"):  # typer's errors, whose class is not public
+        message = error.format_message()
+        if not message:  # a group without a command has printed its help
+            return int(getattr(error, "exit_code", MISTAKE)), ""
+        return MISTAKE, _usage(message)
+    if isinstance(error, OSError) and error.errno in _HIS:
+        return MISTAKE, f"{error.filename or 'a file'}: {error.strerror}"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return (
+            FAULT,
+            "the GPU has not enough memory; try a smaller --batch-size (extract), --set batch_size= or --memory",
+        )
+    return (
+        FAULT,
+        f"an unexpected fault, {type(error).__name__}: {str(error)[:300]}; the same command with --debug shows where",
+    )
+
+
+def _usage(message: str) -> str:
+    """Typer's words without its library's, with the nearest choice where a value is none of them."""
+    message = message.strip().rstrip(".").replace("Value error, ", "")
+    choice = re.search(r"'([^']*)' is not one of (.+)$", message)
+    if choice:
+        near = difflib.get_close_matches(choice[1], re.findall(r"'([^']*)'", choice[2]), n=1, cutoff=0.4)
+        if near:
+            message += f"; did you mean {near[0]!r}?"
+    return f"{message} (see --help)"
