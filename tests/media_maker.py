@@ -97,14 +97,18 @@ def write_video(
         audio = None
         if sound is not None:
             audio = out.add_stream(sound_codec, rate=sound_rate, layout=layout)
+        packets = []
         for number in range(frames):
             picture = av.VideoFrame.from_ndarray(draw_number(number, *size, seed=seed), format="rgb24")
             at = number / rate if times is None else times[number]
             picture.pts, picture.time_base = round((at + offset) / tick), tick
-            out.mux(video.encode(picture))
-        out.mux(video.encode(None))
+            packets += video.encode(picture)
+        packets += video.encode(None)
         if audio is not None:
-            _encode_sound(out, audio, sound, sound_rate, layout, offset + sound_offset)
+            packets += _encode_sound(audio, sound, sound_rate, layout, offset + sound_offset)
+        # Picture and sound side by side, as a camera writes them.
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            out.mux(packet)
     return path
 
 
@@ -119,21 +123,22 @@ def _codec_options(codec: str, bframes: int) -> dict[str, str]:
     return {}
 
 
-def _encode_sound(out: object, stream: object, sound: np.ndarray, rate: int, layout: str, offset: float) -> None:
-    size = stream.codec_context.frame_size or 1024
-    resampler = av.AudioResampler(
-        format=stream.codec_context.format, layout=layout, rate=stream.codec_context.sample_rate
-    )
+def _encode_sound(stream: object, sound: np.ndarray, rate: int, layout: str, offset: float) -> list[av.Packet]:
+    context = stream.codec_context
+    context.open()
+    size = context.frame_size or 1024
+    resampler = av.AudioResampler(format=context.format, layout=layout, rate=context.sample_rate)
+    packets = []
     for begin in range(0, sound.shape[1], size):
         piece = np.ascontiguousarray(sound[:, begin : begin + size], np.float32)
         frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
         frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
         frame.pts = begin + round(offset * rate)
         for converted in resampler.resample(frame):
-            out.mux(stream.encode(converted))
+            packets += stream.encode(converted)
     for converted in resampler.resample(None):
-        out.mux(stream.encode(converted))
-    out.mux(stream.encode(None))
+        packets += stream.encode(converted)
+    return packets + stream.encode(None)
 
 
 def write_sound(
@@ -143,7 +148,7 @@ def write_sound(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=rate, layout=layout)
-        _encode_sound(out, stream, sound, rate, layout, 0.0)
+        out.mux(_encode_sound(stream, sound, rate, layout, 0.0))
     return path
 
 

@@ -4,6 +4,7 @@ It holds no model and imports no torch, has a limit on its memory, and ends itse
 decoder that hangs does not outlive a parent that was killed.
 """
 
+import gc
 import json
 import os
 import signal
@@ -44,7 +45,9 @@ def serve(requests: BinaryIO, replies: BinaryIO, limits: DecodeLimits, decode: D
             raise EOFError
         return data
 
+    gc.freeze()
     while True:
+        gc.collect()  # PyAV's pictures can hold themselves, and they are large; what was frozen is not looked through
         try:
             header, _ = unpack(read)
         except EOFError:

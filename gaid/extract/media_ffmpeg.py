@@ -230,16 +230,18 @@ def _decode_pictures(
     ]
     output = {"format": "rawvideo", "pix_fmt": "rgb24", "r": 25, "frames:v": len(wanted)}
     got: dict[int, RGB] = {}
-    with file.run(stream["index"], late, filters, output) as running:
-        for number, time, _ in running.pieces():
-            data = running.read(width * height * 3)
-            if len(data) < width * height * 3:
-                break
-            picture = orient(np.frombuffer(data, np.uint8).reshape(height, width, 3), _matrix(stream))
-            label = (
-                int(wanted[number]) if timeline.counted else int(wanted[np.abs(wanted * timeline.tick - time).argmin()])
-            )
-            got[label] = fit(picture, request.frame_spec)
+    # Some containers are sought past the goal: then all is read from the beginning.
+    for seek in (late, None) if late is not None else (None,):
+        if len(got) == len(wanted):
+            break
+        with file.run(stream["index"], seek, filters, output) as running:
+            for number, time, _ in running.pieces():
+                data = running.read(width * height * 3)
+                if len(data) < width * height * 3:
+                    break
+                picture = orient(np.frombuffer(data, np.uint8).reshape(height, width, 3), _matrix(stream))
+                row = number if timeline.counted else np.abs(wanted * timeline.tick - time).argmin()
+                got[int(wanted[row])] = fit(picture, request.frame_spec)
     file.deadline.check(file.name)
     if not got:
         raise MediaError("unreadable", f"{file.name}: none of its pictures could be decoded")
@@ -264,15 +266,20 @@ def _decode_sound(file: FFmpegFile, probed: Probed, windows: SoundWindows, start
         ("ashowinfo", (), {}),
     ]
     got = 0
-    with file.run(stream["index"], late, filters, {"format": "f32le", "ac": channels, "ar": rate}) as running:
-        for _, time, line in running.pieces():
-            found = SAMPLES.search(line)
-            size = int(found[1]) * channels * 4 if found else 0
-            data = running.read(size)
-            if not found or len(data) < size:
-                break
-            got += 1
-            windows.add(time - start, rate, to_mono(np.frombuffer(data, np.float32).reshape(-1, channels).T))
+    for seek in (late, None) if late is not None else (None,):
+        if got:
+            break
+        with file.run(stream["index"], seek, filters, {"format": "f32le", "ac": channels, "ar": rate}) as running:
+            for _, time, line in running.pieces():
+                if seek is not None and not got and time > start and np.any(probed.sound_packets <= start):
+                    break  # sought past the clip's start: read from the beginning instead
+                found = SAMPLES.search(line)
+                size = int(found[1]) * channels * 4 if found else 0
+                data = running.read(size)
+                if not found or len(data) < size:
+                    break
+                got += 1
+                windows.add(time - start, rate, to_mono(np.frombuffer(data, np.float32).reshape(-1, channels).T))
     file.deadline.check(file.name)
     inside = (probed.sound_packets >= start) & (probed.sound_packets < start + duration)
     if 2 * got < int(inside.sum()):

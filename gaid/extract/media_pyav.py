@@ -167,6 +167,7 @@ class Pictures:
         self._ahead: list[tuple[int, int, Any]] = []  # decoded pictures, from the wanted one on, in order of display
         self._last: RGB | None = None
         self._last_label: int | None = None
+        self._matrix: Matrix | None = None  # the first picture's: looking it up keeps a picture in memory for a while
 
     @property
     def complete(self) -> bool:
@@ -223,12 +224,15 @@ class Pictures:
     def _convert(self, picture: Any) -> RGB:
         check_size(self.file.name, picture.width, picture.height, self.file.limits)
         try:
-            rgb = picture.to_ndarray(format="rgb24")
+            # One thread: FFmpeg's own choice would start one for each core, for each picture.
+            rgb = picture.to_ndarray(format="rgb24", threads=1)
         except MemoryError:
             raise
         except DECODE_ERRORS as error:
             raise MediaError("unreadable", f"{self.file.name}: its pixels can't be converted ({error})") from None
-        return fit(orient(rgb, display_matrix(picture)), self.spec)
+        if self._matrix is None:
+            self._matrix = display_matrix(picture)
+        return fit(orient(rgb, self._matrix), self.spec)
 
     def finish(self) -> NDArray[np.uint8]:
         """The frames (F, H, W, 3). What could not be decoded is the nearest picture before it, or else after it."""

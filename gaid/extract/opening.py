@@ -15,7 +15,7 @@ import av.container
 import av.container.core
 
 from gaid.errors import MediaError
-from gaid.extract.limits import DecodeLimits
+from gaid.extract.limits import DecodeLimits, no_memory
 
 # Containers that hold their data themselves. No playlists (hls, dash, concat), no scripts, no streams (sdp, rtsp), no
 # patterns of file names (image2).
@@ -74,7 +74,7 @@ def open_media(path: str, limits: DecodeLimits) -> "av.container.InputContainer"
             "refused", f"{name}: its content is not of a kind that is opened (playlists and lists of files never are)"
         ) from None
     except MemoryError:
-        raise
+        raise no_memory(name) from None
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError("unreadable", f"{name}: not a video or sound ({describe(error)})") from None
     # PyAV asks for times of display to be made up where there are none (AVI), and with reordered pictures they are wrong.

@@ -44,15 +44,13 @@ class Track:
             pieces = self.context.decode(packet)
             for piece in pieces:
                 self._give(piece)
-        except MemoryError:
-            raise
         except DECODE_ERRORS:
             self._bad += 1
         else:
             self._good += packet is not None
 
     def _give(self, piece: Any) -> None:
-        time = None if piece.pts is None else float(piece.pts * piece.time_base) - self.start
+        time = None if piece.pts is None else seconds(piece.pts, self.stream) - self.start
         if self._resampler is None:
             self._resampler = av.AudioResampler(format="fltp")
         try:

@@ -320,7 +320,9 @@ def test_a_hostile_index_still_gives_a_plan():
     rng = np.random.default_rng(0)
     for _ in range(200):
         pts = [None if rng.random() < 0.1 else int(rng.integers(-(2**40), 2**40)) for _ in range(rng.integers(1, 30))]
-        timeline = build_timeline(index_of(pts, keys=set(rng.integers(0, 30, 5).tolist()), duration=int(rng.integers(-5, 5))))
+        timeline = build_timeline(
+            index_of(pts, keys=set(rng.integers(0, 30, 5).tolist()), duration=int(rng.integers(-5, 5)))
+        )
         plan = plan_frames(timeline, 12, None, None, 0, "x")
         assert plan.duration > 0
         assert np.all(np.diff(plan.labels) >= 0)

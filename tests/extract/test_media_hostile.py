@@ -134,7 +134,9 @@ def playlists(port, canary):
         'profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet mimeType="video/mp4">'
         '<Representation id="1" bandwidth="1"><BaseURL>{}</BaseURL></Representation></AdaptationSet></Period></MPD>'
     )
-    sdp = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {} RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+    sdp = (
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {} RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+    )
     concat = "ffconcat version 1.0\nfile {}\n"
     near = f"secret/{canary.name}"
     return {
@@ -188,7 +190,9 @@ def test_no_name_is_taken_for_a_protocol(tmp_path, listener, canary, decoder, mo
         assert (listener.connections, watch.opens()) == (0, 0), name
 
 
-@pytest.mark.parametrize("name", ["concat:a.mp4", "http:b.mp4", "subfile,,start,0,end,9,,:c.mp4", "-i.mp4", "%d.mp4", "a'b;$(c).mp4"])
+@pytest.mark.parametrize(
+    "name", ["concat:a.mp4", "http:b.mp4", "subfile,,start,0,end,9,,:c.mp4", "-i.mp4", "%d.mp4", "a'b;$(c).mp4"]
+)
 def test_a_file_with_the_name_of_a_protocol_is_that_file(tmp_path, monkeypatch, decoder, name):
     monkeypatch.chdir(tmp_path)
     write_video(tmp_path / "plain.mp4", frames=10).rename(name)
@@ -198,7 +202,12 @@ def test_a_file_with_the_name_of_a_protocol_is_that_file(tmp_path, monkeypatch, 
 def test_a_sound_file_opens_no_other_either(tmp_path, listener, canary, decoder):
     secret, watch = canary
     video = write_video(tmp_path / "good.mp4", frames=10, sound=None)
-    for kind in ("hls to http named mp4", "hls to a file named mp4", "dash named mp4", "concat of a neighbour named mp4"):
+    for kind in (
+        "hls to http named mp4",
+        "hls to a file named mp4",
+        "dash named mp4",
+        "concat of a neighbour named mp4",
+    ):
         name, text = playlists(listener.port, secret)[kind]
         (tmp_path / name).write_text(text)
         clip = decode_clip(request(video, audio_path=str(tmp_path / name), decoder=decoder))
@@ -280,7 +289,9 @@ def test_each_kind_of_bad_file_has_its_reason(tmp_path, decoder):
 
 
 def test_a_file_cut_after_its_index_gives_what_is_left(tmp_path, decoder):
-    whole = write_video(tmp_path / "a.mp4", frames=100, gop=10, container_options={"movflags": "+faststart"}).read_bytes()
+    whole = write_video(
+        tmp_path / "a.mp4", frames=100, gop=10, container_options={"movflags": "+faststart"}
+    ).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
     clip = decode_clip(request(tmp_path / "cut.mp4", decoder=decoder))
     numbers = [read_number(frame) for frame in clip.frames]
@@ -289,7 +300,9 @@ def test_a_file_cut_after_its_index_gives_what_is_left(tmp_path, decoder):
     assert numbers[-1] < 80
 
 
-@pytest.mark.parametrize("name", ["видео клип 1.mp4", "動画 (1) & more.mp4", "line\nbreak.mp4", os.fsdecode(b"latin\xe9.mp4")])
+@pytest.mark.parametrize(
+    "name", ["видео клип 1.mp4", "動画 (1) & more.mp4", "line\nbreak.mp4", os.fsdecode(b"latin\xe9.mp4")]
+)
 def test_a_name_in_any_script_is_read(tmp_path, decoder, name):
     write_video(tmp_path / "plain.mp4", frames=10).rename(tmp_path / name)
     clip = decode_clip(request(tmp_path / name, decoder=decoder))
@@ -308,7 +321,12 @@ def huge_png(path, width, height):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
     return path
 
 

@@ -46,7 +46,9 @@ def onsets(clip):
     return found
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [("mp4", "aac"), ("mkv", "pcm_s16le"), ("webm", "libopus"), ("ts", "aac")])
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("mp4", "aac"), ("mkv", "pcm_s16le"), ("webm", "libopus"), ("ts", "aac")]
+)
 def test_a_sound_lies_in_the_window_of_its_time(tmp_path, suffix, codec):
     times = [0.25, 0.75, 1.25, 1.75]
     video = {"codec": "libvpx-vp9"} if suffix == "webm" else {}
@@ -66,14 +68,17 @@ def test_sound_and_picture_of_a_late_clip_belong_together(tmp_path):
 
 
 def test_a_track_that_begins_late_is_not_moved(tmp_path):
-    path = write_video(tmp_path / "a.mkv", frames=50, sound=clicks(1, [0.25]), sound_codec="pcm_s16le", sound_offset=1.0)
+    path = write_video(
+        tmp_path / "a.mkv", frames=50, sound=clicks(1, [0.25]), sound_codec="pcm_s16le", sound_offset=1.0
+    )
     clip = decode_clip(request(path, frames=4))
     np.testing.assert_array_equal(clip.audio_mask, [False, False, True, False])
     np.testing.assert_allclose(onsets(clip), [1.25], atol=0.003)
 
 
 @pytest.mark.parametrize(
-    ("spec", "length"), [(AudioSpec(RATE, 0.1, 5.0), 0.5), (AudioSpec(RATE, 1.0, 5.0), 1.0), (AudioSpec(RATE, 0.1, 0.3), 0.3)]
+    ("spec", "length"),
+    [(AudioSpec(RATE, 0.1, 5.0), 0.5), (AudioSpec(RATE, 1.0, 5.0), 1.0), (AudioSpec(RATE, 0.1, 0.3), 0.3)],
 )
 def test_a_window_is_as_long_as_its_part_within_what_the_backbone_takes(tmp_path, spec, length):
     clip = decode_clip(request(write_video(tmp_path / "a.mp4", frames=50), frames=4, audio_spec=spec))
