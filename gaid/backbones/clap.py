@@ -97,7 +97,7 @@ class ClapMel:
         """Repeats what is short as often as it fits, then zeros: `repeatpad`."""
         length = windows.shape[1]
         if length >= self.samples:
-            return np.ascontiguousarray(windows[:, : self.samples])
+            return np.array(windows[:, : self.samples])
         repeated = np.tile(windows, (1, self.samples // length))
         return np.pad(repeated, ((0, 0), (0, self.samples - repeated.shape[1])))
 

@@ -53,7 +53,7 @@ def quietly() -> Iterator[None]:
 
 def frames_to_tensor(frames: Frames, mean: list[float], std: list[float], device: str) -> Tensor:
     """Frames (n, H, W, 3) as normalised (n, 3, H, W); the bytes travel to the GPU, not the floats."""
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.array(frames)).to(device).permute(0, 3, 1, 2)  # a copy: frames may be read-only
     scaled = pixels.float().div_(255)
     return scaled.sub_(torch.tensor(mean, device=device)[:, None, None]).div_(
         torch.tensor(std, device=device)[:, None, None]

@@ -54,8 +54,9 @@ def resolve_clip(rest: str, random_weights: bool = False) -> ClipWeights:
     """`MODEL/PRETRAINED`, `MODEL/path/to/file` or `MODEL` as weights that are at hand (or None for random ones).
 
     A bare file takes the named model's architecture. Its activation and preprocessing come from an
-    `open_clip_config.json` beside it; without one, QuickGELU is taken where "openai" is in the path (OpenAI's weights
-    need it, and open_clip's `ViT-B-32` alone does not have it), or where the model's own name says so.
+    `open_clip_config.json` beside it; without one, QuickGELU is taken where the file's, its folder's or its
+    repository's name has "openai" in it (OpenAI's weights need it, and open_clip's `ViT-B-32` alone does not have it),
+    or where the model's own name says so.
     Raises BackboneUnavailable (no weights) or OptionInvalid (no such model or tag).
     """
     rest = rest or CLIP_DEFAULT
@@ -193,7 +194,9 @@ def _bare_file(model: str, pretrained: str, tags: list[str]) -> ClipWeights:
         )
     if file.suffix not in (".safetensors", ".pt", ".pth", ".bin"):
         raise OptionInvalid(f"clip:{model}/{pretrained}: weights end in .safetensors, .pt, .pth or .bin")
-    file = file.resolve()
+    file = (
+        file.absolute()
+    )  # not resolved: in a hub's cache that would be a blob without a name, far from its configuration
     beside = file.with_name("open_clip_config.json")
     if beside.is_file():
         try:
@@ -203,7 +206,8 @@ def _bare_file(model: str, pretrained: str, tags: list[str]) -> ClipWeights:
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise BackboneUnavailable(f"{beside}: not a configuration of open_clip ({error})") from error
     else:
-        quick_gelu, preprocessing = "openai" in str(file).lower(), {}
+        near = [file.name, file.parent.name, *(part for part in file.parts if part.startswith("models--"))]
+        quick_gelu, preprocessing = any("openai" in part.lower() for part in near), {}
     return ClipWeights(model, None, file, quick_gelu or model.endswith("-quickgelu"), preprocessing)
 
 

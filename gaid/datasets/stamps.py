@@ -19,6 +19,8 @@ from gaid.errors import DataMissing
 PACKAGE = "tuxpaint-stamps-default"
 SOUNDS = (".ogg", ".wav")
 WIDTH = 384  # px of a drawn SVG: more than the backbones here look at
+# References that are neither inside the drawing nor the data itself
+OUTWARD = re.compile(r"""\bhref\s*=\s*(?:"(?!#|data:)[^"]*"|'(?!#|data:)[^']*')""")
 # Of 100 captions; fixed, so that figures of different days are of the same stamps.
 TRAIN, VALIDATION = 70, 10
 
@@ -108,13 +110,13 @@ def drawn(picture: Path) -> Path:
 def draw(picture: Path, target: Path) -> bool:
     """Draws an SVG on white as a PNG, `WIDTH` px wide. Returns whether it could be drawn.
 
-    The markup is handed over as text without a folder: what it refers to outside itself is not looked for.
+    What the markup refers to outside itself is taken out first: resvg opens an image by its absolute path.
     """
     import resvg_py
 
     try:
         png = resvg_py.svg_to_bytes(
-            svg_string=picture.read_text(encoding="utf-8", errors="replace"),
+            svg_string=OUTWARD.sub('href=""', picture.read_text(encoding="utf-8", errors="replace")),
             background="#ffffff",
             width=WIDTH,
             dpi=96.0,  # sizes in points are nothing at the default of 0

@@ -18,9 +18,13 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Registers the small architecture with open_clip and returns its name."""
     import open_clip
 
-    file = tmp_path_factory.mktemp("open_clip") / f"{MODEL}.json"
-    file.write_text(json.dumps(CONFIG))
-    open_clip.add_model_config(file)
+    folder = tmp_path_factory.mktemp("open_clip")
+    (folder / f"{MODEL}.json").write_text(json.dumps(CONFIG))
+    foreign = CONFIG | {
+        "text_cfg": {"context_length": 77, "hf_tokenizer_name": "owner/tokenizer", "width": 32, "heads": 2}
+    }
+    (folder / "small-foreign-text.json").write_text(json.dumps(foreign))
+    open_clip.add_model_config(folder)
     return MODEL
 
 
