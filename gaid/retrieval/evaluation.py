@@ -223,8 +223,8 @@ def _compare(results: Results, baseline: Results, split: "Split", seed: int) -> 
 def _baseline(other: "str | Path | Run", store: "Store", device: str, seed: int) -> Subject:
     from gaid.heads import PRESETS
 
-    if isinstance(other, str) and other in PRESETS and not Path(other).exists():
-        return Subject.untrained(other, store, device, seed)
+    if not isinstance(other, Run) and str(other) in PRESETS and not Path(other).exists():
+        return Subject.untrained(str(other), store, device, seed)
     return Subject.of_run(load_run(other), store, device)
 
 

@@ -32,7 +32,7 @@ def test_with_all_videos_as_candidates_the_search_is_the_exact_ranking(parts):
 
 
 def test_candidates_are_scored_as_the_head_scores_them(parts):
-    split, head, features, exact = parts
+    _, head, features, exact = parts
     rows = np.random.default_rng(0).permuted(np.tile(np.arange(80), (160, 1)), axis=1)[:, :7]
     found = rescore(head, features, rows, memory=2**30)
     np.testing.assert_allclose(found, np.take_along_axis(exact, rows, 1), atol=2e-6)

@@ -1,0 +1,244 @@
+"""Tables of results: for the terminal (rich), as markdown and as CSV. The HTML page draws its own from the same rows."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gaid.metrics import NAMES
+from gaid.retrieval.results import DIRECTIONS, Figures, Results
+
+
+@dataclass
+class Row:
+    """A line of a table: who, his figures, and `kind`: `main`, `baseline`, `protocol`, `leak` or `part`."""
+
+    label: str
+    kind: str
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    per_seed: list[dict[str, float]]
+    queries: int = 0
+    gallery: int = 0
+
+    @classmethod
+    def of(cls, label: str, kind: str, figures: Figures) -> "Row":
+        return cls(
+            label, kind, figures.values, figures.intervals, figures.per_seed, figures.queries, figures.gallery
+        )  # fmt: skip
+
+    def cell(self, name: str) -> str:
+        """The figure as it is printed; a leak has its sign."""
+        value = self.values[name]
+        text = f"{value:.0f}" if name == "MdR" and value == round(value) else f"{value:.1f}"
+        return f"{value:+.1f}" if self.kind == "leak" else text
+
+    def interval(self, name: str) -> str:
+        """`low-high`, or nothing where there is none."""
+        if name not in self.intervals:
+            return ""
+        low, high = self.intervals[name]
+        digits = 0 if name == "MdR" and low == round(low) and high == round(high) else 1
+        return f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def rows(results: Results, direction: str) -> list[Row]:
+    """All lines of one direction: the head, its other protocol and leak, its clips with sound, and the baselines."""
+    found = [Row.of(results.label, "main", results.figures[direction])]
+    if results.leak:
+        leak = results.leak
+        found.append(Row.of(f"{results.label}, protocol {leak.protocol}", "protocol", leak.figures[direction]))
+        found.append(Row(f"leak ({leak.protocol} - query)", "leak", leak.difference[direction], {}, []))
+    if results.search is not None and direction == "t2v" and results.search.figures:
+        label = f"{results.label}, best {results.search.candidates} of an index"
+        found.append(Row.of(label, "part", results.search.figures))
+    if results.with_sound:
+        figures = results.with_sound[direction]
+        found.append(Row.of(f"{results.label}, the {figures.gallery} clips with sound", "part", figures))
+    found += [Row.of(one.label, "baseline", one.figures[direction]) for one in results.baselines]
+    return found
+
+
+def heading(results: Results) -> str:
+    """What was evaluated on what, in a line."""
+    seeds = f"{len(results.seeds)} seeds" if len(results.seeds) > 1 else f"seed {results.seeds[0]}"
+    what = "sounds alone" if results.sense == "sound" else "clips"
+    first = next(iter(results.figures.values()))
+    return (
+        f"{results.dataset}, {results.split} ({results.split_protocol}), gallery of {first.gallery} {what}, "
+        f"protocol query, {seeds if results.trained else 'untrained'}"
+    )
+
+
+def census_items(census: dict[str, Any]) -> list[tuple[str, int]]:
+    """The census in reading order, zeros left out where they say nothing."""
+    names = {
+        "asked": "asked for",
+        "found": "found",
+        "valid": "with features",
+        "failed": "failed",
+        "sound": "with sound",
+        "silent": "silent",
+        "no track": "no audio track",
+        "audio failed": "sound unreadable",
+        "short": "shorter than F frames",
+        "captions": "captions",
+        "duplicate captions": "duplicate captions",
+    }
+    always = ("asked", "found", "valid")
+    return [(names.get(name, name), int(count)) for name, count in census.items() if count or name in always]
+
+
+def findings(results: Results) -> list[str]:
+    """What else was measured, a sentence each."""
+    lines = []
+    for one in results.comparisons:
+        for direction, difference in one.difference.items():
+            low, high = one.intervals[direction]["R@1"]
+            lines.append(
+                f"{DIRECTIONS[direction]} R@1: {difference['R@1']:+.1f} points over {one.baseline} "
+                f"(paired 95 % interval {low:+.1f} to {high:+.1f})"
+            )
+    if results.leak:
+        lines.append(
+            f"leak: under `{results.leak.protocol}` gallery videos have read their own captions; "
+            "only the query's figures say how well the head finds a video"
+        )
+    if results.sound_weight is not None:
+        truth = results.sound_weight
+        auc, audible = truth.auc, truth.audible
+        lines.append(
+            f"sound weight (attention x gate) tells frames with informative sound from the rest: AUC {auc['sound_weight']:.3f} "
+            f"(gate alone {auc['gate']:.3f}, attention alone {auc['attention']:.3f}); among audible frames "
+            f"{audible['sound_weight']:.3f}; {truth.informative} of {truth.frames} frames are informative"
+        )
+    if results.search is not None:
+        search = results.search
+        recall = ", ".join(f"{name} {value:.1f} %" for name, value in search.recall.items())
+        seconds = search.seconds
+        lines.append(
+            f"index: {search.candidates} candidates a query hold {recall} of the exact ranking, the own video for "
+            f"{search.found:.1f} % (first seed); {seconds['index'] + seconds['candidates']:.2f} s for candidates and "
+            f"{seconds['rescoring']:.2f} s to re-score them, against {seconds['exact']:.2f} s for all pairs"
+        )
+    return lines
+
+
+def print_results(results: Results, console: Any = None) -> None:
+    """Everything about an evaluation, for a terminal; wide enough to be piped."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=120)
+    for note in results.notes:
+        console.print(Text(f"! {note}", style="bold yellow"))
+    console.print(Text(heading(results), style="bold"))
+    for direction, words in DIRECTIONS.items():
+        if direction not in results.figures:
+            continue
+        queries = results.figures[direction].queries
+        drawn = Table(title=Text(f"{words} ({queries} queries)"), title_justify="left", header_style="bold")
+        drawn.add_column("", overflow="fold")
+        for name in NAMES:
+            drawn.add_column(name, justify="right", no_wrap=True)
+        for row in rows(results, direction):
+            cells = [Text(row.label, style="bold" if row.kind == "main" else "")]
+            for name in NAMES:
+                cell = Text(row.cell(name), style="bold" if row.kind in ("main", "leak") else "")
+                interval = row.interval(name)
+                cells.append(cell.append(f"\n{interval}", style="dim not bold") if interval else cell)
+            drawn.add_row(*cells)
+        console.print(drawn)
+    console.print(Text("below each figure its 95 % interval, from a bootstrap over videos", style="dim"))
+    if len(results.seeds) > 1:
+        for direction, figures in results.figures.items():
+            each = ", ".join(f"{one['R@1']:.1f}" for one in figures.per_seed)
+            console.print(Text(f"{direction} R@1 of seeds {', '.join(map(str, results.seeds))}: {each}", style="dim"))
+    for line in findings(results):
+        console.print(Text(line))
+    census = ", ".join(f"{name} {count}" for name, count in census_items(results.census))
+    console.print(Text(f"census: {census}; gallery {results.gallery_hash[:12]}", style="dim"))
+    backbones = ", ".join(f"{kind} {name}" for kind, name in results.backbones.items())
+    console.print(Text(f"features: {backbones}; {results.store}", style="dim"))
+    for what, path in (("ranks", results.saved_ranks), ("page", results.report)):
+        if path:
+            console.print(Text(f"{what}: {path}"))
+
+
+def markdown(results: Results) -> str:
+    """The same tables as markdown, with heading, notes, findings and census."""
+    parts = [f"**{_md(heading(results))}**", *(f"> {_md(note)}" for note in results.notes)]
+    for direction, words in DIRECTIONS.items():
+        if direction in results.figures:
+            queries = results.figures[direction].queries
+            parts.append(f"{words} ({queries} queries)\n\n{markdown_rows(rows(results, direction))}")
+    parts += [f"* {_md(line)}" for line in findings(results)]
+    census = ", ".join(f"{name} {count}" for name, count in census_items(results.census))
+    parts.append(f"Census: {census}; gallery `{results.gallery_hash[:12]}`. 95 % intervals: bootstrap over videos.")
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_rows(lines: Iterable[Row]) -> str:
+    """A markdown table of rows: each figure with its interval."""
+    out = ["| |" + "|".join(NAMES) + "|", "|---|" + "---:|" * len(NAMES)]
+    for row in lines:
+        cells = [f"{row.cell(name)} ({row.interval(name)})" if row.intervals else row.cell(name) for name in NAMES]
+        out.append(f"| {_md(row.label)} | " + " | ".join(cells) + " |")
+    return "\n".join(out)
+
+
+def csv_records(results: Results) -> list[dict[str, Any]]:
+    """One record a row and direction, with everything that its figures rest on."""
+    found = []
+    for direction in results.figures:
+        for row in rows(results, direction):
+            record: dict[str, Any] = {
+                "dataset": results.dataset,
+                "split": results.split,
+                "split_protocol": results.split_protocol,
+                "direction": direction,
+                "head": row.label,
+                "kind": row.kind,
+                "queries": row.queries or "",
+                "gallery": row.gallery or "",
+                "seeds": max(1, len(row.per_seed)),
+            }
+            for name in NAMES:
+                record[name] = round(row.values[name], 4)
+                low, high = row.intervals.get(name, ("", ""))
+                record |= {f"{name} low": _round(low), f"{name} high": _round(high)}
+            found.append(
+                record
+                | {
+                    "random_weights": results.random_weights,
+                    "gallery_hash": results.gallery_hash,
+                    **{f"census: {name}": count for name, count in results.census.items()},
+                }
+            )
+    return found
+
+
+def csv_text(records: list[dict[str, Any]]) -> str:
+    """Records as CSV; columns in the order of their first appearance."""
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, fieldnames=columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return file.getvalue()
+
+
+def _round(value: float | str) -> float | str:
+    return value if isinstance(value, str) else round(value, 4)
+
+
+def _md(text: str) -> str:
+    """Text that markdown takes as text."""
+    for sign in "\\`*_|<>[]#":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())

@@ -1,0 +1,80 @@
+"""Strips of frames for a page: the clips' own pictures at the moments that were sampled, decoded from the media again.
+
+The store names its data set and where that lay. Where the media are gone, the page does without pictures.
+"""
+
+import base64
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gaid.errors import GaidError, MediaError
+
+if TYPE_CHECKING:
+    from gaid.datasets import Video
+    from gaid.stores import Store
+
+SIZE = 72
+QUALITY = 68
+
+
+def load_strips(store: "Store", ids: Iterable[str]) -> tuple[dict[str, str], str | None]:
+    """(video id -> picture of its frames side by side as a data URI, why some or all are absent)."""
+    wanted = list(dict.fromkeys(ids))
+    try:
+        videos = _find_videos(store, wanted)
+    except (GaidError, OSError) as error:
+        return {}, f"the media are not at hand ({error})"
+    strips, failures = {}, []
+    from gaid.backbones.protocol import AudioSpec, FrameSpec
+    from gaid.extract.clip import ClipRequest
+    from gaid.extract.decode_pool import DecodePool
+
+    requests = [
+        ClipRequest(
+            path=str(video.path.absolute()),
+            start=video.start,
+            end=video.end,
+            audio_path=None if video.audio_path is None else str(video.audio_path.absolute()),
+            frames=store.frames,
+            frame_spec=FrameSpec(SIZE, "crop", "area"),
+            audio_spec=AudioSpec(8000, 0.01, 0.01),  # not looked at
+        )
+        for video in videos
+    ]
+    with DecodePool(1) as pool:
+        for video, clip in zip(videos, pool.map(requests), strict=True):
+            if isinstance(clip, MediaError):
+                failures.append(f"{video.id} ({clip.reason})")
+            else:
+                strips[video.id] = encode_strip(clip.frames)
+    return strips, f"no pictures of {', '.join(failures)}" if failures else None
+
+
+def encode_strip(frames: np.ndarray) -> str:
+    """Frames (F, H, W, 3) side by side as one WebP, as a data URI."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(list(frames), axis=1)).save(buffer, "WEBP", quality=QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _find_videos(store: "Store", wanted: list[str]) -> list["Video"]:
+    from gaid.datasets import DATASETS, load_dataset
+    from gaid.errors import DataMissing
+
+    about = store.attrs.get("dataset") or {}
+    name, root = about.get("name"), about.get("root")
+    if name not in DATASETS or not root:
+        raise DataMissing("the store does not name a data set that can be read here")
+    if not Path(root).is_dir():  # else a data set that makes itself would be made anew
+        raise DataMissing(f"{root} is not there")
+    by_id = {video.id: video for video in load_dataset(name, root).videos}
+    found = [by_id[one] for one in wanted if one in by_id]
+    if not found:
+        raise DataMissing(f"{root} holds none of these clips")
+    return found
