@@ -99,7 +99,12 @@ class FFmpegFile:
         command = ["ffprobe", "-v", "error", *options, *arguments, self.url]
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=self.deadline.remaining(), check=False
+                command,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                capture_output=True,
+                timeout=self.deadline.remaining(),
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise too_slow(self.name, self.deadline.seconds) from None
@@ -141,8 +146,9 @@ class Running(AbstractContextManager["Running"]):
 
     def __init__(self, command: list[str], deadline: Deadline, name: str) -> None:
         self.deadline, self.name = deadline, name
+        # A session of its own: ffmpeg takes a Ctrl-C as the wish to stop early, and what it gave till then as the whole.
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, stdin=subprocess.DEVNULL, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read_lines, daemon=True)

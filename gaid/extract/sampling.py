@@ -111,7 +111,7 @@ def plan_frames(
 ) -> Plan:
     """Chooses the F pictures of the clip [start, end] (s from `origin`, in ticks); MediaError "empty" if none is there."""
     tick = timeline.tick
-    first = int(timeline.shown[0]) if start is None else origin + round(start / tick)
+    first = int(timeline.shown[0]) if start is None else origin + round(max(0.0, start) / tick)
     last = timeline.end if end is None else min(timeline.end, origin + round(end / tick))
     if last <= first:
         at = (timeline.end - origin) * tick

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -231,16 +232,14 @@ def test_a_movie_that_refers_to_data_elsewhere_does_not_get_it(tmp_path, canary,
     at = data.index(b"url \x00\x00\x00\x01")  # flags 1: the data are in this file
     changed = data[:at] + b"alis\x00\x00\x00\x00" + data[at + 8 :]
     (tmp_path / "b.mov").write_bytes(changed.replace(b"/dev/null", bytes(str(secret), "ascii")[:9]))
-    try:
+    with suppress(MediaError):
         decode_clip(request(tmp_path / "b.mov", decoder=decoder))
-    except MediaError:
-        pass
     assert watch.opens() == 0
 
 
 def test_the_listener_and_the_watch_would_see_it(tmp_path, listener, canary):
     """The control: with either whitelist left out, PyAV does what the tests above must not see."""
-    secret, watch = canary
+    _, watch = canary
     (tmp_path / "f.mp4").write_text("ffconcat version 1.0\nfile secret/canary.mp4\n")
     with av.open(str(tmp_path / "f.mp4"), options={"protocol_whitelist": "file"}) as container:
         assert container.streams.video
@@ -343,12 +342,14 @@ def test_a_video_that_declares_too_many_pixels_is_not_decoded(tmp_path, decoder)
     assert decode_clip(request(path, decoder=decoder), DecodeLimits(pixels=640 * 360)).frames.any()
 
 
-def test_a_worker_that_meets_the_memory_limit_tells_so(tmp_path):
-    path = write_video(tmp_path / "a.mp4", frames=3, size=(3000, 2000), bframes=0, sound=None)
-    with DecodePool(1, DecodeLimits(memory_bytes=330 << 20)) as pool:
-        answer = next(pool.map([request(path)]))
-    assert isinstance(answer, MediaError)
-    assert answer.reason in ("too large", "crashed")
+def test_a_worker_that_meets_the_memory_limit_tells_so_and_goes_on(tmp_path):
+    Image.new("RGB", (7900, 7900)).save(tmp_path / "a.png")  # within the limit of pixels; about 400 MB to decode
+    small = write_video(tmp_path / "a.mp4", frames=10)
+    with DecodePool(1, DecodeLimits(memory_bytes=420 << 20)) as pool:
+        first, second = pool.map([request(tmp_path / "a.png"), request(small)])
+    assert isinstance(first, MediaError)
+    assert first.reason == "too large"
+    assert isinstance(second, Clip)
 
 
 # Mutants.
@@ -414,4 +415,4 @@ def test_mutants_end_as_clips_or_as_told_errors(tmp_path):
         assert answer.duration > 0, name
         assert np.isfinite(answer.audio).all(), name
         assert np.abs(answer.audio).max() <= 1, name
-    assert decoded > 0.3 * len(requests), "the mutator is too rough"
+    assert decoded > 0.5 * len(requests), "the mutator is too rough"
