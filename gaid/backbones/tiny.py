@@ -143,7 +143,7 @@ _AUDIO_STATISTICS = {
 def _describe_frames(frames: NDArray[np.uint8]) -> dict[str, Array]:
     """Statistics of the frames (F, H, W, 3) of one clip, by group, (F, n) each."""
     pixels = frames.astype(np.float32) / np.float32(255)
-    count, height, width, _ = pixels.shape
+    _count, height, width, _ = pixels.shape
     border = np.concatenate([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], axis=1)
     ground = np.median(border, axis=1)
     mask = np.clip((np.abs(pixels - ground[:, None, None]).max(-1) - 0.12) / 0.2, 0, 1)
@@ -243,7 +243,7 @@ _BANDS, _WINDOW, _HOP, _RATE = 48, 512, 160, 16_000
 @lru_cache(maxsize=1)
 def _filters() -> Array:
     """Triangles on the mel scale from 50 to 7,800 Hz: (bins, bands)."""
-    mel = np.linspace(*(2595 * np.log10(1 + np.array([50, 7800]) / 700)), _BANDS + 2)
+    mel = np.linspace(*(2595 * np.log10(1 + np.array([50, 7800]) / 700)), _BANDS + 2)  # type: ignore[call-overload]
     edges = 700 * (10 ** (mel / 2595) - 1)
     frequency = np.fft.rfftfreq(_WINDOW, 1 / _RATE)[:, None]
     rising = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2])
@@ -301,8 +301,50 @@ def _glide(mel: Array) -> Array:
 
 
 _STOP_WORDS = frozenset(
-    "a an and are as at be by can for from goes has have he her his i in into is it its of on or our she that the their then "
-    "there they this to we while with you your later".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "for",
+        "from",
+        "goes",
+        "has",
+        "have",
+        "he",
+        "her",
+        "his",
+        "i",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "or",
+        "our",
+        "she",
+        "that",
+        "the",
+        "their",
+        "then",
+        "there",
+        "they",
+        "this",
+        "to",
+        "we",
+        "while",
+        "with",
+        "you",
+        "your",
+        "later",
+    ]
 )
 _ENDINGS = ("ingly", "edly", "wards", "ing", "ies", "ers", "ed", "es", "er", "ly", "s")
 

@@ -4,6 +4,7 @@ Lines and words carry place-holder colours that become CSS variables; the legend
 """
 
 import io
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ def rank_histogram(results: Results) -> Drawing:
     gallery = results.figures["t2v"].gallery
     edges = [1, 2, 6, 11, 21, 51, 101, 201, 501, 1001, 10**9]
     edges = [edge for edge in edges if edge <= gallery] + [gallery + 1]
-    names = [str(a) if b == a + 1 else f"{a}–{b - 1}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    names = [str(a) if b == a + 1 else f"{a}–{b - 1}" for a, b in itertools.pairwise(edges)]
     with _drawing() as (figure, axes):
         width = 0.8 / len(heads)
         for number, (_, ranks) in enumerate(heads):
@@ -123,7 +124,7 @@ class _drawing:  # noqa: N801  (used as a function)
         import matplotlib
         from matplotlib.figure import Figure
 
-        self.context = matplotlib.rc_context(_STYLE)
+        self.context = matplotlib.rc_context(_STYLE)  # type: ignore[arg-type]
         self.context.__enter__()
         figure = Figure(figsize=self.size, layout="constrained")
         return figure, figure.subplots()

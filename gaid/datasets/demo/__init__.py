@@ -66,7 +66,8 @@ def load(root: Path) -> Dataset:
             f"make it, or go on making it, with load_dataset('demo', {str(root)!r})"
         )
     _settle(root, settings, {})
-    videos, captions = [], []
+    videos: list[Video] = []
+    captions: list[Caption] = []
     rows: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for clip in _read(root / "captions.json") or []:
         videos.append(Video(id=clip["id"], path=root / "clips" / f"{clip['id']}.mp4"))
@@ -93,7 +94,9 @@ def load_truth(root: Path, video_id: str, times: Sequence[float] | NDArray[Any],
     """
     known = _read(Path(root) / "truth.json")
     if known is None:
-        raise DataMissing(f"demo: {Path(root) / 'truth.json'} not found; make the world with load_dataset('demo', {str(root)!r})")
+        raise DataMissing(
+            f"demo: {Path(root) / 'truth.json'} not found; make the world with load_dataset('demo', {str(root)!r})"
+        )
     if video_id not in known:
         raise DataInvalid(f"demo: {Path(root) / 'truth.json'} knows no clip {video_id!r}")
     clip = known[video_id]
@@ -171,7 +174,9 @@ def _make_clips(root: Path, count: int, workers: int, progress: Progress | None)
     for process, complaint in zip(running, complaints, strict=True):
         if process.returncode != 0:
             reason = complaint.strip().splitlines()[-1] if complaint.strip() else f"exit code {process.returncode}"
-            raise DataMissing(f"demo: the clips could not all be made under {root}: {reason}; the same command goes on from here")
+            raise DataMissing(
+                f"demo: the clips could not all be made under {root}: {reason}; the same command goes on from here"
+            )
     if progress is not None:
         progress(count, count)
 
@@ -182,7 +187,9 @@ def _read(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise DataInvalid(f"demo: {path} is not JSON ({error}); delete the folder, and it will be made again") from error
+        raise DataInvalid(
+            f"demo: {path} is not JSON ({error}); delete the folder, and it will be made again"
+        ) from error
 
 
 def _write(path: Path, content: Any) -> None:

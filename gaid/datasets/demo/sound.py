@@ -49,7 +49,9 @@ def _noise(count: int, rng: np.random.Generator) -> Samples:
     """Hiss of a random colour with crackle in it: another one each beat, so that no two beats of noise are alike."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     octave = np.log2(np.fft.rfftfreq(count, 1 / RATE) + 50)
-    shape = sum(rng.normal(0, 9) * np.exp(-(((octave - rng.uniform(6, 13.5)) / rng.uniform(0.6, 1.5)) ** 2)) for _ in range(5))
+    shape = sum(
+        rng.normal(0, 9) * np.exp(-(((octave - rng.uniform(6, 13.5)) / rng.uniform(0.6, 1.5)) ** 2)) for _ in range(5)
+    )
     hiss = np.fft.irfft(spectrum * 10 ** (shape / 20) / np.sqrt(2**octave), count)
     hiss /= hiss.std()
     pops = np.zeros(count)

@@ -123,7 +123,7 @@ def plan_world(sizes: tuple[int, int, int] = SIZES, seed: int = 0, same_times: b
         rng = np.random.default_rng([seed, index])
         contents = [content for _, content in zip(range(size), _contents(part, rng), strict=False)]
         for row, content in enumerate([contents[k] for k in rng.permutation(size)]):
-            plans.append(_plan(f"{part}-{row:04d}", part, (seed, index, row), *content, same_times=same_times))
+            plans.append(_plan(f"{part}-{row:04d}", part, (seed, index, row), *content, same_times=same_times))  # type: ignore[misc]
     return plans
 
 
@@ -201,7 +201,9 @@ def _plan(
         starts = _place([*shown, 2, 2], rng)
         starts, heard_at = starts[:2], starts[2:]
     sights = [Sight(*what, first=at, beats=beats) for what, at, beats in zip(look, starts, shown, strict=True)]
-    sounds = [Sound(name, first=at, beats=2) for name, at in zip(music, heard_at, strict=True)] if track == "sound" else []
+    sounds = (
+        [Sound(name, first=at, beats=2) for name, at in zip(music, heard_at, strict=True)] if track == "sound" else []
+    )
     return ClipPlan(
         id=id,
         part=part,
