@@ -2,11 +2,14 @@
 
 import json
 import math
+import re
 import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from gaid.errors import OptionInvalid
 
 
 class _PlainHelp:
@@ -31,9 +34,21 @@ class Group(_PlainHelp, TyperGroup):
         return list(self.commands)
 
 
+def _check_device(name: str) -> str:
+    """Refuses what no device is called, before anything is loaded; whether it is there is asked later."""
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?|\d+", name):
+        return name
+    raise OptionInvalid(f"--device {name}: no device is called that; it is auto, cpu, cuda or cuda:0")
+
+
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on stdout; words go to stderr.")]
 Device = Annotated[
-    str, typer.Option(metavar="NAME", help="auto (a GPU where there is one), cpu, cuda, or cuda:0, cuda:1 ...")
+    str,
+    typer.Option(
+        metavar="NAME",
+        callback=_check_device,
+        help="auto (a GPU where there is one), cpu, cuda, or cuda:0, cuda:1 ...",
+    ),
 ]
 
 

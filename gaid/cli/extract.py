@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from gaid.cli.common import Device, Json, flag, give, option, say
+from gaid.cli.common import Device, Json, flag, give, option
 
 CLIPS_FAILED = 3
 
@@ -62,6 +62,4 @@ def extract(
         give(report.to_dict())
     else:
         print(report)
-    if report.random_weights:
-        say("made with random weights: figures from it mean nothing")
     return CLIPS_FAILED if report.failed else 0

@@ -31,7 +31,8 @@ def _explain(error: BaseException) -> tuple[int, str]:
             return int(getattr(error, "exit_code", MISTAKE)), ""
         return MISTAKE, _usage(message)
     if isinstance(error, OSError) and error.errno in _HIS:
-        return MISTAKE, f"{error.filename or 'a file'}: {error.strerror}"
+        more = " (a file stands where a folder is needed)" if error.errno in (errno.EEXIST, errno.ENOTDIR) else ""
+        return MISTAKE, f"{error.filename or 'a file'}: {error.strerror}{more}"
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return (
             FAULT,
