@@ -90,6 +90,15 @@ def resolve(kind: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> T
     return kind(**values)
 
 
+def can_hold(of: Any) -> bool:
+    """Whether a setting can be of this type."""
+    if get_origin(of) in (Union, types.UnionType):
+        return all(choice is type(None) or can_hold(choice) for choice in get_args(of))
+    if get_origin(of) is tuple:
+        return can_hold(get_args(of)[0])
+    return of in (Any, bool, int, float, str, Path) or get_origin(of) in (Literal, dict) or is_dataclass(of)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for an unknown name: the known one most like it, or all of them."""
     known = sorted(known)

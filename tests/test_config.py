@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaid.config import describe, nearest, parse_options, read_settings, resolve, setting, to_toml
+from gaid.config import can_hold, describe, nearest, parse_options, read_settings, resolve, setting, to_toml
 from gaid.errors import DataMissing, OptionInvalid
 
 
@@ -148,6 +148,12 @@ def test_describe_lists_nested_settings_with_their_help():
     assert rows["inner.size"] == ["whole number", "4", "how large"]
     assert rows["limit"] == ["whole number or none", "none", ""]
     assert rows["open"][0] == "table"
+
+
+def test_what_a_setting_can_be_of():
+    good = (int, float | None, Literal["a", 1], tuple[int, ...], dict[str, Any], Inner, Any)
+    bad = (list[int], complex, int | bytes, tuple[bytes, ...])
+    assert [can_hold(of) for of in (*good, *bad)] == [True] * len(good) + [False] * len(bad)
 
 
 def test_a_name_like_none_known_gets_the_whole_list():

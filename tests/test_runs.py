@@ -13,6 +13,7 @@ from gaid.runs import (
     clear_run,
     default_out,
     find_class,
+    head_options,
     list_runs,
     load_run,
     read_checkpoint,
@@ -208,6 +209,14 @@ def test_a_class_is_found_by_file_and_in_the_current_folder(tmp_path, monkeypatc
         resolve_head("own_class_of_test_runs.py:Own", **SIZES, options={"bent": 3})
     with pytest.raises(OptionInvalid, match=r"no torch.nn.Module 'Owm'; did you mean 'Own'\?"):
         find_class("own_class_of_test_runs.py:Owm")
+
+
+def test_options_of_a_head_are_those_of_its_class():
+    kinds = head_options("gaid").__annotations__
+    assert kinds["dropout"] is float
+    assert set(kinds).isdisjoint(SIZES)
+    assert head_options("torch.nn:Sequential").__annotations__  # of whatever class
+    assert head_options("gaid.heads:HeadBase") is None  # takes anything
 
 
 def test_code_that_fails_while_it_is_imported_is_named_with_its_reason(tmp_path):

@@ -12,24 +12,17 @@ from typing import Any
 
 import torch
 
-import gaid
-
 _PACKAGES = ("gaid", "torch", "numpy", "scipy", "safetensors")
 
 
 def describe_environment(device: str) -> dict[str, Any]:
     """Versions, device, threads, platform and commit; no names of users and no paths."""
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:  # run from a folder, not installed
-            continue
+    versions = {name: version_of(name) for name in _PACKAGES}
     on_gpu = torch.device(device).type == "cuda"
     return {
-        "versions": versions,
+        "versions": {"python": platform.python_version(), **versions},
         "device": device,
-        "device_name": torch.cuda.get_device_name(device) if on_gpu else platform.processor() or platform.machine(),
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else _processor(),
         "cuda": torch.version.cuda if on_gpu else None,
         "threads": torch.get_num_threads(),
         "platform": f"{platform.system()} {platform.machine()} {sys.implementation.name}",
@@ -37,9 +30,27 @@ def describe_environment(device: str) -> dict[str, Any]:
     }
 
 
+def _processor() -> str:
+    """The processor's name as Linux tells it; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def version_of(package: str) -> str:
+    """The installed version of a package."""
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a folder, not installed
+        return "not installed"
+
+
 def _commit() -> str | None:
     """The commit of the code, where it lies in a repository of its own."""
-    root = Path(gaid.__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():  # a virtual environment within somebody else's repository
         return None
     try:

@@ -1,7 +1,7 @@
 """What a training can be told, and how defaults, preset, file and options become one answer. Torch stays out of here."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +50,10 @@ class TrainConfig:
 FREE = ("store", "threads", "tensorboard")
 
 
-def decide(
+Layers = list[tuple[str, Mapping[str, Any]]]
+
+
+def gather(
     *,
     preset: str | None,
     seed: int | None,
@@ -58,27 +61,56 @@ def decide(
     protocol: str | None,
     config: str | Path | Mapping[str, Any] | None,
     options: Iterable[str],
-    earlier: Mapping[str, Any] | None = None,
-) -> TrainConfig:
-    """One TrainConfig: default < preset < the run that goes on (`earlier`) < file < arguments < options.
-
-    Raises OptionInvalid with all faults at once.
-    """
-    from gaid.runs import head_settings
-
+) -> Layers:
+    """What the user said, as layers: file < arguments < options. Raises OptionInvalid."""
     in_file = dict(config) if isinstance(config, Mapping) else {} if config is None else read_settings(config)
     where = "config" if config is None or isinstance(config, Mapping) else str(config)
     given = {"preset": preset, "seed": seed, "seeds": seeds, "protocol": protocol}
     arguments = {name: value for name, value in given.items() if value is not None}
-    from_options = parse_options(options)
     if preset is not None and in_file.get("preset", preset) != preset:
         raise OptionInvalid(
             f"{where}: is for preset {in_file['preset']!r}, but {preset!r} was asked for; drop one of the two"
         )
-    layers = [("run", dict(earlier or {})), (where, in_file), ("argument", arguments), ("--set", from_options)]
+    return [(where, in_file), ("argument", arguments), ("--set", parse_options(options))]
+
+
+def preset_of(layers: Layers) -> str:
+    """The preset that the last layer which names one names."""
     name = next((layer["preset"] for _, layer in reversed(layers) if "preset" in layer), TrainConfig.preset)
-    name = name.text if isinstance(name, Words) else str(name)
-    return resolve(TrainConfig, [(f"preset {name}", head_settings(name)), *layers])
+    return name.text if isinstance(name, Words) else str(name)
+
+
+def decide(layers: Layers) -> TrainConfig:
+    """One TrainConfig: default < preset < layers. Raises OptionInvalid with all faults at once."""
+    from gaid.runs import head_settings
+
+    preset = preset_of(layers)
+    layers = [(f"preset {preset}", head_settings(preset)), *layers]
+    faults, found, options_of_head = [], None, None
+    try:
+        found = resolve(TrainConfig, layers)
+    except OptionInvalid as error:
+        faults.append(str(error))
+    try:
+        options_of_head = _head_options(preset, layers)
+    except OptionInvalid as error:
+        faults.append(str(error))
+    if found is None or options_of_head is None:
+        raise OptionInvalid("; ".join(faults))
+    return replace(found, head=options_of_head)
+
+
+def _head_options(preset: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The [head] tables of all layers as one, each option of the type that the head's class wants it to be."""
+    from gaid.runs import head_options
+
+    tables = [(where, layer["head"]) for where, layer in layers if isinstance(layer.get("head"), Mapping)]
+    kind = head_options(preset) or dict[str, Any]
+    whole = make_dataclass("Head", [("head", kind, field(default_factory=dict))])
+    found: Any = resolve(whole, [(where, {"head": table}) for where, table in tables])
+    found = found.head
+    names = {name for _, table in tables for name in table}
+    return found if isinstance(found, dict) else {name: getattr(found, name) for name in names}
 
 
 def with_head(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainConfig:

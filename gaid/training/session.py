@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-import gaid
 from gaid import runs
 from gaid.config import resolve, to_tables, to_toml
 from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
 from gaid.metrics import NAMES
 from gaid.training.batches import Clips
-from gaid.training.environment import describe_environment, settings_for_a_while
+from gaid.training.environment import describe_environment, settings_for_a_while, version_of
 from gaid.training.loop import Loop
-from gaid.training.options import TrainConfig, decide, differences, with_head
+from gaid.training.options import TrainConfig, decide, differences, gather, preset_of, with_head
 from gaid.training.validation import Validation
 
 
@@ -47,9 +46,8 @@ class Session:
         self.progress = progress
         self.resume = resume
         self.store = _open(store, allow_incomplete)
-        given = {"preset": preset, "seed": seed, "seeds": seeds, "protocol": protocol, "config": config}
-        settings = decide(**given, options=options)  # type: ignore[arg-type]
-        self.out = Path(out) if out is not None else runs.default_out(settings.preset, self.store.dataset)
+        layers = gather(preset=preset, seed=seed, seeds=seeds, protocol=protocol, config=config, options=options)
+        self.out = Path(out) if out is not None else runs.default_out(preset_of(layers), self.store.dataset)
         exists = _looks_like_a_run(self.out)
         earlier = None
         if exists and not overwrite:
@@ -59,7 +57,13 @@ class Session:
                     "or choose another place (--out)"
                 )
             earlier = runs.load_run(self.out).config
-            settings = decide(**given, options=options, earlier=earlier)  # type: ignore[arg-type]
+            layers = [("run", earlier), *layers]
+            if preset_of(layers) != earlier["preset"]:
+                raise OptionInvalid(
+                    f"{self.out}: is a run of preset {earlier['preset']!r}, not {preset_of(layers)!r}; leave the preset out "
+                    "to go on with it, or train anew with --overwrite or another --out"
+                )
+        settings = decide(layers)
         self.clips, self.validation_clips, resolved = _parts(self.store, settings)
         settings = replace(settings, store=str(self.store.path), dataset=self.store.dataset, protocol=resolved)
         with settings_for_a_while(self.device, settings.threads, settings.matmul):
@@ -118,7 +122,7 @@ class Session:
             if source is not None:
                 runs.write_bytes(out / runs.HEAD_SOURCE, source)
             description = {
-                "gaid": gaid.__version__,
+                "gaid": version_of("gaid"),
                 "preset": settings.preset,
                 "seed": settings.seed,
                 "head": described,

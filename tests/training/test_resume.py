@@ -11,6 +11,7 @@ import torch
 
 from gaid import load_run, runs, train
 from gaid.errors import OptionInvalid, RunInvalid, StoresDisagree
+from gaid.runs import files
 from gaid.training import loop as loop_module
 
 from .planted import write_store
@@ -77,7 +78,7 @@ class Killed(BaseException):
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["before", "after"])
 def test_killed_before_or_after_any_file_it_goes_on_to_the_same(store, noisy, whole, tmp_path, monkeypatch, phase):
-    written = runs.write_bytes
+    written = files.write_bytes
     calls, at = 0, 0
 
     def killing(path, content):
@@ -89,7 +90,8 @@ def test_killed_before_or_after_any_file_it_goes_on_to_the_same(store, noisy, wh
         if calls == at:
             raise Killed
 
-    monkeypatch.setattr(runs, "write_bytes", killing)
+    for module in (runs, files):
+        monkeypatch.setattr(module, "write_bytes", killing)
     # Of the 33 files that a training writes: all of its start, then some of every kind.
     for at in (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 33):
         out, calls = tmp_path / f"{at}", 0
@@ -207,7 +209,7 @@ def test_other_settings_or_another_store_are_refused(store, noisy, tmp_path, mon
     monkeypatch.undo()
     with pytest.raises(OptionInvalid, match=r"but epochs was 4 and is now 9; head.rate was None and is now 0.5"):
         train(store, out=tmp_path / "run", set=["epochs=9", "head.rate=0.5"], resume=True, progress=False)
-    with pytest.raises(OptionInvalid, match="preset was"):
+    with pytest.raises(OptionInvalid, match=r"is a run of preset .*:Noisy', not 'x-pool'"):
         train(store, "x-pool", out=tmp_path / "run", resume=True, progress=False)
     other = write_store(tmp_path / "other.zarr", seed=1)
     with pytest.raises(StoresDisagree, match=r"began on the store .* is another"):

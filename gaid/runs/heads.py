@@ -1,0 +1,146 @@
+"""From the name of a preset, or the path of a class of one's own, to a head and what it and its training can be told."""
+
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import field, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from gaid.config import can_hold, nearest
+from gaid.errors import OptionInvalid
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# What the store decides of a head.
+_SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
+
+
+def resolve_head(
+    preset: str,
+    *,
+    visual_dim: int,
+    audio_dim: int,
+    text_dim: int,
+    frames: int,
+    options: Mapping[str, Any] | None = None,
+) -> tuple["nn.Module", dict[str, Any]]:
+    """A head by the name of a preset or by the path of a class, and the description that builds it again.
+
+    A class is `module:Class`, importable as usual or from the current folder, or `some/file.py:Class`; it is called with
+    `visual_dim`, `audio_dim`, `text_dim`, `dim`, `frames` and the options. Raises OptionInvalid.
+    """
+    options = dict(options or {})
+    sizes = {"visual_dim": visual_dim, "audio_dim": audio_dim, "text_dim": text_dim, "frames": frames}
+    if ":" in preset:
+        arguments = {**sizes, "dim": options.pop("dim", None) or text_dim, **options}
+        described = {"preset": preset, "arguments": arguments}
+        return build_described_head(described), described
+    from gaid.heads import PRESETS, build_head
+
+    if preset not in PRESETS:
+        raise OptionInvalid(
+            f"preset {preset!r} is unknown; {nearest(preset, PRESETS)} (a class of your own is module:Class or file.py:Class)"
+        )
+    twice = sorted(sizes.keys() & options.keys())
+    if twice:
+        raise OptionInvalid(f"head.{twice[0]}: is the store's, and can't be set")
+    head = build_head(preset, **sizes, **options)
+    return head, {"preset": preset, "arguments": head.config}
+
+
+def build_described_head(described: Mapping[str, Any]) -> "nn.Module":
+    """The head of a description that `resolve_head` gave, untrained."""
+    preset, arguments = described["preset"], dict(described["arguments"])
+    if ":" not in preset:
+        from gaid.heads import build_head
+
+        return build_head(**arguments)
+    cls = find_class(preset)
+    parameters = inspect.signature(cls).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for name in arguments.keys() - parameters.keys():
+            if name in (*_SIZES, "dim"):
+                raise OptionInvalid(f"{preset}: must take {name} (or **options); see examples/own_head.py")
+            raise OptionInvalid(f"head.{name} is no option of {preset}; {nearest(name, parameters)}")
+    head = cls(**arguments)
+    for method in ("loss", "score"):
+        if not callable(getattr(head, method, None)):
+            raise OptionInvalid(f"{preset}: is no head, it has no `{method}`; see examples/own_head.py")
+    return head
+
+
+def find_class(path: str) -> Any:
+    """The nn.Module class at `module:Class` or `file.py:Class`; the current folder is looked in too. OptionInvalid."""
+    from torch import nn
+
+    source, _, name = path.rpartition(":")
+    try:
+        module = _module_of_file(Path(source)) if source.endswith(".py") else _module_here(source)
+    except Exception as error:  # a user's module may raise anything while it is imported
+        raise OptionInvalid(f"preset {path!r}: {source} can't be imported ({type(error).__name__}: {error})") from error
+    cls = getattr(module, name, None)
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        classes = [n for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, nn.Module)]
+        raise OptionInvalid(f"preset {path!r}: {source} has no torch.nn.Module {name!r}; {nearest(name, classes)}")
+    return cls
+
+
+def head_settings(preset: str) -> dict[str, Any]:
+    """Settings of training that come with a preset, or with a class of one's own as its attribute `training_defaults`."""
+    if ":" in preset:
+        return dict(getattr(find_class(preset), "training_defaults", {}))
+    from gaid.heads import PRESETS, head_defaults
+
+    return dict(head_defaults(preset)) if preset in PRESETS else {}
+
+
+def head_options(preset: str) -> type | None:
+    """A dataclass of the options that a head takes beside its sizes, for `config.resolve`; None where it takes any.
+
+    Made from the signature of its class: an option without an annotation, or of a type that TOML has not, may be anything.
+    """
+    if ":" in preset:
+        cls = find_class(preset)
+    else:
+        from gaid.heads import GatedHead as cls  # noqa: N813
+    parameters = {n: p for n, p in inspect.signature(cls).parameters.items() if n not in _SIZES}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return None
+    try:
+        hints = get_type_hints(cls.__init__)
+    except NameError:  # an annotation that only a type checker can see
+        hints = {}
+    kinds = {name: hints.get(name, Any) for name in parameters}
+    return make_dataclass(
+        "HeadOptions", [(name, kind if can_hold(kind) else Any, field(default=None)) for name, kind in kinds.items()]
+    )
+
+
+def _module_here(name: str) -> Any:
+    here = str(Path.cwd())
+    sys.path.insert(0, here)  # as `python -m` has it and a console script has not
+    try:
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(here)
+
+
+def _module_of_file(path: Path) -> Any:
+    name = f"gaid_own_{re.sub(r'[^0-9a-zA-Z]', '_', str(path.resolve()))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
