@@ -96,7 +96,7 @@ def test_msrvtt_goes_the_whole_way_with_clip_and_clap_of_random_weights(gaid, tm
     assert told.json["t2v"]["gallery"] == told.json["t2v"]["queries"] == 2
     assert Path(told.json["report"]).is_file()
     told = gaid("eval", "--run", "runs/gaid-msrvtt", "--report", "none")
-    assert "RANDOM WEIGHTS" in told.out
+    assert "backbones with RANDOM weights" in told.out
 
 
 def test_without_weights_the_first_line_says_what_to_fetch(gaid, tmp_path):
