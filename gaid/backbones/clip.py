@@ -4,6 +4,7 @@
 Frames come at the size that `frame_spec` asks for (`gaid.extract.media` resizes), and are only normalised here.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor
 
-from gaid.backbones.inference import frames_to_tensor, inferring, quietly, seeded, to_numpy
+from gaid.backbones.inference import frames_to_tensor, inferring, is_still, quietly, seeded, to_numpy
 from gaid.backbones.protocol import Features, Frames, FrameSpec, TextFeatures
 from gaid.backbones.weights import ClipWeights, sha256_of
 from gaid.errors import BackboneUnavailable, OptionInvalid
@@ -63,19 +64,27 @@ class ClipVisual:
 
     def _run(self, frames: Frames, patches: bool = False) -> tuple[Features, Features]:
         clips, per_clip = frames.shape[:2]
-        flat = frames.reshape(clips * per_clip, *frames.shape[2:])
-        # On a CPU a clip is a batch of its own, whatever it came with: its bytes then never depend on its neighbours.
-        step = per_clip if self._device == "cpu" else max(FRAMES_AT_ONCE, 1)
         pooled, tokens = [], []
-        for start in range(0, len(flat), step):
-            one, of_patches = self._encode(flat[start : start + step], patches)
-            pooled.append(to_numpy(one))
+        for batch, times in self._batches(frames):
+            one, of_patches = self._encode(batch, patches)
+            pooled.append(to_numpy(one).repeat(times, axis=0))
             if patches:
-                tokens.append(to_numpy(of_patches))
+                tokens.append(to_numpy(of_patches).repeat(times, axis=0))
         joined = np.concatenate(pooled).reshape(clips, per_clip, -1)
         if not patches:
             return joined, np.empty((0,), dtype=np.float32)
         return joined, np.concatenate(tokens).reshape(clips, per_clip, *tokens[0].shape[1:])
+
+    def _batches(self, frames: Frames) -> Iterator[tuple[Frames, int]]:
+        """What is encoded at once, and how often each of its results counts. On a CPU a clip is a batch of its own,
+        whatever it came with: its bytes then never depend on its neighbours."""
+        if self._device == "cpu":
+            for clip in frames:
+                yield (clip[:1], len(clip)) if is_still(clip) else (clip, 1)
+            return
+        flat = frames.reshape(-1, *frames.shape[2:])
+        for start in range(0, len(flat), FRAMES_AT_ONCE):
+            yield flat[start : start + FRAMES_AT_ONCE], 1
 
     def _encode(self, frames: Frames, patches: bool = False) -> tuple[Tensor, Tensor]:
         visual = self._model.visual

@@ -63,3 +63,8 @@ def frames_to_tensor(frames: Frames, mean: list[float], std: list[float], device
 def to_numpy(features: Tensor) -> Features:
     """Features as float32 in memory of their own."""
     return features.float().cpu().numpy()
+
+
+def is_still(frames: Frames) -> bool:
+    """Whether a clip (F, H, W, 3) shows one picture all the time, so that encoding one frame is encoding them all."""
+    return len(frames) > 1 and bool((frames[1:] == frames[0]).all())

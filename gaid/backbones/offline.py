@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gaid.backbones.inference import frames_to_tensor, inferring, quietly, to_numpy
+from gaid.backbones.inference import frames_to_tensor, inferring, is_still, quietly, to_numpy
 from gaid.backbones.protocol import AudioSpec, Features, Frames, FrameSpec, TextFeatures
 from gaid.backbones.weights import sha256_of
 from gaid.errors import OptionInvalid
@@ -70,9 +70,13 @@ class OfflineVisual:
     def encode_frames(self, frames: Frames) -> Features:
         """Frames (B, F, 224, 224, 3) as mixtures (B, F, 384)."""
         clips, per_clip = frames.shape[:2]
-        flat = frames.reshape(clips * per_clip, *frames.shape[2:])
-        step = per_clip if self._device == "cpu" else AT_ONCE
-        found = [self._encode(flat[start : start + step]) for start in range(0, len(flat), step)]
+        if self._device == "cpu":
+            found = [
+                self._encode(clip[:1]).repeat(per_clip, 0) if is_still(clip) else self._encode(clip) for clip in frames
+            ]
+        else:
+            flat = frames.reshape(clips * per_clip, *frames.shape[2:])
+            found = [self._encode(flat[start : start + AT_ONCE]) for start in range(0, len(flat), AT_ONCE)]
         return np.concatenate(found).reshape(clips, per_clip, self.dim)
 
     def encode_patches(self, frames: Frames) -> tuple[Features, Features]:

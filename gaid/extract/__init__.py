@@ -4,8 +4,11 @@
 `shard` (one shard), `local` and `cluster` (many). Importing this costs nothing: decode workers do it too.
 """
 
+import inspect
 import os
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -83,3 +86,17 @@ def __getattr__(name: str) -> Any:
     if name in ("ExtractReport", "Failure"):
         return getattr(import_module("gaid.extract.report"), name)
     raise AttributeError(f"module 'gaid.extract' has no attribute {name!r}")
+
+
+class _Callable(ModuleType):
+    """Importing any module of this package makes `gaid.extract` the package; called, it does what the function does."""
+
+    def __call__(self, *args: Any, **options: Any) -> "ExtractReport":
+        return extract(*args, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(extract)
+
+
+sys.modules[__name__].__class__ = _Callable

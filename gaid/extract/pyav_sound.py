@@ -31,7 +31,7 @@ class Track:
             if begin > self._end:
                 self.complete = True
                 return
-            if not self.windows.wants(begin, begin + seconds(packet.duration or 0, self.stream)):
+            if not self.windows.wants(begin, begin + max(0.0, _length(packet, self.stream))):
                 self._skipped = True
                 return
         if self._skipped and self.context.is_open:
@@ -104,9 +104,16 @@ def sound_duration(path: str, limits: DecodeLimits, deadline: Deadline) -> float
             for packet in file.packets(deadline):
                 if packet.pts is not None:
                     at = seconds(packet.pts, file.audio)
-                    begin, end = min(begin, at), max(end, at + seconds(packet.duration or 0, file.audio))
+                    begin, end = min(begin, at), max(end, at + _length(packet, file.audio))
             return max(0.0, end - begin) if end > begin else 0.0
     except MediaError as error:
         if error.reason == "too slow":
             raise
         return 0.0
+
+
+def _length(packet: Any, stream: Any) -> float:
+    """Seconds that a packet says it lasts. FFmpeg's Ogg reader lets the length of a short file's last packet, which is negative
+    where the file ends before it does, wrap at 32 bits."""
+    ticks = packet.duration or 0
+    return seconds(ticks - 2**32 if ticks >= 2**31 else ticks, stream)

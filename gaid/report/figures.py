@@ -4,9 +4,9 @@ Lines and words carry place-holder colours that become CSS variables; the legend
 """
 
 import io
-import itertools
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ _SERIES = ("#110101", "#110202", "#110303", "#110404", "#110505", "#110606")
 _VARIABLES = {_INK: "var(--ink-soft)", _GRID: "var(--line)"} | {
     colour: f"var(--series-{number})" for number, colour in enumerate(_SERIES, start=1)
 }
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gaid",
     "text.color": _INK,
@@ -54,7 +54,7 @@ def rank_histogram(results: Results) -> Drawing:
     gallery = results.figures["t2v"].gallery
     edges = [1, 2, 6, 11, 21, 51, 101, 201, 501, 1001, 10**9]
     edges = [edge for edge in edges if edge <= gallery] + [gallery + 1]
-    names = [str(a) if b == a + 1 else f"{a}–{b - 1}" for a, b in itertools.pairwise(edges)]
+    names = [str(a) if b == a + 1 else f"{a}–{b - 1}" for a, b in pairwise(edges)]
     with _drawing() as (figure, axes):
         width = 0.8 / len(heads)
         for number, (_, ranks) in enumerate(heads):
@@ -124,7 +124,7 @@ class _drawing:  # noqa: N801  (used as a function)
         import matplotlib
         from matplotlib.figure import Figure
 
-        self.context = matplotlib.rc_context(_STYLE)  # type: ignore[arg-type]
+        self.context = matplotlib.rc_context(_STYLE)
         self.context.__enter__()
         figure = Figure(figsize=self.size, layout="constrained")
         return figure, figure.subplots()

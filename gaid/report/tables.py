@@ -32,7 +32,7 @@ class Row:
         """The figure as it is printed; a leak has its sign."""
         value = self.values[name]
         text = f"{value:.0f}" if name == "MdR" and value == round(value) else f"{value:.1f}"
-        return f"{value:+.1f}" if self.kind == "leak" else text
+        return f"{value:+.1f}".replace("-", "−") if self.kind == "leak" else text
 
     def interval(self, name: str) -> str:
         """`low-high`, or nothing where there is none."""
@@ -49,9 +49,10 @@ def rows(results: Results, direction: str) -> list[Row]:
     if results.leak:
         leak = results.leak
         found.append(Row.of(f"{results.label}, protocol {leak.protocol}", "protocol", leak.figures[direction]))
-        found.append(Row(f"leak ({leak.protocol} - query)", "leak", leak.difference[direction], {}, []))
+        found.append(Row(f"leak ({leak.protocol} − query)", "leak", leak.difference[direction], {}, []))
     if results.search is not None and direction == "t2v" and results.search.figures:
-        label = f"{results.label}, best {results.search.candidates} of an index"
+        seed = f", seed {results.seeds[0]}" if len(results.seeds) > 1 else ""
+        label = f"{results.label}, best {results.search.candidates} of an index{seed}"
         found.append(Row.of(label, "part", results.search.figures))
     if results.with_sound:
         figures = results.with_sound[direction]
@@ -172,12 +173,12 @@ def print_results(results: Results, console: Any = None) -> None:
 
 def markdown(results: Results) -> str:
     """The same tables as markdown, with heading, notes, findings and census."""
-    parts = [f"**{_md(heading(results))}**", *(f"> {_md(note)}" for note in results.notes)]
+    parts = [f"**{escape_markdown(heading(results))}**", *(f"> {escape_markdown(note)}" for note in results.notes)]
     for direction, words in DIRECTIONS.items():
         if direction in results.figures:
             queries = results.figures[direction].queries
             parts.append(f"{words} ({queries} queries)\n\n{markdown_rows(rows(results, direction))}")
-    parts += [f"* {_md(line)}" for line in findings(results)]
+    parts += [f"* {escape_markdown(line)}" for line in findings(results)]
     census = ", ".join(f"{name} {count}" for name, count in census_items(results.census))
     parts.append(f"Census: {census}; gallery `{results.gallery_hash[:12]}`. 95 % intervals: bootstrap over videos.")
     return "\n\n".join(parts) + "\n"
@@ -188,7 +189,7 @@ def markdown_rows(lines: Iterable[Row]) -> str:
     out = ["| |" + "|".join(NAMES) + "|", "|---|" + "---:|" * len(NAMES)]
     for row in lines:
         cells = [f"{row.cell(name)} ({row.interval(name)})" if row.intervals else row.cell(name) for name in NAMES]
-        out.append(f"| {_md(row.label)} | " + " | ".join(cells) + " |")
+        out.append(f"| {escape_markdown(row.label)} | " + " | ".join(cells) + " |")
     return "\n".join(out)
 
 
@@ -237,7 +238,7 @@ def _round(value: float | str) -> float | str:
     return value if isinstance(value, str) else round(value, 4)
 
 
-def _md(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text that markdown takes as text."""
     for sign in "\\`*_|<>[]#":
         text = text.replace(sign, f"\\{sign}")

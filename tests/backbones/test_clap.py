@@ -86,6 +86,17 @@ def test_the_same_sound_alone_or_in_a_batch_gives_the_same_vector(checkpoint: Pa
     np.testing.assert_allclose(alone[0, 0], together[0, 2], atol=1e-5)
 
 
+def test_sounds_in_a_gpus_batches_are_sounds_clip_by_clip(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gaid.backbones.clap.WINDOWS_AT_ONCE", 3)
+    windows = [sounds(4, 2.0), sounds(4, 2.5)]  # clips of other lengths have other windows
+    mask = np.array([[True, False, True, True], [True, True, False, True]])
+    expected = load_audio(f"clap:{checkpoint}").encode_audio(windows, mask)
+    found = load_audio(f"clap:{checkpoint}", device="cpu:0").encode_audio(
+        windows, mask
+    )  # not `cpu`: treated as a GPU is
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_windows_without_sound_stay_zero_and_do_not_touch_the_others(checkpoint: Path) -> None:
     audio = load_audio(f"clap:{checkpoint}")
     windows = sounds(4, 2.0)

@@ -88,6 +88,21 @@ def test_a_clip_and_a_text_get_the_same_bytes_alone_and_among_others(small_clip:
     np.testing.assert_array_equal(text.encode_text(TEXTS).embedding[1:2], text.encode_text(TEXTS[1:2]).embedding)
 
 
+def test_a_still_picture_is_encoded_once_and_stands_in_every_frame(
+    small_clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visual: Any = load_visual(f"clip:{small_clip}", random_weights=True)
+    moving = random_frames(1, 5)
+    still = np.repeat(moving[:, :1], 5, axis=1)
+    seen: list[int] = []
+    encode = visual._encode
+    monkeypatch.setattr(visual, "_encode", lambda batch, patches: seen.append(len(batch)) or encode(batch, patches))
+    pooled, patches = visual.encode_patches(np.concatenate([moving, still]))
+    assert seen == [5, 1]
+    np.testing.assert_allclose(pooled[1], np.repeat(pooled[0, :1], 5, axis=0), atol=1e-5)
+    np.testing.assert_allclose(patches[1], np.repeat(patches[0, :1], 5, axis=0), atol=1e-5)
+
+
 def test_patches_are_projected_as_the_class_token_is(small_clip: str) -> None:
     visual: Any = load_visual(f"clip:{small_clip}", random_weights=True)
     frames = random_frames(2, 3)

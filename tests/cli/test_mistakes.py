@@ -45,6 +45,7 @@ MISTAKES = {
     "datasets flder": "did you mean 'folder'?",
     "datasets msrvtt --root nowhere": "nowhere is not there",
     "datasets folder": "data/folder is not there; name yours with --root",
+    "table1 --dataset dmeo": "did you mean 'demo'?",
     "doctor now": "unexpected extra argument",
 }
 
@@ -130,6 +131,18 @@ def test_options_may_have_underscores_and_values_keep_theirs(gaid):
         "--max_missing=1",
     )
     assert (told.code, told.err) == (2, "gaid: folder: no_where is not there; name yours with --root\n")
+
+
+def test_a_reader_that_has_enough_is_no_fault(tmp_path):
+    import subprocess
+    import sys
+
+    code = "import sys; from gaid.cli import main; sys.argv = ['gaid', 'datasets', '--json']; main()"
+    place = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **place) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
 
 
 def test_run_gives_the_exit_code_of_the_command():

@@ -68,6 +68,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize("kind", CASES)
 def test_both_decoders_give_the_same_frames_and_sound(tmp_path, kind):
@@ -83,6 +84,7 @@ def test_both_decoders_give_the_same_frames_and_sound(tmp_path, kind):
     assert np.abs(ours.audio - theirs.audio).max(initial=0) < 0.1
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @pytest.mark.parametrize("start", [1.0, 45.0])

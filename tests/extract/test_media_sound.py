@@ -202,3 +202,22 @@ def test_pieces_of_any_size_give_the_same_windows():
 
     np.testing.assert_allclose(collect(44100), collect(1024), atol=1e-6)
     assert np.abs(collect(997)).max() > 0.1
+
+
+def test_a_short_ogg_whose_last_packet_ends_before_it_begins_is_as_long_as_it_sounds(tmp_path):
+    import av
+    from PIL import Image
+
+    Image.new("RGB", (96, 96)).save(tmp_path / "a.png")
+    samples = np.repeat(tone(0.4, 44100, 500), 2, axis=0)
+    with av.open(str(tmp_path / "a.ogg"), "w") as container:
+        stream = container.add_stream("vorbis", rate=44100, layout="stereo", options={"strict": "experimental"})
+        frame = av.AudioFrame.from_ndarray(samples.astype(np.float32), format="fltp", layout="stereo")
+        frame.sample_rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(tmp_path / "a.ogg")) as container:
+        assert max(packet.duration or 0 for packet in container.demux(audio=0)) > 2**31  # what this test is about
+    clip = decode_clip(request(tmp_path / "a.png", audio_path=str(tmp_path / "a.ogg"), frames=2))
+    assert clip.duration == pytest.approx(0.4, abs=0.05)
+    assert (clip.audio_state, clip.audio_mask.all()) == ("sound", True)

@@ -225,3 +225,16 @@ def test_a_damaged_state_is_one_line(store, noisy, tmp_path, monkeypatch):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(RunInvalid, match=r"resume.safetensors: no checkpoint of a run, or a damaged one"):
         train(store, out=tmp_path / "run", resume=True, progress=False)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_it_trains_stops_and_goes_on_and_its_head_loads_on_the_cpu(store, tmp_path, monkeypatch):
+    stop_after(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        begin(store, "x-pool", tmp_path / "run", device="cuda")
+    monkeypatch.undo()
+    run = train(store, out=tmp_path / "run", resume=True, device="cuda", progress=False)
+    straight = begin(store, "x-pool", tmp_path / "straight", device="cuda")
+    for name, value in run.load_head("last").state_dict().items():
+        torch.testing.assert_close(value, straight.load_head("last").state_dict()[name], rtol=1e-3, atol=1e-5)

@@ -52,6 +52,8 @@ def prepare(
     _write(root / "captions.json", [_described(plan) for plan in plans])
     _write(root / "truth.json", {plan.id: _truth(plan) for plan in plans})
     _make_clips(root, len(plans), workers, progress)
+    for left_over in (root / "clips").glob(".*.unfinished.mp4"):
+        left_over.unlink(missing_ok=True)
     _write(root / "manifest.json", settings)
     (root / "begun.json").unlink()
 

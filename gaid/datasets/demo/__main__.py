@@ -1,6 +1,7 @@
 """`python -m gaid.datasets.demo ROOT K/N`: makes the clips of the world begun in ROOT whose number leaves K when divided by N."""
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -10,10 +11,13 @@ from gaid.datasets.demo.world import plan_world
 
 
 def main(root: Path, share: int, of: int) -> None:
-    """Makes those clips of the share that are not there yet."""
+    """Makes those clips of the share that are not there yet; ends early when the process that wanted them is gone."""
+    wanted_by = os.getppid()
     settings = json.loads((root / "begun.json").read_text(encoding="utf-8"))
     train, val, test = settings["sizes"]
     for plan in plan_world((train, val, test), settings["seed"], settings["same_times"])[share::of]:
+        if os.getppid() != wanted_by:
+            return
         path = root / "clips" / f"{plan.id}.mp4"
         if not path.exists():
             write_clip(plan, path)

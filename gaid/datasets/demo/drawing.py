@@ -1,4 +1,4 @@
-"""The pictures of a clip: a shape on a pale ground while there is something to see, a drifting mosaic of colours otherwise.
+"""The pictures of a clip: a shape on a pale ground while there is something to see, drifting noise in many colours otherwise.
 
 Drawn from a plan and its seed; nothing here writes a file.
 """
@@ -41,7 +41,7 @@ def draw(plan: ClipPlan) -> Iterator[Picture]:
     jitter = {sight: rng.uniform(-1, 1, size=3) for sight in plan.sights}
     for beat, what in enumerate(shown):
         if what is None:
-            yield from _mosaic(plan.frames_per_beat, rng)
+            yield from _noise(plan.frames_per_beat, rng)
             continue
         still = None
         for k in range(plan.frames_per_beat):
@@ -111,17 +111,46 @@ def _stamp(shape: str, x: float, y: float, radius: float) -> tuple[tuple[slice, 
     return (slice(top, bottom), slice(left, right)), covered / np.float32(255)
 
 
-def _mosaic(count: int, rng: np.random.Generator) -> Iterator[Picture]:
-    """A beat of visual noise: tiles in a few random colours, drifting."""
-    tile = int(rng.integers(5, 11))
-    palette = np.array(list(_RGB.values()))[rng.choice(len(_RGB), 3, replace=False)]
-    rows, columns = HEIGHT // tile + 2, WIDTH // tile + 2
-    colours = palette[rng.integers(3, size=(rows, columns))] * rng.uniform(0.5, 1.1, size=(rows, columns, 1))
-    colours = np.clip(colours + rng.normal(0, 25, size=colours.shape), 0, 255).astype(np.uint8)
-    tiles = np.repeat(np.repeat(colours, tile, axis=0), tile, axis=1)
+def _noise(count: int, rng: np.random.Generator) -> Iterator[Picture]:
+    """A beat of visual noise: tiles, blots or bands in a few of the sights' own colours, under grain, drifting."""
+    kind = rng.choice(["tiles", "blots", "bands"])
+    field = {"tiles": _tiles, "blots": _blots, "bands": _bands}[str(kind)](rng)
+    inks = np.array([*_RGB.values(), _GROUNDS[0]], dtype=np.float32)
+    palette = inks[rng.choice(len(inks), 4, replace=False)]
+    # One ink prevails, so that noise says "red" as loudly as a red shape does.
+    borders = np.cumsum(rng.permutation([0.5, 0.25, 0.15, 0.1]))[:3]
+    colours = palette[np.digitize(field, np.quantile(field, borders))]
+    grain = rng.normal(0, 28, size=(field.shape[0] // 3, field.shape[1] // 3, 1)).astype(np.float32)
+    colours = colours + np.repeat(np.repeat(grain, 3, axis=0), 3, axis=1)
+    whole = np.clip(colours, 0, 255).astype(np.uint8)
     step = rng.integers(-2, 3, size=2)
     for k in range(count):
-        yield np.ascontiguousarray(np.roll(tiles, tuple(k * step), axis=(0, 1))[:HEIGHT, :WIDTH])
+        top, left = _MARGIN + k * step
+        yield np.ascontiguousarray(whole[top : top + HEIGHT, left : left + WIDTH])
+
+
+_MARGIN = 12
+_CANVAS = (HEIGHT + 2 * _MARGIN, WIDTH + 2 * _MARGIN + 2)
+"""Larger than the picture, so that there is something to drift; both sides divide by the grain's size."""
+
+
+def _tiles(rng: np.random.Generator) -> NDArray[np.float32]:
+    side = int(rng.integers(6, 17))
+    rows, columns = -(-_CANVAS[0] // side), -(-_CANVAS[1] // side)
+    tiles = rng.random((rows, columns), dtype=np.float32)
+    return np.repeat(np.repeat(tiles, side, axis=0), side, axis=1)[: _CANVAS[0], : _CANVAS[1]]
+
+
+def _blots(rng: np.random.Generator) -> NDArray[np.float32]:
+    coarse = rng.random((int(rng.integers(4, 10)), int(rng.integers(5, 13))), dtype=np.float32)
+    return np.asarray(Image.fromarray(coarse).resize((_CANVAS[1], _CANVAS[0]), Image.Resampling.BICUBIC))
+
+
+def _bands(rng: np.random.Generator) -> NDArray[np.float32]:
+    y, x = np.mgrid[: _CANVAS[0], : _CANVAS[1]].astype(np.float32)
+    turn, wave, sway = rng.uniform(0, np.pi), rng.uniform(20, 60), rng.uniform(0, 8)
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    return np.asarray(np.sin(2 * np.pi * (along + sway * np.sin(across / 12)) / wave), dtype=np.float32)
 
 
 def _circle(radius: float = 1.0, x: float = 0.0, y: float = 0.0) -> Points:

@@ -1,5 +1,6 @@
 """Writes a planned clip as a real media file: H.264 and AAC in MP4, through PyAV. What is on it is left to drawing and sound."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from gaid.datasets.demo.sound import RATE, synthesise
 from gaid.datasets.demo.world import FPS, ClipPlan
 
 _ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("libx264", {"preset": "superfast", "crf": "24", "threads": "1"}),
+    ("libx264", {"preset": "superfast", "crf": "24", "threads": "1", "x264-params": "mbtree=0"}),
     ("libopenh264", {}),
     ("mpeg4", {"qscale": "3"}),
 )
@@ -22,7 +23,8 @@ def write_clip(plan: ClipPlan, path: Path) -> None:
     """Draws, sounds and encodes a clip. The file appears under its name only when it is whole."""
     import av
 
-    unfinished = path.with_name(f".{path.stem}.unfinished.mp4")
+    # Named after the process: two that make the same world by mistake do not write into one file.
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished.mp4")
     with av.open(str(unfinished), "w") as container:
         picture = _add_video(container)
         samples = synthesise(plan)

@@ -46,20 +46,23 @@ def _finish(samples: Samples) -> Samples:
 
 
 def _noise(count: int, rng: np.random.Generator) -> Samples:
-    """Hiss of a random colour with crackle in it: another one each beat, so that no two beats of noise are alike."""
+    """Hiss that is strong in one or two bands, swells at some rate, and crackles; no two beats of it are alike.
+
+    Band and rate are drawn from where the sounds have theirs, so that noise calls out as loudly as they do; that it is
+    noise is heard by its hissing.
+    """
     spectrum = np.fft.rfft(rng.standard_normal(count))
     octave = np.log2(np.fft.rfftfreq(count, 1 / RATE) + 50)
-    shape = sum(
-        rng.normal(0, 9) * np.exp(-(((octave - rng.uniform(6, 13.5)) / rng.uniform(0.6, 1.5)) ** 2)) for _ in range(5)
-    )
-    hiss = np.fft.irfft(spectrum * 10 ** (shape / 20) / np.sqrt(2**octave), count)
+    bands = ((rng.uniform(10, 30), rng.uniform(6.3, 12.5), rng.uniform(0.25, 1)) for _ in range(rng.integers(1, 3)))
+    decibel = sum(height * np.exp(-(((octave - centre) / width) ** 2)) for height, centre, width in bands)
+    hiss = np.fft.irfft(spectrum * 10 ** (decibel / 20) / np.sqrt(2**octave), count)
     hiss /= hiss.std()
+    rate, depth = np.exp(rng.uniform(np.log(3), np.log(40))), rng.uniform(0, 0.95)
+    hiss *= 1 + depth * np.sin(2 * np.pi * (rate * _time(count) + rng.random()))
     pops = np.zeros(count)
-    at = rng.integers(count, size=rng.integers(0, 40))
-    pops[at] = rng.normal(0, 12, size=at.size)
-    crackle = np.convolve(pops, np.exp(-np.arange(40) / 8), mode="same")
-    swell = 1 + 0.5 * np.interp(np.linspace(0, 7, count), np.arange(8), rng.standard_normal(8))
-    return hiss * swell + crackle
+    at = rng.integers(count, size=rng.integers(0, 20))
+    pops[at] = rng.normal(0, 8, size=at.size)
+    return np.asarray(hiss + np.convolve(pops, np.exp(-np.arange(40) / 8), mode="same"))
 
 
 def _time(count: int) -> Samples:

@@ -15,11 +15,11 @@ two sounds are a pair, kept for that part.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 """Changes whenever a clip of the same seed would look, sound or be described otherwise."""
 
 BEATS = 12
@@ -114,6 +114,7 @@ class ClipPlan:
 
 _Look = tuple[tuple[str, str, str], ...]
 _Music = tuple[str, ...]
+_Content = tuple[_Look, _Music, Track]
 
 
 def plan_world(sizes: tuple[int, int, int] = SIZES, seed: int = 0, same_times: bool = False) -> list[ClipPlan]:
@@ -122,8 +123,8 @@ def plan_world(sizes: tuple[int, int, int] = SIZES, seed: int = 0, same_times: b
     for index, (part, size) in enumerate(zip(("train", "val", "test"), sizes, strict=True)):
         rng = np.random.default_rng([seed, index])
         contents = [content for _, content in zip(range(size), _contents(part, rng), strict=False)]
-        for row, content in enumerate([contents[k] for k in rng.permutation(size)]):
-            plans.append(_plan(f"{part}-{row:04d}", part, (seed, index, row), *content, same_times=same_times))  # type: ignore[misc]
+        for row, (look, music, track) in enumerate([contents[k] for k in rng.permutation(size)]):
+            plans.append(_plan(f"{part}-{row:04d}", part, (seed, index, row), look, music, track, same_times))
     return plans
 
 
@@ -150,22 +151,28 @@ def _kept_for(remainder: int, val: tuple[int, ...], test: tuple[int, ...]) -> st
     return "val" if remainder in val else "test" if remainder in test else "train"
 
 
-def _contents(part: str, rng: np.random.Generator) -> Iterator[tuple[_Look, _Music, Track]]:
-    """Endless contents of clips, group by group; a clip of a group differs from each other one in what is not shared."""
+def _contents(part: str, rng: np.random.Generator) -> Iterator[_Content]:
+    """Endless contents of clips, group by group; a clip of a group differs from each other one in what is not shared.
+
+    No two clips of a part look and sound the same, whatever the order.
+    """
+    seen: set[Any] = set()
     while True:
         members = int(rng.integers(3, 5))
         kind = rng.choice(["same look", "same sound", "alone"], p=[0.55, 0.3, 0.15])
         if kind == "alone":
             members = 1
         look, music = _look(part, rng), _music(part, rng)
-        seen = {(look, music)}
-        yield look, music, _track(rng)
-        while len(seen) < members:
-            other = (look, _music(part, rng)) if kind == "same look" else (_look(part, rng), music)
-            if other not in seen:
-                seen.add(other)
-                # Two clips of one look and without sound would have the same captions.
-                yield *other, "sound" if kind == "same look" else _track(rng)
+        made = 0
+        while made < members:
+            # Two clips of one look and without sound would have the same captions: only the first of them may be.
+            track: Track = "sound" if made and kind == "same look" else _track(rng)
+            what = (frozenset(look), frozenset(music) if track == "sound" else None)
+            if what not in seen:
+                seen.add(what)
+                made += 1
+                yield look, music, track
+            look, music = (look, _music(part, rng)) if kind == "same look" else (_look(part, rng), music)
 
 
 def _look(part: str, rng: np.random.Generator) -> _Look:
