@@ -38,7 +38,7 @@ stamps: setup
 	$(BIN)/gaid eval --store stores/stamps-offline.zarr --preset mean-pool --split-protocol all
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: setup
 	$(BIN)/ruff check .
