@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from gaid.cli.common import Device, Json, give, option
+from gaid.cli.common import Device, Json, flag, give, option
 
 
 def evaluate(
@@ -46,6 +46,14 @@ def evaluate(
         Literal["video", "sound"],
         option("sound compares texts with sounds alone (heads without training).", "video|sound"),
     ] = "video",
+    subset: Annotated[
+        Literal["all", "with-sound"],
+        option("with-sound takes only the clips that have sound, and prints all beside.", "all|with-sound"),
+    ] = "all",
+    dual_softmax: Annotated[
+        bool,
+        flag("Also rank every query with the help of all others (--DSL), beside the plain figure.", "--dual-softmax"),
+    ] = False,
     device: Device = "auto",
     seed: Annotated[int, option("Seed of the intervals, and of the page's choice of queries.", "N")] = 0,
     json: Json = False,
@@ -59,7 +67,8 @@ def evaluate(
         report = None
     results = judge(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
-                    save_ranks=save_ranks, report=report, device=device, seed=seed, sense=sense)  # fmt: skip
+                    save_ranks=save_ranks, report=report, device=device, seed=seed, sense=sense,
+                    subset=subset, dual_softmax=dual_softmax)  # fmt: skip
     if json:
         return give(results.to_dict())
     from gaid.report.tables import print_results

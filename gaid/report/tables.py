@@ -39,6 +39,8 @@ class Row:
         if name not in self.intervals:
             return ""
         low, high = self.intervals[name]
+        if self.kind == "leak":
+            return f"{low:+.1f} to {high:+.1f}".replace("-", "−")
         digits = 0 if name == "MdR" and low == round(low) and high == round(high) else 1
         return f"{low:.{digits}f}–{high:.{digits}f}"
 
@@ -50,6 +52,11 @@ def rows(results: Results, direction: str) -> list[Row]:
         leak = results.leak
         found.append(Row.of(f"{results.label}, protocol {leak.protocol}", "protocol", leak.figures[direction]))
         found.append(Row(f"leak ({leak.protocol} − query)", "leak", leak.difference[direction], {}, []))
+    if results.dual_softmax:
+        doubled = results.dual_softmax
+        found.append(Row.of(f"{results.label}, dual softmax", "protocol", doubled.figures[direction]))
+        more = doubled.difference[direction], doubled.intervals[direction]
+        found.append(Row("its gain (needs all queries at once)", "leak", *more, []))
     if results.search is not None and direction == "t2v" and results.search.figures:
         seed = f", seed {results.seeds[0]}" if len(results.seeds) > 1 else ""
         label = f"{results.label}, best {results.search.candidates} of an index{seed}"
@@ -57,6 +64,9 @@ def rows(results: Results, direction: str) -> list[Row]:
     if results.with_sound:
         figures = results.with_sound[direction]
         found.append(Row.of(f"{results.label}, the {figures.gallery} clips with sound", "part", figures))
+    if results.all_clips:
+        figures = results.all_clips[direction]
+        found.append(Row.of(f"{results.label}, all {figures.gallery} clips", "part", figures))
     found += [Row.of(one.label, "baseline", one.figures[direction]) for one in results.baselines]
     return found
 
@@ -65,6 +75,7 @@ def heading(results: Results) -> str:
     """What was evaluated on what, in a line."""
     seeds = f"{len(results.seeds)} seeds" if len(results.seeds) > 1 else f"seed {results.seeds[0]}"
     what = "sounds alone" if results.sense == "sound" else "clips"
+    what += " with sound" if results.subset == "with-sound" else ""
     first = next(iter(results.figures.values()))
     return (
         f"{results.dataset}, {results.split} ({results.split_protocol}), gallery of {first.gallery} {what}, "

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,15 +19,35 @@ from gaid.retrieval import sound
 from gaid.retrieval.export import BEST, check_ranks_path
 from gaid.retrieval.export import save_ranks as write_ranks
 from gaid.retrieval.protocols import PROTOCOLS, get_protocol
-from gaid.retrieval.results import DIRECTIONS, Comparison, Evidence, Figures, Leak, Results
+from gaid.retrieval.results import (
+    DIRECTIONS,
+    Comparison,
+    Doubled,
+    Evidence,
+    Figures,
+    Leak,
+    Results,
+    difference_of,
+)
 from gaid.retrieval.scoring import Features, best_videos, parse_memory, ranks_of, score_all, select
-from gaid.retrieval.subject import SENSES, Subject, check_head_fits, clips_with_sound, load_subject, only_sound
+from gaid.retrieval.scoring import dual_softmax as apply_dual_softmax
+from gaid.retrieval.subject import (
+    SENSES,
+    Subject,
+    check_head_fits,
+    clips_with_sound,
+    load_subject,
+    only_sound,
+    only_with_sound,
+)
 from gaid.runs import Run, load_run, pick_device
+from gaid.stores import with_audio
 
 if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
 INDEXES = ("exact", "faiss")
+SUBSETS = ("all", "with-sound")
 DIRECTION: dict[str, metrics.Direction] = {"t2v": "t2v", "v2t": "v2t"}
 
 
@@ -49,6 +69,8 @@ def evaluate(
     device: str = "auto",
     seed: int = 0,
     sense: str = "video",
+    subset: str = "all",
+    dual_softmax: bool = False,
 ) -> Results:
     """Retrieval figures of a run (of all its seeds), or of a preset without training on a store.
 
@@ -64,6 +86,8 @@ def evaluate(
         save_ranks: a .csv, .jsonl or .npz of what every query found. report: the HTML page.
         seed: of the bootstrap, of trials in scoring, of an untrained head, and of the page's choice of queries.
         sense: `sound` compares texts with the sounds alone, among the clips that have any (untrained heads only).
+        subset: `with-sound` takes only the clips that have sound; the figures over all clips stand beside.
+        dual_softmax: also the figures with the published second softmax over all queries, beside the plain ones.
 
     Returns Results; its figures are the query protocol's, whatever `protocol` is. Raises OptionInvalid, DataMissing,
     StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
@@ -83,18 +107,24 @@ def evaluate(
     subject, opened = load_subject(run, store, preset, device, seed, sense)
     if split_protocol is None and subject.run is not None and subject.run.protocol in opened.protocols:
         split_protocol = subject.run.protocol
-    part = _load_split(opened, split, split_protocol, sense)
-    features = Features.of(part, device)
+    if subset not in SUBSETS:
+        raise OptionInvalid(f"--subset {subset!r} is none of {', '.join(SUBSETS)}")
+    whole = _load_split(opened, split, split_protocol, sense)
+    part = only_with_sound(whole) if subset == "with-sound" else whole
 
-    measured = _Measurement(part, features, directions, budget, device, seed)
+    measured = Measurement(part, directions, budget, device, seed)
     results = measured.of(subject, opened)
-    results.sense, results.index, results.device = sense, index, device
+    if part is not whole:
+        results.all_clips = Measurement(whole, directions, budget, device, seed).of(subject, opened, brief=True).figures
+    if dual_softmax:
+        results.dual_softmax = measured.dual_softmax(subject, results)
+    results.sense, results.index, results.device, results.subset = sense, index, device, subset
     if chosen.gallery_reads_captions:
         results.leak = measured.leak(subject, results, chosen.name)
     if index == "faiss":
         results.search = measured.search(subject, candidates)
     if sense == "video":
-        results.sound_weight = _sound_truth(subject, opened, part, features)
+        results.sound_weight = _sound_truth(subject, opened, part, measured.features(subject.audio))
     for other in against:
         baseline = measured.of(_baseline(other, opened, device, seed), opened, brief=True)
         results.baselines.append(baseline)
@@ -110,15 +140,20 @@ def evaluate(
     return results
 
 
-class _Measurement:
+class Measurement:
     """Scores, ranks and figures of several heads on one split; nothing of a head is kept but its ranks."""
 
-    def __init__(
-        self, split: "Split", features: Features, directions: Sequence[str], memory: int, device: str, seed: int
-    ) -> None:
-        self.split, self.features, self.directions = split, features, directions
+    def __init__(self, split: "Split", directions: Sequence[str], memory: int, device: str, seed: int) -> None:
+        self.split, self.directions = split, directions
         self.memory, self.device, self.seed = memory, device, seed
+        self._features: dict[str, Features] = {}
         self.best: tuple[np.ndarray, np.ndarray] = (np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
+
+    def features(self, audio: str = "own") -> Features:
+        """The split's features, with the sound that a head was trained with."""
+        if audio not in self._features:
+            self._features[audio] = Features.of(with_audio(self.split, audio, self.seed), self.device)
+        return self._features[audio]
 
     def of(self, subject: Subject, store: "Store", brief: bool = False) -> Results:
         """Figures under the query protocol; with `brief` nothing but figures (for a baseline)."""
@@ -126,7 +161,7 @@ class _Measurement:
         with_sound: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         sounding = clips_with_sound(self.split)
         for number in range(len(subject.seeds)):
-            scores = self._scores(subject, number, "query")
+            scores = self.scores(subject, number, "query")
             self._rank(scores, self.split.caption_video, ranks)
             if 0 < sounding.sum() < len(sounding):
                 captions = np.flatnonzero(sounding[self.split.caption_video])
@@ -167,33 +202,71 @@ class _Measurement:
         """The same heads with a gallery that reads captions, and how far that lifts them."""
         ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         for number in range(len(subject.seeds)):
-            self._rank(self._scores(subject, number, protocol), self.split.caption_video, ranks)
+            self._rank(self.scores(subject, number, protocol), self.split.caption_video, ranks)
         figures = self._figures(ranks, self.split.caption_video)
-        difference = {
-            one: {name: value - results.figures[one].values[name] for name, value in figures[one].values.items()}
-            for one in self.directions
+        return Leak(protocol, figures, difference_of(figures, results.figures))
+
+    def dual_softmax(self, subject: Subject, results: Results) -> Doubled:
+        """The same heads with every query ranked with the help of all others, and how far that lifts them."""
+        ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
+        for number in range(len(subject.seeds)):
+            scores = self.scores(subject, number, "query")
+            for one in self.directions:
+                doubled = apply_dual_softmax(scores, one, memory=self.memory)
+                ranks[one].append(ranks_of(doubled, self.split.caption_video, one, memory=self.memory))
+        figures = self._figures(ranks, self.split.caption_video)
+        spread = {
+            one: metrics.intervals(
+                np.stack(found),
+                metrics.videos_of_ranks(self.split.caption_video, DIRECTION[one]),
+                seed=self.seed,
+                against=results.ranks[one],
+            )
+            for one, found in ranks.items()
         }
-        return Leak(protocol, figures, difference)
+        return Doubled(figures, difference_of(figures, results.figures), spread)
 
     def search(self, subject: Subject, candidates: int | None) -> faiss_index.Search:
         """The first seed's head through the index, held against its own exact ranking."""
         head = subject.load(0)
         count = faiss_index.check_indexable(head, candidates, len(self.split.video_ids))
         started = time.perf_counter()
-        exact = self._scores(subject, 0, "query")
+        exact = self.scores(subject, 0, "query")
         seconds = time.perf_counter() - started
         found = faiss_index.search_all(
-            head, self.features, self.split.caption_video, exact, count=count, memory=self.memory, seed=self.seed
+            head,
+            self.features(subject.audio),
+            self.split.caption_video,
+            exact,
+            count=count,
+            memory=self.memory,
+            seed=self.seed,
         )
         found.seconds["exact"] = seconds
         found.figures = self._figures({"t2v": [found.ranks]}, self.split.caption_video)["t2v"]
         return found
 
-    def _scores(self, subject: Subject, number: int, protocol: str) -> np.ndarray:
-        head = subject.load(number)
+    def scores(
+        self,
+        subject: Subject,
+        number: int,
+        protocol: str = "query",
+        *,
+        features: Features | None = None,
+        head: Any = None,
+        own_caption: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Scores (captions, videos) of a member; other features, another head or other own captions where given."""
+        head = subject.load(number) if head is None else head
         check_head_fits(head, self.split, str(subject.run.path) if subject.run else f"preset {subject.preset!r}")
         return score_all(
-            head, self.features, self.split.caption_video, PROTOCOLS[protocol], memory=self.memory, seed=self.seed
+            head,
+            self.features(subject.audio) if features is None else features,
+            self.split.caption_video,
+            PROTOCOLS[protocol],
+            memory=self.memory,
+            seed=self.seed,
+            own_caption=own_caption,
         )
 
     def _rank(self, scores: np.ndarray, caption_video: np.ndarray, found: dict[str, list[np.ndarray]]) -> None:

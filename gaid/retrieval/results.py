@@ -72,6 +72,30 @@ class Leak:
 
 
 @dataclass
+class Doubled:
+    """The same head with the published second softmax, beside the plain figures; intervals of the difference, paired."""
+
+    figures: dict[str, Figures]
+    difference: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "meaning": "score x softmax(100 x score) over all test queries of the direction, known at once",
+            **{
+                direction: {
+                    **figures.to_dict(),
+                    "gain": _rounded(self.difference[direction]),
+                    "gain intervals": {
+                        n: [round(low, 4), round(high, 4)] for n, (low, high) in self.intervals[direction].items()
+                    },
+                }
+                for direction, figures in self.figures.items()
+            },
+        }
+
+
+@dataclass
 class Comparison:
     """How far the evaluated head lies above a baseline on the same queries, with paired intervals."""
 
@@ -127,6 +151,9 @@ class Results:
     seconds: float = 0.0
     leak: Leak | None = None
     with_sound: dict[str, Figures] | None = None
+    subset: str = "all"
+    all_clips: dict[str, Figures] | None = None
+    dual_softmax: Doubled | None = None
     sound_weight: Any = None
     search: Any = None
     baselines: list["Results"] = field(default_factory=list)
@@ -154,6 +181,10 @@ class Results:
             out["leak"] = self.leak.to_dict()
         if self.with_sound:
             out["with_sound"] = {direction: figures.to_dict() for direction, figures in self.with_sound.items()}
+        if self.all_clips:
+            out["all_clips"] = {direction: figures.to_dict() for direction, figures in self.all_clips.items()}
+        if self.dual_softmax:
+            out["dual_softmax"] = self.dual_softmax.to_dict()
         if self.sound_weight is not None:
             out["sound_weight"] = self.sound_weight.to_dict()
         if self.search is not None:
@@ -168,6 +199,7 @@ class Results:
             "split_protocol": self.split_protocol,
             "protocol": self.protocol,
             "sense": self.sense,
+            "subset": self.subset,
             "index": self.index,
             "seeds": self.seeds,
             "census": self.census,
@@ -183,6 +215,14 @@ class Results:
             "saved_ranks": str(self.saved_ranks) if self.saved_ranks else None,
         }
         return out
+
+
+def difference_of(figures: dict[str, Figures], plain: dict[str, Figures]) -> dict[str, dict[str, float]]:
+    """How far each direction's figures lie above the plain ones."""
+    return {
+        one: {name: value - plain[one].values[name] for name, value in found.values.items()}
+        for one, found in figures.items()
+    }
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

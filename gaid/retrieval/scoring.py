@@ -6,12 +6,13 @@ memory where a quarter of the budget holds it, else in a file that vanishes with
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from gaid import metrics
 from gaid.errors import OptionInvalid
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 MINIMUM_MEMORY = 16 * 2**20
 """Below this nothing of use fits: PyTorch's own scratch is of this order."""
+
+DUAL_SCALE = 100.0
+"""What the published scripts multiply scores by before the second softmax."""
 
 _UNITS = {
     "": 1,
@@ -75,16 +79,26 @@ class Features:
 
 @torch.inference_mode()
 def score_all(
-    head: Any, features: Features, caption_video: np.ndarray, protocol: Protocol, *, memory: int, seed: int = 0
+    head: Any,
+    features: Features,
+    caption_video: np.ndarray,
+    protocol: Protocol,
+    *,
+    memory: int,
+    seed: int = 0,
+    own_caption: np.ndarray | None = None,
 ) -> np.ndarray:
     """Scores (captions, videos) float32 of all pairs under a protocol.
 
+    `own_caption` (videos): the row of the caption that each video reads where the protocol lets it; its first by default.
     `memory` bounds in bytes what is held beside the features: an eighth for a block's scores and an eighth for its
     widened features, half for the head, and a quarter for the matrix, which else goes to a temporary file.
     """
     captions, videos = len(features.text), len(features.visual)
     scores = _matrix(captions, videos, in_memory=captions * videos * 4 <= memory // 4)
-    own = torch.from_numpy(first_captions(caption_video, videos)).to(features.text.device)
+    if own_caption is None:
+        own_caption = first_captions(caption_video, videos)
+    own = torch.from_numpy(own_caption).to(features.text.device)
     for rows in _blocks(videos, min(memory // 8 // (4 * max(captions, 1)), memory // 8 // features.bytes_per_video)):
         block = head.score(
             features.text,
@@ -99,7 +113,9 @@ def score_all(
     return scores
 
 
-def ranks_of(scores: np.ndarray, caption_video: np.ndarray, direction: str, *, memory: int) -> np.ndarray:
+def ranks_of(
+    scores: np.ndarray, caption_video: np.ndarray, direction: str, *, memory: int, ties: metrics.Ties = "against"
+) -> np.ndarray:
     """`metrics.ranks` of a matrix that may not fit into memory: the same numbers, a block of queries at a time.
 
     Every video of a split has a caption. Video to text, each video stands in a list once, where its best caption
@@ -111,13 +127,13 @@ def ranks_of(scores: np.ndarray, caption_video: np.ndarray, direction: str, *, m
         lists, own = _best_of_captions(scores, caption_video, memory).T, np.arange(scores.shape[1])
     # Finding NaN, comparing and counting take a few bytes a score beside the block itself.
     blocks = _blocks(len(own), memory // (16 * lists.shape[1]))
-    return np.concatenate([metrics.ranks(np.array(lists[rows]), own[rows], "t2v") for rows in blocks])
+    return np.concatenate([metrics.ranks(np.array(lists[rows]), own[rows], "t2v", ties) for rows in blocks])
 
 
 def _best_of_captions(scores: np.ndarray, caption_video: np.ndarray, memory: int) -> np.ndarray:
     """(videos, videos): the best score that a caption of video i has with video j."""
     captions, videos = scores.shape
-    best = _matrix(videos, videos, in_memory=videos * videos * 4 <= memory // 4)
+    best = _matrix(videos, videos, videos * videos * scores.itemsize <= memory // 4, scores.dtype)
     order = np.argsort(caption_video, kind="stable")
     starts = np.searchsorted(caption_video[order], np.arange(videos))
     for columns in _blocks(videos, memory // (16 * captions)):
@@ -131,6 +147,41 @@ def select(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray, memory: in
     for block in _blocks(len(rows), memory // (16 * scores.shape[1])):
         part[block] = scores[rows[block]][:, columns]
     return part
+
+
+def dual_softmax(
+    scores: np.ndarray,
+    direction: str,
+    groups: Sequence[np.ndarray] | None = None,
+    *,
+    memory: int,
+    scale: float = DUAL_SCALE,
+) -> np.ndarray:
+    """Score x softmax(scale x score) over the queries that are known at once, float64 of the same shape.
+
+    What CAMoE introduced and the published scripts of T-MASS and GAID switch on (`--DSL`): a video that many texts like
+    counts less for each of them, so every query is ranked with the help of the others. `t2v` takes the softmax over
+    captions, `v2t` over videos. `groups`: rows of the queries that are known together, each query in one group; all of
+    them by default. Of a query alone the softmax is 1 and its scores stay.
+    """
+    queries = scores if direction == "t2v" else scores.T
+    count, items = queries.shape
+    rows, width = scores.shape
+    out = _matrix(rows, width, 8 * scores.size <= memory // 4, np.float64)
+    turned = out if direction == "t2v" else out.T
+    # In double precision: 100 x a difference of scores is soon below what float32 holds, and zeros would be ties.
+    for columns in _blocks(items, memory // (40 * count)):
+        block = np.asarray(queries[:, columns], np.float64)
+        for group in [np.arange(count)] if groups is None else groups:
+            of_group = block[group]
+            turned[group, columns] = of_group * softmax(scale * of_group, axis=0)
+    return out
+
+
+def random_groups(count: int, size: int, seed: int = 0) -> list[np.ndarray]:
+    """Queries in random groups of about one size (they differ by one at most), each query in one of them."""
+    order = np.random.default_rng([seed, 23]).permutation(count)
+    return [np.sort(group) for group in np.array_split(order, max(1, round(count / max(1, size))))]
 
 
 def best_videos(scores: np.ndarray, count: int, *, memory: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,8 +204,8 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def _matrix(rows: int, columns: int, in_memory: bool) -> np.ndarray:
+def _matrix(rows: int, columns: int, in_memory: bool, dtype: Any = np.float32) -> np.ndarray:
     if in_memory:
-        return np.empty((rows, columns), np.float32)
+        return np.empty((rows, columns), dtype)
     with tempfile.TemporaryFile(prefix="gaid-scores-") as file:  # the map outlives the name, and the bytes go with it
-        return np.memmap(file, np.float32, "w+", shape=(rows, columns))
+        return np.memmap(file, dtype, "w+", shape=(rows, columns))

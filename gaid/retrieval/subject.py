@@ -9,7 +9,7 @@ import numpy as np
 
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.runs import Run, load_run, resolve_head
-from gaid.stores import open_store
+from gaid.stores import hash_gallery, open_store
 
 if TYPE_CHECKING:
     from gaid.stores import Split, Store
@@ -28,6 +28,7 @@ class Subject:
     load: Callable[[int], Any]
     run: Run | None = None
     notes: list[str] = field(default_factory=list)
+    audio: str = "own"
 
     @property
     def trained(self) -> bool:
@@ -43,8 +44,12 @@ class Subject:
         unfinished = [str(member.path) for member in run.members if not member.finished]
         if unfinished:
             notes.append(f"training is not over: {', '.join(unfinished)}; the best checkpoint so far is evaluated")
+        if run.audio != "own":
+            notes.append(f"a control: trained with audio={run.audio}, and evaluated so")
         members = run.members
-        return cls(run.preset, list(run.seeds), lambda number: members[number].load_head(device=device), run, notes)
+        return cls(
+            run.preset, list(run.seeds), lambda number: members[number].load_head(device=device), run, notes, run.audio
+        )
 
     @classmethod
     def untrained(cls, preset: str, store: "Store", device: str, seed: int, sense: str = "video") -> "Subject":
@@ -134,20 +139,17 @@ def clips_with_sound(split: "Split") -> np.ndarray:
     return np.asarray(split.audio_mask.any(axis=1))
 
 
-def only_sound(split: "Split") -> "Split":
-    """The clips that have sound, with the sound in the picture's place: what "text to sound" is measured on."""
-    keep = clips_with_sound(split)
-    if not keep.any():
-        raise OptionInvalid(f"--sense sound: no clip of {split.part!r} has sound")
+def only_clips(split: "Split", keep: np.ndarray) -> "Split":
+    """The videos where `keep` (videos) is true, with their captions; the census stays that of the whole part."""
     captions = np.flatnonzero(keep[split.caption_video])
     place = np.cumsum(keep) - 1
-    heard = np.where(split.audio_mask[keep][..., None], split.audio[keep], 0).astype(split.audio.dtype)
+    video_ids = [video for video, kept in zip(split.video_ids, keep, strict=True) if kept]
     return replace(
         split,
-        video_ids=[video for video, kept in zip(split.video_ids, keep, strict=True) if kept],
-        visual=heard,
-        audio=heard,
-        audio_mask=np.zeros_like(split.audio_mask[keep]),
+        video_ids=video_ids,
+        visual=split.visual[keep],
+        audio=split.audio[keep],
+        audio_mask=split.audio_mask[keep],
         audio_state=split.audio_state[keep],
         time=split.time[keep],
         duration=split.duration[keep],
@@ -155,4 +157,23 @@ def only_sound(split: "Split") -> "Split":
         caption_texts=[split.caption_texts[row] for row in captions],
         text=split.text[captions],
         caption_video=place[split.caption_video[captions]],
+        gallery_hash=hash_gallery(video_ids),
     )
+
+
+def only_with_sound(split: "Split") -> "Split":
+    """The clips that have sound: `--subset with-sound`. Raises OptionInvalid where there are none."""
+    keep = clips_with_sound(split)
+    if not keep.any():
+        raise OptionInvalid(f"--subset with-sound: no clip of {split.part!r} has sound")
+    return split if keep.all() else only_clips(split, keep)
+
+
+def only_sound(split: "Split") -> "Split":
+    """The clips that have sound, with the sound in the picture's place: what "text to sound" is measured on."""
+    keep = clips_with_sound(split)
+    if not keep.any():
+        raise OptionInvalid(f"--sense sound: no clip of {split.part!r} has sound")
+    kept = only_clips(split, keep)
+    heard = np.where(kept.audio_mask[..., None], kept.audio, 0).astype(split.audio.dtype)
+    return replace(kept, visual=heard, audio=heard, audio_mask=np.zeros_like(kept.audio_mask))

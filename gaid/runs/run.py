@@ -4,7 +4,8 @@ config.toml        everything that was decided, also usable as `--config`
 environment.json   versions, device, platform
 log.jsonl          one line an evaluation
 metrics.json       the best evaluation on validation, and whether the training is over
-checkpoints/       best.safetensors, last.safetensors, and a JSON beside each; resume.safetensors while unfinished
+checkpoints/       best.safetensors, last.safetensors, and a JSON beside each; resume.safetensors while unfinished;
+                   step-000009.safetensors ... where the head of every evaluation was to be kept
 seed-0/, seed-1/   of a run of several seeds: one run each, and nothing else but config.toml and metrics.json
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 CONFIG, ENVIRONMENT, LOG, METRICS = "config.toml", "environment.json", "log.jsonl", "metrics.json"
 CHECKPOINTS, RESUME, HEAD_SOURCE = "checkpoints", "resume", "head.py"
+KEPT = "step-"
 _OWN_FILES = (CONFIG, ENVIRONMENT, LOG, METRICS, HEAD_SOURCE)
 
 
@@ -90,6 +92,17 @@ class Run:
         """log.jsonl: one entry an evaluation."""
         path = self.path / LOG
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @property
+    def audio(self) -> str:
+        """The sound that it was trained with: own, shuffled or none."""
+        return str(self.config.get("audio", "own"))
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of the checkpoints of all evaluations, in their order; none unless they were to be kept."""
+        names = (path.stem for path in (self.path / CHECKPOINTS).glob(f"{KEPT}*.safetensors"))
+        return tuple(sorted(names, key=lambda name: int(name.removeprefix(KEPT))))
 
     @property
     def fingerprint(self) -> str:

@@ -60,6 +60,11 @@ class Split:
     gallery_hash: str = ""
 
 
+def hash_gallery(video_ids: list[str]) -> str:
+    """sha256 of the ids in order: two figures of one hash were measured over the same pool."""
+    return hashlib.sha256("\n".join(sorted(video_ids)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 class Store:
     """A finished store (or, asked for, an unfinished one), read only. `store["videos/visual"]` is array-like; `[:]` reads it."""
 
@@ -250,7 +255,7 @@ class Store:
             caption_ids=[ids[row] for row in rows], caption_texts=[texts[row] for row in rows],
             text=self._rows("captions/embedding", rows), caption_video=place[of_video[valid[of_video]]],
             store_fingerprint=self.fingerprint, census=census,
-            gallery_hash=hashlib.sha256("\n".join(sorted(video_ids)).encode("utf-8", "surrogatepass")).hexdigest(),
+            gallery_hash=hash_gallery(video_ids),
         )  # fmt: skip
 
     def _rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -199,7 +199,10 @@ class Loop:
             state.best = {name: entry[name] for name in ("step", "epoch", "t2v", "v2t")}
             state.best_tensors = {n: t.detach().cpu().clone() for n, t in self.judged.state_dict().items()}
             self._write_best()
-        self._write_checkpoint("last", self.judged.state_dict(), {k: entry[k] for k in ("step", "epoch", "t2v", "v2t")})
+        figures = {k: entry[k] for k in ("step", "epoch", "t2v", "v2t")}
+        self._write_checkpoint("last", self.judged.state_dict(), figures)
+        if self.config.keep_checkpoints:
+            self._write_checkpoint(f"{runs.KEPT}{state.step:06d}", self.judged.state_dict(), figures)
         self._save(seconds)
         with (self.out / runs.LOG).open("a") as file:
             file.write(json.dumps(entry, allow_nan=False) + "\n")

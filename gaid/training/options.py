@@ -38,6 +38,10 @@ class TrainConfig:
         0.1, "share of training videos held out where the split has no validation", above=0, most=0.5
     )
 
+    audio: Literal["own", "shuffled", "none"] = setting(
+        "own", "the sound that a clip has: its own, another clip's, or none; controls for what sound brings"
+    )
+    keep_checkpoints: bool = setting(False, "keep the head of every evaluation, as checkpoints/step-N.safetensors")
     matmul: Literal["highest", "high"] = setting("highest", "float32 products: exact, or TF32 on a GPU")
     threads: int = setting(0, "threads on the CPU; 0 leaves them as they are", least=0)
     tensorboard: bool = setting(False, "also write the log for TensorBoard")
@@ -47,7 +51,7 @@ class TrainConfig:
 
 
 # What may change between a run and its resumption without changing its result.
-FREE = ("store", "threads", "tensorboard")
+FREE = ("store", "threads", "tensorboard", "keep_checkpoints")
 
 
 Layers = list[tuple[str, Mapping[str, Any]]]

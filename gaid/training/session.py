@@ -13,6 +13,7 @@ from gaid import runs
 from gaid.config import resolve, to_tables, to_toml
 from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
 from gaid.metrics import NAMES
+from gaid.stores import with_audio
 from gaid.training.batches import Clips
 from gaid.training.environment import describe_environment, settings_for_a_while, version_of
 from gaid.training.loop import Loop
@@ -203,13 +204,14 @@ def _looks_like_a_run(out: Path) -> bool:
 
 def _parts(store: Any, settings: TrainConfig) -> tuple[Clips, Clips, str]:
     """(training clips, validation clips, name of the protocol)."""
-    split = store.split("train", settings.protocol)
+    split = with_audio(store.split("train", settings.protocol), settings.audio, settings.seed)
     parts = store.protocols[split.protocol]
     clips = Clips.of(split)
     if not len(clips):
         raise DataMissing(f"{store.path}: no training video that could be read under protocol {split.protocol!r}")
     if parts.get(settings.validation, 0):
-        held_out = Clips.of(store.split(settings.validation, split.protocol))
+        part = store.split(settings.validation, split.protocol)
+        held_out = Clips.of(with_audio(part, settings.audio, settings.seed))
         if not len(held_out):
             raise DataMissing(
                 f"{store.path}: no {settings.validation} video that could be read; give another --set validation"

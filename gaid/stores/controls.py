@@ -1,0 +1,65 @@
+"""Splits that are not what they were: the controls that tell what a figure rests on. Same videos, same captions.
+
+Sound that belongs to another clip or to another moment, no sound, and noise in place of everything that a clip shows.
+A training and an evaluation take them from here, so that both mean the same by a name. numpy only.
+"""
+
+from dataclasses import replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import OptionInvalid
+from gaid.stores.store import Split
+
+Audio = Literal["own", "shuffled", "moved", "silence", "none"]
+"""own; another clip's; its own in another order of frames; zeros that count as heard; nothing (mask false everywhere)."""
+
+
+def derangement(count: int, seed: int) -> NDArray[np.int64]:
+    """A permutation of 0..count-1 that leaves nothing in its place (of one thing alone it can't)."""
+    order = np.random.default_rng([seed, 17]).permutation(count)
+    other = np.empty(count, np.int64)
+    other[order] = np.roll(order, 1)
+    return other
+
+
+def with_audio(split: Split, audio: Audio | str, seed: int = 0) -> Split:
+    """The split with other sound. `seed` says which clip's, or which order. Raises OptionInvalid for an unknown word."""
+    if audio not in get_args(Audio):
+        raise OptionInvalid(f"audio {audio!r} is none of {', '.join(get_args(Audio))}")
+    if audio == "own":
+        return split
+    if audio == "shuffled":
+        other = derangement(len(split.video_ids), seed)
+        return replace(split, audio=split.audio[other], audio_mask=split.audio_mask[other])
+    if audio == "moved":
+        videos, frames = split.audio_mask.shape
+        # A turn by one frame at least: every frame hears another moment, the order within stays.
+        by = np.random.default_rng([seed, 18]).integers(1, max(2, frames), videos)
+        place = (np.arange(frames) + by[:, None]) % frames
+        rows = np.arange(videos)[:, None]
+        return replace(split, audio=split.audio[rows, place], audio_mask=split.audio_mask[rows, place])
+    heard = np.full_like(split.audio_mask, audio == "silence")
+    return replace(split, audio=np.zeros_like(split.audio), audio_mask=heard)
+
+
+def with_noise(split: Split, seed: int = 0) -> Split:
+    """The split with normal noise for frames and sounds, of the mean and spread that each of their numbers has.
+
+    Captions and masks stay. What a head still finds among such videos it was not shown by them.
+    """
+    rng = np.random.default_rng([seed, 19])
+
+    def noise(features: NDArray, of: NDArray) -> NDArray:
+        if not len(of):
+            return features
+        mean, spread = of.mean(axis=0, dtype=np.float64), of.std(axis=0, dtype=np.float64)
+        drawn = rng.standard_normal(features.shape, dtype=np.float32)
+        return (mean + spread * drawn).astype(features.dtype)
+
+    heard = split.audio_mask
+    seen = noise(split.visual, split.visual.reshape(-1, split.visual.shape[-1]))
+    sound = np.where(heard[..., None], noise(split.audio, split.audio[heard]), 0).astype(split.audio.dtype)
+    return replace(split, visual=seen, audio=sound)
