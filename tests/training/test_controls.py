@@ -36,7 +36,9 @@ def test_a_run_is_evaluated_with_the_sound_that_it_was_trained_with_and_says_so(
 def test_the_head_of_every_evaluation_is_kept_only_if_asked_for(store, tmp_path):
     settings = {"set": ["epochs=3", "batch_size=20", "patience=0"], "progress": False}
     plain = train(store, "x-pool", out=tmp_path / "plain", **settings)
-    kept = train(store, "x-pool", out=tmp_path / "kept", set=[*settings["set"], "keep_checkpoints=true"], progress=False)
+    kept = train(
+        store, "x-pool", out=tmp_path / "kept", set=[*settings["set"], "keep_checkpoints=true"], progress=False
+    )
     assert plain.kept == ()
     assert [int(name.removeprefix("step-")) for name in kept.kept] == [entry["step"] for entry in kept.log]
     best = f"step-{kept.describe()['step']:06d}"
