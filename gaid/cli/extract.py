@@ -32,6 +32,12 @@ def extract(
     decoder: Annotated[
         Literal["pyav", "ffmpeg"], option("What reads media files: PyAV, or the ffmpeg program.", "pyav|ffmpeg")
     ] = "pyav",
+    audio_sampling: Annotated[
+        Literal["aligned", "published"],
+        option(
+            "A frame's sound: that of its moment, or as published, a bin of the sound padded to 30 s.", "aligned|published"
+        ),
+    ] = "aligned",
     device: Device = "auto",
     batch_size: Annotated[int, option("Clips encoded at once on a GPU.", "N", min=1)] = 32,
     workers: Annotated[
@@ -56,7 +62,7 @@ def extract(
     from gaid.extract import extract as run
 
     report = run(dataset, root=root, out=out, visual=visual, audio=audio, text=text, frames=frames, decoder=decoder,
-                 device=device, batch_size=batch_size, workers=workers, scheduler=scheduler, patches=patches,
+                 audio_sampling=audio_sampling, device=device, batch_size=batch_size, workers=workers, scheduler=scheduler, patches=patches,
                  overwrite=overwrite, random_weights=random_weights, max_missing=max_missing, limit=limit)  # fmt: skip
     if json:
         give(report.to_dict())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gaid.datasets.types import Dataset
-    from gaid.extract.clip import Decoder
+    from gaid.extract.clip import AudioSampling, Decoder
     from gaid.extract.report import ExtractReport, Failure
 
 __all__ = ["ExtractReport", "Failure", "extract"]
@@ -29,6 +29,7 @@ def extract(
     text: str | None = None,
     frames: int = 12,
     decoder: "Decoder" = "pyav",
+    audio_sampling: "AudioSampling" = "aligned",
     device: str = "auto",
     batch_size: int = 32,
     workers: int = 1,
@@ -46,6 +47,9 @@ def extract(
     .h5 or .hdf5 for HDF5. `visual`, `audio` and `text` name backbones; the data set has defaults. A store that is there
     already is gone on with, if it was begun with the same clips, captions, backbones and sampling (StoresDisagree
     otherwise); a finished one is left as it is; `overwrite` deletes it first.
+
+    `audio_sampling`: each frame's sound is that of its own moment (`aligned`), or, as GAID's published code has it, the
+    f-th of F parts of the clip's sound after that was padded or cut to 30 s (`published`).
 
     `workers` are plain processes that decode for the one model in this process: decoding is what scales with cores, a
     second model would only take the first one's memory, and no package is needed for it. `scheduler` is the address of a
@@ -69,6 +73,7 @@ def extract(
         text=text,
         frames=frames,
         decoder=decoder,
+        audio_sampling=audio_sampling,
         device=device,
         batch_size=batch_size,
         workers=workers,

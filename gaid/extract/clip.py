@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gaid.backbones.protocol import AudioSpec, FrameSpec
 
 Decoder = Literal["pyav", "ffmpeg"]
+AudioSampling = Literal["aligned", "published"]
 AudioState = Literal["sound", "silent", "no track", "failed"]
 
 
@@ -17,7 +18,9 @@ class ClipRequest:
     """One clip to decode: which part of which file, how many frames, and the form that the backbones want.
 
     `start` and `end` are seconds from the video's first picture; None is the video's own. `audio_path` names the
-    sound where it is a file of its own; its first sample then belongs to the video's first picture.
+    sound where it is a file of its own; its first sample then belongs to the video's first picture. `audio_sampling` says
+    which sound is a frame's (`gaid.extract.sound`); `sound_late` delays the sound by that many seconds, a fault that only
+    `gaid stress` asks for.
     """
 
     path: str
@@ -28,6 +31,8 @@ class ClipRequest:
     frame_spec: FrameSpec
     audio_spec: AudioSpec
     decoder: Decoder = "pyav"
+    audio_sampling: AudioSampling = "aligned"
+    sound_late: float = 0.0
 
 
 @dataclass

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from gaid.datasets.types import Dataset
 from gaid.errors import ExtractInterrupted, OptionInvalid
-from gaid.extract.clip import Decoder
+from gaid.extract.clip import AudioSampling, Decoder
 from gaid.extract.interrupt import StopWish, stop_on_signal, tell_stopping
 from gaid.extract.plan import (
     check_missing,
@@ -46,6 +46,7 @@ class Extraction:
     text: str | None
     frames: int
     decoder: Decoder
+    audio_sampling: AudioSampling
     device: str
     batch_size: int
     workers: int
@@ -66,7 +67,7 @@ class Extraction:
         out = Path(default_out(dataset, names[0]) if self.out is None else self.out).expanduser()
         choice = BackboneChoice(*names, self.device, self.random_weights, self.patches)
         backbones = choice.load()
-        plan = make_plan(dataset, backbones, self.frames, self.decoder, self.patches)
+        plan = make_plan(dataset, backbones, self.frames, self.decoder, self.patches, self.audio_sampling)
         if plan.attrs["random_weights"]:
             self._say("random weights: the features mean nothing, and the store says so")
         return self._fill(dataset, choice, backbones, plan, out, started)
@@ -116,6 +117,8 @@ class Extraction:
             if value < least:
                 raise OptionInvalid(f"{option} {value}: at least {least}")
         check_decoder(self.decoder)
+        if self.audio_sampling not in get_args(AudioSampling):
+            raise OptionInvalid(f"--audio-sampling {self.audio_sampling}: choose {' or '.join(get_args(AudioSampling))}")
         if self.scheduler is not None:
             from gaid.extract.cluster import check_address, check_installed
 
@@ -185,7 +188,7 @@ class Extraction:
         stop: StopWish,
     ) -> int:
         ids = [video.id for video in dataset.videos]
-        requests = make_requests(dataset, backbones, self.frames, self.decoder)
+        requests = make_requests(dataset, backbones, self.frames, self.decoder, self.audio_sampling)
         shape = ShardShape(plan.frames, plan.visual_dim, plan.audio_dim, plan.patches)
         pending = list(writer.pending_shards)
         already = len(ids) - sum(_rows(writer.shard_slice(number)) for number in pending)

@@ -78,7 +78,7 @@ def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip
         raise MediaError("empty", f"{show_path(path)}: the clip from {begin:g} s to {end:g} s has no length")
     duration = end - begin
     moments = middles(duration, request.frames)
-    windows = SoundWindows(request.audio_spec, moments, duration)
+    windows = SoundWindows.of(request, moments, duration)
     if request.audio_path:
         sound = decode_sound_file(request.audio_path, windows, begin, limits, deadline)
     else:

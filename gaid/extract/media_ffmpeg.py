@@ -201,7 +201,7 @@ def decode_with_ffmpeg(request: ClipRequest, limits: DecodeLimits) -> Clip:
     zero = int(timeline.shown[0])
     plan = plan_frames(timeline, request.frames, request.start, request.end, zero, file.name)
     frames, decoded = _decode_pictures(file, probed.video, timeline, plan, request)
-    windows = SoundWindows(request.audio_spec, plan.moments, plan.duration)
+    windows = SoundWindows.of(request, plan.moments, plan.duration)
     if request.audio_path is not None:
         sound = _decode_sound_file(request.audio_path, windows, (plan.start - zero) * timeline.tick, limits, deadline)
     elif probed.audio is None:

@@ -65,7 +65,7 @@ def decode_with_pyav(request: ClipRequest, limits: DecodeLimits) -> Clip:
             if sought:
                 _seek(file, request, origin)
         pictures = Pictures(file, plan, request, timeline.counted)
-        windows = SoundWindows(request.audio_spec, plan.moments, plan.duration)
+        windows = SoundWindows.of(request, plan.moments, plan.duration)
         track = Track(file.audio, windows, plan.start * timeline.tick) if file.audio is not None else None
         ordinal = 0
         for packet in file.packets(deadline) if reading.kept is None else reading.kept:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaid.datasets.types import Dataset
 from gaid.errors import DataMissing, OptionInvalid
-from gaid.extract.clip import ClipRequest, Decoder
+from gaid.extract.clip import AudioSampling, ClipRequest, Decoder
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
@@ -106,7 +106,13 @@ def restrict(dataset: Dataset, limit: int) -> Dataset:
     )
 
 
-def make_requests(dataset: Dataset, backbones: "Backbones", frames: int, decoder: Decoder) -> list[ClipRequest]:
+def make_requests(
+    dataset: Dataset,
+    backbones: "Backbones",
+    frames: int,
+    decoder: Decoder,
+    audio_sampling: AudioSampling = "aligned",
+) -> list[ClipRequest]:
     """One request a video, in row order. Paths are absolute: a worker stands elsewhere."""
     return [
         ClipRequest(
@@ -118,12 +124,20 @@ def make_requests(dataset: Dataset, backbones: "Backbones", frames: int, decoder
             frame_spec=backbones.visual.frame_spec,
             audio_spec=backbones.audio.audio_spec,
             decoder=decoder,
+            audio_sampling=audio_sampling,
         )
         for video in dataset.videos
     ]
 
 
-def make_plan(dataset: Dataset, backbones: "Backbones", frames: int, decoder: Decoder, patches: bool) -> "StorePlan":
+def make_plan(
+    dataset: Dataset,
+    backbones: "Backbones",
+    frames: int,
+    decoder: Decoder,
+    patches: bool,
+    audio_sampling: AudioSampling = "aligned",
+) -> "StorePlan":
     """The store's plan: everything that its contents depend on, and what it tells of its making."""
     from gaid.stores import StorePlan
 
@@ -149,13 +163,19 @@ def make_plan(dataset: Dataset, backbones: "Backbones", frames: int, decoder: De
         audio_dim=backbones.audio.dim,
         text_dim=backbones.text.dim,
         patches=backbones.visual.patch_shape if patches else None,
-        attrs=describe(dataset, backbones, frames, decoder),
+        attrs=describe(dataset, backbones, frames, decoder, audio_sampling),
         shard_rows=rows,
         chunk_rows=min(50, rows),
     )
 
 
-def describe(dataset: Dataset, backbones: "Backbones", frames: int, decoder: Decoder) -> dict[str, Any]:
+def describe(
+    dataset: Dataset,
+    backbones: "Backbones",
+    frames: int,
+    decoder: Decoder,
+    audio_sampling: AudioSampling = "aligned",
+) -> dict[str, Any]:
     """The store's attributes. `backbones` and `sampling` determine the features; the rest says where they came from."""
     provenance = {
         "visual": backbones.visual.provenance,
@@ -171,6 +191,8 @@ def describe(dataset: Dataset, backbones: "Backbones", frames: int, decoder: Dec
             "frame": asdict(backbones.visual.frame_spec),
             "audio": asdict(backbones.audio.audio_spec),
             "clips": digest_clips(dataset),
+            # Only where it is not the usual one: stores made before there was a choice keep their fingerprint.
+            **({} if audio_sampling == "aligned" else {"audio_sampling": audio_sampling}),
         },
         "random_weights": any(bool(one.get("random_weights")) for one in provenance.values()),
         "versions": versions(),

@@ -1,6 +1,9 @@
 """The sound around each frame: decoded pieces in, one window a frame out. Reading files is the decoders'.
 
-Both decoders hand over the same thing, pieces of mono sound with their time, so that the windows are cut in one way.
+Both decoders hand over the same thing, pieces of mono sound with their time, so that the windows are cut in one way:
+`aligned` centres each window on its frame's moment; `published` pads or cuts the clip's sound to 30 s and spreads one bin a
+frame over these, wherever the frames are, as GAID's published code does for Whisper (method, section 7). A bin in the
+padding holds no sound, and its mask says so; the published code, which has no mask, encodes the padding.
 """
 
 import numpy as np
@@ -8,13 +11,15 @@ import soxr
 from numpy.typing import NDArray
 
 from gaid.backbones.protocol import AudioSpec
-from gaid.extract.clip import AudioState
+from gaid.extract.clip import AudioState, ClipRequest
+from gaid.extract.sampling import middles
 
 # Windows (F, samples), which of them hold sound, and why not
 Sound = tuple[NDArray[np.float32], NDArray[np.bool_], AudioState]
 
 SILENCE = 10 ** (-60 / 20)  # root mean square of -60 dBFS
 GAP = 0.05  # s by which a piece may miss the end of the one before, before it counts as a hole or a step of the clock
+PUBLISHED_SECONDS = 30.0  # what the published code pads or cuts a sound to
 WARM_UP = 0.25  # s decoded ahead of a window, for codecs whose first piece after a jump is not yet right
 
 
@@ -29,6 +34,16 @@ class SoundWindows:
 
     Times are seconds from the clip's start; only what lies inside [0, duration] is kept, the rest of a window is zero.
     """
+
+    @classmethod
+    def of(cls, request: ClipRequest, moments: NDArray[np.float64], duration: float) -> "SoundWindows":
+        """The windows that a request wants of a clip whose frames are at `moments`."""
+        if request.audio_sampling == "published":
+            spread = middles(PUBLISHED_SECONDS, len(moments))
+            windows = cls(request.audio_spec, spread - request.sound_late, PUBLISHED_SECONDS)
+            windows.total = max(1, round(min(duration, PUBLISHED_SECONDS) * windows.rate))
+            return windows
+        return cls(request.audio_spec, moments - request.sound_late, duration)
 
     def __init__(self, spec: AudioSpec, moments: NDArray[np.float64], duration: float) -> None:
         self.rate = spec.rate

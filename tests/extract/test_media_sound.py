@@ -221,3 +221,43 @@ def test_a_short_ogg_whose_last_packet_ends_before_it_begins_is_as_long_as_it_so
     clip = decode_clip(request(tmp_path / "a.png", audio_path=str(tmp_path / "a.ogg"), frames=2))
     assert clip.duration == pytest.approx(0.4, abs=0.05)
     assert (clip.audio_state, clip.audio_mask.all()) == ("sound", True)
+
+
+def bins(clip, seconds=30.0):
+    """(bin, time within the 30 s) of the first loud sample of each bin that has one."""
+    length = clip.audio.shape[1] / RATE
+    centres = (np.arange(len(clip.audio)) + 0.5) * seconds / len(clip.audio)
+    loud = [(number, np.flatnonzero(np.abs(window) > 0.3)) for number, window in enumerate(clip.audio)]
+    return [(number, centres[number] - length / 2 + at[0] / RATE) for number, at in loud if len(at)]
+
+
+def test_the_published_way_spreads_a_frames_bins_over_thirty_seconds_whatever_the_clip_lasts(tmp_path):
+    path = write_video(tmp_path / "a.mkv", frames=50, rate=5, sound=clicks(10, [1.0, 6.0, 9.5]), sound_codec="pcm_s16le")
+    clip = decode_clip(request(path, audio_sampling="published"))
+    assert clip.audio.shape == (12, round(2.5 * RATE))
+    assert [number for number, _ in bins(clip)] == [0, 2, 3]  # the frames of these moments are 1, 7 and 11
+    np.testing.assert_allclose([time for _, time in bins(clip)], [1.0, 6.0, 9.5], atol=0.003)
+    np.testing.assert_array_equal(clip.audio_mask, [True, False, True, True] + [False] * 8)
+    aligned = decode_clip(request(path))
+    np.testing.assert_array_equal(np.flatnonzero(aligned.audio_mask), [1, 7, 11])
+    np.testing.assert_array_equal(clip.frames, aligned.frames)
+
+
+def test_the_published_way_cuts_what_lies_past_thirty_seconds(tmp_path):
+    path = write_video(tmp_path / "a.mkv", frames=90, rate=2, sound=clicks(45, [10, 29, 40]), sound_codec="pcm_s16le")
+    clip = decode_clip(request(path, audio_sampling="published"))
+    assert [number for number, _ in bins(clip)] == [4, 11]
+    np.testing.assert_allclose([time for _, time in bins(clip)], [10, 29], atol=0.003)
+
+
+def test_the_published_way_knows_where_a_clip_inside_a_video_ends(tmp_path):
+    path = write_video(tmp_path / "a.mkv", frames=60, rate=2, sound=clicks(30, [5.5, 11.0]), sound_codec="pcm_s16le")
+    clip = decode_clip(request(path, start=5.0, end=10.0, audio_sampling="published"))
+    assert [number for number, _ in bins(clip)] == [0]
+
+
+def test_a_sound_that_is_late_is_late_and_begins_with_silence(tmp_path):
+    path = write_video(tmp_path / "a.mkv", frames=50, sound=clicks(2, [0.25, 1.75]), sound_codec="pcm_s16le")
+    clip = decode_clip(request(path, frames=4, sound_late=0.5))
+    np.testing.assert_array_equal(clip.audio_mask, [False, True, False, False])
+    np.testing.assert_allclose(onsets(clip), [0.75], atol=0.003)
