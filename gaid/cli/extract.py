@@ -35,7 +35,8 @@ def extract(
     audio_sampling: Annotated[
         Literal["aligned", "published"],
         option(
-            "A frame's sound: that of its moment, or as published, a bin of the sound padded to 30 s.", "aligned|published"
+            "A frame's sound: that of its moment, or as published, a bin of the sound padded to 30 s.",
+            "aligned|published",
         ),
     ] = "aligned",
     device: Device = "auto",

@@ -118,7 +118,9 @@ class Extraction:
                 raise OptionInvalid(f"{option} {value}: at least {least}")
         check_decoder(self.decoder)
         if self.audio_sampling not in get_args(AudioSampling):
-            raise OptionInvalid(f"--audio-sampling {self.audio_sampling}: choose {' or '.join(get_args(AudioSampling))}")
+            raise OptionInvalid(
+                f"--audio-sampling {self.audio_sampling}: choose {' or '.join(get_args(AudioSampling))}"
+            )
         if self.scheduler is not None:
             from gaid.extract.cluster import check_address, check_installed
 

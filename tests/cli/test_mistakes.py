@@ -24,6 +24,7 @@ MISTAKES = {
     "extract --dataset demo --frames 0": "--frames",
     "extract --dataset demo --visaul tiny": "--visual",
     "extract --dataset demo --decoder pyaf": "did you mean 'pyav'?",
+    "extract --dataset demo --audio-sampling publisht": "did you mean 'published'?",
     "extract --dataset demo --device gpu": "auto, cpu, cuda or cuda:0",
     "extract --dataset demo --max-missing 3": "--max-missing",
     "store info nowhere.zarr": "make one with `gaid extract`",

@@ -14,6 +14,7 @@ from gaid.errors import (
     DataMissing,
     DependencyMissing,
     OptionInvalid,
+    StoresDisagree,
 )
 from gaid.stores import StoreWriter, open_store
 from tests.extract.stubs import NAMES, StubText, StubVisual, run
@@ -89,6 +90,22 @@ def test_the_store_says_where_it_came_from(world, reference):
     assert attrs["random_weights"] is False
     assert {"gaid", "torch", "zarr", "h5py", "av", "ffmpeg"} <= set(attrs["versions"])
     assert attrs["created"]
+
+
+def test_how_sound_was_sampled_is_part_of_what_a_store_is(world, reference, tmp_path):
+    aligned = open_store(reference)
+    assert "audio_sampling" not in aligned.attrs["sampling"]  # older stores keep their fingerprint
+    run(world, tmp_path / "s.zarr", audio_sampling="published", limit=4)
+    run(world, tmp_path / "a.zarr", limit=4)
+    published, same = open_store(tmp_path / "s.zarr"), open_store(tmp_path / "a.zarr")
+    assert published.attrs["sampling"]["audio_sampling"] == "published"
+    assert published.fingerprint != same.fingerprint
+    with pytest.raises(StoresDisagree, match="sampling"):
+        run(world, tmp_path / "s.zarr", limit=4)
+    # Clips of two seconds fill the first of twelve bins of 2.5 s.
+    heard = published["videos/audio_mask"][:]
+    assert heard[:, 0].sum() == (same["videos/audio_mask"][:].any(axis=1)).sum() > 0
+    assert not heard[:, 1:].any()
 
 
 def test_a_shard_is_written_while_the_next_is_in_work(world, tmp_path, monkeypatch):
@@ -203,6 +220,7 @@ def test_a_fault_of_a_backbone_names_the_clip(world, tmp_path, monkeypatch):
         ({"workers": -1}, "--workers -1"),
         ({"batch_size": 0}, "--batch-size 0"),
         ({"decoder": "magic"}, "--decoder magic"),
+        ({"audio_sampling": "both"}, "--audio-sampling both"),
         ({"max_missing": 3}, "--max-missing 3"),
         ({"limit": 0}, "--limit 0"),
         ({"scheduler": "tcp://198.51.100.7:8786"}, "tls://"),

@@ -165,7 +165,9 @@ def test_another_package_of_the_same_name_is_told_in_a_line(monkeypatch):
 @pytest.mark.parametrize("own_file", [False, True])
 def test_both_decoders_sample_sound_the_published_way(tmp_path, own_file):
     sound = tone(4, 44100, 30)
-    path = write_video(tmp_path / "a.mkv", frames=20, rate=5, sound=None if own_file else sound, sound_codec="pcm_s16le")
+    path = write_video(
+        tmp_path / "a.mkv", frames=20, rate=5, sound=None if own_file else sound, sound_codec="pcm_s16le"
+    )
     audio = str(write_sound(tmp_path / "a.wav", sound)) if own_file else None
     ours, theirs = both(path, audio_path=audio, audio_sampling="published")
     np.testing.assert_array_equal(ours.audio_mask, [True, True] + [False] * 10)

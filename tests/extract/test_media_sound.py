@@ -232,7 +232,9 @@ def bins(clip, seconds=30.0):
 
 
 def test_the_published_way_spreads_a_frames_bins_over_thirty_seconds_whatever_the_clip_lasts(tmp_path):
-    path = write_video(tmp_path / "a.mkv", frames=50, rate=5, sound=clicks(10, [1.0, 6.0, 9.5]), sound_codec="pcm_s16le")
+    path = write_video(
+        tmp_path / "a.mkv", frames=50, rate=5, sound=clicks(10, [1.0, 6.0, 9.5]), sound_codec="pcm_s16le"
+    )
     clip = decode_clip(request(path, audio_sampling="published"))
     assert clip.audio.shape == (12, round(2.5 * RATE))
     assert [number for number, _ in bins(clip)] == [0, 2, 3]  # the frames of these moments are 1, 7 and 11
