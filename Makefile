@@ -7,12 +7,12 @@ CONSTRAINTS ?= -c constraints.txt
 SEEDS ?= 3
 INSTALLED := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help setup demo stamps test check reproduce-table1 docs clean
+.PHONY: help setup demo stamps test check reproduce docs clean
 help:
 	@echo "make demo               clips -> features -> heads -> table and page of pictures (reports/)"
 	@echo "make test               all tests"
 	@echo "make check              ruff, mypy, import-linter"
-	@echo "make reproduce-table1   Table 1 over the data sets that are here"
+	@echo "make reproduce-table1   Table 1 (to table6, figure5) of the paper over the data sets that are here; make reproduce: all"
 	@echo "make docs               docs/cli.md from --help"
 	@echo "make clean              removes what the demo made; the environment stays"
 
@@ -44,11 +44,14 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-reproduce-table1: setup
-	$(BIN)/gaid table1 --seeds $(SEEDS) --out reports/table1
+reproduce: setup
+	$(BIN)/gaid reproduce all --seeds $(SEEDS)
+
+reproduce-%: setup
+	$(BIN)/gaid reproduce $* --seeds $(SEEDS)
 
 docs: setup
 	$(BIN)/python -m gaid.cli.document docs/cli.md
 
 clean:
-	rm -rf data/demo stores/demo-* runs/demo reports .pytest_cache .mypy_cache .ruff_cache
+	rm -rf data/demo data/demo-same-times stores/demo-* runs/demo runs/paper reports .pytest_cache .mypy_cache .ruff_cache

@@ -27,7 +27,7 @@ def datasets(
 
     spec = get_spec(name)
     place = Path(spec.default_root if root is None else root)
-    if spec.prepare is not None and not place.exists() and name == "demo":
+    if spec.prepare is not None and not place.exists():
         told = f"{name}: not made yet; `gaid extract --dataset {name}` makes it in {place} ({spec.source})"
         return give({"name": name, "root": str(place), "present": False, "notes": [told]}) if json else say(told)
     dataset = load_dataset(name, root)
@@ -59,7 +59,7 @@ def _list(root: Path | None, json: bool) -> None:
     if json:
         return give({"datasets": found})
     for one in found:
-        print(f"{one['name']:8} {one['what']}\n{'':8} files: {one['source']}\n{'':8} here:  {one['here']}")
+        print(f"{one['name']:15} {one['what']}\n{'':15} files: {one['source']}\n{'':15} here:  {one['here']}")
     say("gaid datasets NAME counts the splits of one, and lists what is missing")
     return None
 

@@ -25,6 +25,7 @@ __all__ = [
 
 DATASETS = {
     "demo": "gaid.datasets.demo",
+    "demo-same-times": "gaid.datasets.demo.same_times",
     "stamps": "gaid.datasets.stamps",
     "folder": "gaid.datasets.folder",
     "msrvtt": "gaid.datasets.msrvtt",
@@ -67,7 +68,7 @@ def load_truth(
 ) -> Any:
     """Whether the sound is informative at each of `times` (F, seconds): a bool array (F,), or None where nobody knows.
 
-    Only `demo` knows, since it was made with the answer beside it.
+    Only the demo's worlds know, since they were made with the answer beside them.
     """
     spec = get_spec(name)
     module = import_module(DATASETS[name])

@@ -1,7 +1,10 @@
-"""Published figures, as data with their sources (data/published_table1.toml). They are never in a table with measured ones."""
+"""Published figures, as data with their sources (data/published.toml). They are never in a table with measured ones."""
 
+import math
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -9,19 +12,23 @@ from gaid.metrics import NAMES
 from gaid.report.tables import escape_markdown
 from gaid.retrieval.results import DIRECTIONS
 
+DATASET_NAMES = {"msrvtt": "MSR-VTT 1k-A", "didemo": "DiDeMo", "lsmdc": "LSMDC", "vatex": "VATEX"}
+
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One published line: figures that are known, which version of which paper, the protocol they rest on, and the source."""
+    """One published line: the figures that are known, which version of what, the protocol that they rest on, the source."""
 
-    preset: str
-    method: str
-    version: str
+    dataset: str
     backbone: str
     direction: str
+    method: str
     protocol: str
     figures: dict[str, float]
     source: str
+    preset: str = ""
+    version: str = ""
+    note: str = ""
 
     def cell(self, name: str) -> str:
         """The figure as published, or nothing."""
@@ -30,33 +37,54 @@ class PublishedRow:
 
     def record(self) -> dict[str, Any]:
         """A line of the CSV."""
-        return {
-            "preset": self.preset,
-            "method": self.method,
-            "version": self.version,
-            "backbone": self.backbone,
-            "direction": self.direction,
-            "protocol": self.protocol,
-            **{name: self.figures.get(name, "") for name in NAMES},
-            "source": self.source,
+        about = {
+            name: getattr(self, name)
+            for name in ("dataset", "backbone", "direction", "method", "preset", "version", "protocol")
         }
+        figures = {name: self.figures.get(name, "") for name in NAMES}
+        return {**about, **figures, "source": self.source, "note": self.note}
 
 
-def load_published() -> tuple[list[PublishedRow], list[str]]:
-    """(rows, cautions)."""
-    data = tomllib.loads(files("gaid.report").joinpath("data/published_table1.toml").read_text(encoding="utf-8"))
-    return [PublishedRow(**row) for row in data["row"]], list(data["cautions"])
+@lru_cache(maxsize=1)
+def _data() -> dict[str, Any]:
+    return tomllib.loads(files("gaid.report").joinpath("data/published.toml").read_text(encoding="utf-8"))
 
 
-def markdown_published(rows: list[PublishedRow], cautions: list[str]) -> str:
-    """The published tables and what to know before reading them."""
+def load_published(datasets: Collection[str], directions: Collection[str]) -> list[PublishedRow]:
+    """What is known about these data sets, in the order of the file: by backbone, then by R@1."""
+    data = _data()
+    found = []
+    for row in data["row"]:
+        if row["dataset"] in datasets and row["direction"] in directions:
+            figures = {name: value for name, value in zip(NAMES, row["values"], strict=True) if not math.isnan(value)}
+            rest = {key: value for key, value in row.items() if key not in ("values", "source")}
+            found.append(PublishedRow(figures=figures, source=data["sources"][row["source"]], **rest))
+    return found
+
+
+def cautions() -> list[str]:
+    """What to know before reading any of them."""
+    return list(_data()["cautions"])
+
+
+def published_seconds(table: int) -> list[dict[str, Any]]:
+    """Times that are known of a table: `row`, `seconds`, `source`."""
+    data = _data()
+    return [{**one, "source": data["sources"][one["source"]]} for one in data["seconds"] if one["table"] == table]
+
+
+def markdown_published(rows: list[PublishedRow], seconds: list[dict[str, Any]]) -> str:
+    """The published tables, one a data set and direction, and what to know before reading them."""
     parts = []
-    for direction, words in DIRECTIONS.items():
+    for dataset, direction in dict.fromkeys((row.dataset, row.direction) for row in rows):
         lines = ["| method | version | backbone | protocol |" + "|".join(NAMES) + "| source |"]
         lines.append("|---|---|---|---|" + "---:|" * len(NAMES) + "---|")
-        for row in (row for row in rows if row.direction == direction):
-            words_of = [escape_markdown(one) for one in (row.method, row.version, row.backbone, row.protocol)]
-            cells = [*words_of, *(row.cell(name) for name in NAMES), escape_markdown(row.source)]
-            lines.append("| " + " | ".join(cells) + " |")
-        parts.append(f"{words}\n\n" + "\n".join(lines))
-    return "\n\n".join([*parts, "\n".join(f"* {caution}" for caution in cautions)]) + "\n"
+        for row in rows:
+            if (row.dataset, row.direction) == (dataset, direction):
+                words = [escape_markdown(one) for one in (row.method, row.version, row.backbone, row.protocol)]
+                source = escape_markdown(f"{row.source}; {row.note}" if row.note else row.source)
+                lines.append("| " + " | ".join([*words, *(row.cell(name) for name in NAMES), source]) + " |")
+        parts.append(f"{DATASET_NAMES[dataset]}, {DIRECTIONS[direction]}\n\n" + "\n".join(lines))
+    for one in seconds:
+        parts.append(f"{one['row']}: {one['seconds']:g} s ({escape_markdown(one['source'])})")
+    return "\n\n".join([*parts, "\n".join(f"* {caution}" for caution in cautions())])

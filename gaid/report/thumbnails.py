@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gaid.backbones.protocol import AudioSpec, FrameSpec
 from gaid.errors import GaidError, MediaError
 
 if TYPE_CHECKING:
     from gaid.datasets import Video
+    from gaid.extract.clip import Clip
     from gaid.stores import Store
 
 SIZE = 72
@@ -23,16 +25,21 @@ QUALITY = 68
 
 def load_strips(store: "Store", ids: Iterable[str]) -> tuple[dict[str, str], str | None]:
     """(video id -> picture of its frames side by side as a data URI, why some or all are absent)."""
+    clips, absent = load_clips(store, ids, AudioSpec(8000, 0.01, 0.01))  # the sound is not looked at
+    return {video: encode_strip(clip.frames) for video, clip in clips.items()}, absent
+
+
+def load_clips(store: "Store", ids: Iterable[str], audio_spec: AudioSpec) -> tuple[dict[str, "Clip"], str | None]:
+    """(video id -> its frames, small, and its sound, at the moments that the store sampled; why some or all are absent)."""
+    from gaid.extract.clip import ClipRequest
+    from gaid.extract.decode_pool import DecodePool
+
     wanted = list(dict.fromkeys(ids))
     try:
         videos = _find_videos(store, wanted)
     except (GaidError, OSError) as error:
         return {}, f"the media are not at hand ({error})"
-    strips, failures = {}, []
-    from gaid.backbones.protocol import AudioSpec, FrameSpec
-    from gaid.extract.clip import ClipRequest
-    from gaid.extract.decode_pool import DecodePool
-
+    clips, failures = {}, []
     requests = [
         ClipRequest(
             path=str(video.path.absolute()),
@@ -41,7 +48,7 @@ def load_strips(store: "Store", ids: Iterable[str]) -> tuple[dict[str, str], str
             audio_path=None if video.audio_path is None else str(video.audio_path.absolute()),
             frames=store.frames,
             frame_spec=FrameSpec(SIZE, "crop", "area"),
-            audio_spec=AudioSpec(8000, 0.01, 0.01),  # not looked at
+            audio_spec=audio_spec,
         )
         for video in videos
     ]
@@ -50,8 +57,8 @@ def load_strips(store: "Store", ids: Iterable[str]) -> tuple[dict[str, str], str
             if isinstance(clip, MediaError):
                 failures.append(f"{video.id} ({clip.reason})")
             else:
-                strips[video.id] = encode_strip(clip.frames)
-    return strips, f"no pictures of {', '.join(failures)}" if failures else None
+                clips[video.id] = clip
+    return clips, f"no pictures of {', '.join(failures)}" if failures else None
 
 
 def encode_strip(frames: np.ndarray) -> str:

@@ -139,6 +139,12 @@ class Store:
         return int(self.layout["text_dim"])
 
     @property
+    def patch_shape(self) -> tuple[int, int] | None:
+        """(patches, dim) of a frame's patch tokens; None where the store has none."""
+        patches = self.layout["patches"]
+        return (int(patches[0]), int(patches[1])) if patches else None
+
+    @property
     def default_protocol(self) -> str:
         return str(self.layout["default_protocol"])
 
@@ -351,7 +357,7 @@ class Store:
             },
             default_protocol=self.default_protocol,
             frames=self.frames, visual_dim=self.visual_dim, audio_dim=self.audio_dim, text_dim=self.text_dim,
-            patches=tuple(layout["patches"]) if layout["patches"] else None,
+            patches=self.patch_shape,
             attrs=self._attrs, shard_rows=layout["shard_rows"], chunk_rows=layout["chunk_rows"],
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ OPTIONS = [
 def test_all_commands_are_there():
     assert set(COMMANDS) == {
         "gaid", "gaid doctor", "gaid datasets", "gaid extract", "gaid store", "gaid store info", "gaid store verify",
-        "gaid store convert", "gaid train-head", "gaid eval", "gaid table1",
+        "gaid store convert", "gaid train-head", "gaid eval", "gaid reproduce",
     }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def test_every_option_says_in_a_sentence_what_it_is(name, param):
     assert "[" not in param.help  # rich would take it for markup and leave it out
 
 
-@pytest.mark.parametrize("name", ["gaid extract", "gaid train-head", "gaid eval", "gaid table1", "gaid store info"])
+@pytest.mark.parametrize("name", ["gaid extract", "gaid train-head", "gaid eval", "gaid reproduce", "gaid store info"])
 def test_reporting_commands_have_json(name):
     assert any("--json" in param.opts for param in COMMANDS[name].params)
 

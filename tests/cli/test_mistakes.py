@@ -46,7 +46,7 @@ MISTAKES = {
     "datasets flder": "did you mean 'folder'?",
     "datasets msrvtt --root nowhere": "nowhere is not there",
     "datasets folder": "data/folder is not there; name yours with --root",
-    "table1 --dataset dmeo": "did you mean 'demo'?",
+    "reproduce table1 --dataset dmeo": "did you mean 'demo'?",
     "doctor now": "unexpected extra argument",
 }
 

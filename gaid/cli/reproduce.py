@@ -1,0 +1,52 @@
+"""`gaid reproduce`: the paper's tables and Figure 5 over the data sets that are here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gaid.cli.common import Device, Json, flag, give, option
+
+
+def reproduce(
+    what: Annotated[list[str], typer.Argument(metavar="WHAT...", help="table1 to table6, figure5, or all.")],
+    root: Annotated[
+        Path | None, option("The folder that holds the data sets' folders. Default: data.", "FOLDER")
+    ] = None,
+    out: Annotated[Path, option("Where tables and figures go.", "FOLDER", "--out", "-o")] = Path("reports/paper"),
+    dataset: Annotated[
+        list[str] | None,
+        option(
+            "On this data set; may be repeated. Default: the table's own where they are here, else demo and stamps.",
+            "NAME",
+            "--dataset",
+        ),
+    ] = None,
+    seeds: Annotated[int, option("Trainings a row.", "N", min=1)] = 3,
+    set: Annotated[
+        list[str] | None, option("Option of every training, as epochs=5; may be repeated.", "KEY=VALUE", "--set")
+    ] = None,
+    patches: Annotated[
+        bool | None,
+        typer.Option(
+            "--patches/--no-patches",
+            metavar="",
+            help="Extract patch tokens, for rows that fuse them. Default: on small data sets.",
+        ),
+    ] = None,
+    random_weights: Annotated[
+        bool, flag("Encoders as they are, but untrained: tries the path without downloads.", "--random-weights")
+    ] = False,
+    workers: Annotated[int, option("Processes that decode clips.", "N", "--workers", "--num-workers", min=0)] = 2,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Make tables and figures of the paper: measured rows, and published ones apart; extracts and trains what is not there yet."""
+    from gaid.report.reproduce import reproduce as run
+
+    made = run(what, root=root, out=out, datasets=dataset, seeds=seeds, set=set or (), patches=patches,
+               random_weights=random_weights, workers=workers, device=device)  # fmt: skip
+    if json:
+        return give(made.to_dict())
+    print(made)
+    return None

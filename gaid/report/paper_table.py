@@ -1,0 +1,191 @@
+"""A table of the paper as it was measured here: its sections, one a data set, and what is published; as markdown, CSV and HTML."""
+
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import Any
+
+from gaid.report.cost import Cost
+from gaid.report.paper import PaperTable
+from gaid.report.published import PublishedRow, markdown_published
+from gaid.report.tables import (
+    Row,
+    census_items,
+    csv_records,
+    csv_text,
+    escape_markdown,
+    findings,
+    heading,
+    markdown,
+    markdown_rows,
+    rows,
+)
+from gaid.retrieval.results import DIRECTIONS, Results
+from gaid.runs import write_bytes
+
+KINDS = ("main", "protocol", "leak")
+COST_NAMES = ("parameters", "FLOPs a pair", "s, all pairs", "s, direct")
+
+
+@dataclass
+class Section:
+    """One data set's measured rows, `names[i]` the i-th row's; `zero_shot` are heads without training."""
+
+    dataset: str
+    heading: str
+    names: list[str]
+    results: list[Results]
+    absent: list[str]
+    page: Path
+    costs: list[Cost] = field(default_factory=list)
+    zero_shot: list[Results] = field(default_factory=list)
+
+    @property
+    def last(self) -> Results:
+        """The row that is compared with the others; what all rows rest on is said of it."""
+        return self.results[-1]
+
+    def rows(self, direction: str) -> list[Row]:
+        """Every head's figures, its published protocol's and the leak, one under the other."""
+        return [
+            changed(row, label=row.label.replace(one.label, name, 1))
+            for name, one in zip(self.names, self.results, strict=True)
+            for row in rows(one, direction)
+            if row.kind in KINDS
+        ]
+
+    def cost_rows(self) -> list[tuple[str, list[str]]]:
+        """(row, cells under COST_NAMES)."""
+        return [
+            (
+                name,
+                [
+                    f"{cost.parameters:,}",
+                    f"{cost.flops:,.0f}",
+                    f"{cost.seconds:.2f}",
+                    "" if cost.direct_seconds is None else f"{cost.direct_seconds:.1f}",
+                ],
+            )
+            for name, cost in zip(self.names, self.costs, strict=True)
+        ]
+
+    def cost_note(self) -> str:
+        one = self.costs[0]
+        return (
+            "FLOPs are of matrix products alone, of one (text, video) pair scored directly. Seconds are this machine's "
+            f"({one.device}), one seed, for {one.pairs:,} pairs: as `gaid eval` scores them, and with every tensor made (a part of the "
+            "texts, scaled). Where others were at work on it, read ratios."
+        )
+
+    def markdown(self, directions: tuple[str, ...]) -> list[str]:
+        """Paragraphs: a table a direction, costs, findings, census, and what was measured without training."""
+        parts = [f"**{escape_markdown(heading(self.last))}**"]
+        parts += [f"> {escape_markdown(note)}" for note in [*self.last.notes, *self.absent]]
+        for direction in directions:
+            queries = self.last.figures[direction].queries
+            parts.append(f"{DIRECTIONS[direction]} ({queries} queries)\n\n{markdown_rows(self.rows(direction))}")
+        if self.costs:
+            lines = ["| |" + "|".join(COST_NAMES) + "|", "|---|" + "---:|" * len(COST_NAMES)]
+            lines += [f"| {escape_markdown(name)} | {' | '.join(cells)} |" for name, cells in self.cost_rows()]
+            parts += ["\n".join(lines), escape_markdown(self.cost_note())]
+        parts.append("\n".join(f"* {escape_markdown(line)}" for line in self.findings(directions)))
+        census = ", ".join(f"{name} {count}" for name, count in census_items(self.last.census))
+        parts.append(
+            f"Census: {census}; gallery `{self.last.gallery_hash[:12]}`. 95 % intervals: bootstrap over videos."
+        )
+        if self.zero_shot:
+            parts.append("### Without training")
+        return parts + [markdown(one).rstrip() for one in self.zero_shot]
+
+    def findings(self, directions: tuple[str, ...]) -> list[str]:
+        """What was found beside the figures, of the directions that the table is about."""
+        others = tuple(words for direction, words in DIRECTIONS.items() if direction not in directions)
+        return [line for line in findings(self.last) if not line.startswith(others)] if others else findings(self.last)
+
+    def records(self, directions: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Lines of the CSV. A baseline's row is its own result's; as a line under another head it would stand there twice."""
+        found = []
+        for number, one in enumerate(self.results):
+            cost = self.costs[number].to_dict() if self.costs else {}
+            for record in csv_records(one):
+                if record["kind"] in KINDS and record["direction"] in directions:
+                    found.append({"row": self.names[number], **record, **cost})
+        for one in self.zero_shot:
+            found += [
+                {"row": one.label, **record}
+                for record in csv_records(one)
+                if record["kind"] in KINDS and record["direction"] in directions
+            ]
+        return found
+
+
+@dataclass
+class Table:
+    """Measured sections and published rows, never mixed."""
+
+    spec: PaperTable
+    sections: list[Section]
+    published: list[PublishedRow]
+    published_seconds: list[dict[str, Any]]
+    cautions: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only; measured and published apart."""
+        return {
+            "title": self.spec.title,
+            "measured": {
+                section.page.stem: {
+                    "dataset": section.dataset,
+                    "heading": section.heading,
+                    "rows": {name: one.to_dict() for name, one in zip(section.names, section.results, strict=True)},
+                    "costs": {name: cost.to_dict() for name, cost in zip(section.names, section.costs, strict=False)},
+                    "absent": section.absent,
+                    "zero_shot": [one.to_dict() for one in section.zero_shot],
+                }
+                for section in self.sections
+            },
+            "published": {
+                "rows": [row.record() for row in self.published],
+                "seconds": self.published_seconds,
+                "cautions": self.cautions,
+            },
+        }
+
+    def __str__(self) -> str:
+        parts = [f"# Table {self.spec.number}: {self.spec.title}, as far as methods and data sets are here"]
+        for section in self.sections:
+            parts.append(f"## Measured: {escape_markdown(section.heading)}")
+            parts += section.markdown(self.spec.directions)
+        parts.append("## Published, CLIP fine-tuned. Not measured here")
+        if not (self.published or self.published_seconds):
+            parts.append("No figure of this table could be found in a source.")
+        parts.append(markdown_published(self.published, self.published_seconds))
+        return "\n\n".join(parts) + "\n"
+
+    def write(self, out: Path) -> list[Path]:
+        """OUT/tableN.md, .csv, .html and tableN-published.csv; returns them and the sections' pages."""
+        from gaid.report.html import write_template
+
+        name = self.spec.name
+        page = write_template(
+            out / f"{name}.html",
+            "paper_table.html",
+            title=f"Table {self.spec.number}",
+            table=self,
+            directions=self.spec.directions,
+            words=DIRECTIONS,
+            rows=rows,
+            heading=heading,
+            census_items=census_items,
+            cost_names=COST_NAMES,
+        )
+        texts = {
+            f"{name}.csv": csv_text(
+                [one for section in self.sections for one in section.records(self.spec.directions)]
+            ),
+            f"{name}-published.csv": csv_text([row.record() for row in self.published]),
+            f"{name}.md": str(self),
+        }
+        for file, text in texts.items():
+            write_bytes(out / file, text.encode())
+        return [page, *(out / file for file in texts), *(section.page for section in self.sections)]

@@ -1,0 +1,141 @@
+"""The paper's tables over a small demo world: what is measured, what is published, and that the two never mix."""
+
+import csv
+import json
+
+import pytest
+
+from gaid.datasets.demo import prepare
+from gaid.errors import OptionInvalid
+from gaid.metrics import NAMES
+from gaid.report.paper import TABLES, choose
+from gaid.report.published import cautions, load_published, published_seconds
+from gaid.report.reproduce import reproduce, settings_of
+from gaid.retrieval.protocols import PROTOCOLS
+
+QUICK = ("epochs=1", "head.dim=16", "batch_size=8")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    place = tmp_path_factory.mktemp("data")
+    prepare(place / "demo", sizes=(16, 5, 6))
+    return place
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def make(root, place):
+    def call(*what, **options):
+        return reproduce(
+            what, root=root, out=place / "out", stores=place / "stores", runs=place / "runs", datasets=["demo"],
+            **{"seeds": 2, "set": QUICK, "workers": 0, "progress": False, **options},
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def made(make):
+    return make("table1", "table5", "figure5")
+
+
+def test_a_table_has_every_row_under_both_protocols_with_its_leak(made):
+    section = made.tables[0].sections[0]
+    names = [row.name for row in TABLES["table1"].rows]
+    assert section.names == names
+    labels = [row.label for row in section.rows("t2v")]
+    for name in names:
+        assert name in labels
+        assert f"{name}, protocol published" in labels
+    assert labels.count("leak (published − query)") == len(names)
+    assert {one.baseline for one in section.last.comparisons} == set(names[:-1])
+
+
+def test_the_files_say_the_same_as_the_table(made, place):
+    out = place / "out"
+    for file in made.files:
+        assert file.is_file(), file
+    with (out / "table1.csv").open() as stream:
+        lines = list(csv.DictReader(stream))
+    of_gaid = next(line for line in lines if line["row"] == "gaid" and line["kind"] == "main")
+    value = made.tables[0].sections[0].last.figures["t2v"].values["R@1"]
+    assert float(of_gaid["R@1"]) == pytest.approx(value, abs=1e-4)
+    assert {line["direction"] for line in lines} == {"t2v"}
+    assert f"| gaid | {value:.1f} (" in (out / "table1.md").read_text()
+    page = (out / "table1.html").read_text()
+    assert "The demo world" in page
+    assert "<script" not in page
+    assert "refresh" not in page
+    json.dumps(made.to_dict())
+
+
+def test_measured_and_published_never_mix(made):
+    told = made.tables[0].to_dict()
+    assert set(told) == {"title", "measured", "published"}
+    measured = json.dumps(told["measured"])
+    assert "CLIP4Clip meanP" not in measured
+    assert "55.0" not in json.dumps(told["measured"]["table1-demo-tiny-patches"]["rows"]["gaid"]["preset"])
+    assert str(made.tables[0]).index("## Measured") < str(made.tables[0]).index("## Published")
+
+
+def test_what_is_there_is_used_again_and_other_seeds_train_anew(made, make, place):
+    run = place / "runs" / "demo-tiny-patches" / "gaid"
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
+    assert before
+    make("table6", seeds=2)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")} == before
+    again = make("table2", seeds=1)
+    assert again.tables[0].sections[0].last.seeds == [0]
+    assert not (run / "seed-1").exists()
+
+
+def test_costs_tell_parameters_products_and_seconds(made):
+    section = made.tables[1].sections[0]
+    costs = dict(zip(section.names, section.costs, strict=True))
+    assert costs["frame"].parameters > costs["none"].parameters  # the gate
+    assert costs["frame"].flops > 0
+    assert all(cost.seconds > 0 and cost.pairs == section.last.figures["t2v"].queries * 6 for cost in costs.values())
+
+
+def test_figure_5_is_a_picture(made, place):
+    from PIL import Image
+
+    with Image.open(place / "out" / "figure5.png") as picture:
+        assert picture.width > 800
+    assert (place / "out" / "figure5.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_where_the_papers_data_sets_are_absent_the_small_ones_stand_in(tmp_path):
+    assert [one.dataset for one in settings_of(TABLES["table2"], tmp_path)] == ["demo", "stamps"]
+    assert [one.dataset for one in settings_of(TABLES["table5"], tmp_path)] == ["demo", "demo-same-times", "stamps"]
+
+
+def test_a_name_that_is_no_table_is_refused():
+    assert choose(["all"]) == [*TABLES, "figure5"]
+    with pytest.raises(OptionInvalid, match="'table9' is none of table1"):
+        choose(["table9"])
+
+
+def test_every_published_row_has_a_source_and_a_protocol_and_plausible_figures():
+    rows = load_published(("msrvtt", "didemo", "lsmdc", "vatex"), ("t2v", "v2t"))
+    assert len(rows) > 60
+    for row in rows:
+        assert row.source
+        assert row.protocol in {*PROTOCOLS, "not checked"}
+        assert row.figures
+        assert set(row.figures) <= set(NAMES)
+        recalls = [row.figures[name] for name in NAMES[:3] if name in row.figures]
+        assert recalls == sorted(recalls)
+        assert all(0 < value < 100 for value in recalls)
+    assert {row.protocol for row in rows if row.preset in ("x-pool", "avigate", "mean-pool")} == {"query"}
+    assert {row.protocol for row in rows if row.preset == "gaid"} == {"published"}
+    assert {"2508.01711v1" in row.version or "2508.01711v2" in row.version for row in rows if row.preset == "gaid"} == {
+        True
+    }
+    assert [one["row"] for one in published_seconds(6)] == ["stp, 20 trials", "dasp"]
+    assert len(cautions()) == 4
