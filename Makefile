@@ -18,7 +18,7 @@ help:
 
 $(INSTALLED):
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off $(CONSTRAINTS) -e '.[clap,offline,dask,ffmpeg,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off $(CONSTRAINTS) -e '.[clap,offline,dask,ffmpeg,parquet,ranking,dev]'
 	rm -f $(VENV)/.installed-*
 	touch $@
 

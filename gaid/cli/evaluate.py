@@ -37,7 +37,7 @@ def evaluate(
         option("A run, or a preset without training, to compare with; may be repeated.", "RUN", "--against"),
     ] = None,
     save_ranks: Annotated[
-        Path | None, option("Write each query's rank and its best videos: .csv, .jsonl or .npz.", "FILE")
+        Path | None, option("Write what each query found: .csv, .jsonl, .npz, .trec (a TREC run), .mteb.json.", "FILE")
     ] = None,
     report: Annotated[
         Path | None, option("Write a page of pictures here; none for none. Default: RUN/report.html.", "FILE")

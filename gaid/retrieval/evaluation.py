@@ -16,7 +16,7 @@ from gaid import metrics
 from gaid.errors import OptionInvalid
 from gaid.retrieval import index as faiss_index
 from gaid.retrieval import sound
-from gaid.retrieval.export import BEST, check_ranks_path
+from gaid.retrieval.export import BEST, check_ranks_path, holds_lists, save_lists
 from gaid.retrieval.export import save_ranks as write_ranks
 from gaid.retrieval.protocols import PROTOCOLS, get_protocol
 from gaid.retrieval.results import (
@@ -83,7 +83,8 @@ def evaluate(
         direction: `t2v`, `v2t` or `both`.
         memory: bound on what is held beside the features, as 1GiB or a number of bytes.
         against: baselines, runs on the same store; a preset's name stands for that head without training.
-        save_ranks: a .csv, .jsonl or .npz of what every query found. report: the HTML page.
+        save_ranks: what every query found, as .csv, .jsonl, .npz, a TREC run (.trec, .run) or MTEB's .mteb.json.
+        report: the HTML page.
         seed: of the bootstrap, of trials in scoring, of an untrained head, and of the page's choice of queries.
         sense: `sound` compares texts with the sounds alone, among the clips that have any (untrained heads only).
         subset: `with-sound` takes only the clips that have sound; the figures over all clips stand beside.
@@ -132,7 +133,13 @@ def evaluate(
     results.evidence = Evidence(opened, part, device, budget, subject.load, *measured.best)
     results.seconds = time.perf_counter() - started
     if ranks_path is not None:
-        write_ranks(ranks_path, part, results.seeds, results.ranks["t2v"], *measured.best)
+        if holds_lists(ranks_path):
+            hears = bool(getattr(subject.load(0), "uses_audio", True)) and sense == "video"
+            results.notes += save_lists(
+                ranks_path, measured.scores(subject, 0), part, results, uses_audio=hears, memory=budget
+            )
+        else:
+            write_ranks(ranks_path, part, results.seeds, results.ranks["t2v"], *measured.best)
         results.saved_ranks = ranks_path
     if report is not None:
         # The page is drawn by the layer above, which knows results and is not known here.

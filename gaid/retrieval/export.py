@@ -1,4 +1,4 @@
-"""Writes what every query found: `--save-ranks FILE`, a table by the file's suffix."""
+"""Writes what every query found: `--save-ranks FILE`, by the file's suffix a table, a TREC run or MTEB's result."""
 
 import csv
 import io
@@ -9,21 +9,57 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaid.errors import OptionInvalid
+from gaid.retrieval import mteb, ranking
 from gaid.runs import write_bytes
 
 if TYPE_CHECKING:
+    from gaid.retrieval.results import Results
     from gaid.stores import Split
 
-SUFFIXES = (".csv", ".jsonl", ".npz")
+TABLES = (".csv", ".jsonl", ".npz")
+RUNS = (".trec", ".run")
 BEST = 5
 
 
 def check_ranks_path(path: str | Path) -> Path:
     """The path, if its suffix says how to write. Raises OptionInvalid."""
     path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise OptionInvalid(f"--save-ranks {path}: the suffix must be one of {', '.join(SUFFIXES)}")
+    if path.name.endswith(mteb.SUFFIX):
+        mteb.require()
+    elif path.suffix not in (*TABLES, *RUNS):
+        raise OptionInvalid(
+            f"--save-ranks {path}: the suffix must be one of {', '.join((*TABLES, *RUNS, mteb.SUFFIX))}"
+        )
     return path
+
+
+def save_lists(
+    path: Path, scores: np.ndarray, split: "Split", results: "Results", *, uses_audio: bool, memory: int
+) -> list[str]:
+    """The first seed's whole lists, text to video at `path` and video to text beside it; gives notes for the reader.
+
+    `scores` (captions, videos) of the first seed's head.
+    """
+    notes = [f"{path.name} holds the lists of seed {results.seeds[0]}"] if len(results.seeds) > 1 else []
+    is_run = path.suffix in RUNS
+    suffix = path.suffix if is_run else mteb.SUFFIX
+    for direction in results.figures:
+        place = path if direction == "t2v" else ranking.beside(path, direction, suffix)
+        if direction == "t2v":
+            lists = ranking.text_to_video(scores, split)
+        else:
+            lists = ranking.video_to_text(scores, split, memory) if is_run else ranking.by_caption(scores, split)
+        if is_run:
+            ranking.write_trec(place, lists, tag=f"gaid-{results.preset}-seed-{results.seeds[0]}", memory=memory)
+        else:
+            note = mteb.write_result(place, lists, results, split, direction, uses_audio, memory)
+            notes += [note] if note else []
+    return notes
+
+
+def holds_lists(path: Path) -> bool:
+    """Whether a file of this name holds whole lists, for `save_lists`, and no table."""
+    return path.suffix in RUNS or path.name.endswith(mteb.SUFFIX)
 
 
 def save_ranks(

@@ -124,13 +124,13 @@ def ranks_of(
     if direction == "t2v":
         lists, own = scores, np.asarray(caption_video)
     else:
-        lists, own = _best_of_captions(scores, caption_video, memory).T, np.arange(scores.shape[1])
+        lists, own = best_of_captions(scores, caption_video, memory).T, np.arange(scores.shape[1])
     # Finding NaN, comparing and counting take a few bytes a score beside the block itself.
     blocks = _blocks(len(own), memory // (16 * lists.shape[1]))
     return np.concatenate([metrics.ranks(np.array(lists[rows]), own[rows], "t2v", ties) for rows in blocks])
 
 
-def _best_of_captions(scores: np.ndarray, caption_video: np.ndarray, memory: int) -> np.ndarray:
+def best_of_captions(scores: np.ndarray, caption_video: np.ndarray, memory: int) -> np.ndarray:
     """(videos, videos): the best score that a caption of video i has with video j."""
     captions, videos = scores.shape
     best = _matrix(videos, videos, videos * videos * scores.itemsize <= memory // 4, scores.dtype)

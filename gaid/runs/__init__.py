@@ -1,6 +1,6 @@
 """A run: the folder of one training. What is in it, how it is written, and how a head comes out of it (or of a name)."""
 
-from gaid.runs.files import read_checkpoint, read_json, write_bytes, write_checkpoint, write_json
+from gaid.runs.files import read_checkpoint, read_json, write_bytes, write_checkpoint, write_json, writing
 from gaid.runs.heads import build_described_head, find_class, head_options, head_settings, resolve_head
 from gaid.runs.run import (
     CHECKPOINTS,
@@ -46,4 +46,5 @@ __all__ = [
     "write_bytes",
     "write_checkpoint",
     "write_json",
+    "writing",
 ]

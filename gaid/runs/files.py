@@ -6,9 +6,10 @@ that weights and description can't come apart. Nothing is ever unpickled.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from gaid.errors import RunInvalid
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 _DESCRIPTION = "gaid"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: under another name first, synced, then renamed.
+@contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is there whole after the block or not at all: written under another name, synced, then renamed.
 
     The other name is always the same, so that what a kill leaves behind is overwritten by the next attempt.
     """
@@ -28,13 +30,19 @@ def write_bytes(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    with writing(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, value: Any) -> None:
