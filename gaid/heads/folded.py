@@ -342,6 +342,12 @@ class VideoSource:
     def __init__(self, head: "GatedHead", visual: Tensor, audio: Tensor, mask: Tensor) -> None:
         self.head, self.visual, self.audio, self.mask = head, visual, audio, mask
         self.frames = visual.shape[1]
+        self.tokens = visual[0, ..., 0].numel() if len(visual) else 0
+
+    @property
+    def bytes_per_video(self) -> int:
+        """Of one video's projected features."""
+        return 4 * int(self.head.config["dim"]) * (self.tokens + self.frames)
 
     def __call__(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
         return self.head.project_videos(self.visual[start:stop], self.audio[start:stop], self.mask[start:stop])

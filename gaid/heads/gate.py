@@ -60,3 +60,28 @@ class SampleGate(FrameGate):
         mean_audio = (audio * heard).sum(1, keepdim=True) / heard.sum(1, keepdim=True).clamp(min=1)
         of_video = super().of_frames(visual.mean(1, keepdim=True), mean_audio, audio_mask)
         return of_video.expand(-1, visual.shape[1])
+
+
+class TokenGate(FrameGate):
+    """A gate for each patch token of each frame, from the token, the frame's sound and the text (the paper's Table 5, token level)."""
+
+    def of_frames(
+        self,
+        visual: Float[Tensor, "videos frames patches dim"],
+        audio: Float[Tensor, "videos frames dim"],
+        audio_mask: Bool[Tensor, "videos frames"],
+    ) -> Float[Tensor, "videos frames patches"]:
+        """The tokens' part of the logits."""
+        visual_weight, audio_weight, _ = self.linear.weight[0].chunk(3)
+        return visual @ visual_weight + (audio @ audio_weight)[..., None]
+
+    def forward(
+        self,
+        text: Float[Tensor, "texts dim"],
+        visual: Float[Tensor, "videos frames patches dim"],
+        audio: Float[Tensor, "videos frames dim"],
+        audio_mask: Bool[Tensor, "videos frames"],
+    ) -> Float[Tensor, "texts videos frames patches"]:
+        """Gates from 0 (the token alone) to 1 (the sound alone); exactly 0 where there is no sound."""
+        logits = self.of_text(text)[:, None, None, None] + self.of_frames(visual, audio, audio_mask)
+        return torch.sigmoid(logits) * audio_mask[..., None]

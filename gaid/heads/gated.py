@@ -8,18 +8,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.heads import folded
-from gaid.heads.gate import FrameGate, SampleGate
+from gaid.heads import direct, folded
+from gaid.heads.gate import FrameGate, SampleGate, TokenGate
 from gaid.heads.losses import info_nce, positive_weights, support_embedding
 from gaid.heads.perturbation import DirectionalPerturbation, Prior, StochasticPerturbation
 from gaid.heads.pooling import AttentionPooling, MeanPooling
 from gaid.heads.protocol import Algorithm, By, Explanation, HeadBase, LossParts
 
-Fusion = Literal["none", "sample", "frame"]
+Fusion = Literal["none", "sample", "frame", "token"]
 Pooling = Literal["mean", "attention"]
 PerturbationName = Literal["none", "stp", "dasp"]
 CHOICES = {
-    "fusion": ("none", "sample", "frame"),
+    "fusion": ("none", "sample", "frame", "token"),
     "pooling": ("mean", "attention"),
     "perturbation": ("none", "stp", "dasp"),
     "prior": ("uniform", "normal"),
@@ -43,7 +43,8 @@ class GatedHead(HeadBase):
         visual_dim, audio_dim, text_dim: sizes of the backbones' embeddings.
         dim: size in which they meet (D); the text's size by default.
         frames: frames a video (F).
-        fusion: `none` (no sound), `sample` (a gate a pair), `frame` (a gate a frame: FGF).
+        fusion: `none` (no sound), `sample` (a gate a pair), `frame` (a gate a frame: FGF), `token` (a gate a patch token:
+            `visual` is then patch tokens, (videos, frames, patches, visual_dim), and scoring is always direct).
         pooling: `mean` or `attention`.
         perturbation: `none`, `stp` or `dasp`.
         prior, prior_std, trials: STP's noise, and how many draws an evaluation makes.
@@ -93,7 +94,8 @@ class GatedHead(HeadBase):
         self.audio_proj = _projection(audio_dim, dim) if self.uses_audio else None
         self.gate: FrameGate | None = None
         if self.uses_audio:
-            self.gate = FrameGate(dim) if fusion == "frame" else SampleGate(dim)
+            self.gate = {"sample": SampleGate, "frame": FrameGate, "token": TokenGate}[fusion](dim)
+        self.visual_input = "patches" if fusion == "token" else "frames"
         self.pooling = AttentionPooling(dim, dropout) if pooling == "attention" else MeanPooling()
         self.perturbation: StochasticPerturbation | DirectionalPerturbation | None = None
         if perturbation == "stp":
@@ -119,10 +121,12 @@ class GatedHead(HeadBase):
 
     def project_videos(
         self,
-        visual: Float[Tensor, "videos frames visual_dim"],
+        visual: Float[Tensor, "videos frames *patches visual_dim"],
         audio: Float[Tensor, "videos frames audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"],
-    ) -> tuple[Float[Tensor, "videos frames dim"], Float[Tensor, "videos frames dim"], Bool[Tensor, "videos frames"]]:
+    ) -> tuple[
+        Float[Tensor, "videos frames *patches dim"], Float[Tensor, "videos frames dim"], Bool[Tensor, "videos frames"]
+    ]:
         """Features where they meet the texts; sound that is not there is 0 and masked, whatever was handed in."""
         mask = audio_mask.to(self.text_proj.weight.device)
         seen = self.visual_proj(self._to_own(visual))
@@ -141,6 +145,8 @@ class GatedHead(HeadBase):
             given["audio"] = (audio.shape[-1], self.config["audio_dim"])
         if self.perturbation is None:
             given.pop("frames")
+        if visual.ndim != (4 if self.visual_input == "patches" else 3):
+            raise HeadMismatch(f"this head takes {self.visual_input} as its visual features, not {tuple(visual.shape)}")
         wrong = [
             f"{name} has {found}, the head wants {wanted}" for name, (found, wanted) in given.items() if found != wanted
         ]
@@ -152,7 +158,7 @@ class GatedHead(HeadBase):
     def loss(
         self,
         text: Float[Tensor, "batch text_dim"],
-        visual: Float[Tensor, "batch frames visual_dim"],
+        visual: Float[Tensor, "batch frames *patches visual_dim"],
         audio: Float[Tensor, "batch frames audio_dim"],
         audio_mask: Bool[Tensor, "batch frames"],
         same: Bool[Tensor, "batch batch"] | None = None,
@@ -170,12 +176,11 @@ class GatedHead(HeadBase):
         seen, heard, mask = self.project_videos(visual, audio, audio_mask)
         if self.training:
             with torch.no_grad():
-                self.neutral_text.lerp_(words.detach().mean(0), 0.05 if self.neutral_text.any() else 1.0)
+                begun = self.neutral_text.any()  # stays on the device: no wait for it
+                self.neutral_text.lerp_(words.detach().mean(0), torch.where(begun, 0.05, 1.0).to(words.dtype))
         perturbed, std = words, None
         if self.perturbation is not None:
-            gate = self._own_gate(words, seen, heard, mask)
-            fused = seen if gate is None else torch.lerp(seen, heard, gate[..., None])
-            std = self.perturbation.deviation(words, fused).exp()
+            std = self.perturbation.deviation(words, direct.fuse_own(self, words, seen, heard, mask)).exp()
             perturbed = self.perturbation.perturb(words, std)
         compare = self._pair_products(words, seen, heard, mask, gate_by, pool_by)
         sims, mean_pooled = compare(perturbed)
@@ -189,17 +194,11 @@ class GatedHead(HeadBase):
             total = total + self.support_loss_weight * of_support
         return LossParts(total, parts)
 
-    def _own_gate(self, words: Tensor, seen: Tensor, heard: Tensor, mask: Tensor) -> Tensor | None:
-        """Gates (B, F) of each video by its own text."""
-        if self.gate is None:
-            return None
-        logits = self.gate.of_text(words)[:, None] + self.gate.of_frames(seen, heard, mask)
-        return torch.sigmoid(logits) * mask
-
     def _pair_products(self, words: Tensor, seen: Tensor, heard: Tensor, mask: Tensor, gate_by: By, pool_by: By) -> Any:
         """A function from texts to (cosines with all pairs' embeddings, mean embedding of each video over the texts)."""
-        if isinstance(self.pooling, AttentionPooling) and self.training and self.pooling.dropout.p > 0:
-            pooled = self._pool_directly(words, seen, heard, mask, gate_by, pool_by)
+        drops = isinstance(self.pooling, AttentionPooling) and self.training and self.pooling.dropout.p > 0
+        if drops or isinstance(self.gate, TokenGate):
+            pooled = direct.pool(self, words, seen, heard, mask, gate_by, pool_by)
             directions = functional.normalize(pooled, dim=-1)
             return lambda texts: (
                 torch.einsum("td,tvd->tv", functional.normalize(texts, dim=-1), directions.expand(len(texts), -1, -1)),
@@ -223,46 +222,13 @@ class GatedHead(HeadBase):
 
         return compare
 
-    def _pool_directly(
-        self,
-        words: Tensor,
-        seen: Tensor,
-        heard: Tensor,
-        mask: Tensor,
-        gate_by: By,
-        pool_by: By,
-        own: Tensor | None = None,
-    ) -> Float[Tensor, "texts videos dim"]:
-        """Embeddings of all pairs, every intermediate tensor made; `own`: the videos' own captions' texts (V, D)."""
-        return self.pooling(*self._fuse_directly(words, seen, heard, mask, gate_by, pool_by, own))
-
-    def _fuse_directly(
-        self,
-        words: Tensor,
-        seen: Tensor,
-        heard: Tensor,
-        mask: Tensor,
-        gate_by: By,
-        pool_by: By,
-        own: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The text that pools (T or 1, V or 1, D) and the fused frames (T or 1, V, F, D) of all pairs."""
-        own = words if own is None else own
-        if self.gate is None:
-            fused = seen[None]
-        else:
-            of_text = self.gate.of_text(own)[None] if gate_by == "own_caption" else self.gate.of_text(words)[:, None]
-            gate = torch.sigmoid(of_text[..., None] + self.gate.of_frames(seen, heard, mask)) * mask
-            fused = torch.lerp(seen, heard, gate[..., None])
-        return (own[None] if pool_by == "own_caption" else words[:, None]), fused
-
     # Scoring
 
     @torch.no_grad()
     def score(
         self,
         text: Float[Tensor, "texts text_dim"],
-        visual: Float[Tensor, "videos frames visual_dim"],
+        visual: Float[Tensor, "videos frames *patches visual_dim"],
         audio: Float[Tensor, "videos frames audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"] | None = None,
         *,
@@ -308,53 +274,12 @@ class GatedHead(HeadBase):
             words = self.embed_text(text)
             source = folded.VideoSource(self, visual, audio, audio_mask)
             own_caption = own_caption.to(words.device)
-            if algorithm == "folded":
+            if algorithm == "folded" and not isinstance(self.gate, TokenGate):
                 gate_own, pool_own = gate_by == "own_caption", pool_by == "own_caption"
                 return folded.score(self, words, source, own_caption, gate_own, pool_own, memory, seed).float()
-            return self._score_directly(words, source, own_caption, gate_by, pool_by, memory, seed).float()
+            return direct.score(self, words, source, own_caption, gate_by, pool_by, memory, seed).float()
         finally:
             self.train(training)
-
-    def _score_directly(
-        self,
-        words: Tensor,
-        source: folded.VideoSource,
-        own_caption: Tensor,
-        gate_by: By,
-        pool_by: By,
-        memory: int,
-        seed: int,
-    ) -> Tensor:
-        """The plain way: about a dozen tensors of (texts, videos, frames, dim) a block."""
-        videos, frames = len(own_caption), source.frames
-        trials = self.perturbation.trials if isinstance(self.perturbation, StochasticPerturbation) else 1
-        pair = words.element_size() * words.shape[1] * max(12 * frames, 4 * trials)
-        rows = max(1, min(len(words), 64))
-        step = max(1, min(videos, memory // (pair * rows)))
-        rows = max(1, min(rows, memory // pair))
-        scores = words.new_empty(len(words), videos)
-        for start in range(0, videos, step):
-            stop = min(start + step, videos)
-            seen, heard, mask = source(start, stop)
-            own = words[own_caption[start:stop]]
-            for first in range(0, len(words), rows):
-                block = words[first : first + rows]
-                pooling_text, fused = self._fuse_directly(block, seen, heard, mask, gate_by, pool_by, own)
-                pooled = self.pooling(pooling_text, fused)
-                pooled = functional.normalize(pooled, dim=-1).expand(len(block), stop - start, -1)
-                scores[first : first + rows, start:stop] = self._compare_directly(block, fused, pooled, first, seed)
-        return scores
-
-    def _compare_directly(self, words: Tensor, fused: Tensor, pooled: Tensor, first: int, seed: int) -> Tensor:
-        if self.perturbation is None:
-            return torch.einsum("td,tvd->tv", functional.normalize(words, dim=-1), pooled)
-        std = self.perturbation.deviation(words[:, None], fused).exp()
-        if isinstance(self.perturbation, DirectionalPerturbation):
-            moved = words[:, None] + self.perturbation.alpha * std
-            return (functional.normalize(moved, dim=-1) * pooled).sum(-1)
-        noise = self.perturbation.noise(first, first + len(words), words, seed)
-        moved = words[:, None, None] + noise[:, None] * std[:, :, None]
-        return torch.einsum("tvkd,tvd->tvk", functional.normalize(moved, dim=-1), pooled).amax(-1)
 
     # Explanation and indexing
 
@@ -362,7 +287,7 @@ class GatedHead(HeadBase):
     def explain(
         self,
         text: Float[Tensor, "texts text_dim"],
-        visual: Float[Tensor, "videos frames visual_dim"],
+        visual: Float[Tensor, "videos frames *patches visual_dim"],
         audio: Float[Tensor, "videos frames audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"] | None = None,
     ) -> Explanation:
@@ -370,8 +295,12 @@ class GatedHead(HeadBase):
         self._check(text, visual, audio)
         if audio_mask is None:
             audio_mask = torch.ones(visual.shape[:2], dtype=torch.bool)
+        projected = self.project_videos(visual, audio, audio_mask)
+        if isinstance(self.gate, TokenGate):
+            gate, attention = direct.explain(self, self.embed_text(text), *projected)
+            return Explanation(gate, attention, gate * attention)
         texts = folded.text_side(self, self.embed_text(text))
-        videos = folded.video_side(self, *self.project_videos(visual, audio, audio_mask))
+        videos = folded.video_side(self, *projected)
         gate = folded.shares(self, texts, videos)
         attention, _ = folded.attention(self, texts, videos, gate)
         shape = (len(text), *videos.mask.shape)
@@ -380,7 +309,7 @@ class GatedHead(HeadBase):
     @torch.no_grad()
     def embed_videos(
         self,
-        visual: Float[Tensor, "videos frames visual_dim"],
+        visual: Float[Tensor, "videos frames *patches visual_dim"],
         audio: Float[Tensor, "videos frames audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"] | None = None,
     ) -> Float[Tensor, "videos dim"]:
@@ -394,7 +323,10 @@ class GatedHead(HeadBase):
         vectors = []
         for start in range(0, len(visual), 256):
             rows = slice(start, start + 256)
-            videos = folded.video_side(self, *self.project_videos(visual[rows], audio[rows], audio_mask[rows]))
-            pooled, _, _ = folded.pool(self, texts, videos)
-            vectors.append(functional.normalize(pooled.mean_of_texts(), dim=-1))
+            projected = self.project_videos(visual[rows], audio[rows], audio_mask[rows])
+            if isinstance(self.gate, TokenGate):
+                pooled = direct.pool(self, self.neutral_text[None], *projected, "query", "query")[0]
+            else:
+                pooled = folded.pool(self, texts, folded.video_side(self, *projected))[0].mean_of_texts()
+            vectors.append(functional.normalize(pooled, dim=-1))
         return torch.cat(vectors) if vectors else self.neutral_text.new_zeros((0, len(self.neutral_text)))

@@ -62,6 +62,13 @@ PRESETS: dict[str, Preset] = {
         {"fusion": "sample", "pooling": "attention", "perturbation": "dasp", "weighted_loss": True, "dropout": 0.0},
         _TRAINING,
     ),
+    # GAID's Table 5, token level: a gate a patch token. Needs a store of `gaid extract --patches`.
+    "gaid-token": Preset(
+        "a gate for each patch token, attention, directional perturbation (GAID, Table 5); needs extract --patches",
+        "GAID, arXiv 2508.01711v1",
+        {"fusion": "token", "pooling": "attention", "perturbation": "dasp", "weighted_loss": True, "dropout": 0.0},
+        _TRAINING,
+    ),
     # GAID (arXiv 2508.01711v1). `gaid train-head --preset gaid`. MSR-VTT ViT-B/32, CLIP fine-tuned, published protocol:
     # R@1 55.0 as a review of the paper states.
     "gaid": Preset(

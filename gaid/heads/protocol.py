@@ -42,6 +42,7 @@ class Head(Protocol):
     config: dict[str, Any]
     uses_audio: bool
     has_video_embedding: bool
+    visual_input: str
 
     def loss(
         self,
@@ -77,6 +78,7 @@ class HeadBase(nn.Module):
 
     uses_audio = True
     has_video_embedding = False
+    visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
 
     def __init__(self, **config: Any) -> None:
         super().__init__()

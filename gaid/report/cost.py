@@ -38,7 +38,7 @@ class Cost:
 @torch.inference_mode()
 def measure_cost(head: Any, split: "Split", device: str, memory: int) -> Cost:
     """Cost of a head on a split. Times are of one run after one that is not counted; they are this machine's."""
-    features = Features.of(split, device)
+    features = Features.of(split, device, head)
     few = slice(0, min(SAMPLE, len(features.visual)))
     texts = features.text[: min(SAMPLE, len(features.text))]
     with FlopCounterMode(display=False) as counter:

@@ -56,7 +56,7 @@ def _panels(head: Any, split: "Split", store: "Store", device: str, seed: int) -
     clips, absent = load_clips(store, [split.video_ids[row] for row in chosen], AudioSpec(RATE, 0.01, 1e6))
     if not clips:
         raise DataMissing(f"figure 5 needs the clips themselves: {absent}")
-    features, truth = Features.of(split, device), load_split_truth(store, split)
+    features, truth = Features.of(split, device, head), load_split_truth(store, split)
     panels = []
     for row in chosen:
         clip = clips.get(split.video_ids[row])

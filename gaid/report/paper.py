@@ -48,6 +48,7 @@ _RIVALS = (
 _FUSIONS = (
     TableRow("none", "gaid", ("head.fusion=none",)),
     TableRow("sample", "gaid-sample"),
+    TableRow("token", "gaid-token", needs_patches=True),
     TableRow("frame", "gaid"),
 )
 # The support loss is a row of every ablation: 0.8 is T-MASS's on MSR-VTT, and a third party found it to lower R@1 there.

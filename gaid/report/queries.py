@@ -73,7 +73,8 @@ def draw_queries(results: Results, seed: int = 0) -> tuple[list[Query], str | No
     ids = [split.video_ids[video] for videos in lists.values() for video in videos]
     strips, absent = load_strips(evidence.store, ids)
     truth = load_split_truth(evidence.store, split)
-    head, features = evidence.load_head(0), Features.of(split, evidence.device)
+    head = evidence.load_head(0)
+    features = Features.of(split, evidence.device, head)
     cards = []
     for row in rows:
         videos = lists[row]

@@ -125,7 +125,7 @@ def evaluate(
     if index == "faiss":
         results.search = measured.search(subject, candidates)
     if sense == "video":
-        results.sound_weight = _sound_truth(subject, opened, part, measured.features(subject.audio))
+        results.sound_weight = _sound_truth(subject, opened, measured)
     for other in against:
         baseline = measured.of(_baseline(other, opened, device, seed), opened, brief=True)
         results.baselines.append(baseline)
@@ -153,14 +153,15 @@ class Measurement:
     def __init__(self, split: "Split", directions: Sequence[str], memory: int, device: str, seed: int) -> None:
         self.split, self.directions = split, directions
         self.memory, self.device, self.seed = memory, device, seed
-        self._features: dict[str, Features] = {}
+        self._features: dict[tuple[str, str], Features] = {}
         self.best: tuple[np.ndarray, np.ndarray] = (np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
 
-    def features(self, audio: str = "own") -> Features:
-        """The split's features, with the sound that a head was trained with."""
-        if audio not in self._features:
-            self._features[audio] = Features.of(with_audio(self.split, audio, self.seed), self.device)
-        return self._features[audio]
+    def features(self, audio: str = "own", head: Any = None) -> Features:
+        """The split's features: what the head takes, with the sound that it was trained with."""
+        key = (audio, getattr(head, "visual_input", "frames"))
+        if key not in self._features:
+            self._features[key] = Features.of(with_audio(self.split, audio, self.seed), self.device, head)
+        return self._features[key]
 
     def of(self, subject: Subject, store: "Store", brief: bool = False) -> Results:
         """Figures under the query protocol; with `brief` nothing but figures (for a baseline)."""
@@ -242,7 +243,7 @@ class Measurement:
         seconds = time.perf_counter() - started
         found = faiss_index.search_all(
             head,
-            self.features(subject.audio),
+            self.features(subject.audio, head),
             self.split.caption_video,
             exact,
             count=count,
@@ -268,7 +269,7 @@ class Measurement:
         check_head_fits(head, self.split, str(subject.run.path) if subject.run else f"preset {subject.preset!r}")
         return score_all(
             head,
-            self.features(subject.audio) if features is None else features,
+            self.features(subject.audio, head) if features is None else features,
             self.split.caption_video,
             PROTOCOLS[protocol],
             memory=self.memory,
@@ -308,7 +309,8 @@ def _baseline(other: "str | Path | Run", store: "Store", device: str, seed: int)
     return Subject.of_run(load_run(other), store, device)
 
 
-def _sound_truth(subject: Subject, store: "Store", split: "Split", features: Features) -> sound.SoundTruth | None:
+def _sound_truth(subject: Subject, store: "Store", measured: Measurement) -> sound.SoundTruth | None:
+    split = measured.split
     truth = sound.load_split_truth(store, split)
     if truth is None or not truth.any():
         return None
@@ -317,7 +319,7 @@ def _sound_truth(subject: Subject, store: "Store", split: "Split", features: Fea
         head = subject.load(number)
         if not getattr(head, "uses_audio", False) or not hasattr(head, "explain"):
             return None
-        found = sound.explain_own(head, features, split.caption_video)
+        found = sound.explain_own(head, measured.features(subject.audio, head), split.caption_video)
         if found is None:
             return None
         explained.append(found)

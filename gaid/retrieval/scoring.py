@@ -62,9 +62,10 @@ class Features:
     audio_mask: torch.Tensor
 
     @classmethod
-    def of(cls, split: "Split", device: str) -> "Features":
-        """Tensors that share the split's memory where the device is the CPU."""
-        arrays = (split.text, split.visual, split.audio, split.audio_mask)
+    def of(cls, split: "Split", device: str, head: Any = None) -> "Features":
+        """Tensors that share the split's memory where the device is the CPU; what is seen is what `head` takes."""
+        seen = split.seen(getattr(head, "visual_input", "frames"))
+        arrays = (split.text, seen, split.audio, split.audio_mask)
         return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
 
     def videos(self, rows: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -144,8 +144,10 @@ def only_clips(split: "Split", keep: np.ndarray) -> "Split":
     captions = np.flatnonzero(keep[split.caption_video])
     place = np.cumsum(keep) - 1
     video_ids = [video for video, kept in zip(split.video_ids, keep, strict=True) if kept]
+    read = split.read_patches
     return replace(
         split,
+        read_patches=None if read is None else lambda: read()[keep],
         video_ids=video_ids,
         visual=split.visual[keep],
         audio=split.audio[keep],

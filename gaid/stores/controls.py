@@ -62,4 +62,10 @@ def with_noise(split: Split, seed: int = 0) -> Split:
     heard = split.audio_mask
     seen = noise(split.visual, split.visual.reshape(-1, split.visual.shape[-1]))
     sound = np.where(heard[..., None], noise(split.audio, split.audio[heard]), 0).astype(split.audio.dtype)
-    return replace(split, visual=seen, audio=sound)
+    read = split.read_patches
+
+    def patches() -> NDArray:
+        tokens = split.seen("patches")
+        return noise(tokens, tokens.reshape(-1, tokens.shape[-1]))
+
+    return replace(split, visual=seen, audio=sound, read_patches=None if read is None else patches)

@@ -4,9 +4,9 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,15 @@ class Split:
     store_fingerprint: str
     census: dict[str, int] = field(default_factory=dict)
     gallery_hash: str = ""
+    read_patches: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
+
+    def seen(self, kind: str) -> NDArray[np.float16]:
+        """What a head looks at: `frames`, that is `visual`, or `patches`, (V, F, P, Dp), read when asked for. OptionInvalid."""
+        if kind == "frames":
+            return self.visual
+        if self.read_patches is None:
+            raise OptionInvalid("the store has no patch tokens; `gaid extract --patches` makes one that has")
+        return self.read_patches()
 
 
 def hash_gallery(video_ids: list[str]) -> str:
@@ -262,6 +271,7 @@ class Store:
             text=self._rows("captions/embedding", rows), caption_video=place[of_video[valid[of_video]]],
             store_fingerprint=self.fingerprint, census=census,
             gallery_hash=hash_gallery(video_ids),
+            read_patches=partial(self._rows, "videos/patches", kept) if self.patch_shape else None,
         )  # fmt: skip
 
     def _rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:

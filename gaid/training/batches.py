@@ -36,11 +36,11 @@ class Clips:
     caption_video: NDArray[np.int64]
 
     @classmethod
-    def of(cls, split: "Split") -> "Clips":
-        """The arrays of a store's split."""
+    def of(cls, split: "Split", visual: str = "frames") -> "Clips":
+        """The arrays of a store's split; `visual`: frames' embeddings or, for a head that takes them, patch tokens."""
         return cls(
             split.video_ids,
-            split.visual,
+            split.seen(visual),
             split.audio,
             split.audio_mask,
             split.caption_texts,

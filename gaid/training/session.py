@@ -65,10 +65,13 @@ class Session:
                     "to go on with it, or train anew with --overwrite or another --out"
                 )
         settings = decide(layers)
-        self.clips, self.validation_clips, resolved = _parts(self.store, settings)
-        settings = replace(settings, store=str(self.store.path), dataset=self.store.dataset, protocol=resolved)
         with settings_for_a_while(self.device, settings.threads, settings.matmul):
-            self.settings = with_head(settings, self._build(settings)[1]["arguments"])
+            head, described = self._build(settings)
+        self.clips, self.validation_clips, resolved = _parts(
+            self.store, settings, getattr(head, "visual_input", "frames")
+        )
+        settings = replace(settings, store=str(self.store.path), dataset=self.store.dataset, protocol=resolved)
+        self.settings = with_head(settings, described["arguments"])
         if earlier is not None:
             changed = differences(resolve(TrainConfig, [(str(self.out), earlier)]), self.settings)
             if changed:
@@ -202,16 +205,16 @@ def _looks_like_a_run(out: Path) -> bool:
     return (out / runs.CONFIG).exists()
 
 
-def _parts(store: Any, settings: TrainConfig) -> tuple[Clips, Clips, str]:
-    """(training clips, validation clips, name of the protocol)."""
+def _parts(store: Any, settings: TrainConfig, visual: str) -> tuple[Clips, Clips, str]:
+    """(training clips, validation clips, name of the protocol); `visual`: what the head takes, frames or patches."""
     split = with_audio(store.split("train", settings.protocol), settings.audio, settings.seed)
     parts = store.protocols[split.protocol]
-    clips = Clips.of(split)
+    clips = Clips.of(split, visual)
     if not len(clips):
         raise DataMissing(f"{store.path}: no training video that could be read under protocol {split.protocol!r}")
     if parts.get(settings.validation, 0):
         part = store.split(settings.validation, split.protocol)
-        held_out = Clips.of(with_audio(part, settings.audio, settings.seed))
+        held_out = Clips.of(with_audio(part, settings.audio, settings.seed), visual)
         if not len(held_out):
             raise DataMissing(
                 f"{store.path}: no {settings.validation} video that could be read; give another --set validation"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gaid.errors import HeadMismatch
-from gaid.heads import load_published
+from gaid.heads import direct, load_published
 from gaid.heads.losses import info_nce, positive_weights, support_embedding
 
 PROTOCOLS = {
@@ -68,7 +68,7 @@ def test_gates_agree(numbers, head, features):
 
 def test_fused_frames_and_pooled_embeddings_agree(numbers, head, features):
     text, visual, audio, mask = features
-    pooling_text, fused = head._fuse_directly(text, visual, audio, mask, "own_caption", "query")
+    pooling_text, fused, _ = direct.fuse(head, text, visual, audio, mask, "own_caption", "query")
     near(fused[0], numbers["fused_paired"])
     near(head.pooling(pooling_text, fused).transpose(0, 1), numbers["pooled_paired"])
 

@@ -98,8 +98,16 @@ def test_costs_tell_parameters_products_and_seconds(made):
     section = made.tables[1].sections[0]
     costs = dict(zip(section.names, section.costs, strict=True))
     assert costs["frame"].parameters > costs["none"].parameters  # the gate
-    assert costs["frame"].flops > 0
+    assert costs["token"].flops > costs["frame"].flops > 0
     assert all(cost.seconds > 0 and cost.pairs == section.last.figures["t2v"].queries * 6 for cost in costs.values())
+
+
+def test_without_patch_tokens_the_row_that_needs_them_says_so(make):
+    made = make("table5", patches=False)
+    section = made.tables[0].sections[0]
+    assert "token" not in section.names
+    assert any("--patches" in line for line in section.absent)
+    assert "--patches" in str(made.tables[0])
 
 
 def test_figure_5_is_a_picture(made, place):
