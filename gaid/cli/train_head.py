@@ -1,7 +1,7 @@
 """`gaid train-head`: stage two."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from gaid.cli.common import Device, Json, flag, give, option
 
@@ -25,10 +25,14 @@ def train_head(
     ] = None,
     seed: Annotated[int | None, option("The first seed. Default: 0.", "N")] = None,
     seeds: Annotated[int | None, option("How many trainings, with seed, seed + 1, ... Default: 1.", "N", min=1)] = None,
+    split_protocol: Annotated[
+        str | None, option("Which split of the data set, as 9k or 7k. Default: the store's.", "NAME")
+    ] = None,
     protocol: Annotated[
-        str | None,
+        Literal["query", "published"] | None,
         option(
-            "Which split of the data set, as 9k or 7k. Default: the store's.", "NAME", "--protocol", "--split-protocol"
+            "published gates each video by its own caption in training, as GAID's published code does. Default: query.",
+            "query|published",
         ),
     ] = None,
     device: Device = "auto",
@@ -46,7 +50,8 @@ def train_head(
     from gaid.training import train
 
     run = train(store, preset, out=out, seed=seed, seeds=seeds, config=config, set=set or (), device=device, resume=resume,
-                overwrite=overwrite, protocol=protocol, allow_incomplete=allow_incomplete)  # fmt: skip
+                overwrite=overwrite, split_protocol=split_protocol, protocol=protocol,
+                allow_incomplete=allow_incomplete)  # fmt: skip
     if json:
         return give({"run": run.path, "preset": run.preset, "seeds": run.seeds, "metrics": run.metrics})
     print(f"{run.path}: {run.preset} is trained; now: gaid eval --run {run.path}")

@@ -186,11 +186,11 @@ class GatedHead(HeadBase):
         sims, mean_pooled = compare(perturbed)
         weights = positive_weights(sims) if self.weighted_loss else None
         total = info_nce(sims, self.logit_scale, weights, same)
-        parts = {"score": float(total.detach())}
+        parts: dict[str, Tensor | float] = {"score": total.detach()}
         if self.support_loss_weight and std is not None:
             support, _ = compare(support_embedding(words, mean_pooled, std))
             of_support = info_nce(support, self.logit_scale, weights, same)
-            parts["support"] = float(of_support.detach())
+            parts["support"] = of_support.detach()
             total = total + self.support_loss_weight * of_support
         return LossParts(total, parts)
 

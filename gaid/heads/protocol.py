@@ -12,10 +12,10 @@ Algorithm = Literal["folded", "direct"]
 
 @dataclass
 class LossParts:
-    """A loss to go back from (`total`, a scalar tensor) and its parts as plain numbers for the log."""
+    """A loss to go back from (`total`, a scalar tensor) and its parts for the log: on the device, so that no step waits."""
 
     total: Tensor
-    parts: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, Tensor | float] = field(default_factory=dict)
 
 
 @dataclass

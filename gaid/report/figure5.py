@@ -38,7 +38,7 @@ class Panel:
 def draw_figure5(run: "Run", store: "Store", out: Path, device: str, seed: int = 0) -> list[Path]:
     """OUT/figure5.png and .svg for the run's first head: three test clips with sound and one without where there is one,
     chosen by `seed`, each under its own first caption. Raises HeadMismatch for a head that does not tell its gates."""
-    split = store.split("test", run.protocol)
+    split = store.split("test", run.split_protocol)
     head = run.members[0].load_head(device=device)
     if not getattr(head, "uses_audio", False) or not hasattr(head, "explain"):
         raise HeadMismatch(f"{run.path}: {run.preset} has no gates to draw; give a run of gaid or gaid-sample")

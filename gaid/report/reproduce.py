@@ -281,7 +281,7 @@ def _section(spec: PaperTable, setting: Setting, workshop: _Workshop) -> Section
 
 
 def _cost(run: Run, store: "Store", device: str) -> Cost:
-    return measure_cost(run.members[0].load_head(device=device), store.split("test", run.protocol), device, 2**30)
+    return measure_cost(run.members[0].load_head(device=device), store.split("test", run.split_protocol), device, 2**30)
 
 
 def _zero_shot(dataset: str, store: "Store", device: str) -> list[Results]:

@@ -106,8 +106,8 @@ def evaluate(
         raise OptionInvalid("--save-ranks writes the ranks of texts; use --direction t2v or both")
     device = pick_device(device)
     subject, opened = load_subject(run, store, preset, device, seed, sense)
-    if split_protocol is None and subject.run is not None and subject.run.protocol in opened.protocols:
-        split_protocol = subject.run.protocol
+    if split_protocol is None and subject.run is not None and subject.run.split_protocol in opened.protocols:
+        split_protocol = subject.run.split_protocol
     if subset not in SUBSETS:
         raise OptionInvalid(f"--subset {subset!r} is none of {', '.join(SUBSETS)}")
     whole = _load_split(opened, split, split_protocol, sense)

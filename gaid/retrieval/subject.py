@@ -41,6 +41,10 @@ class Subject:
         notes = []
         if run.fingerprint != store.fingerprint:
             notes.append(f"the head was trained on another store ({run.store_path}), of the same backbones")
+        if run.protocol != "query":
+            notes.append(
+                f"trained and chosen under the {run.protocol} protocol: its gates have read the videos' own captions"
+            )
         unfinished = [str(member.path) for member in run.members if not member.finished]
         if unfinished:
             notes.append(f"training is not over: {', '.join(unfinished)}; the best checkpoint so far is evaluated")

@@ -59,9 +59,14 @@ class Run:
         return str(self.config.get("dataset", ""))
 
     @property
-    def protocol(self) -> str | None:
-        """The data set's protocol (its choice of splits) that it was trained under."""
-        name = self.config.get("protocol")
+    def protocol(self) -> str:
+        """Whose caption gated a video in training: `query`, or `published`, its own."""
+        return str(self.config.get("protocol", "query"))
+
+    @property
+    def split_protocol(self) -> str | None:
+        """Which of the data set's splits it was trained on."""
+        name = self.config.get("split_protocol")
         return None if name in (None, "none") else str(name)
 
     @property

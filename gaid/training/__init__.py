@@ -25,6 +25,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    split_protocol: str | None = None,
     protocol: str | None = None,
     progress: bool = True,
     allow_incomplete: bool = False,
@@ -41,7 +42,9 @@ def train(
         device: `auto`, `cpu`, `cuda:0`, ...
         resume: go on with the run in `out`, to the same result as if it had never stopped; start it if there is none.
         overwrite: replace the run in `out`.
-        protocol: which of the data set's splits; the store's default one by default.
+        split_protocol: which of the data set's splits; the store's default one by default.
+        protocol: `query` (the default), or `published`: training gates each video by its own caption, as GAID's published
+            code does, and validation scores under the published protocol. To follow published numbers, not to get better ones.
         allow_incomplete: train although some of the store's shards have not been extracted yet.
 
     Returns the run. Raises GaidError for every mistake, TrainingDiverged where a loss is no number any more, and
@@ -60,6 +63,7 @@ def train(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        split_protocol=split_protocol,
         protocol=protocol,
         progress=progress,
         allow_incomplete=allow_incomplete,

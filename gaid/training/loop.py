@@ -54,6 +54,7 @@ class Loop:
     ) -> None:
         self.head, self.config, self.clips, self.validation = head, config, clips, validation
         self.out, self.device, self.description, self.shown = out, torch.device(device), description, progress
+        self.conditioning = {"gate_by": "own_caption"} if config.protocol == "published" else {}
         self.data = Resident.of(clips, device)
         self.batches = Batches(clips, config.batch_size, config.seed)
         trainable = any(parameter.requires_grad for parameter in head.parameters())
@@ -126,7 +127,7 @@ class Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.lr * rate_factor(self.state.step, self.steps, self.config.warmup)
         self.optimiser.zero_grad(set_to_none=True)
-        found = self.head.loss(*inputs, same=same)  # type: ignore[operator]
+        found = self.head.loss(*inputs, same=same, **self.conditioning)  # type: ignore[operator]
         total = found if isinstance(found, Tensor) else found.total
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.head.parameters(), self.config.clip_norm)

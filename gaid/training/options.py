@@ -16,7 +16,10 @@ class TrainConfig:
     preset: str = setting("gaid", "name of a preset, or module:Class or file.py:Class of a head of your own")
     store: str = setting("", "the store; taken from the command, kept for the record")
     dataset: str = setting("", "the store's data set; for the record")
-    protocol: str | None = setting(None, "which of the data set's splits; its default one without")
+    split_protocol: str | None = setting(None, "which of the data set's splits; its default one without")
+    protocol: Literal["query", "published"] = setting(
+        "query", "whose caption gates a video: the text that asks, or, as in GAID's published training, the video's own"
+    )
     seed: int = setting(0, "seed of initial weights, batches, dropout and perturbation", least=0)
     seeds: int = setting(1, "trainings with seed, seed + 1, ...", least=1)
 
@@ -62,6 +65,7 @@ def gather(
     preset: str | None,
     seed: int | None,
     seeds: int | None,
+    split_protocol: str | None,
     protocol: str | None,
     config: str | Path | Mapping[str, Any] | None,
     options: Iterable[str],
@@ -69,7 +73,7 @@ def gather(
     """What the user said, as layers: file < arguments < options. Raises OptionInvalid."""
     in_file = dict(config) if isinstance(config, Mapping) else {} if config is None else read_settings(config)
     where = "config" if config is None or isinstance(config, Mapping) else str(config)
-    given = {"preset": preset, "seed": seed, "seeds": seeds, "protocol": protocol}
+    given = {"preset": preset, "seed": seed, "seeds": seeds, "split_protocol": split_protocol, "protocol": protocol}
     arguments = {name: value for name, value in given.items() if value is not None}
     if preset is not None and in_file.get("preset", preset) != preset:
         raise OptionInvalid(

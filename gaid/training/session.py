@@ -1,9 +1,10 @@
 """From the arguments of `train` to trainings: store, settings, run folder, seeds. The steps themselves are `loop`."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ class Session:
         device: str,
         resume: bool,
         overwrite: bool,
+        split_protocol: str | None,
         protocol: str | None,
         progress: bool,
         allow_incomplete: bool,
@@ -47,7 +49,10 @@ class Session:
         self.progress = progress
         self.resume = resume
         self.store = _open(store, allow_incomplete)
-        layers = gather(preset=preset, seed=seed, seeds=seeds, protocol=protocol, config=config, options=options)
+        layers = gather(
+            preset=preset, seed=seed, seeds=seeds, split_protocol=split_protocol, protocol=protocol, config=config,
+            options=options,
+        )  # fmt: skip
         self.out = Path(out) if out is not None else runs.default_out(preset_of(layers), self.store.dataset)
         exists = _looks_like_a_run(self.out)
         earlier = None
@@ -67,10 +72,17 @@ class Session:
         settings = decide(layers)
         with settings_for_a_while(self.device, settings.threads, settings.matmul):
             head, described = self._build(settings)
+        if (
+            settings.protocol != "query"
+            and "gate_by" not in inspect.signature(cast(Callable[..., Any], head.loss)).parameters
+        ):
+            raise OptionInvalid(
+                f"--protocol {settings.protocol}: {settings.preset} gates no video by a caption; train it under query"
+            )
         self.clips, self.validation_clips, resolved = _parts(
             self.store, settings, getattr(head, "visual_input", "frames")
         )
-        settings = replace(settings, store=str(self.store.path), dataset=self.store.dataset, protocol=resolved)
+        settings = replace(settings, store=str(self.store.path), dataset=self.store.dataset, split_protocol=resolved)
         self.settings = with_head(settings, described["arguments"])
         if earlier is not None:
             changed = differences(resolve(TrainConfig, [(str(self.out), earlier)]), self.settings)
@@ -133,7 +145,7 @@ class Session:
                 "store": self._store_description(),
                 "config": to_tables(settings),
             }
-            validation = Validation(self.validation_clips, self.device)
+            validation = Validation(self.validation_clips, self.device, settings.protocol)
             head = head.to(self.device)
             loop = Loop(head, settings, self.clips, validation, out, self.device, description, self.progress)
             self._check_resumable(loop)
@@ -159,7 +171,7 @@ class Session:
         return {
             "path": str(store.path),
             "dataset": store.dataset,
-            "protocol": self.settings.protocol,
+            "protocol": self.settings.split_protocol,
             "fingerprint": store.fingerprint,
             "missing_shards": list(store.missing_shards),
             "backbones": runs.backbones_of(store),
@@ -207,7 +219,7 @@ def _looks_like_a_run(out: Path) -> bool:
 
 def _parts(store: Any, settings: TrainConfig, visual: str) -> tuple[Clips, Clips, str]:
     """(training clips, validation clips, name of the protocol); `visual`: what the head takes, frames or patches."""
-    split = with_audio(store.split("train", settings.protocol), settings.audio, settings.seed)
+    split = with_audio(store.split("train", settings.split_protocol), settings.audio, settings.seed)
     parts = store.protocols[split.protocol]
     clips = Clips.of(split, visual)
     if not len(clips):
@@ -231,8 +243,6 @@ def _source_of(preset: str) -> bytes | None:
     """The code of a head of one's own, to be kept beside its weights; None for a preset."""
     if ":" not in preset:
         return None
-    import inspect
-
     file = inspect.getsourcefile(runs.find_class(preset))
     return None if file is None else Path(file).read_bytes()
 

@@ -15,11 +15,16 @@ from gaid.training.batches import Clips, Resident
 
 
 class Validation:
-    """Scores a head on validation clips."""
+    """Scores a head on validation clips, under the protocol that it is trained by."""
 
-    def __init__(self, clips: Clips, device: str) -> None:
+    def __init__(self, clips: Clips, device: str, protocol: str = "query") -> None:
         self.data = Resident.of(clips, device)
         self.video_of_caption = clips.caption_video
+        self.options: dict[str, Any] = {}
+        if protocol == "published":
+            _, first = np.unique(clips.caption_video, return_index=True)
+            own = torch.from_numpy(first).to(device)
+            self.options = {"gate_by": "own_caption", "pool_by": "own_caption", "own_caption": own}
 
     def evaluate(self, head: Any) -> dict[str, Any] | None:
         """{"t2v": metrics, "v2t": metrics} of the head in evaluation mode; None where a score is not a number."""
@@ -28,7 +33,7 @@ class Validation:
         try:
             with torch.inference_mode():
                 data = self.data
-                scores = head.score(data.text, data.visual, data.audio, data.audio_mask)
+                scores = head.score(data.text, data.visual, data.audio, data.audio_mask, **self.options)
         finally:
             head.train(training)
         table = scores.float().cpu().numpy()

@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from gaid.cli.common import give, human_bytes, table
+from gaid.datasets import DATASETS
 
 
 def test_json_is_one_object_of_plain_values(capsys):
@@ -51,7 +52,7 @@ def test_sizes_are_short():
 def test_data_sets_are_listed_with_what_is_here(gaid, tmp_path):
     told = gaid("datasets", "--json")
     found = {one["name"]: one for one in told.json["datasets"]}
-    assert set(found) == {"demo", "stamps", "folder", "msrvtt"}
+    assert set(found) == set(DATASETS)
     assert not found["folder"]["present"]
     assert found["folder"]["here"] == "nothing in data/folder"
     (tmp_path / "data" / "folder").mkdir(parents=True)

@@ -42,7 +42,7 @@ def run(store, tmp_path_factory):
 
 def test_a_run_folder_says_what_was_done(run, store):
     tables = tomllib.loads((run.path / "config.toml").read_text())
-    assert (tables["preset"], tables["epochs"], tables["protocol"]) == ("gaid", 4, "main")
+    assert (tables["preset"], tables["epochs"], tables["split_protocol"]) == ("gaid", 4, "main")
     assert tables["head"]["dim"] == 8
     assert tables["head"]["fusion"] == "frame"  # decided by the preset, written all the same
     environment = json.loads((run.path / "environment.json").read_text())
@@ -211,7 +211,7 @@ def test_options_win_over_the_file_and_the_file_over_the_preset(store, tmp_path)
         ({"preset": "torch.nn:Identity"}, "is no head, it has no `loss`"),
         ({"preset": "gone.py:Head"}, "no file gone.py"),
         ({"device": "cuda:97"}, "device 'cuda:97' can't be used here"),
-        ({"protocol": "full"}, "no protocol 'full'"),
+        ({"split_protocol": "full"}, "no protocol 'full'"),
         ({"resume": True, "overwrite": True}, "choose one of them"),
         ({"preset": "gaid", "config": {"preset": "x-pool"}}, "is for preset 'x-pool', but 'gaid' was asked for"),
     ],
@@ -361,3 +361,28 @@ def test_no_checkpoint_is_a_pickle(run):
         with safe_open(file, "pt") as content:
             assert json.loads(content.metadata()["gaid"])["seed"] == 0
     assert not [name for _, _, files in os.walk(run.path) for name in files if name.endswith((".pt", ".pkl", ".pth"))]
+
+
+def test_published_training_gates_by_the_own_caption_and_the_run_says_so(store, tmp_path):
+    runs = {
+        protocol: train(store, "gaid", out=tmp_path / protocol, protocol=protocol, set=SMALL, progress=False)
+        for protocol in ("query", "published")
+    }
+    assert [run.protocol for run in runs.values()] == ["query", "published"]
+    query, published = (run.load_head("last").gate.linear.weight for run in runs.values())
+    assert not torch.equal(query, published)
+    from gaid import evaluate
+
+    assert any("published protocol" in note for note in evaluate(runs["published"], split="val").notes)
+    assert not any("published protocol" in note for note in evaluate(runs["query"], split="val").notes)
+
+
+def test_published_training_of_a_head_without_gates_by_caption_is_refused(store, tmp_path):
+    with pytest.raises(OptionInvalid, match="gates no video by a caption"):
+        train(
+            store,
+            str(Path(__file__).parents[2] / "examples" / "own_head.py:OwnHead"),
+            out=tmp_path / "run",
+            protocol="published",
+            progress=False,
+        )
