@@ -2,7 +2,7 @@
 
 import typer
 
-from gaid.cli import datasets, doctor, evaluate, extract, reproduce, store, train_head
+from gaid.cli import datasets, doctor, evaluate, extract, reproduce, store, stress, train_head
 from gaid.cli.common import Command
 
 
@@ -14,4 +14,5 @@ def register(app: typer.Typer) -> None:
     app.add_typer(store.app, name="store")
     app.command("train-head", cls=Command)(train_head.train_head)
     app.command("eval", cls=Command)(evaluate.evaluate)
+    app.command("stress", cls=Command)(stress.stress)
     app.command("reproduce", cls=Command)(reproduce.reproduce)

@@ -20,15 +20,23 @@ _SERIES = ("#110101", "#110202", "#110303", "#110404", "#110505", "#110606")
 _VARIABLES = {_INK: "var(--ink-soft)", _GRID: "var(--line)"} | {
     colour: f"var(--series-{number})" for number, colour in enumerate(_SERIES, start=1)
 }
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a figure: place-holders on the page, real ones in a file of its own."""
+
+    ink: str
+    grid: str
+    series: tuple[str, ...]
+
+
+SCREEN = Palette(_INK, _GRID, _SERIES)
+# The light colours of templates/style.css.
+PAPER = Palette("#626b76", "#e0ddd5", ("#0b6e99", "#d9822b", "#7a8793", "#8a5fb0", "#3f9a6b", "#b8476a"))
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gaid",
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _GRID,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "grid.color": _GRID,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -55,7 +63,7 @@ def rank_histogram(results: Results) -> Drawing:
     edges = [1, 2, 6, 11, 21, 51, 101, 201, 501, 1001, 10**9]
     edges = [edge for edge in edges if edge <= gallery] + [gallery + 1]
     names = [str(a) if b == a + 1 else f"{a}–{b - 1}" for a, b in pairwise(edges)]
-    with _drawing() as (figure, axes):
+    with drawing() as (figure, axes):
         width = 0.8 / len(heads)
         for number, (_, ranks) in enumerate(heads):
             share = 100 * np.histogram(ranks.ravel(), edges)[0] / ranks.size
@@ -65,7 +73,7 @@ def rank_histogram(results: Results) -> Drawing:
         axes.grid(axis="x", visible=False)
         axes.set_xlabel("place of the clip that the text describes")
         axes.set_ylabel("% of texts")
-        return Drawing(_svg(figure), "Histogram of ranks, text to video", _legend(heads))
+        return Drawing(svg(figure), "Histogram of ranks, text to video", _legend(heads))
 
 
 def recall_curve(results: Results) -> Drawing:
@@ -73,7 +81,7 @@ def recall_curve(results: Results) -> Drawing:
     heads = _heads(results)
     gallery = results.figures["t2v"].gallery
     places = np.arange(1, min(50, gallery) + 1)
-    with _drawing() as (figure, axes):
+    with drawing() as (figure, axes):
         for number, (_, ranks) in enumerate(heads):
             recalls = 100 * (ranks.ravel()[:, None] <= places).mean(axis=0)
             axes.plot(places, recalls, color=_SERIES[number], zorder=10 - number)
@@ -85,13 +93,13 @@ def recall_curve(results: Results) -> Drawing:
         axes.set_ylim(0, 102)
         axes.set_xlabel("k")
         axes.set_ylabel("R@k, %")
-        return Drawing(_svg(figure), "Recall at k, text to video", _legend(heads))
+        return Drawing(svg(figure), "Recall at k, text to video", _legend(heads))
 
 
 def roc(truth: SoundTruth) -> Drawing:
     """How sound weight, gate and attention tell informative frames from the rest (first seed's curves)."""
     words = {"sound_weight": "sound weight", "gate": "gate alone", "attention": "attention alone"}
-    with _drawing(square=True) as (figure, axes):
+    with drawing(square=True) as (figure, axes):
         for number, kind in enumerate(KINDS):
             x, y = truth.roc[kind]
             axes.plot(x, y, color=_SERIES[number], zorder=10 - number)
@@ -101,7 +109,7 @@ def roc(truth: SoundTruth) -> Drawing:
         axes.set_xlabel("share of the other frames above the threshold")
         axes.set_ylabel("share of informative frames above it")
         legend = [(f"{words[kind]}: AUC {truth.auc[kind]:.3f}", n) for n, kind in enumerate(KINDS, start=1)]
-        return Drawing(_svg(figure), "ROC of the sound weight against the truth", legend)
+        return Drawing(svg(figure), "ROC of the sound weight against the truth", legend)
 
 
 def _heads(results: Results) -> list[tuple[str, np.ndarray]]:
@@ -114,17 +122,19 @@ def _legend(heads: list[tuple[str, np.ndarray]]) -> list[tuple[str, int]]:
     return [(label, number) for number, (label, _) in enumerate(heads, start=1)]
 
 
-class _drawing:  # noqa: N801  (used as a function)
+class drawing:  # noqa: N801  (used as a function)
     """A figure and its axes under our style; no window, no global state of pyplot."""
 
-    def __init__(self, square: bool = False) -> None:
+    def __init__(self, square: bool = False, palette: Palette = SCREEN) -> None:
         self.size = (4.4, 4.0) if square else (5.6, 3.3)
+        self.colours = {"text.color": palette.ink, "axes.labelcolor": palette.ink, "axes.edgecolor": palette.grid,
+                        "xtick.color": palette.ink, "ytick.color": palette.ink, "grid.color": palette.grid}  # fmt: skip
 
     def __enter__(self) -> tuple[Any, Any]:
         import matplotlib
         from matplotlib.figure import Figure
 
-        self.context = matplotlib.rc_context(_STYLE)
+        self.context = matplotlib.rc_context(_STYLE | self.colours)
         self.context.__enter__()
         figure = Figure(figsize=self.size, layout="constrained")
         return figure, figure.subplots()
@@ -133,7 +143,7 @@ class _drawing:  # noqa: N801  (used as a function)
         self.context.__exit__(*error)
 
 
-def _svg(figure: Any) -> str:
+def svg(figure: Any) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

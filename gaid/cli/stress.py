@@ -1,0 +1,46 @@
+"""`gaid stress`: when a head fails."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gaid.cli.common import Device, Json, flag, give, option
+
+
+def stress(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, of one seed or several.")],
+    against: Annotated[
+        list[str] | None, option("A run to stand beside it; may be repeated.", "RUN", "--against")
+    ] = None,
+    store: Annotated[Path | None, option("A store in place of the run's own.", "PATH")] = None,
+    split: Annotated[str, option("Which part: test, val or train.", "PART")] = "test",
+    split_protocol: Annotated[str | None, option("Which split of the data set. Default: the run's.", "NAME")] = None,
+    fault: Annotated[
+        list[str] | None, option("Only this fault, as noise, late, typos or gate; may be repeated.", "NAME", "--fault")
+    ] = None,
+    media: Annotated[
+        bool, flag("Repeat faults of sound and frames on the real files of some clips.", "--media")
+    ] = False,
+    clips: Annotated[int, option("How many clips --media takes, drawn by the seed.", "N", min=2)] = 50,
+    root: Annotated[Path | None, option("Where the data set's files are, if they were moved.", "FOLDER")] = None,
+    memory: Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")] = "1GiB",
+    device: Device = "auto",
+    seed: Annotated[int, option("Seed of all faults and intervals.", "N")] = 0,
+    out: Annotated[
+        Path | None, option("Where page, figures and tables go. Default: RUN/stress.", "FOLDER", "--out", "-o")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Spoil sound, picture, captions and the head itself, and show what each fault costs, with 95 % intervals."""
+    from gaid.retrieval.stress import stress as measure
+
+    results = measure(run, against=tuple(against or ()), store=store, split=split, split_protocol=split_protocol,
+                      faults=fault, media=media, clips=clips, root=root, memory=memory, device=device, seed=seed,
+                      out=out or run / "stress")  # fmt: skip
+    if json:
+        return give(results.to_dict())
+    from gaid.report.stress import print_stress
+
+    print_stress(results)
+    return None

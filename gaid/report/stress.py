@@ -1,0 +1,257 @@
+"""What `gaid stress` found, as a page, figures (PNG), a table (CSV) and numbers (JSON); and in the terminal."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gaid.report.figures import PAPER, SCREEN, Drawing, Palette, drawing, svg
+from gaid.report.html import write_template
+from gaid.report.tables import census_items, csv_text
+from gaid.retrieval.stress.results import KINDS, Curve, DaspEffect, Finding, Point, StressResults
+from gaid.runs import write_bytes
+
+PAGE = "stress.html"
+METRIC = "R@1"
+
+
+def write(results: StressResults, out: str | Path) -> list[Path]:
+    """OUT/stress.html, stress.csv, stress.json, and a PNG a fault; each whole or not at all. Returns their paths."""
+    out = Path(out)
+    files = []
+    for finding in results.findings:
+        if finding.curves:
+            path = out / f"{finding.name}.png"
+            write_bytes(path, png(finding))
+            files.append(path)
+    write_bytes(out / "stress.csv", csv_text(results.records()).encode())
+    write_bytes(out / "stress.json", (json.dumps(_finite(results.to_dict()), indent=1) + "\n").encode())
+    write_template(
+        out / PAGE,
+        PAGE,
+        title=f"{next(iter(results.heads))} under stress",
+        results=results,
+        headline=headline(results),
+        heading=heading(results),
+        sections=[
+            (words, [(one, figure(one), lines(one)) for one in results.findings if one.kind == kind])
+            for kind, words in KINDS.items()
+            if any(one.kind == kind for one in results.findings)
+        ],
+        summary=summary(results),
+        census=census_items(results.census),
+    )
+    return [out / PAGE, out / "stress.csv", out / "stress.json", *files]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: the label beside such a strength says what it is."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+# Words
+
+
+def heading(results: StressResults) -> str:
+    """What was stressed on what, in a line."""
+    seeds = sorted({len(of) for of in results.heads.values()})
+    return (
+        f"{results.dataset}, {results.split} ({results.split_protocol}), text to video, {results.queries} queries, gallery of "
+        f"{results.gallery}, protocol query, {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''} a head"
+    )
+
+
+def headline(results: StressResults) -> str:
+    """The fault of the cached features that costs the run most."""
+    worst = [
+        (point.difference[METRIC], finding, point)
+        for finding in results.findings
+        if finding.kind in ("sound", "picture", "caption") and finding.curves
+        for point in finding.curves[0].points
+    ]
+    name = next(iter(results.heads))
+    if not worst:
+        return f"{name} under stress on {results.dataset}"
+    difference, finding, point = min(worst, key=lambda one: one[0])
+    if difference >= 0:
+        return f"No fault costs {name} any {METRIC} on {results.dataset}."
+    before = point.figures.values[METRIC] - difference
+    return f"{name} falls from {METRIC} {before:.1f} to {point.figures.values[METRIC]:.1f} under {finding.title} ({point.label})."
+
+
+def change(point: Point, metric: str = METRIC) -> str:
+    """How far a point lies from the clean one, with its paired interval."""
+    low, high = point.spread[metric]
+    return f"{_signed(point.difference[metric])} ({_signed(low)} to {_signed(high)})"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def lines(finding: Finding) -> list[tuple[str, list[tuple[str, str]]]]:
+    """A row a head: (label, [(figure, change with interval) a strength])."""
+    return [
+        (curve.head, [(f"{point.figures.values[METRIC]:.1f}", change(point)) for point in curve.points])
+        for curve in finding.curves
+    ]
+
+
+def summary(results: StressResults) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For every fault its strongest point: what each head loses there."""
+    rows = []
+    for finding in results.findings:
+        cells = {curve.head: change(curve.points[-1]) for curve in finding.curves}
+        if finding.kind != "head" and cells:
+            label = finding.curves[0].points[-1].label
+            files = "real files: " if finding.kind == "media" else ""
+            rows.append((f"{files}{finding.title}, {label}", [(head, cells.get(head, "")) for head in results.heads]))
+    return rows
+
+
+def dasp_lines(effect: DaspEffect) -> list[str]:
+    """What DASP does to single queries, a sentence each."""
+    alphas = ", ".join(f"{one:.2f}" for one in effect.alphas)
+    shares = ", ".join(
+        f"{name} {value:.1f} % ({effect.intervals[name][0]:.1f} to {effect.intervals[name][1]:.1f})"
+        for name, value in effect.shares.items()
+    )
+    out = [f"{effect.head}: with its trained alpha ({alphas}) against alpha = 0, queries {shares}"]
+    for name, (value, low, high) in effect.correlations.items():
+        told = "no sign of a connection" if low <= 0 <= high else "a connection"
+        out.append(f"gain against {name}: Spearman {value:+.2f} ({low:+.2f} to {high:+.2f}), {told}".replace("-", "−"))
+    return out
+
+
+# Figures
+
+
+def figure(finding: Finding) -> Drawing | None:
+    """Curves for the page; None where no head has the part in question."""
+    if not finding.curves:
+        return None
+    with drawing() as (canvas, axes):
+        _draw(axes, finding, SCREEN)
+        legend = [(curve.head, number) for number, curve in enumerate(finding.curves[: len(SCREEN.series)], start=1)]
+        return Drawing(svg(canvas), f"{METRIC} over {finding.axis}", legend)
+
+
+def png(finding: Finding) -> bytes:
+    """The same figure as a file of its own, with its title and legend."""
+    with drawing(palette=PAPER) as (canvas, axes):
+        _draw(axes, finding, PAPER)
+        axes.set_title(finding.title[:1].upper() + finding.title[1:], loc="left", fontsize=10.5)
+        axes.legend(frameon=False, fontsize=8.5)
+        buffer = io.BytesIO()
+        canvas.savefig(buffer, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+        return buffer.getvalue()
+
+
+def _draw(axes: Any, finding: Finding, palette: Palette) -> None:
+    curves = finding.curves[: len(palette.series)]
+    kinds = [point.strength for point in curves[0].points]
+    trained, swept = kinds[0] is None, [one for one in kinds[1:] if one is not None]
+    if (
+        trained and len(swept) == len(kinds) - 1
+    ):  # a sweep beside the head as trained: that is a level, no place on the axis
+        for number, curve in enumerate(curves):
+            axes.axhline(
+                curve.points[0].figures.values[METRIC], color=palette.series[number], linewidth=1, linestyle=(0, (1, 2))
+            )
+        _line(axes, [Curve(one.head, one.points[1:]) for one in curves], palette, swept)
+    elif trained:
+        _dots(axes, curves, palette)
+    elif all(one is not None and np.isfinite(one) for one in kinds):
+        _line(axes, curves, palette, [float(one) for one in kinds if one is not None])
+        if max(one for one in kinds if one is not None) <= 1:
+            axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    else:
+        _line(axes, curves, palette, list(range(len(kinds))))
+        axes.set_xticks(range(len(kinds)), [point.label.replace("noise alone", "noise") for point in curves[0].points])
+    seconds = any(point.label.endswith(" s") for point in curves[0].points)
+    axes.set_xlabel(f"{finding.axis}, s" if seconds else finding.axis)
+    axes.set_ylabel(f"{METRIC}, %")
+    axes.set_ylim(bottom=0)
+
+
+def _line(axes: Any, curves: list[Curve], palette: Palette, places: list[float] | list[int]) -> None:
+    for number, curve in enumerate(curves):
+        values = [point.figures.values[METRIC] for point in curve.points]
+        low, high = zip(*(point.figures.intervals[METRIC] for point in curve.points), strict=True)
+        colour = palette.series[number]
+        axes.fill_between(places, low, high, color=colour, alpha=0.16, linewidth=0)
+        axes.plot(places, values, color=colour, marker="o", markersize=3.5, label=curve.head, zorder=10 - number)
+
+
+def _dots(axes: Any, curves: list[Curve], palette: Palette) -> None:
+    names = [point.label for point in curves[0].points]
+    for number, curve in enumerate(curves):
+        places = np.arange(len(names)) + 0.14 * (number - (len(curves) - 1) / 2)
+        values = np.array([point.figures.values[METRIC] for point in curve.points])
+        low, high = np.array([point.figures.intervals[METRIC] for point in curve.points]).T
+        axes.errorbar(
+            places, values, [values - low, high - values], color=palette.series[number], fmt="o", markersize=4.5, label=curve.head
+        )  # fmt: skip
+    axes.set_xticks(range(len(names)), names)
+    axes.grid(axis="x", visible=False)
+
+
+# The terminal
+
+
+def print_stress(results: StressResults, console: Any = None) -> None:
+    """All curves as tables; wide enough to be piped."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=150)
+    for note in results.notes:
+        console.print(Text(f"! {note}", style="bold yellow"))
+    console.print(Text(headline(results), style="bold"))
+    console.print(Text(heading(results), style="dim"))
+    for finding in results.findings:
+        for head, reason in finding.not_applicable.items():
+            console.print(Text(f"{finding.title}: not applicable to {head}, which {reason}", style="dim"))
+        if not finding.curves:
+            continue
+        real = f" (real files of {results.media.clips} clips)" if results.media and finding.kind == "media" else ""
+        drawn = Table(title=Text(f"{finding.title}{real}: {METRIC}"), title_justify="left", header_style="bold")
+        drawn.add_column(finding.axis, overflow="fold")
+        for point in finding.curves[0].points:
+            drawn.add_column(point.label, justify="right")
+        for head, cells in lines(finding):
+            drawn.add_row(head, *(Text(value).append(f"\n{told}", style="dim") for value, told in cells))
+        console.print(drawn)
+    console.print(Text("below each figure its change from the clean one, with the paired 95 % interval", style="dim"))
+    for effect in results.dasp:
+        for number, line in enumerate(dasp_lines(effect)):
+            console.print(Text(line if number == 0 else f"  {line}"))
+    if results.media:
+        console.print(Text(media_line(results)))
+    for path in results.files:
+        if path.suffix != ".png":
+            console.print(Text(f"written: {path}"))
+    pictures = [path for path in results.files if path.suffix == ".png"]
+    if pictures:
+        console.print(Text(f"figures: {len(pictures)} in {pictures[0].parent}"))
+
+
+def media_line(results: StressResults) -> str:
+    """Which files were spoilt, and whether undisturbed ones give the cached features again."""
+    media = results.media
+    assert media is not None
+    failed = f"; {len(media.failed)} could not be decoded: {', '.join(media.failed[:5])}" if media.failed else ""
+    return (
+        f"real files: {media.clips} of {media.of} clips ({media.queries} queries), which are the whole gallery there; undisturbed "
+        f"their features differ from the cached ones by at most {media.greatest_difference:.2g}{failed}"
+    )

@@ -1,0 +1,259 @@
+"""Faults of sound and picture, on cached features: numpy in, numpy out. Scoring is `measure`'s, real files are `media`'s.
+
+A cache holds one vector a frame and sense, so a fault is what can be done to these vectors, and `how` says what that is. All
+strengths of a fault share their draws (a frame that is spoilt at 25 % is spoilt at 50 % too), and at its clean strength a
+fault gives back the same bits.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import OptionInvalid
+from gaid.stores.schema import AUDIO_STATES
+
+if TYPE_CHECKING:
+    from gaid.stores import Split
+
+INF = float("inf")
+SNR = (INF, 20.0, 10.0, 5.0, 0.0, -5.0, -10.0, -INF)
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SECONDS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0)
+Unit = Literal["dB", "%", "s"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way in which clips go wrong. `strengths` go from the clean one on; `touches` is the sense that suffers."""
+
+    name: str
+    title: str
+    axis: str
+    unit: Unit
+    strengths: tuple[float, ...]
+    touches: Literal["audio", "visual"]
+    how: str
+    apply: Callable[["Split", float, np.random.Generator], "Split"]
+
+    @property
+    def clean(self) -> float:
+        """The strength at which nothing changes."""
+        return self.strengths[0]
+
+    def __call__(self, split: "Split", strength: float, seed: int) -> "Split":
+        """A split with this fault; the arrays that it leaves alone are shared with the one given."""
+        return self.apply(split, strength, generator(seed, self.name))
+
+    def label(self, strength: float) -> str:
+        return label(strength, self.unit)
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """The draws of one fault under one seed, the same for all strengths and whatever else is measured."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def label(strength: float, unit: Unit) -> str:
+    """A strength as an axis shows it."""
+    if unit == "%":
+        return f"{100 * strength:.0f} %"
+    if np.isinf(strength):
+        return "clean" if strength > 0 else "noise alone"
+    return f"{strength:g} {unit}".replace("-", "−")
+
+
+# Sound
+
+
+def amplitudes(snr: float) -> tuple[float, float]:
+    """What signal and noise of equal power are multiplied by, so that their ratio is `snr` dB and their sum keeps the power."""
+    with np.errstate(over="ignore"):
+        signal = float(1 / np.sqrt(1 + np.power(10.0, -snr / 10)))
+    return signal, float(np.sqrt(max(0.0, 1 - signal**2)))
+
+
+def _mix(split: "Split", other: NDArray[np.float32], snr: float, frames: NDArray[np.bool_]) -> "Split":
+    """`other` mixed into the sound of `frames`, brought to the length of the vector that it is mixed into."""
+    own = split.audio.astype(np.float32)
+    length = np.linalg.norm(own, axis=-1, keepdims=True)
+    other = other * (length / np.maximum(np.linalg.norm(other, axis=-1, keepdims=True), 1e-12))
+    signal, noise = amplitudes(snr)
+    mixed = (signal * own + noise * other).astype(split.audio.dtype)
+    return replace(split, audio=np.where(frames[..., None], mixed, split.audio))
+
+
+def _white(split: "Split", rng: np.random.Generator) -> NDArray[np.float32]:
+    return rng.standard_normal(split.audio.shape, np.float32)
+
+
+def partners(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
+    """For each clip another one that has sound (V,); no two clips with sound share one. Raises OptionInvalid."""
+    sounding = np.flatnonzero(mask.any(axis=1))
+    if len(sounding) < 2:
+        raise OptionInvalid("fewer than two clips have sound, so no other clip's can be mixed in")
+    order = rng.permutation(sounding)
+    partner = order[rng.integers(0, len(order), len(mask))]
+    partner[order] = np.roll(order, 1)
+    return partner
+
+
+def _others(split: "Split", rng: np.random.Generator) -> NDArray[np.float32]:
+    """For each frame the sound of some sounding frame of the clip's partner."""
+    partner = partners(split.audio_mask, rng)
+    drawn = np.where(
+        split.audio_mask[partner][:, None], rng.random((*split.audio_mask.shape, split.audio.shape[1])), -1
+    )
+    return split.audio[partner[:, None], drawn.argmax(axis=2)].astype(np.float32)
+
+
+def _order(
+    shape: tuple[int, ...], rng: np.random.Generator, first: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """A random place for each entry of the last axis; those that are `first` come before the others."""
+    drawn = rng.random(shape) + (0 if first is None else ~first)
+    return drawn.argsort(axis=-1).argsort(axis=-1)
+
+
+def share_of_heard(heard: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """That share of each clip's frames that have sound (V, F)."""
+    return heard & (_order(heard.shape, rng, heard) < np.round(share * heard.sum(axis=1))[:, None])
+
+
+def _noise(split: "Split", snr: float, rng: np.random.Generator) -> "Split":
+    return _mix(split, _white(split, rng), snr, split.audio_mask)
+
+
+def _noise_frames(split: "Split", share: float, rng: np.random.Generator) -> "Split":
+    return _mix(split, _white(split, rng), -INF, share_of_heard(split.audio_mask, share, rng))
+
+
+def _other(split: "Split", snr: float, rng: np.random.Generator) -> "Split":
+    return _mix(split, _others(split, rng), snr, split.audio_mask)
+
+
+def _other_frames(split: "Split", share: float, rng: np.random.Generator) -> "Split":
+    return _mix(split, _others(split, rng), -INF, share_of_heard(split.audio_mask, share, rng))
+
+
+def _late(split: "Split", seconds: float, rng: np.random.Generator) -> "Split":
+    return _sound_of(split, split.time - seconds)
+
+
+def _turned(split: "Split", seconds: float, rng: np.random.Generator) -> "Split":
+    moments = split.time if seconds == 0 else np.mod(split.time - seconds, np.maximum(split.duration, 1e-6)[:, None])
+    return _sound_of(split, moments)
+
+
+def _sound_of(split: "Split", moments: NDArray[np.float32]) -> "Split":
+    """The sound of other moments (V, F), between two frames on the line from one to the other.
+
+    A moment outside the clip has no sound, and one whose nearer frame has none has none either.
+    """
+    time, frames = split.time, split.time.shape[1]
+    own = np.arange(frames)
+    right = np.stack([np.searchsorted(row, at) for row, at in zip(time, moments, strict=True)]).clip(0, frames - 1)
+    right = np.where(moments == time, own, right)
+    left = np.where((moments == time) | (moments > time[:, -1:]), right, np.maximum(right - 1, 0))
+    at_left, at_right = np.take_along_axis(time, left, 1), np.take_along_axis(time, right, 1)
+    apart = at_right - at_left
+    weight = np.where(apart > 0, ((moments - at_left) / np.where(apart > 0, apart, 1)).clip(0, 1), 1.0)
+    from_left = (1 - weight) * np.take_along_axis(split.audio_mask, left, 1)
+    from_right = weight * np.take_along_axis(split.audio_mask, right, 1)
+    total = from_left + from_right
+    inside = (moments >= 0) & (moments <= split.duration[:, None])
+    heard = (total >= 0.5) & inside
+    safe = np.where(heard, total, 1)[..., None]
+
+    def take(places: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.take_along_axis(split.audio, places[..., None], 1).astype(np.float32)
+
+    audio = (from_left[..., None] * take(left) + from_right[..., None] * take(right)) / safe
+    audio = np.where(heard[..., None], audio, 0).astype(split.audio.dtype)
+    return replace(split, audio=np.where((moments == time)[..., None], split.audio, audio), audio_mask=heard)
+
+
+def _missing(split: "Split", share: float, rng: np.random.Generator) -> "Split":
+    sounding = np.asarray(split.audio_mask.any(axis=1))
+    lost = sounding & (_order(sounding.shape, rng, sounding) < round(share * sounding.sum()))
+    return replace(
+        split,
+        audio=np.where(lost[:, None, None], np.zeros((), split.audio.dtype), split.audio),
+        audio_mask=split.audio_mask & ~lost[:, None],
+        audio_state=np.where(lost, AUDIO_STATES.index("no track"), split.audio_state).astype(split.audio_state.dtype),
+    )
+
+
+# Pictures
+
+
+def dropped(shape: tuple[int, int], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Which frame stands in each place when that share is lost and the rest is spread over all places (V, F)."""
+    frames = shape[1]
+    lost = min(round(share * frames), frames - 1)
+    kept = np.sort(np.argsort(_order(shape, rng), axis=1)[:, lost:], axis=1)
+    spread = ((np.arange(frames) + 0.5) * kept.shape[1] / frames).astype(np.int64)
+    return kept[:, spread]
+
+
+def repeated(shape: tuple[int, int], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Which frame stands in each place when that share of frames shows the one before again (V, F); the first can't."""
+    stuck = _order(shape, rng) < round(share * shape[1])
+    own = np.where(stuck, 0, np.arange(shape[1]))
+    return np.maximum.accumulate(own, axis=1)
+
+
+def blackened(shape: tuple[int, int], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which frames are black (V, F)."""
+    return _order(shape, rng) < round(share * shape[1])
+
+
+def _frames_of(split: "Split", places: NDArray[np.int64]) -> "Split":
+    return replace(split, visual=np.take_along_axis(split.visual, places[..., None], axis=1))
+
+
+def _drop(split: "Split", share: float, rng: np.random.Generator) -> "Split":
+    return _frames_of(split, dropped(split.audio_mask.shape, share, rng))
+
+
+def _repeat(split: "Split", share: float, rng: np.random.Generator) -> "Split":
+    return _frames_of(split, repeated(split.audio_mask.shape, share, rng))
+
+
+def _black(split: "Split", share: float, rng: np.random.Generator) -> "Split":
+    black = blackened(split.audio_mask.shape, share, rng)
+    mean = split.visual.mean(axis=(0, 1), dtype=np.float64).astype(split.visual.dtype)
+    return replace(split, visual=np.where(black[..., None], mean, split.visual))
+
+
+_MIXED = "each vector of sound keeps its length; frames without sound stay without"
+FAULTS: dict[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Fault("noise", "white noise in the sound", "signal to noise", "dB", SNR, "audio",
+              f"a random direction is mixed into the sound's vector ({_MIXED})", _noise),
+        Fault("noise-frames", "noise in place of the sound", "share of the sounding frames", "%", SHARES, "audio",
+              "the sound's vector is replaced by a random direction of its length", _noise_frames),
+        Fault("other", "another clip's sound mixed in", "own to other sound", "dB", SNR, "audio",
+              f"the vector of a sounding frame of another clip is mixed in ({_MIXED})", _other),
+        Fault("other-frames", "another clip's sound in place of the own", "share of the sounding frames", "%", SHARES,
+              "audio", "the sound's vector is replaced by one of another clip, at its length", _other_frames),
+        Fault("late", "sound that is late", "delay", "s", SECONDS, "audio",
+              "each frame has the sound of the moment that much earlier, between two frames interpolated linearly; what comes "
+              "before the clip's start is silence", _late),
+        Fault("turned", "sound that is shifted round", "shift", "s", SECONDS, "audio",
+              "as a late sound, but what falls off the end comes in at the start: no sound is lost, only its place", _turned),
+        Fault("missing", "clips without sound", "share of the sounding clips", "%", SHARES, "audio",
+              "the audio mask of the clip is false throughout", _missing),
+        Fault("dropped", "frames dropped", "share of the frames", "%", SHARES, "visual",
+              "lost frames are closed up and the others spread over all places, one at least; the sound stays", _drop),
+        Fault("black", "frames black", "share of the frames", "%", SHARES, "visual",
+              "what a backbone makes of black can't be known from a cache: the mean picture vector of the gallery stands in its "
+              "place (--media encodes black)", _black),
+        Fault("repeated", "frames that freeze", "share of the frames", "%", SHARES, "visual",
+              "a frozen frame shows the one before it; the sound goes on", _repeat),
+    )
+}  # fmt: skip
