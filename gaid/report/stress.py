@@ -24,7 +24,7 @@ def write(results: StressResults, out: str | Path) -> list[Path]:
     for finding in results.findings:
         if finding.curves:
             path = out / f"{finding.name}.png"
-            write_bytes(path, png(finding))
+            write_bytes(path, png(finding, list(results.heads)))
             files.append(path)
     write_bytes(out / "stress.csv", csv_text(results.records()).encode())
     write_bytes(out / "stress.json", (json.dumps(_finite(results.to_dict()), indent=1) + "\n").encode())
@@ -36,11 +36,15 @@ def write(results: StressResults, out: str | Path) -> list[Path]:
         headline=headline(results),
         heading=heading(results),
         sections=[
-            (words, [(one, figure(one), lines(one)) for one in results.findings if one.kind == kind])
+            (
+                words,
+                [(one, figure(one, list(results.heads)), lines(one)) for one in results.findings if one.kind == kind],
+            )
             for kind, words in KINDS.items()
             if any(one.kind == kind for one in results.findings)
         ],
         summary=summary(results),
+        behind=behind(results),
         census=census_items(results.census),
     )
     return [out / PAGE, out / "stress.csv", out / "stress.json", *files]
@@ -115,6 +119,24 @@ def summary(results: StressResults) -> list[tuple[str, list[tuple[str, str]]]]:
     return rows
 
 
+def behind(results: StressResults) -> list[str]:
+    """Under which faults the run lies below another head, so far that the paired interval leaves 0 out, a sentence a fault."""
+    told = []
+    for finding in results.findings:
+        points = finding.curves[0].points if finding.curves else []
+        for head in points[0].lead if points else ():
+            lower = [point for point in points if point.lead[head][2] < 0]
+            if lower:
+                worst = min(lower, key=lambda point: point.lead[head][0])
+                value, low, high = (_signed(one) for one in worst.lead[head])
+                files = "real files: " if finding.kind == "media" else ""
+                told.append(
+                    f"{files}{finding.title}: below {head} at {', '.join(point.label for point in lower)}; "
+                    f"at {worst.label} by {value} points ({low} to {high})"
+                )
+    return told
+
+
 def dasp_lines(effect: DaspEffect) -> list[str]:
     """What DASP does to single queries, a sentence each."""
     alphas = ", ".join(f"{one:.2f}" for one in effect.alphas)
@@ -124,7 +146,7 @@ def dasp_lines(effect: DaspEffect) -> list[str]:
     )
     out = [f"{effect.head}: with its trained alpha ({alphas}) against alpha = 0, queries {shares}"]
     for name, (value, low, high) in effect.correlations.items():
-        told = "no sign of a connection" if low <= 0 <= high else "a connection"
+        told = "no sign of a connection" if low <= 0 <= high else "an interval without 0"
         out.append(f"gain against {name}: Spearman {value:+.2f} ({low:+.2f} to {high:+.2f}), {told}".replace("-", "−"))
     return out
 
@@ -132,20 +154,30 @@ def dasp_lines(effect: DaspEffect) -> list[str]:
 # Figures
 
 
-def figure(finding: Finding) -> Drawing | None:
+def _colours(heads: list[str], palette: Palette) -> dict[str, str]:
+    """One colour a head in all figures, for as many as there are colours."""
+    return dict(zip(heads, palette.series, strict=False))
+
+
+def shown(finding: Finding, heads: list[str]) -> list[Curve]:
+    """The curves that have a colour."""
+    return [curve for curve in finding.curves if curve.head in heads[: len(SCREEN.series)]]
+
+
+def figure(finding: Finding, heads: list[str]) -> Drawing | None:
     """Curves for the page; None where no head has the part in question."""
     if not finding.curves:
         return None
     with drawing() as (canvas, axes):
-        _draw(axes, finding, SCREEN)
-        legend = [(curve.head, number) for number, curve in enumerate(finding.curves[: len(SCREEN.series)], start=1)]
+        _draw(axes, finding, _colours(heads, SCREEN))
+        legend = [(curve.head, heads.index(curve.head) + 1) for curve in shown(finding, heads)]
         return Drawing(svg(canvas), f"{METRIC} over {finding.axis}", legend)
 
 
-def png(finding: Finding) -> bytes:
+def png(finding: Finding, heads: list[str]) -> bytes:
     """The same figure as a file of its own, with its title and legend."""
     with drawing(palette=PAPER) as (canvas, axes):
-        _draw(axes, finding, PAPER)
+        _draw(axes, finding, _colours(heads, PAPER))
         axes.set_title(finding.title[:1].upper() + finding.title[1:], loc="left", fontsize=10.5)
         axes.legend(frameon=False, fontsize=8.5)
         buffer = io.BytesIO()
@@ -153,26 +185,24 @@ def png(finding: Finding) -> bytes:
         return buffer.getvalue()
 
 
-def _draw(axes: Any, finding: Finding, palette: Palette) -> None:
-    curves = finding.curves[: len(palette.series)]
+def _draw(axes: Any, finding: Finding, colours: dict[str, str]) -> None:
+    curves = [one for one in finding.curves if one.head in colours]
     kinds = [point.strength for point in curves[0].points]
     trained, swept = kinds[0] is None, [one for one in kinds[1:] if one is not None]
-    if (
-        trained and len(swept) == len(kinds) - 1
-    ):  # a sweep beside the head as trained: that is a level, no place on the axis
-        for number, curve in enumerate(curves):
+    if trained and len(swept) == len(kinds) - 1:  # the head as trained is a level, no place on the axis
+        for curve in curves:
             axes.axhline(
-                curve.points[0].figures.values[METRIC], color=palette.series[number], linewidth=1, linestyle=(0, (1, 2))
+                curve.points[0].figures.values[METRIC], color=colours[curve.head], linewidth=1, linestyle=(0, (1, 2))
             )
-        _line(axes, [Curve(one.head, one.points[1:]) for one in curves], palette, swept)
+        _line(axes, [Curve(one.head, one.points[1:]) for one in curves], colours, swept)
     elif trained:
-        _dots(axes, curves, palette)
+        _dots(axes, curves, colours)
     elif all(one is not None and np.isfinite(one) for one in kinds):
-        _line(axes, curves, palette, [float(one) for one in kinds if one is not None])
+        _line(axes, curves, colours, [float(one) for one in kinds if one is not None])
         if max(one for one in kinds if one is not None) <= 1:
             axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     else:
-        _line(axes, curves, palette, list(range(len(kinds))))
+        _line(axes, curves, colours, list(range(len(kinds))))
         axes.set_xticks(range(len(kinds)), [point.label.replace("noise alone", "noise") for point in curves[0].points])
     seconds = any(point.label.endswith(" s") for point in curves[0].points)
     axes.set_xlabel(f"{finding.axis}, s" if seconds else finding.axis)
@@ -180,23 +210,23 @@ def _draw(axes: Any, finding: Finding, palette: Palette) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _line(axes: Any, curves: list[Curve], palette: Palette, places: list[float] | list[int]) -> None:
+def _line(axes: Any, curves: list[Curve], colours: dict[str, str], places: list[float] | list[int]) -> None:
     for number, curve in enumerate(curves):
         values = [point.figures.values[METRIC] for point in curve.points]
         low, high = zip(*(point.figures.intervals[METRIC] for point in curve.points), strict=True)
-        colour = palette.series[number]
+        colour = colours[curve.head]
         axes.fill_between(places, low, high, color=colour, alpha=0.16, linewidth=0)
         axes.plot(places, values, color=colour, marker="o", markersize=3.5, label=curve.head, zorder=10 - number)
 
 
-def _dots(axes: Any, curves: list[Curve], palette: Palette) -> None:
+def _dots(axes: Any, curves: list[Curve], colours: dict[str, str]) -> None:
     names = [point.label for point in curves[0].points]
     for number, curve in enumerate(curves):
         places = np.arange(len(names)) + 0.14 * (number - (len(curves) - 1) / 2)
         values = np.array([point.figures.values[METRIC] for point in curve.points])
         low, high = np.array([point.figures.intervals[METRIC] for point in curve.points]).T
         axes.errorbar(
-            places, values, [values - low, high - values], color=palette.series[number], fmt="o", markersize=4.5, label=curve.head
+            places, values, [values - low, high - values], color=colours[curve.head], fmt="o", markersize=4.5, label=curve.head
         )  # fmt: skip
     axes.set_xticks(range(len(names)), names)
     axes.grid(axis="x", visible=False)
@@ -227,12 +257,17 @@ def print_stress(results: StressResults, console: Any = None) -> None:
         real = f" (real files of {results.media.clips} clips)" if results.media and finding.kind == "media" else ""
         drawn = Table(title=Text(f"{finding.title}{real}: {METRIC}"), title_justify="left", header_style="bold")
         drawn.add_column(finding.axis, overflow="fold")
-        for point in finding.curves[0].points:
-            drawn.add_column(point.label, justify="right")
-        for head, cells in lines(finding):
-            drawn.add_row(head, *(Text(value).append(f"\n{told}", style="dim") for value, told in cells))
+        for curve in finding.curves:
+            drawn.add_column(curve.head, no_wrap=True)
+        for points in zip(*(curve.points for curve in finding.curves), strict=True):
+            cells = [
+                Text(f"{point.figures.values[METRIC]:5.1f}  ").append(change(point), style="dim") for point in points
+            ]
+            drawn.add_row(points[0].label, *cells)
         console.print(drawn)
-    console.print(Text("below each figure its change from the clean one, with the paired 95 % interval", style="dim"))
+    for line in behind(results):
+        console.print(Text(line))
+    console.print(Text("beside each figure its change from the clean one, with the paired 95 % interval", style="dim"))
     for effect in results.dasp:
         for number, line in enumerate(dasp_lines(effect)):
             console.print(Text(line if number == 0 else f"  {line}"))

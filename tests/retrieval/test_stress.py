@@ -79,7 +79,7 @@ def test_every_fault_has_a_curve_with_intervals_for_every_head_that_it_applies_t
                 assert low <= point.figures.values["R@1"] <= high
             assert curve.points[0].difference["R@1"] == 0
             assert curve.points[0].spread["R@1"] == (0, 0)
-    assert found["gate"].not_applicable == {"x-pool": "has no gate"}
+    assert found["gate"].not_applicable == {"x-pool": "has no gate of this kind"}
     assert set(found["alpha"].not_applicable) == set(found["direction"].not_applicable) == {"x-pool"}
 
 
@@ -91,6 +91,27 @@ def test_a_head_that_hears_nothing_does_not_mind_the_sound(results):
     assert results.finding("missing").curves[0].points[-1].difference["MnR"] != 0
 
 
+def test_the_run_is_held_against_the_others_at_every_strength(results):
+    gaid, other = results.finding("missing").curves
+    for mine, theirs in zip(gaid.points, other.points, strict=True):
+        value, low, high = mine.lead["x-pool"]
+        assert value == pytest.approx(mine.figures.values["R@1"] - theirs.figures.values["R@1"])
+        assert low <= value <= high
+        assert not theirs.lead
+
+
+def test_where_the_run_is_below_another_head_is_told_if_the_interval_leaves_0_out(results):
+    from gaid.report.stress import behind
+
+    finding = copy.deepcopy(results.finding("missing"))
+    for point in finding.curves[0].points:
+        point.lead = {"x-pool": (-2.0, -5.0, 1.0)}
+    lone = dataclasses.replace(results, findings=[finding])
+    assert behind(lone) == []
+    finding.curves[0].points[-1].lead = {"x-pool": (-6.0, -9.0, -2.0)}
+    assert behind(lone) == ["clips without sound: below x-pool at 100 %; at 100 % by −6.0 points (−9.0 to −2.0)"]
+
+
 def test_missing_sound_everywhere_scores_as_a_gate_forced_to_0(results):
     missing = results.finding("missing").curves[0].points[-1]
     forced = next(point for point in results.finding("gate").curves[0].points if point.label == "0")
@@ -98,7 +119,7 @@ def test_missing_sound_everywhere_scores_as_a_gate_forced_to_0(results):
 
 
 def test_what_is_found_is_the_same_every_time_and_another_under_another_seed(runs, results):
-    again = stress(runs["gaid"], faults=["noise", "direction"], progress=False)
+    again = stress(runs["gaid"], against=[runs["x-pool"]], faults=["noise", "direction"], progress=False)
     for name in ("noise", "direction"):
         mine = [point.to_dict() for point in again.finding(name).curves[0].points]
         assert mine == [point.to_dict() for point in results.finding(name).curves[0].points]
@@ -123,7 +144,7 @@ def test_results_are_json_a_table_and_a_page_with_figures(results, tmp_path):
     assert float(rows[0]["R@1 low"]) <= float(rows[0]["R@1"]) <= float(rows[0]["R@1 high"])
     page = (tmp_path / "out" / "stress.html").read_text()
     assert page.count("<svg") == len(results.findings)
-    assert "Not applicable to x-pool, which has no gate" in page
+    assert "Not applicable to x-pool, which has no gate of this kind" in page
     assert "<script" not in page
     assert (tmp_path / "out" / "noise.png").read_bytes().startswith(b"\x89PNG")
 
@@ -160,6 +181,20 @@ def test_a_forced_gate_is_that_everywhere_but_where_there_is_no_sound(head, spli
         probes.force_gate(forced, value)
         gate = forced.explain(features.text, features.visual, features.audio, features.audio_mask).gate
         torch.testing.assert_close(gate, (value * features.audio_mask).expand(gate.shape).float())
+
+
+def test_the_gates_of_patch_tokens_are_forced_too():
+    torch.manual_seed(0)
+    head = build_head("gaid-token", visual_dim=8, audio_dim=8, text_dim=8, frames=3)
+    text, patches, audio = torch.randn(4, 8), torch.randn(5, 3, 6, 8), torch.randn(5, 3, 8)
+    heard = torch.ones(5, 3, dtype=torch.bool)
+    heard[0, 1] = False
+    deaf = head.score(text, patches, audio, torch.zeros_like(heard))
+    probes.force_gate(head, 0.0)
+    torch.testing.assert_close(head.score(text, patches, audio, heard), deaf)
+    probes.force_gate(head, 0.25)
+    gate = head.explain(text, patches, audio, heard).gate
+    torch.testing.assert_close(gate, (0.25 * heard).expand(gate.shape))
 
 
 def test_the_mean_gate_is_that_of_captions_with_their_own_clips(head, split):

@@ -1,5 +1,6 @@
 """Faults of features and captions: nothing at strength 0, all of it at full strength, the same every time."""
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -166,6 +167,17 @@ def test_frames_that_are_dropped_repeated_or_black_are_what_they_are_called(spli
     mean = split.visual.astype(float).mean((0, 1)).astype(np.float16)
     np.testing.assert_array_equal(black, np.broadcast_to(mean, black.shape))
     assert (FAULTS["black"](split, 0.25, seed=0).visual != split.visual).any(-1).sum(1).tolist() == [3] * VIDEOS
+
+
+def test_patch_tokens_suffer_with_their_frames(split):
+    tokens = np.stack([split.visual, -split.visual], axis=2)
+    with_patches = dataclasses.replace(split, read_patches=lambda: tokens)
+    for name in ("dropped", "repeated", "black"):
+        spoilt = FAULTS[name](with_patches, 0.5, seed=0)
+        found = spoilt.seen("patches")
+        np.testing.assert_array_equal(found[:, :, 0], spoilt.visual)
+        np.testing.assert_array_equal(found[:, :, 1], -spoilt.visual)
+    assert FAULTS["noise"](with_patches, 0.0, seed=0).seen("patches") is tokens
 
 
 # Captions

@@ -21,7 +21,7 @@ def dasp_effect(bench: Bench, contender: Contender) -> DaspEffect | None:
     if not all(probes.has_dasp(head) for head in contender.heads):
         return None
     trained = bench.clean[bench.contenders.index(contender)]
-    without = bench.rank([_without(head) for head in contender.heads], bench.features)
+    without = bench.rank([_without(head) for head in contender.heads], bench.split)
     owner = bench.split.caption_video
     times = resampled(owner, bench.seed)
     kinds = {"helped": trained < without, "hurt": trained > without, "unchanged": trained == without}
@@ -48,7 +48,7 @@ def _without(head: Any) -> Any:
 
 def _properties(bench: Bench, contender: Contender) -> dict[str, NDArray[np.float64]]:
     """What a query may have in common with others, means over seeds: one number a caption each."""
-    split, features = bench.split, bench.features
+    split = bench.split
     found: dict[str, NDArray[np.float64]] = {
         "words in the caption": np.array([len(words(text)) for text in split.caption_texts], float),
         "sounding frames of the clip": split.audio_mask.sum(axis=1)[split.caption_video].astype(float),
@@ -56,6 +56,7 @@ def _properties(bench: Bench, contender: Contender) -> dict[str, NDArray[np.floa
     heard = split.audio_mask[split.caption_video]
     gates, weights, lengths = [], [], []
     for head in contender.heads:
+        features = bench.features(head)
         lengths.append(probes.own_deviation(head, features, split.caption_video))
         explained = explain_own(head, features, split.caption_video) if probes.has_gate(head) else None
         if explained is not None:

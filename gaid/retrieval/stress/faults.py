@@ -212,7 +212,16 @@ def blackened(shape: tuple[int, int], share: float, rng: np.random.Generator) ->
 
 
 def _frames_of(split: "Split", places: NDArray[np.int64]) -> "Split":
-    return replace(split, visual=np.take_along_axis(split.visual, places[..., None], axis=1))
+    read = split.read_patches
+
+    def patches() -> NDArray[np.float16]:
+        return np.take_along_axis(split.seen("patches"), places[..., None, None], axis=1)
+
+    return replace(
+        split,
+        visual=np.take_along_axis(split.visual, places[..., None], axis=1),
+        read_patches=None if read is None else patches,
+    )
 
 
 def _drop(split: "Split", share: float, rng: np.random.Generator) -> "Split":
@@ -225,8 +234,18 @@ def _repeat(split: "Split", share: float, rng: np.random.Generator) -> "Split":
 
 def _black(split: "Split", share: float, rng: np.random.Generator) -> "Split":
     black = blackened(split.audio_mask.shape, share, rng)
+    read = split.read_patches
+
+    def patches() -> NDArray[np.float16]:
+        tokens = split.seen("patches")
+        return np.where(black[..., None, None], tokens.mean(axis=(0, 1), dtype=np.float64).astype(tokens.dtype), tokens)
+
     mean = split.visual.mean(axis=(0, 1), dtype=np.float64).astype(split.visual.dtype)
-    return replace(split, visual=np.where(black[..., None], mean, split.visual))
+    return replace(
+        split,
+        visual=np.where(black[..., None], mean, split.visual),
+        read_patches=None if read is None else patches,
+    )
 
 
 _MIXED = "each vector of sound keeps its length; frames without sound stay without"
@@ -251,7 +270,7 @@ FAULTS: dict[str, Fault] = {
         Fault("dropped", "frames dropped", "share of the frames", "%", SHARES, "visual",
               "lost frames are closed up and the others spread over all places, one at least; the sound stays", _drop),
         Fault("black", "frames black", "share of the frames", "%", SHARES, "visual",
-              "what a backbone makes of black can't be known from a cache: the mean picture vector of the gallery stands in its "
+              "what a backbone makes of black can't be known from a cache: the mean picture vector of the gallery (of patches: each place's mean) stands in its "
               "place (--media encodes black)", _black),
         Fault("repeated", "frames that freeze", "share of the frames", "%", SHARES, "visual",
               "a frozen frame shows the one before it; the sound goes on", _repeat),

@@ -41,6 +41,11 @@ class Contender:
         return cls(label, subject.seeds, heads)
 
     @property
+    def looks_at(self) -> str:
+        """`frames` or `patches`."""
+        return str(getattr(self.heads[0], "visual_input", "frames"))
+
+    @property
     def hears(self) -> bool:
         """Whether sound can change anything for it."""
         return any(getattr(head, "uses_audio", True) for head in self.heads)
@@ -52,12 +57,15 @@ class Bench:
     def __init__(self, contenders: Sequence[Contender], split: "Split", memory: int, device: str, seed: int) -> None:
         self.contenders, self.split = list(contenders), split
         self.memory, self.device, self.seed = memory, device, seed
-        self.features = Features.of(split, device)
-        self.clean = [self.rank(one.heads, self.features) for one in self.contenders]
+        self.clean = [self.rank(one.heads, split) for one in self.contenders]
 
-    def rank(self, heads: Sequence[Any], features: Features) -> Ranks:
-        """Ranks of all captions, a row a seed."""
-        owner = self.split.caption_video
+    def features(self, head: Any) -> Features:
+        """The undisturbed features that a head takes."""
+        return Features.of(self.split, self.device, head)
+
+    def rank(self, heads: Sequence[Any], split: "Split") -> Ranks:
+        """Ranks of all captions on a split that may be spoilt, a row a seed."""
+        owner, features = split.caption_video, Features.of(split, self.device, heads[0])
         return np.stack([
             ranks_of(
                 score_all(head, features, owner, PROTOCOLS["query"], memory=self.memory, seed=self.seed),
@@ -91,21 +99,43 @@ class Bench:
     def fault_of_splits(self, fault: Fault, kind: Kind, spoil: Callable[[float], "Split"], name: str = "") -> Finding:
         """Curves under a fault whose spoilt features `spoil` gives for each strength."""
         finding = Finding(name or fault.name, kind, fault.title, fault.axis, fault.how)
-        deaf = fault.touches == "audio"
-        points: list[list[Point]] = [[] for _ in self.contenders]
+        found = []
         for strength in fault.strengths:
-            features = Features.of(spoil(strength), self.device)
-            for place, (one, clean) in enumerate(zip(self.contenders, self.clean, strict=True)):
-                ranks = clean if deaf and not one.hears else self.rank(one.heads, features)
-                points[place].append(self.point(fault.label(strength), strength, ranks, clean))
-        finding.curves = [Curve(one.label, of) for one, of in zip(self.contenders, points, strict=True)]
+            spoilt = spoil(strength)
+            found.append([
+                clean if fault.touches == "audio" and not one.hears else self.rank(one.heads, spoilt)
+                for one, clean in zip(self.contenders, self.clean, strict=True)
+            ])  # fmt: skip
+        finding.curves = self.curves(found, [(fault.label(strength), strength) for strength in fault.strengths])
         return finding
+
+    def curves(self, found: list[list[Ranks]], strengths: Sequence[tuple[str, float]]) -> list[Curve]:
+        """Ranks of every head at every strength as curves; the first head's also tell how far it leads."""
+        curves = []
+        for place, (one, clean) in enumerate(zip(self.contenders, self.clean, strict=True)):
+            points = []
+            for ranks, (label, strength) in zip(found, strengths, strict=True):
+                point = self.point(label, strength, ranks[place], clean)
+                if place == 0:
+                    point.lead = {
+                        other.label: self.lead(ranks[0], theirs)
+                        for other, theirs in zip(self.contenders[1:], ranks[1:], strict=True)
+                    }
+                points.append(point)
+            curves.append(Curve(one.label, points))
+        return curves
+
+    def lead(self, ranks: Ranks, others: Ranks) -> tuple[float, float, float]:
+        """R@1 of these ranks above that of others, with the paired interval."""
+        value = metrics.metrics_of_ranks(ranks)["R@1"] - metrics.metrics_of_ranks(others)["R@1"]
+        low, high = metrics.intervals(ranks, self.split.caption_video, seed=self.seed, against=others)["R@1"]
+        return value, low, high
 
     def caption_fault(self, fault: CaptionFault, encode: Callable[[list[str]], NDArray[np.float16]]) -> Finding:
         """Curves under a fault of captions; only captions that changed are encoded."""
         finding = Finding(fault.name, "caption", fault.title, fault.axis, fault.how)
         own = self.split.caption_texts
-        points: list[list[Point]] = [[] for _ in self.contenders]
+        found = []
         for strength in fault.strengths:
             texts = fault(own, strength, self.seed)
             changed = [row for row, (new, old) in enumerate(zip(texts, own, strict=True)) if new != old]
@@ -114,11 +144,9 @@ class Bench:
                 text[changed] = encode([texts[row] for row in changed])
                 finding.examples = [(own[row], texts[row]) for row in changed[:: max(1, len(changed) // EXAMPLES)]]
                 finding.examples = finding.examples[:EXAMPLES]
-            features = Features.of(replace(self.split, text=text), self.device)
-            for place, (one, clean) in enumerate(zip(self.contenders, self.clean, strict=True)):
-                ranks = self.rank(one.heads, features)
-                points[place].append(self.point(fault.label(strength), strength, ranks, clean))
-        finding.curves = [Curve(one.label, of) for one, of in zip(self.contenders, points, strict=True)]
+            spoilt = replace(self.split, text=text)
+            found.append([self.rank(one.heads, spoilt) for one in self.contenders])
+        finding.curves = self.curves(found, [(fault.label(strength), strength) for strength in fault.strengths])
         return finding
 
     # Changes to the heads
@@ -141,7 +169,7 @@ class Bench:
                 continue
             points = [self.point("as trained", None, clean, clean)]
             for label, strength, change in changes:
-                ranks = self.rank(list(_changed(one.heads, change)), self.features)
+                ranks = self.rank(list(_changed(one.heads, change)), self.split)
                 points.append(self.point(label, strength, ranks, clean))
             finding.curves.append(Curve(one.label, points))
         return finding
@@ -151,7 +179,7 @@ class Bench:
         owner = self.split.caption_video
 
         def to_mean(head: Any) -> None:
-            probes.force_gate(head, probes.mean_gate(head, self.features, owner))
+            probes.force_gate(head, probes.mean_gate(head, self.features(head), owner))
 
         fixed = [
             (f"{value:g}", value, lambda head, value=value: probes.force_gate(head, value)) for value in (0, 0.5, 1)
@@ -160,7 +188,7 @@ class Bench:
             "gate", "the gate forced", "gate of every frame that has sound",
             "one gate for all frames and texts: 0 is the picture alone, 1 the sound alone, and the mean is over the sounding "
             "frames of all captions with their own clips",
-            probes.has_gate, "has no gate", [*fixed, ("its mean", None, to_mean)],
+            probes.has_gate, "has no gate of this kind", [*fixed, ("its mean", None, to_mean)],
         )  # fmt: skip
 
     def alpha(self) -> Finding:

@@ -34,6 +34,7 @@ from gaid.retrieval.stress.faults import (
 )
 from gaid.retrieval.stress.measure import Bench, Contender
 from gaid.retrieval.stress.results import Finding, MediaSample
+from gaid.retrieval.subject import only_clips
 
 if TYPE_CHECKING:
     from gaid.stores import Split, Store
@@ -92,21 +93,6 @@ def load_encoders(store: "Store", device: str) -> tuple[VisualBackbone, AudioBac
     return (
         _same(store, "visual", load_visual(*options["visual"])),
         _same(store, "audio", load_audio(*options["audio"])),
-    )
-
-
-def some_clips(split: "Split", rows: NDArray[np.int64]) -> "Split":
-    """The part of a split that holds these videos (ascending rows) and their captions."""
-    captions = np.flatnonzero(np.isin(split.caption_video, rows))
-    of_video = ("visual", "audio", "audio_mask", "audio_state", "time", "duration")
-    return replace(
-        split,
-        video_ids=[split.video_ids[row] for row in rows],
-        **{name: getattr(split, name)[rows] for name in of_video},
-        caption_ids=[split.caption_ids[row] for row in captions],
-        caption_texts=[split.caption_texts[row] for row in captions],
-        text=split.text[captions],
-        caption_video=np.searchsorted(rows, split.caption_video[captions]),
     )
 
 
@@ -259,7 +245,7 @@ def open_files(
             f"--media: {len(good)} of {len(rows)} clips can be decoded ({first}); say with --root where they are"
         )
     files = Files(
-        some_clips(split, rows[good]),
+        only_clips(split, np.isin(np.arange(count), rows[good])),
         [clip for clip in decoded if isinstance(clip, Clip)],
         [requests[row] for row in good],
         visual,
@@ -280,8 +266,11 @@ def open_files(
 def media_faults(bench: Bench, files: Files, names: list[str], say: Callable[[str], None]) -> list[Finding]:
     """Curves of a bench's heads over a sample of real files, for those of `names` that files can have."""
     # A bench of its own: the sample is its gallery, and its clean features are those that were just encoded.
+    able = [one for one in bench.contenders if one.looks_at == "frames"]
+    if not able:
+        return []
     of_sample = Bench(
-        [Contender(one.label, one.seeds, one.heads) for one in bench.contenders],
+        [Contender(one.label, one.seeds, one.heads) for one in able],
         files.split, bench.memory, bench.device, bench.seed,
     )  # fmt: skip
     found = []
@@ -294,5 +283,8 @@ def media_faults(bench: Bench, files: Files, names: list[str], say: Callable[[st
         say(f"real files: {fault.title}")
         spoil = partial(files.spoil, fault)
         finding = of_sample.fault_of_splits(replace(fault, how=_HOW[name]), "media", spoil, f"media-{name}")
+        for one in bench.contenders:
+            if one not in able:
+                finding.not_applicable[one.label] = "looks at patch tokens, which are not made here"
         found.append(finding)
     return found

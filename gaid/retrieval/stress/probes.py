@@ -8,37 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gaid.heads import direct
 from gaid.heads.gate import FrameGate
 from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
 from gaid.retrieval.scoring import Features
 from gaid.retrieval.sound import explain_own
 
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
-
-
-class ForcedGate(FrameGate):
-    """A gate that is `value` everywhere (0 where there is no sound, as ever)."""
-
-    def __init__(self, value: float, like: FrameGate) -> None:
-        super().__init__(like.linear.in_features // 3)
-        self.to(like.linear.weight)
-        self.logit = math.inf if value >= 1 else -math.inf if value <= 0 else math.log(value / (1 - value))
-
-    def of_frames(
-        self,
-        visual: Float[Tensor, "videos frames dim"],
-        audio: Float[Tensor, "videos frames dim"],
-        audio_mask: Bool[Tensor, "videos frames"],
-    ) -> Float[Tensor, "videos frames"]:
-        """The logit of the value, for every frame."""
-        return visual.new_full(visual.shape[:2], self.logit)
-
-    def of_text(self, text: Float[Tensor, "texts dim"]) -> Float[Tensor, " texts"]:
-        """Nothing: no text moves this gate."""
-        return text.new_zeros(len(text))
 
 
 class TurnedPerturbation(StochasticPerturbation):
@@ -76,7 +54,10 @@ def alpha(head: Any) -> float:
 
 def force_gate(head: Any, value: float) -> None:
     """The head with this gate, from 0 (the picture alone) to 1 (the sound alone)."""
-    head.gate = ForcedGate(value, head.gate)
+    logit = math.inf if value >= 1 else -math.inf if value <= 0 else math.log(value / (1 - value))
+    with torch.no_grad():
+        head.gate.linear.weight.zero_()
+        head.gate.linear.bias.fill_(logit)
 
 
 def set_alpha(head: Any, value: float) -> None:
@@ -100,16 +81,11 @@ def mean_gate(head: Any, features: Features, caption_video: np.ndarray) -> float
 @torch.inference_mode()
 def own_deviation(head: Any, features: Features, caption_video: np.ndarray) -> np.ndarray:
     """Length of std of each caption with its own video (captions,): how far one unit of alpha moves the text."""
-    from gaid.heads import folded
-
     found = np.empty(len(caption_video), np.float32)
-    order = np.argsort(caption_video, kind="stable")
-    for start in range(0, len(order), 64):
-        rows = order[start : start + 64]
-        videos, own = np.unique(caption_video[rows], return_inverse=True)
-        texts = folded.text_side(head, head.embed_text(features.text[rows]))
-        side = folded.video_side(head, *head.project_videos(*features.videos(torch.from_numpy(videos))))
-        sims = folded.cosines_with_frames(texts, side, folded.shares(head, texts, side))
-        log_std = head.perturbation.deviation.linear(sims[torch.arange(len(rows)), torch.from_numpy(own)])
-        found[rows] = log_std.exp().norm(dim=-1).float().cpu().numpy()
+    for start in range(0, len(caption_video), 64):
+        rows = slice(start, start + 64)
+        words = head.embed_text(features.text[rows])
+        own = torch.from_numpy(caption_video[rows])
+        fused = direct.fuse_own(head, words, *head.project_videos(*features.videos(own)))
+        found[rows] = head.perturbation.deviation(words, fused).exp().norm(dim=-1).float().cpu().numpy()
     return found

@@ -1,5 +1,6 @@
 """What `stress` found: curves with intervals, as plain data that prints, serialises and compares. Nothing here computes scores."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,21 +20,27 @@ KINDS: dict[str, str] = {
 
 @dataclass
 class Point:
-    """One strength of one fault: the figures, and how far they lie from the clean ones, paired (95 % intervals)."""
+    """One strength of one fault: the figures, and how far they lie from the clean ones, paired (95 % intervals).
+
+    `lead`, at the run's own points alone: how far its R@1 lies above each other head's under the same fault, with the
+    paired interval.
+    """
 
     label: str
     strength: float | None
     figures: Figures
     difference: dict[str, float]
     spread: dict[str, tuple[float, float]]
+    lead: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "label": self.label,
-            "strength": self.strength,
+            "strength": self.strength if self.strength is not None and math.isfinite(self.strength) else None,
             **self.figures.to_dict(),
             "difference": {name: round(value, 4) for name, value in self.difference.items()},
             "difference_intervals": {name: [round(a, 4), round(b, 4)] for name, (a, b) in self.spread.items()},
+            **({"lead": {head: [round(one, 4) for one in of] for head, of in self.lead.items()}} if self.lead else {}),
         }
 
 
@@ -192,5 +199,8 @@ class StressResults:
                         record |= {f"{name} high": round(high, 4), f"{name} change": round(point.difference[name], 4)}
                         below, above = point.spread[name]
                         record |= {f"{name} change low": round(below, 4), f"{name} change high": round(above, 4)}
+                    for head, (value, low, high) in point.lead.items():
+                        record |= {f"R@1 above {head}": round(value, 4), f"R@1 above {head} low": round(low, 4)}
+                        record |= {f"R@1 above {head} high": round(high, 4)}
                     out.append(record)
         return out
