@@ -2,7 +2,7 @@
 
 import typer
 
-from gaid.cli import datasets, doctor, evaluate, extract, reproduce, store, stress, train_head
+from gaid.cli import datasets, doctor, evaluate, extract, reproduce, search, store, stress, train_head
 from gaid.cli.common import Command
 
 
@@ -15,4 +15,5 @@ def register(app: typer.Typer) -> None:
     app.command("train-head", cls=Command)(train_head.train_head)
     app.command("eval", cls=Command)(evaluate.evaluate)
     app.command("stress", cls=Command)(stress.stress)
+    app.command("search", cls=Command)(search.search)
     app.command("reproduce", cls=Command)(reproduce.reproduce)

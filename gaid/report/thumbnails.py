@@ -13,9 +13,9 @@ import numpy as np
 
 from gaid.backbones.protocol import AudioSpec, FrameSpec
 from gaid.errors import GaidError, MediaError
+from gaid.retrieval.media import find_videos
 
 if TYPE_CHECKING:
-    from gaid.datasets import Video
     from gaid.extract.clip import Clip
     from gaid.stores import Store
 
@@ -23,20 +23,27 @@ SIZE = 72
 QUALITY = 68
 
 
-def load_strips(store: "Store", ids: Iterable[str]) -> tuple[dict[str, str], str | None]:
+def load_strips(
+    store: "Store", ids: Iterable[str], root: str | Path | None = None
+) -> tuple[dict[str, str], str | None]:
     """(video id -> picture of its frames side by side as a data URI, why some or all are absent)."""
-    clips, absent = load_clips(store, ids, AudioSpec(8000, 0.01, 0.01))  # the sound is not looked at
+    clips, absent = load_clips(store, ids, AudioSpec(8000, 0.01, 0.01), root)  # the sound is not looked at
     return {video: encode_strip(clip.frames) for video, clip in clips.items()}, absent
 
 
-def load_clips(store: "Store", ids: Iterable[str], audio_spec: AudioSpec) -> tuple[dict[str, "Clip"], str | None]:
-    """(video id -> its frames, small, and its sound, at the moments that the store sampled; why some or all are absent)."""
+def load_clips(
+    store: "Store", ids: Iterable[str], audio_spec: AudioSpec, root: str | Path | None = None
+) -> tuple[dict[str, "Clip"], str | None]:
+    """(video id -> its frames, small, and its sound, at the moments that the store sampled; why some or all are absent).
+
+    `root`: where the clips lie, if not where the store says.
+    """
     from gaid.extract.clip import ClipRequest
     from gaid.extract.decode_pool import DecodePool
 
     wanted = list(dict.fromkeys(ids))
     try:
-        videos = _find_videos(store, wanted)
+        videos = find_videos(store, wanted, root)
     except (GaidError, OSError) as error:
         return {}, f"the media are not at hand ({error})"
     clips, failures = {}, []
@@ -68,20 +75,3 @@ def encode_strip(frames: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(list(frames), axis=1)).save(buffer, "WEBP", quality=QUALITY, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _find_videos(store: "Store", wanted: list[str]) -> list["Video"]:
-    from gaid.datasets import DATASETS, load_dataset
-    from gaid.errors import DataMissing
-
-    about = store.attrs.get("dataset") or {}
-    name, root = about.get("name"), about.get("root")
-    if name not in DATASETS or not root:
-        raise DataMissing("the store does not name a data set that can be read here")
-    if not Path(root).is_dir():  # else a data set that makes itself would be made anew
-        raise DataMissing(f"{root} is not there")
-    by_id = {video.id: video for video in load_dataset(name, root).videos}
-    found = [by_id[one] for one in wanted if one in by_id]
-    if not found:
-        raise DataMissing(f"{root} holds none of these clips")
-    return found

@@ -1,0 +1,82 @@
+"""`gaid search`: clips that answer a sentence."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gaid.cli.common import Device, Json, give, option, say, table
+
+
+def search(
+    query: Annotated[
+        list[str] | None, typer.Argument(metavar="[QUERY]...", help="A sentence in quotes, or several.")
+    ] = None,
+    run: Annotated[Path | None, option("The folder of a run; its first seed's head searches.", "FOLDER")] = None,
+    store: Annotated[
+        Path | None, option("A store: for --preset without training, or in place of the run's own.", "PATH")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        option("A head without training, on --store; mean-pool where text and picture share a space.", "NAME"),
+    ] = None,
+    query_file: Annotated[
+        list[Path] | None,
+        option("A file with a sentence a line, - for standard input; may be repeated.", "FILE", "--query-file"),
+    ] = None,
+    top: Annotated[int, option("Clips to show a sentence.", "N", "--top", "-k", min=1)] = 10,
+    text: Annotated[
+        str | None, option("Encoder of the sentence, if the store's own is called otherwise here.", "NAME")
+    ] = None,
+    root: Annotated[
+        Path | None, option("Where the clips' files are. Default: where they were extracted from.", "FOLDER")
+    ] = None,
+    html: Annotated[
+        Path | None, option("Write a page with pictures of what was found.", "FILE", "--html", "-o", "--out")
+    ] = None,
+    device: Device = "auto",
+    memory: Annotated[str, option("Most memory for scoring, beside a block of features.", "SIZE")] = "1GiB",
+    seed: Annotated[int, option("Seed of a head without training.", "N")] = 0,
+    json: Json = False,
+) -> None:
+    """Find the clips of a store that a sentence describes, by sight and sound: no captions needed.
+
+    All clips with features are searched, whatever part of the data set they belong to.
+    """
+    from gaid.retrieval.search import search as find
+
+    found = find(query or (), run=run, store=store, preset=preset, query_file=query_file or (), top=top, text=text,
+                 root=root, html=html, device=device, memory=memory, seed=seed)  # fmt: skip
+    if json:
+        return give(found.to_dict())
+    for note in found.notes:
+        say(f"note: {note}")
+    for answer in found.answers:
+        _print(answer)
+    took = found.seconds["text"] + found.seconds["score"]
+    say(f"{found.clips:,} clips compared in {took:.2f} s, after {found.seconds['load']:.1f} s to load")
+    if found.page:
+        say(f"page: {found.page}")
+    return None
+
+
+def _print(answer: Any) -> None:
+    """A line a clip; columns that say nothing are left out."""
+    hits = answer.hits
+    columns = {
+        "place": [hit.place for hit in hits],
+        "score": [f"{hit.score:.3f}" for hit in hits],
+        "clip": [hit.video for hit in hits],
+        "sound": ["" if hit.sound is None else f"{100 * hit.sound:.0f} %" for hit in hits],
+        "seconds": [_seconds(hit) for hit in hits],
+        "file": [hit.path or "" for hit in hits],
+    }
+    kept = {name: cells for name, cells in columns.items() if any(cells)}
+    table(answer.query, list(kept), [list(row) for row in zip(*kept.values(), strict=True)])
+
+
+def _seconds(hit: Any) -> str:
+    """The clip's length, or its moments in a longer file."""
+    if hit.start is None:
+        return f"{hit.duration:.1f}"
+    return f"{hit.start:.1f}–{hit.end:.1f}" if hit.end is not None else f"{hit.start:.1f}–"

@@ -1,0 +1,44 @@
+"""The page of a search: each sentence with the frames of the clips that it found, and what gate and attention did."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaid.report.html import write_template
+from gaid.report.queries import Lane, bars
+from gaid.report.thumbnails import load_strips
+from gaid.retrieval.search import Found, Hit
+
+if TYPE_CHECKING:
+    from gaid.stores import Store
+
+
+@dataclass
+class Card:
+    """One sentence and its clips: (hit, strip of frames or None, rows of bars)."""
+
+    query: str
+    clips: list[tuple[Hit, str | None, list[Lane]]]
+
+
+def write_search_page(found: Found, store: "Store", path: str | Path, *, root: str | Path | None = None) -> Path:
+    """One self-contained page at `path`. Pictures are decoded from the clips, where these are at hand."""
+    strips, absent = load_strips(store, [hit.video for answer in found.answers for hit in answer.hits], root)
+    cards = [
+        Card(answer.query, [(hit, strips.get(hit.video), _lanes(hit)) for hit in answer.hits])
+        for answer in found.answers
+    ]
+    return write_template(
+        path, "search.html", title=f"Search in {found.dataset}", found=found, cards=cards, absent=absent
+    )
+
+
+def _lanes(hit: Hit) -> list[Lane]:
+    """Attention and sound weight on a scale of their own, that of the clip's highest attention."""
+    if not hit.frames:
+        return []
+    scale = max(float(hit.frames["attention"].max()), 1e-9)
+    lanes = [Lane("attention", "attention", bars(hit.frames["attention"] / scale))]
+    if hit.sound is not None:
+        lanes.append(Lane("sound weight", "weight", bars(hit.frames["sound_weight"] / scale)))
+    return lanes

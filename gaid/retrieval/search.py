@@ -1,0 +1,325 @@
+"""`search`: the clips of a store that answer a sentence, best first. Captions are not needed, and no clip is opened.
+
+The sentence goes through the store's own text backbone and is kept as a caption would be; the head then scores it with every
+clip that has features, exactly, a block of clips at a time. Pages and tables are `report`'s and the command's.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
+from gaid.retrieval.media import find_videos
+from gaid.retrieval.scoring import Features, parse_memory
+from gaid.retrieval.subject import check_head_fits, load_subject
+from gaid.runs import Run, pick_device
+from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows, with_audio
+
+if TYPE_CHECKING:
+    from gaid.backbones import TextBackbone
+    from gaid.stores import Split, Store
+
+LANES = ("gate", "attention", "sound_weight")
+
+
+@dataclass
+class Hit:
+    """One clip of an answer. `sound`: the share of its sound in the embedding that was compared, 0 to 1, or None.
+
+    `frames` holds gate, attention and sound weight (F) where the head tells them; `start` and `end` are seconds in `path`.
+    """
+
+    place: int
+    video: str
+    score: float
+    sound: float | None = None
+    audio: str = "sound"
+    duration: float = 0.0
+    path: str | None = None
+    start: float | None = None
+    end: float | None = None
+    frames: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only; without `frames`."""
+        told = {name: value for name, value in vars(self).items() if name != "frames"}
+        return told | {"score": round(self.score, 6), "sound": None if self.sound is None else round(self.sound, 4)}
+
+
+@dataclass
+class Answer:
+    """What one sentence found."""
+
+    query: str
+    hits: list[Hit]
+
+
+@dataclass
+class Found:
+    """A search. `clips` were compared; `seconds` tells loading, encoding the text, and scoring apart."""
+
+    answers: list[Answer]
+    clips: int
+    store: str
+    dataset: str
+    preset: str
+    trained: bool
+    run: str | None
+    seed: int
+    text_backbone: str
+    random_weights: bool
+    frames: int
+    seconds: dict[str, float]
+    notes: list[str] = field(default_factory=list)
+    page: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return {
+            "answers": [
+                {"query": answer.query, "hits": [hit.to_dict() for hit in answer.hits]} for answer in self.answers
+            ],
+            **{name: value for name, value in vars(self).items() if name not in ("answers", "seconds", "page")},
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "page": str(self.page) if self.page else None,
+        }
+
+
+def search(
+    query: str | Sequence[str] = (),
+    *,
+    run: "str | Path | Run | None" = None,
+    store: "str | Path | Store | None" = None,
+    preset: str | None = None,
+    query_file: str | Path | Iterable[str | Path] = (),
+    top: int = 10,
+    text: str | None = None,
+    root: str | Path | None = None,
+    html: str | Path | None = None,
+    device: str = "auto",
+    memory: str | int = "1GiB",
+    seed: int = 0,
+) -> Found:
+    """The best clips of a store for each sentence, by a run's head (its first seed's) or by a preset without training.
+
+    Args:
+        query: a sentence or several. query_file: files of more, a sentence a line; `-` is standard input.
+        run: on its own store, or on `store`, which must hold features of the same backbones.
+        store, preset: a store, and a head without training: only sensible where the backbones share a space.
+        top: clips a sentence.
+        text: the encoder of the sentences, where the store's own name for it does not load here.
+        root: where the clips' files are. Default: where the store says they were. Only for paths and pictures.
+        html: a page with pictures of what was found.
+        device, memory: of the encoder and the head; bound on what is held beside a block of features.
+        seed: of an untrained head and of trials in scoring.
+
+    Raises OptionInvalid, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid, BackboneUnavailable.
+    """
+    started = time.perf_counter()
+    queries = _collect(query, query_file)
+    if top < 1:
+        raise OptionInvalid(f"--top {top} must be at least 1")
+    if run is None and store is None:
+        raise OptionInvalid(
+            "search where? Give a run (--run RUN), or a store and a head (--store PATH --preset mean-pool)"
+        )
+    budget = parse_memory(memory)
+    device = pick_device(device)
+    subject, opened = load_subject(run, store, preset, device, seed, "video")
+    count = len(valid_rows(opened))
+    if not count:
+        raise DataMissing(f"{opened.path}: holds no clip with features (gaid store info {opened.path} tells why)")
+    if subject.audio not in ("own", "silence", "none"):
+        raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by a run that is none")
+    head = subject.load(0)
+    backbone = load_text_backbone(opened, text, device)
+    loaded = time.perf_counter()
+    # As a caption would be: float16 is what a store keeps.
+    words = backbone.encode_text(queries).embedding.astype(np.float16)
+    encoded = time.perf_counter()
+    what = str(subject.run.path) if subject.run else f"preset {subject.preset!r}"
+    rows, scores = find_best(
+        head, opened, words, min(top, count), what=what, audio=subject.audio, device=device, memory=budget, seed=seed
+    )
+    scored = time.perf_counter()
+    notes = list(subject.notes)
+    if opened.random_weights:
+        notes.insert(0, "backbones with RANDOM weights: what is found says that the programs run, and nothing else")
+    if subject.trained and len(subject.seeds) > 1:
+        notes.append(f"a run of {len(subject.seeds)} seeds: the head of seed {subject.seeds[0]} searches")
+    answers = _answers(queries, rows, scores, head, opened, words, subject.audio, device)
+    try:
+        _locate(answers, opened, root)
+    except (GaidError, OSError) as error:
+        notes.append(f"the clips' files are not told: {error}; --root FOLDER says where they are")
+    found = Found(
+        answers=answers,
+        clips=count,
+        store=str(opened.path),
+        dataset=opened.dataset,
+        preset=subject.preset,
+        trained=subject.trained,
+        run=str(subject.run.path) if subject.run else None,
+        seed=subject.seeds[0],
+        text_backbone=backbone.name,
+        random_weights=opened.random_weights,
+        frames=opened.frames,
+        seconds={"load": loaded - started, "text": encoded - loaded, "score": scored - encoded},
+        notes=notes,
+    )
+    if html is not None:
+        # The page is drawn by the layer above, as an evaluation's is.
+        found.page = import_module("gaid.report.search_page").write_search_page(found, opened, html, root=root)
+    return found
+
+
+def load_text_backbone(store: "Store", name: str | None = None, device: str = "cpu") -> "TextBackbone":
+    """The text backbone that encoded a store's captions. Raises BackboneUnavailable, StoresDisagree.
+
+    What it says of itself must be what the store remembers, so that a query and a caption of the same words are the same.
+    """
+    from gaid.backbones import load_text
+
+    about = store.attrs.get("backbones", {}).get("text") or {}
+    wanted = name or str(about.get("name", ""))
+    try:
+        backbone = load_text(
+            wanted, device, random_weights=bool(about.get("random_weights")), seed=int(about.get("seed") or 0)
+        )
+    except OptionInvalid as error:
+        raise BackboneUnavailable(
+            f"{store.path}: its text backbone {wanted!r} can't be loaded to read the query ({error}); name it with --text"
+        ) from error
+    if backbone.dim != store.text_dim:
+        raise HeadMismatch(
+            f"{store.path}: its captions are vectors of {store.text_dim} numbers, {wanted} gives {backbone.dim}; "
+            "search with the text backbone that the store was extracted with"
+        )
+    found = json.loads(json.dumps(backbone.provenance))
+    if found != about:
+        differ = [key for key in sorted({*found, *about}) if found.get(key) != about.get(key)]
+        raise StoresDisagree(
+            f"{store.path}: its captions were encoded by another {about.get('name')} than the one that is here "
+            f"({', '.join(f'{key} {about.get(key)!r}, here {found.get(key)!r}' for key in differ[:2])}); "
+            "extract again, or name the same one with --text"
+        )
+    return backbone
+
+
+@torch.inference_mode()
+def find_best(
+    head: Any,
+    store: "Store",
+    words: np.ndarray,
+    count: int,
+    *,
+    what: str = "the head",
+    audio: str = "own",
+    device: str = "cpu",
+    memory: int = 2**30,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the store (queries, count) with the best scores for each query, best first, and the scores.
+
+    `words` (queries, text_dim) float16. Clips are read and scored a block at a time, so a store may be larger than memory.
+    """
+    a_clip = 4 * store.frames * (store.visual_dim + store.audio_dim)
+    at_once = max(1, memory // 4 // max(a_clip, 8 * len(words)))
+    best_rows = np.empty((len(words), 0), np.int64)
+    best_scores = np.empty((len(words), 0), np.float32)
+    for rows, clips in iter_clips(store, at_once):
+        check_head_fits(head, replace(clips, text=words), what)
+        features = _features(clips, words, audio, device)
+        block = head.score(features.text, *features.videos(slice(None)), memory=memory // 2, seed=seed)
+        scores = np.concatenate([best_scores, block.float().cpu().numpy()], axis=1)
+        table = np.concatenate([best_rows, np.broadcast_to(rows, (len(words), len(rows)))], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        best_scores, best_rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(table, order, axis=1)
+    return best_rows, best_scores
+
+
+def _features(clips: "Split", words: np.ndarray, audio: str, device: str) -> Features:
+    return Features.of(with_audio(replace(clips, text=words), audio), device)
+
+
+def _collect(query: str | Sequence[str], files: str | Path | Iterable[str | Path]) -> list[str]:
+    """All sentences, white space at their ends and between their words reduced. Raises OptionInvalid, DataMissing."""
+    from gaid.datasets.reading import read_lines
+
+    queries = [query] if isinstance(query, str) else list(query)
+    if any(not one.strip() for one in queries):
+        raise OptionInvalid("search for what? The sentence is empty")
+    for file in [files] if isinstance(files, str | Path) else files:
+        if str(file) == "-":
+            lines = sys.stdin.read().splitlines()
+        elif not Path(file).is_file():
+            raise DataMissing(f"--query-file {file}: no such file; a sentence a line is expected in it")
+        else:
+            lines = [line for _, line in read_lines(Path(file))]
+        queries += [line for line in lines if line.strip()]
+    if not queries:
+        raise OptionInvalid('search for what? Give a sentence ("a dog barks"), or --query-file FILE with one a line')
+    return [" ".join(one.split()) for one in queries]
+
+
+def _answers(
+    queries: list[str],
+    rows: np.ndarray,
+    scores: np.ndarray,
+    head: Any,
+    store: "Store",
+    words: np.ndarray,
+    audio: str,
+    device: str,
+) -> list[Answer]:
+    known = np.unique(rows)
+    clips = read_clips(store, known)
+    features = _features(clips, words, audio, device)
+    answers = []
+    for number, (query, of_query, of_scores) in enumerate(zip(queries, rows, scores, strict=True)):
+        places = np.searchsorted(known, of_query)
+        lanes = _explain(head, features, number, places)
+        hits = [
+            Hit(
+                place=place,
+                video=clips.video_ids[row],
+                score=float(score),
+                sound=float(told["sound_weight"].sum()) if told and getattr(head, "uses_audio", False) else None,
+                audio=AUDIO_STATES[int(clips.audio_state[row])],
+                duration=round(float(clips.duration[row]), 3),
+                frames=told,
+            )
+            for place, (row, score, told) in enumerate(zip(places, of_scores, lanes, strict=True), start=1)
+        ]
+        answers.append(Answer(query, hits))
+    return answers
+
+
+@torch.inference_mode()
+def _explain(head: Any, features: Features, query: int, places: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """For each hit its gate, attention and sound weight (F); nothing for a head that does not tell."""
+    nothing: list[dict[str, np.ndarray]] = [{} for _ in places]
+    if not hasattr(head, "explain"):
+        return nothing
+    told = head.explain(features.text[[query]], *features.videos(torch.from_numpy(places)))
+    if told is None:
+        return nothing
+    lanes = {name: getattr(told, name)[0].float().cpu().numpy() for name in LANES}
+    return [{name: values[number] for name, values in lanes.items()} for number in range(len(places))]
+
+
+def _locate(answers: list[Answer], store: "Store", root: str | Path | None) -> None:
+    hits = [hit for answer in answers for hit in answer.hits]
+    known = {video.id: video for video in find_videos(store, [hit.video for hit in hits], root)}
+    for hit in hits:
+        video = known.get(hit.video)
+        if video is not None:
+            hit.path, hit.start, hit.end = str(video.path), video.start, video.end
