@@ -72,7 +72,8 @@ def _print(answer: Any) -> None:
         "file": [hit.path or "" for hit in hits],
     }
     kept = {name: cells for name, cells in columns.items() if any(cells)}
-    table(answer.query, list(kept), [list(row) for row in zip(*kept.values(), strict=True)])
+    print(answer.query)
+    table("", list(kept), [list(row) for row in zip(*kept.values(), strict=True)])
 
 
 def _seconds(hit: Any) -> str:

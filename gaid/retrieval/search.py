@@ -231,13 +231,16 @@ def find_best(
 
     `words` (queries, text_dim) float16. Clips are read and scored a block at a time, so a store may be larger than memory.
     """
-    a_clip = 4 * store.frames * (store.visual_dim + store.audio_dim)
+    seen = store.visual_dim
+    if getattr(head, "visual_input", "frames") == "patches" and store.patch_shape:
+        seen = store.patch_shape[0] * store.patch_shape[1]
+    a_clip = 4 * store.frames * (seen + store.audio_dim)
     at_once = max(1, memory // 4 // max(a_clip, 8 * len(words)))
     best_rows = np.empty((len(words), 0), np.int64)
     best_scores = np.empty((len(words), 0), np.float32)
     for rows, clips in iter_clips(store, at_once):
         check_head_fits(head, replace(clips, text=words), what)
-        features = _features(clips, words, audio, device)
+        features = _features(head, clips, words, audio, device)
         block = head.score(features.text, *features.videos(slice(None)), memory=memory // 2, seed=seed)
         scores = np.concatenate([best_scores, block.float().cpu().numpy()], axis=1)
         table = np.concatenate([best_rows, np.broadcast_to(rows, (len(words), len(rows)))], axis=1)
@@ -246,8 +249,8 @@ def find_best(
     return best_rows, best_scores
 
 
-def _features(clips: "Split", words: np.ndarray, audio: str, device: str) -> Features:
-    return Features.of(with_audio(replace(clips, text=words), audio), device)
+def _features(head: Any, clips: "Split", words: np.ndarray, audio: str, device: str) -> Features:
+    return Features.of(with_audio(replace(clips, text=words), audio), device, head)
 
 
 def _collect(query: str | Sequence[str], files: str | Path | Iterable[str | Path]) -> list[str]:
@@ -282,7 +285,7 @@ def _answers(
 ) -> list[Answer]:
     known = np.unique(rows)
     clips = read_clips(store, known)
-    features = _features(clips, words, audio, device)
+    features = _features(head, clips, words, audio, device)
     answers = []
     for number, (query, of_query, of_scores) in enumerate(zip(queries, rows, scores, strict=True)):
         places = np.searchsorted(known, of_query)

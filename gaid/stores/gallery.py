@@ -1,6 +1,8 @@
 """Clips without captions: all valid videos of a store a block at a time, or some of them. What a search goes over."""
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +28,7 @@ def iter_clips(store: Store, count: int) -> Iterator[tuple[NDArray[np.int64], Sp
 
 def read_clips(store: Store, rows: NDArray[np.int64]) -> Split:
     """Videos of some rows (each once, ascending) as a split that has no captions."""
-    chunk = store.layout["chunk_rows"]
-    parts = [part for part in np.split(rows, np.flatnonzero(np.diff(rows) > chunk) + 1) if len(part)]
-    arrays = {
-        name: np.concatenate(
-            [array[part[0] : part[-1] + 1][part - part[0]] for part in parts]
-            or [np.empty((0, *array.shape[1:]), array.dtype)]
-        )
-        for name in ARRAYS
-        for array in [store[f"videos/{name}"]]
-    }
+    arrays: dict[str, Any] = {name: _read(store, f"videos/{name}", rows) for name in ARRAYS}
     video_ids = [store.ids[row] for row in rows]
     return Split(
         part="all clips",
@@ -48,4 +41,12 @@ def read_clips(store: Store, rows: NDArray[np.int64]) -> Split:
         caption_video=np.empty(0, np.int64),
         store_fingerprint=store.fingerprint,
         gallery_hash=hash_gallery(video_ids),
+        read_patches=partial(_read, store, "videos/patches", rows) if store.patch_shape else None,
     )
+
+
+def _read(store: Store, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Some rows of an array; rows that lie further apart than a chunk are read by themselves."""
+    array, gaps = store[name], np.flatnonzero(np.diff(rows) > store.layout["chunk_rows"]) + 1
+    parts = [array[part[0] : part[-1] + 1][part - part[0]] for part in np.split(rows, gaps) if len(part)]
+    return np.concatenate(parts) if parts else np.empty((0, *array.shape[1:]), array.dtype)
