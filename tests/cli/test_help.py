@@ -18,8 +18,12 @@ OPTIONS = [
 def test_all_commands_are_there():
     assert set(COMMANDS) == {
         "gaid", "gaid doctor", "gaid datasets", "gaid extract", "gaid store", "gaid store info", "gaid store verify",
+<<<<<<< HEAD
         "gaid store convert", "gaid train-head", "gaid eval", "gaid reproduce",
         "gaid stress",
+=======
+        "gaid store convert", "gaid train-head", "gaid eval", "gaid reproduce", "gaid search",
+>>>>>>> 58c8af6 (gaid search: tests)
     }  # fmt: skip
 
 
@@ -39,7 +43,9 @@ def test_every_option_says_in_a_sentence_what_it_is(name, param):
     assert "[" not in param.help  # rich would take it for markup and leave it out
 
 
-@pytest.mark.parametrize("name", ["gaid extract", "gaid train-head", "gaid eval", "gaid reproduce", "gaid store info"])
+@pytest.mark.parametrize(
+    "name", ["gaid extract", "gaid train-head", "gaid eval", "gaid reproduce", "gaid search", "gaid store info"]
+)
 def test_reporting_commands_have_json(name):
     assert any("--json" in param.opts for param in COMMANDS[name].params)
 

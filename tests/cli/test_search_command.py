@@ -1,0 +1,58 @@
+"""`gaid search` of a folder of videos without captions, from the files to the found file."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.media_maker import tone, write_video
+
+
+@pytest.fixture
+def uncaptioned(gaid, tmp_path: Path) -> Path:
+    """A store of four clips without a word about them, and one that can't be read."""
+    root = tmp_path / "mine"
+    for number in range(4):
+        write_video(root / f"clip {number}.mp4", frames=12, size=(64, 48), seed=number, sound=tone(0.5, 16000, 300.0),
+                    sound_rate=16000)  # fmt: skip
+    (root / "broken.mp4").write_text("no video")
+    told = gaid("extract", "--dataset", "folder", "--root", root, "--visual", "tiny", "--audio", "tiny",
+                "--out", "mine.zarr", "--workers", "1", "--frames", "3", "--max-missing", "1")  # fmt: skip
+    assert told.code == 3
+    return root
+
+
+def test_a_folder_without_captions_is_searched_and_its_files_are_named(gaid, uncaptioned):
+    chosen = ("--store", "mine.zarr", "--preset", "mean-pool")
+    told = gaid("search", "a number in a picture", "another", *chosen, "--top", "2", "--json", "--html", "page.html")
+    assert told.code == 0, told.err
+    assert told.json["clips"] == 4
+    assert [len(answer["hits"]) for answer in told.json["answers"]] == [2, 2]
+    for answer in told.json["answers"]:
+        for hit in answer["hits"]:
+            assert Path(hit["path"]) == uncaptioned / f"{hit['video']}.mp4"
+    assert Path("page.html").read_text().count("data:image/webp;base64,") == 4
+
+    told = gaid("search", "a number in a picture", *chosen, "-k", "3")
+    assert told.code == 0
+    assert "a number in a picture" in told.out
+    assert told.out.count(".mp4") == 3
+    assert "do not share a space" in told.err  # tiny's senses: what is found is chance, and it says so
+
+    uncaptioned.rename(uncaptioned.with_name("moved"))
+    told = gaid("search", "a number", *chosen)
+    assert (told.code, told.out.count(".mp4")) == (0, 0)
+    assert "--root FOLDER says where they are" in told.err
+    assert gaid("search", "a number", *chosen, "--root", "moved").out.count(".mp4") == 4
+
+
+def test_a_mistake_is_one_line(gaid, tmp_path):
+    for arguments, words in (
+        (["a dog"], "search where?"),
+        (["a dog", "--run", "nowhere"], "no such run"),
+        (["a dog", "--store", "nowhere.zarr", "--preset", "mean-pool"], "no store there"),
+        (["a dog", "--run", "x", "--preset", "gaid"], "give one of the two"),
+    ):
+        told = gaid("search", *arguments)
+        assert told.code == 2
+        assert words in told.last_word
+        assert len(told.err.strip().splitlines()) == 1
