@@ -18,12 +18,7 @@ OPTIONS = [
 def test_all_commands_are_there():
     assert set(COMMANDS) == {
         "gaid", "gaid doctor", "gaid datasets", "gaid extract", "gaid store", "gaid store info", "gaid store verify",
-<<<<<<< HEAD
-        "gaid store convert", "gaid train-head", "gaid eval", "gaid reproduce",
-        "gaid stress",
-=======
-        "gaid store convert", "gaid train-head", "gaid eval", "gaid reproduce", "gaid search",
->>>>>>> 58c8af6 (gaid search: tests)
+        "gaid store convert", "gaid train-head", "gaid eval", "gaid reproduce", "gaid stress", "gaid search",
     }  # fmt: skip
 
 
