@@ -28,7 +28,11 @@ DATASETS = {
     "demo-same-times": "gaid.datasets.demo.same_times",
     "stamps": "gaid.datasets.stamps",
     "folder": "gaid.datasets.folder",
+    "csv": "gaid.datasets.table",
     "msrvtt": "gaid.datasets.msrvtt",
+    "didemo": "gaid.datasets.didemo",
+    "lsmdc": "gaid.datasets.lsmdc",
+    "vatex": "gaid.datasets.vatex",
 }
 
 

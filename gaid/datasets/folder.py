@@ -204,14 +204,14 @@ def _splits(captions: list[Caption], given: Mapping[str, str]) -> dict[str, dict
     if given:
         found["given"] = _by_part(captions, given)
     if len(videos) >= ENOUGH_TO_SPLIT:
-        found["hash"] = _by_part(captions, _hash_parts(videos))
+        found["hash"] = _by_part(captions, hash_parts(videos))
     found["all"] = whole
     if len(videos) >= 3:
-        found.setdefault("hash", _by_part(captions, _hash_parts(videos)))
+        found.setdefault("hash", _by_part(captions, hash_parts(videos)))
     return found
 
 
-def _hash_parts(videos: list[str]) -> dict[str, str]:
+def hash_parts(videos: list[str]) -> dict[str, str]:
     """A part for each video by its hash; where that leaves a part empty, by its rank among the hashes instead."""
     parts = {video: part_of(video) for video in videos}
     if set(parts.values()) == set(PARTS):

@@ -1,92 +1,108 @@
 """`msrvtt`: MSR-VTT from the files that people have: MSRVTT_data.json, lists of training and test videos, videoN.mp4.
 
-Where to get them is in docs/msrvtt.md. The test is 1k-A, whose one caption a video comes from the test list itself.
+Where to get them is in docs/msrvtt.md. The test of 9k and 7k is 1k-A, whose one caption a video comes from the test list
+itself; `full` is the data set's own split.
 """
 
-import hashlib
-import json
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, read_table, read_text
-from gaid.datasets.types import Caption, Dataset, DatasetSpec, Video
+from gaid.datasets.parts import NamedFiles, check_root, hold_out, need, rows_by_part
+from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, read_json, read_table, text_of
+from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published, Video
 from gaid.errors import DataInvalid, DataMissing
 
 DATA = "MSRVTT_data.json"
 TEST = "MSRVTT_JSFUSION_test.csv"
 TRAIN = {"9k": "MSRVTT_train.9k.csv", "7k": "MSRVTT_train.7k.csv"}
-# Videos of the training list that are validation: the field picks its checkpoints on the test list, which we don't.
-HELD_OUT = 500
+FULL = "full"
+# As the field `split` of MSRVTT_data.json calls the parts.
+OFFICIAL = {"train": "train", "validate": "val", "test": "test"}
 _SOURCE = "lists: msrvtt_data.zip of the CLIP4Clip repository's release v0.0; videos: docs/msrvtt.md says where"
 
 
 def load(root: Path) -> Dataset:
-    """Protocols `9k` (default) and `7k`, whichever lists are there; all files are looked for anywhere under `root`.
+    """Protocols `9k`, `7k` and `full`, whichever files are there; the first is the default, all lie anywhere under `root`.
 
-    Validation is 500 videos of the training list, chosen by a hash of their id; of a shorter list a tenth, at least one
-    where there are two. The two lists are held out by the same hash, but not of the same videos. A video without a file
-    is kept and listed as missing. Raises DataMissing and DataInvalid.
+    `9k` and `7k` need the test list 1k-A and a training list. Their validation is 500 videos of the training list, chosen by a
+    hash of their id; of a shorter list a tenth, at least one where there are two. The two lists are held out by the
+    same hash, but not of the same videos. `full` is what the field `split` of MSRVTT_data.json says, where it names all
+    three parts. A video without a file is kept and listed as missing. Raises DataMissing and DataInvalid.
     """
-    if not root.is_dir():
-        raise DataMissing(f"msrvtt: {root} is {'no folder' if root.exists() else 'not there'}; get {_SOURCE}")
+    check_root(root, "msrvtt", _SOURCE)
     found = find_files(root, (*VIDEO_SUFFIXES, ".json", ".csv"))
-    sentences = _sentences(_one(found, DATA, root))
-    test_file = _one(found, TEST, root)
+    sentences, official = _described(need(found, [DATA], root, "msrvtt", _SOURCE))
     lists = {protocol: file for protocol, name in TRAIN.items() for file in found if file.name == name}
-    if not lists:
+    test_files = [file for file in found if file.name == TEST and file.is_file()]
+    if not official and not test_files:
+        need(found, [TEST], root, "msrvtt", _SOURCE)
+    if not official and not lists:
         raise DataMissing(f"msrvtt: neither {' nor '.join(TRAIN.values())} under {root}; get {_SOURCE}")
 
-    captions = _test_captions(test_file)
+    notes: list[str] = []
+    captions = _test_captions(test_files[0]) if test_files and lists else []
     test = tuple(range(len(captions)))
     tested = {caption.video for caption in captions}
     rows_of: dict[str, range] = {}
+
+    def rows(name: str) -> range:
+        """The rows of a video's own sentences, which all protocols share."""
+        if name not in rows_of:
+            rows_of[name] = range(len(captions), len(captions) + len(sentences[name]))
+            captions.extend(Caption(f"{name}#{number}", name, text) for number, text in enumerate(sentences[name]))
+        return rows_of[name]
+
     splits: dict[str, dict[str, tuple[int, ...]]] = {}
-    for protocol, file in lists.items():
+    for protocol, file in lists.items() if test else ():
         names = _listed(file, tested, sentences)
-        for name in names:
-            if name not in rows_of:
-                rows_of[name] = range(len(captions), len(captions) + len(sentences[name]))
-                captions += [Caption(f"{name}#{number}", name, text) for number, text in enumerate(sentences[name])]
-        held = set(sorted(names, key=_draw)[: _held_out(len(names))])
+        held = hold_out(names, "msrvtt")
+        own = {name: rows(name) for name in names}
         splits[protocol] = {
-            "train": tuple(row for name in names if name not in held for row in rows_of[name]),
-            "val": tuple(row for name in names if name in held for row in rows_of[name]),
+            "train": tuple(row for name in names if name not in held for row in own[name]),
+            "val": tuple(row for name in names if name in held for row in own[name]),
             "test": test,
         }
-    videos, missing, notes = _videos({caption.video for caption in captions}, found, root)
+    if official:
+        wanted = [row for name in official for row in rows(name)]
+        chosen = rows_by_part([captions[row] for row in wanted], official)
+        splits[FULL] = {part: tuple(wanted[place] for place in places) for part, places in chosen.items()}
+        if not splits.keys() - {FULL}:
+            lacking = TEST if lists else f"{TEST} and {' or '.join(TRAIN.values())}"
+            notes.append(f"no {lacking}: 9k and 7k, which published tables use, are left out; get {_SOURCE}")
+    names = sorted({caption.video for caption in captions}, key=lambda name: (len(name), name))
+    files = NamedFiles(file for file in found if file.suffix.lower() in VIDEO_SUFFIXES)
     return Dataset(
         name="msrvtt",
         root=root,
-        videos=tuple(videos),
+        videos=tuple(Video(name, files.find(name) or root / "videos" / f"{name}.mp4") for name in names),
         captions=tuple(captions),
         splits=splits,
         default_protocol=next(iter(splits)),
-        missing=tuple(missing),
-        notes=tuple(notes),
+        missing=tuple(name for name in names if files.find(name) is None),
+        notes=tuple(notes + files.copies(names)),
     )
 
 
-def _one(found: list[Path], name: str, root: Path) -> Path:
-    for file in found:
-        if file.name == name and file.is_file():
-            return file
-    raise DataMissing(f"msrvtt: {name} not found under {root}; get {_SOURCE}")
-
-
 def _test_captions(file: Path) -> list[Caption]:
-    captions = []
+    captions: list[Caption] = []
+    seen: dict[str, str] = {}
     for number, (where, row) in enumerate(read_table(file, ("video_id",))):
         text = row.get("sentence") or row.get("sentences")  # some copies have the plural
         if not text:
             raise DataInvalid(f"{where}: no sentence; its first line should be key,vid_key,video_id,sentence")
-        captions.append(Caption(row.get("key") or f"test{number}", row["video_id"], text))
+        key = row.get("key") or f"test{number}"
+        for told in (f"key {key!r}", f"video {row['video_id']!r}"):
+            if told in seen:
+                raise DataInvalid(f"{where}: {told} occurs twice, also in {seen[told]}")
+            seen[told] = where.rsplit(", ", 1)[-1]
+        captions.append(Caption(key, row["video_id"], text))
     if not captions:
         raise DataInvalid(f"{file}: lists no video")
     return captions
 
 
-def _listed(file: Path, tested: set[str], sentences: dict[str, list[str]]) -> list[str]:
+def _listed(file: Path, tested: set[str], sentences: Mapping[str, list[str]]) -> list[str]:
     """The videos of a training list, each once, in its order."""
     names: dict[str, None] = {}
     for where, row in read_table(file, ("video_id",)):
@@ -101,57 +117,64 @@ def _listed(file: Path, tested: set[str], sentences: dict[str, list[str]]) -> li
     return list(names)
 
 
-def _held_out(videos: int) -> int:
-    return min(HELD_OUT, max(videos // 10, 1)) if videos > 1 else 0
-
-
-def _draw(name: str) -> str:
-    return hashlib.sha256(f"msrvtt validation {name}".encode()).hexdigest()
-
-
-def _sentences(file: Path) -> dict[str, list[str]]:
-    """Sentences of each video, in the file's order."""
-    try:
-        content: Any = json.loads(read_text(file))
-    except ValueError as error:
-        if isinstance(error, DataInvalid):
-            raise
-        raise DataInvalid(f"{file}: not JSON ({error}); is it whole?") from None
-    entries = content.get("sentences") if isinstance(content, dict) else None
+def _described(file: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Sentences of each video in the file's order, and the part of each where the file's field `split` names all three."""
+    content: Any = read_json(file, dict, "MSR-VTT's `videos` and `sentences`")
+    entries = content.get("sentences")
     if not isinstance(entries, list):
         raise DataInvalid(f"{file}: no list `sentences` in it; expected MSR-VTT's `videos` and `sentences`")
-    found: dict[str, list[str]] = {}
+    known, official = _split_fields(file, content.get("videos"))
+    sentences: dict[str, list[str]] = {}
+    seen: dict[Any, int] = {}
     for number, entry in enumerate(entries):
-        video, caption = (entry.get(key) if isinstance(entry, dict) else None for key in ("video_id", "caption"))
-        if not isinstance(video, str) or not isinstance(caption, str) or not caption.strip():
-            raise DataInvalid(f"{file}: sentences[{number}] has no video_id and caption, but is {str(entry)[:80]}")
-        found.setdefault(video, []).append(caption.strip())
-    return found
+        where = f"{file}: sentences[{number}]"
+        video, caption = text_of(entry, "video_id", where), text_of(entry, "caption", where)
+        if known and video not in known:
+            raise DataInvalid(f"{where}: is of {video}, which `videos` does not list")
+        key = entry.get("sen_id")
+        if isinstance(key, int) and seen.setdefault(key, number) != number:
+            raise DataInvalid(f"{where}: sen_id {key} is that of sentences[{seen[key]}] as well")
+        sentences.setdefault(video, []).append(caption)
+    silent = next((name for name in official if name not in sentences), None)
+    if silent is not None:
+        raise DataInvalid(f"{file}: {silent} is among `videos` and has no sentence")
+    return sentences, official
 
 
-def _videos(wanted: set[str], found: list[Path], root: Path) -> tuple[list[Video], list[str], list[str]]:
-    """The videos by number, those without a file, and notes. Of several files of one name the first path's is taken."""
-    files = [file for file in found if file.suffix.lower() in VIDEO_SUFFIXES and file.stem in wanted]
-    first = {file.stem: file for file in reversed(files)}
-    names = sorted(wanted, key=lambda name: (len(name), name))
-    missing = [name for name in names if name not in first]
-    notes = []
-    copies = [name for name, count in Counter(file.stem for file in files).items() if count > 1]
-    if copies:
-        taken, other = [file for file in files if file.stem == copies[0]][:2]
-        notes.append(
-            f"{len(copies)} videos are there more than once; taken is the first path, as {taken} rather than {other} "
-            "(compressed copies have often lost their sound: move them away from --root)"
-        )
-    return [Video(name, first.get(name, root / "videos" / f"{name}.mp4")) for name in names], missing, notes
+def _split_fields(file: Path, entries: Any) -> tuple[set[str], dict[str, str]]:
+    """The videos that the file lists, and the part of each; no parts where some are not told or one of the three is empty."""
+    if entries is None:
+        return set(), {}
+    if not isinstance(entries, list):
+        raise DataInvalid(f"{file}: `videos` is no list, but {str(entries)[:60]!r}")
+    parts: dict[str, str] = {}
+    known: dict[str, int] = {}
+    for number, entry in enumerate(entries):
+        name = text_of(entry, "video_id", f"{file}: videos[{number}]")
+        if known.setdefault(name, number) != number:
+            raise DataInvalid(f"{file}: videos[{number}]: {name} is there already, in videos[{known[name]}]")
+        part = OFFICIAL.get(str(entry.get("split")))
+        if part is not None:
+            parts[name] = part
+    whole = len(parts) == len(known) and set(parts.values()) == set(OFFICIAL.values())
+    return set(known), parts if whole else {}
 
 
 SPEC = DatasetSpec(
     name="msrvtt",
-    summary="MSR-VTT: 10,000 web clips of 10 to 32 s, 20 captions each, 1k-A test",
+    summary="MSR-VTT: 10,000 web clips of 10 to 32 s, 20 captions each, 1k-A test and its own",
     source=_SOURCE,
     docs="docs/msrvtt.md",
     load=load,
     default_root="data/msrvtt",
     default_backbones=("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai"),
+    published=(
+        Published("9k", ("train", "val"), 9_000, 180_000, "MSRVTT_train.9k.csv of CLIP4Clip's release v0.0"),
+        Published("9k", ("test",), 1_000, 1_000, "MSRVTT_JSFUSION_test.csv of CLIP4Clip's release v0.0"),
+        Published("7k", ("train", "val"), 7_010, 140_200, "danieljf24/hybrid_space, dataset/README.md (Test1k-Yu)"),
+        Published("7k", ("test",), 1_000, 1_000, "danieljf24/hybrid_space, dataset/README.md (Test1k-Yu)"),
+        Published("full", ("train",), 6_513, 130_260, "danieljf24/hybrid_space, dataset/README.md (official)"),
+        Published("full", ("val",), 497, 9_940, "danieljf24/hybrid_space, dataset/README.md (official)"),
+        Published("full", ("test",), 2_990, 59_800, "danieljf24/hybrid_space, dataset/README.md (official)"),
+    ),
 )

@@ -5,10 +5,13 @@ No data set is known here.
 
 import csv
 import io
+import json
+import math
 import os
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gaid.errors import DataInvalid, DataMissing
 
@@ -59,16 +62,111 @@ def plain_name(path: Path | str) -> str:
     return unicodedata.normalize("NFC", name.replace("\\", "/") if isinstance(path, str) else name)
 
 
+# Only marks that no UTF-8 text begins with; UTF-32's begins with UTF-16's, so it is looked for first.
+MARKS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
 def read_text(file: Path) -> str:
-    """A text file in UTF-8, with or without a mark at its start. Raises DataMissing or DataInvalid."""
+    """A text file in UTF-8, with or without a mark at its start, or in UTF-16 or UTF-32 with one (spreadsheets write it).
+
+    Any other encoding is refused, not guessed: a wrong guess would be trained on. Raises DataMissing or DataInvalid.
+    """
     try:
-        return file.read_text(encoding="utf-8-sig")
+        data = file.read_bytes()
     except FileNotFoundError:
         raise DataMissing(f"{file}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise DataInvalid(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except OSError as error:
         raise DataInvalid(f"{file}: can't be read ({error.strerror})") from None
+    encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8-sig")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8-sig":
+            raise DataInvalid(f"{file}: begins as {encoding.upper()} and is not; save it as UTF-8") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataInvalid(f"{file}, line {line}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataInvalid(f"{file}, line {line}: holds bytes of zero, as UTF-16 without a mark does; save it as UTF-8")
+    return text
+
+
+def read_json(file: Path, kind: type, meaning: str) -> Any:
+    """A JSON file whose outermost value is a `kind` (list or dict). Raises DataInvalid that says what was expected.
+
+    A key that stands twice in one object is refused: where keys are ids, JSON would quietly keep the last.
+    """
+    text = read_text(file)
+    try:
+        content = json.loads(text, object_pairs_hook=lambda pairs: _once(file, pairs))
+    except DataInvalid:
+        raise
+    except RecursionError:
+        raise DataInvalid(f"{file}: not JSON that can be meant (nested too deeply)") from None
+    except ValueError as error:
+        raise DataInvalid(f"{file}: not JSON ({error}); is it whole?") from None
+    if not isinstance(content, kind):
+        found = f"{'list' if isinstance(content, list) else type(content).__name__}"
+        raise DataInvalid(f"{file}: holds a {found}, expected {meaning}")
+    return content
+
+
+def _once(file: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise DataInvalid(f"{file}: the key {twice[:60]!r} stands twice in one object; keep one")
+    return found
+
+
+def text_of(entry: Any, key: str, where: str) -> str:
+    """The text under `key`, stripped. Raises DataInvalid where it is missing, of another type or empty."""
+    if not isinstance(entry, Mapping):
+        raise DataInvalid(f"{where}: expected an object with {key!r}, found {_short(entry)}")
+    if key not in entry:
+        raise DataInvalid(f"{where}: no {key!r}; it has {', '.join(map(repr, list(entry)[:6])) or 'nothing'}")
+    return check_text(entry[key], f"{where}: {key!r}")
+
+
+def check_text(value: Any, what: str) -> str:
+    """`value`, stripped, if it is a text with something in it. Raises DataInvalid."""
+    if not isinstance(value, str):
+        raise DataInvalid(f"{what} is {_short(value)}, expected text")
+    if not value.strip():
+        raise DataInvalid(f"{what} is empty")
+    return one_line(value)
+
+
+def one_line(text: str) -> str:
+    """A caption on one line: every run of white space is one space."""
+    return " ".join(text.split())
+
+
+def seconds_of(value: str, what: str) -> float:
+    """A moment in seconds: `75.5`, or `1:15.5`, or `0:01:15.5`. Raises DataInvalid for NaN, infinite or negative ones."""
+    parts = value.strip().split(":")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if not numbers or len(numbers) > 3 or "_" in value:
+        raise DataInvalid(f"{what} is {value[:40]!r}, expected seconds, as 75.5 or 1:15.5")
+    if not all(map(math.isfinite, numbers)):
+        raise DataInvalid(f"{what} is {value.strip()}, which is no moment")
+    if any(number < 0 for number in numbers) or value.strip().startswith("-"):
+        raise DataInvalid(f"{what} is {value.strip()}: before the video's start")
+    return float(sum(number * 60**place for place, number in enumerate(reversed(numbers))))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def read_lines(file: Path) -> Iterator[tuple[str, str]]:
@@ -82,11 +180,15 @@ def read_table(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
     """Rows of a CSV file that has at least `columns` in its first line, each after where it stands.
 
     The delimiter is a comma, or a semicolon or tab where the first line has these (spreadsheets of some countries).
+    Raises DataInvalid for a line of more fields than columns, and for quotes that don't pair: both would quietly cut a caption.
     """
     text = read_text(file)
     head = text.split("\n", 1)[0]
     delimiter = next((mark for mark in (";", "\t") if mark in head and "," not in head), ",")
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True, restkey=_MORE
+    )
+    begun = 1
     try:
         names = [(name or "").strip() for name in reader.fieldnames or ()]
         reader.fieldnames = names
@@ -95,14 +197,31 @@ def read_table(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
             raise DataInvalid(
                 f"{file}, line 1: no column {', '.join(absent)}; it names {', '.join(names) or 'nothing'}"
             )
+        twice = next((name for name in names if name and names.count(name) > 1), None)
+        if twice is not None:
+            raise DataInvalid(f"{file}, line 1: the column {twice} is there twice")
+        begun = reader.line_num + 1
         for entry in reader:
             where = f"{file}, line {reader.line_num}"
-            empty = [column for column in columns if not (entry[column] or "").strip()]
+            begun = reader.line_num + 1
+            if any(field.strip() for field in entry.pop(_MORE, ())):
+                raise DataInvalid(
+                    f"{where}: more fields than the {len(names)} columns of the first line; "
+                    f"put a text with {_MARK_NAMES[delimiter]} into quotes"
+                )
+            row = {name: (value or "").strip() for name, value in entry.items() if name}
+            empty = [column for column in columns if not row[column]]
             if empty:
                 raise DataInvalid(f"{where}: no {', '.join(empty)}")
-            yield (
-                where,
-                {name: (value or "").strip() for name, value in entry.items() if isinstance(name, str) and name},
-            )
+            yield where, row
     except csv.Error as error:
-        raise DataInvalid(f"{file}, line {reader.line_num}: {error}") from None
+        said = str(error)
+        if "unexpected end of data" in said:
+            raise DataInvalid(
+                f"{file}, line {begun}: a quote opens here and never closes; double it inside quotes"
+            ) from None
+        raise DataInvalid(f"{file}, line {reader.line_num}: {said}; a quote inside a quoted text is doubled") from None
+
+
+_MORE = "\0more"  # no column is called that: text with a zero byte is refused
+_MARK_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}

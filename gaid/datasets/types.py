@@ -18,13 +18,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Video:
-    """One clip: a file, or the part of it from `start` to `end` seconds. `audio_path` is its sound when that is a file of its own."""
+    """One clip: a file, or the part of it from `start` to `end` seconds. `audio_path` is its sound when that is a file of its own.
+
+    `entry` says where the clip is asked for, as `table.csv, line 3`: what is wrong with it can be told by that.
+    """
 
     id: str
     path: Path
     start: float | None = None
     end: float | None = None
     audio_path: Path | None = None
+    entry: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,26 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Published:
+    """How many videos, and captions where they are told, `parts` of a protocol together have by `source`.
+
+    Parts together, since validation that a data set lacks is held out of its training list.
+    """
+
+    protocol: str
+    parts: tuple[str, ...]
+    videos: int | None
+    captions: int | None
+    source: str
+
+
+@dataclass(frozen=True)
 class DatasetSpec:
     """What can be said of a data set without reading it, and how to read it.
 
     `load(root, **options)` reads the annotation files. `prepare(root, progress)`, where there is one, makes the files, and does
     nothing when they are all there. `docs` is where the set-up is written down. `default_backbones` are (visual, audio, text).
+    `published` are the counts that a whole copy should have.
     """
 
     name: str
@@ -116,6 +135,7 @@ class DatasetSpec:
     default_root: str
     default_backbones: tuple[str, str, str]
     prepare: Callable[[Path, Progress | None], None] | None = None
+    published: tuple[Published, ...] = ()
 
 
 def _unique(kind: str, ids: Iterable[str], dataset: Dataset) -> set[str]:

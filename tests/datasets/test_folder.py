@@ -177,7 +177,7 @@ def test_a_mistake_in_captions_is_told_with_file_and_line(tmp_path, name, conten
 def test_text_in_another_encoding_is_told(tmp_path):
     touch(tmp_path, "a.mp4")
     (tmp_path / "a.txt").write_bytes("grün".encode("latin-1"))
-    with pytest.raises(DataInvalid, match=r"a\.txt: not UTF-8 at byte 2; save it as UTF-8"):
+    with pytest.raises(DataInvalid, match=r"a\.txt, line 1: not UTF-8 at byte 2; save it as UTF-8"):
         load(tmp_path)
 
 

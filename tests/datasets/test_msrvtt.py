@@ -151,8 +151,9 @@ def test_no_folder_at_all_is_told(tmp_path):
     ("name", "content", "said"),
     [
         (DATA, "{", "not JSON"),
-        (DATA, "[]", "no list `sentences`"),
-        (DATA, '{"sentences": [{"video_id": "video0"}]}', r"sentences\[0\] has no video_id and caption"),
+        (DATA, "[]", "holds a list, expected MSR-VTT"),
+        (DATA, "{}", "no list `sentences`"),
+        (DATA, '{"sentences": [{"video_id": "video0"}]}', r"sentences\[0\]: no 'caption'; it has 'video_id'"),
         (DATA, '{"sentences": []}', "line 2: video0 has no sentence in MSRVTT_data.json"),
         (TRAIN["9k"], "video_id\nvideo0\nvideo30\n", "line 3: video30 is in the test list"),
         (TRAIN["9k"], "id\nvideo0\n", "line 1: no column video_id"),

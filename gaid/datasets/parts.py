@@ -1,0 +1,83 @@
+"""What the readers of benchmark data sets share: files by name, validation held out of training, splits from captions.
+
+No data set is known here; reading text, tables and JSON is `reading`.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from gaid.datasets.types import PARTS, Caption
+from gaid.errors import DataMissing
+
+# Videos of a training list that become validation where a data set has none of its own.
+HELD_OUT = 500
+
+
+def hold_out(names: Collection[str], dataset: str) -> set[str]:
+    """The videos of a training list that are validation: 500, or a tenth of fewer than 5,000, at least one of two.
+
+    Chosen by a hash of the data set's name and the video's id, so that they are the same on every machine and in every
+    order of the list. Fields without a validation list pick their checkpoints on the test list; this is for not doing so.
+    """
+    count = min(HELD_OUT, max(len(names) // 10, 1)) if len(names) > 1 else 0
+    return set(sorted(names, key=lambda name: _draw(dataset, name))[:count])
+
+
+def _draw(dataset: str, name: str) -> str:
+    return hashlib.sha256(f"{dataset} validation {name}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class NamedFiles:
+    """Files by the name of the video that each holds; of several the one with the first path."""
+
+    def __init__(self, files: Iterable[Path], name_of: Callable[[Path], str] = lambda file: file.stem) -> None:
+        self._files: dict[str, list[Path]] = defaultdict(list)
+        for file in sorted(files, key=lambda path: path.parts):
+            self._files[name_of(file)].append(file)
+
+    def find(self, name: str) -> Path | None:
+        """The file of a video, or None."""
+        found = self._files.get(name)
+        return found[0] if found else None
+
+    def copies(self, names: Iterable[str]) -> list[str]:
+        """A note, where some of `names` are there more than once."""
+        several = [name for name in names if len(self._files.get(name, ())) > 1]
+        if not several:
+            return []
+        taken, other = self._files[several[0]][:2]
+        return [
+            f"{len(several)} videos are there more than once; taken is the first path, as {taken} rather than {other} "
+            "(compressed copies have often lost their sound: move them away from --root)"
+        ]
+
+
+def need(found: Iterable[Path], names: Sequence[str], root: Path, dataset: str, source: str) -> Path:
+    """The first file called one of `names`, in their order. Raises DataMissing that says where to get it."""
+    file = pick(found, names)
+    if file is None:
+        raise DataMissing(f"{dataset}: {' or '.join(names)} not found under {root}; get {source}")
+    return file
+
+
+def pick(found: Iterable[Path], names: Sequence[str]) -> Path | None:
+    """The first file called one of `names`, in their order, or None."""
+    files = [file for file in found if file.name in names and file.is_file()]
+    return min(files, key=lambda file: names.index(file.name), default=None)
+
+
+def check_root(root: Path, dataset: str, source: str) -> None:
+    """Raises DataMissing where there is no folder."""
+    if not root.is_dir():
+        raise DataMissing(f"{dataset}: {root} is {'no folder' if root.exists() else 'not there'}; get {source}")
+
+
+def rows_by_part(captions: Sequence[Caption], part_of: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    """Rows of `captions` for each part that has some, by the part of the video; videos without a part are left out."""
+    rows: dict[str, list[int]] = {part: [] for part in PARTS}
+    for row, caption in enumerate(captions):
+        if caption.video in part_of:
+            rows[part_of[caption.video]].append(row)
+    return {part: tuple(found) for part, found in rows.items() if found}
