@@ -9,7 +9,9 @@ CLIPS_FAILED = 3
 
 
 def extract(
-    dataset: Annotated[str, option("Which data set, as demo, folder, csv or msrvtt; gaid datasets lists them.", "NAME")],
+    dataset: Annotated[
+        str, option("Which data set, as demo, folder, csv or msrvtt; gaid datasets lists them.", "NAME")
+    ],
     root: Annotated[Path | None, option("Where its files are. Default: data/NAME.", "FOLDER")] = None,
     out: Annotated[
         Path | None,

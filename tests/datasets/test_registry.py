@@ -36,7 +36,9 @@ def test_a_mistyped_name_says_the_nearest():
 
 
 def test_a_name_like_nothing_says_all_names():
-    with pytest.raises(OptionInvalid, match="one of demo, demo-same-times, stamps, folder, csv, msrvtt, didemo, lsmdc, vatex"):
+    with pytest.raises(
+        OptionInvalid, match="one of demo, demo-same-times, stamps, folder, csv, msrvtt, didemo, lsmdc, vatex"
+    ):
         load_dataset("qqq")
 
 
