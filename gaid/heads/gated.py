@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from gaid.errors import HeadMismatch, OptionInvalid
@@ -13,6 +13,7 @@ from gaid.heads.gate import FrameGate, SampleGate, TokenGate
 from gaid.heads.losses import info_nce, positive_weights, support_embedding
 from gaid.heads.perturbation import DirectionalPerturbation, Prior, StochasticPerturbation
 from gaid.heads.pooling import AttentionPooling, MeanPooling
+from gaid.heads.projection import projection
 from gaid.heads.protocol import Algorithm, By, Explanation, HeadBase, LossParts
 
 Fusion = Literal["none", "sample", "frame", "token"]
@@ -24,16 +25,6 @@ CHOICES = {
     "perturbation": ("none", "stp", "dasp"),
     "prior": ("uniform", "normal"),
 }
-
-
-def _projection(source: int, dim: int) -> nn.Linear:
-    """A linear layer without bias; the identity at first where sizes agree, else orthogonal."""
-    layer = nn.Linear(source, dim, bias=False)
-    if source == dim:
-        nn.init.eye_(layer.weight)
-    else:
-        nn.init.orthogonal_(layer.weight)
-    return layer
 
 
 class GatedHead(HeadBase):
@@ -88,10 +79,10 @@ class GatedHead(HeadBase):
             prior_std=prior_std, trials=trials, dropout=dropout, logit_scale=logit_scale,
             weighted_loss=weighted_loss, support_loss_weight=support_loss_weight,
         )  # fmt: skip
-        self.visual_proj = _projection(visual_dim, dim)
-        self.text_proj = _projection(text_dim, dim)
+        self.visual_proj = projection(visual_dim, dim)
+        self.text_proj = projection(text_dim, dim)
         self.uses_audio = fusion != "none"
-        self.audio_proj = _projection(audio_dim, dim) if self.uses_audio else None
+        self.audio_proj = projection(audio_dim, dim) if self.uses_audio else None
         self.gate: FrameGate | None = None
         if self.uses_audio:
             self.gate = {"sample": SampleGate, "frame": FrameGate, "token": TokenGate}[fusion](dim)

@@ -1,10 +1,11 @@
-"""Key names of published checkpoints: X-Pool's, T-MASS's and GAID's heads become ours. Files are read by others."""
+"""Key names of published checkpoints: X-Pool's, T-MASS's, GAID's and AVIGATE's heads become ours. Files are read by others."""
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from gaid.errors import HeadMismatch
+from gaid.heads.avigate import AvigateHead, is_avigate, load_avigate
 from gaid.heads.gated import GatedHead
 from gaid.heads.methods import build_head
 
@@ -37,24 +38,30 @@ _NAMES = {
 _UNUSED = ("stochastic.std_branch.learnable_scalar",)
 
 
-def load_published(state_dict: Mapping[str, Tensor], frames: int | None = None) -> GatedHead:
+def load_published(
+    state_dict: Mapping[str, Tensor], frames: int | None = None, num_heads: int | None = None
+) -> GatedHead | AvigateHead:
     """A head with a published checkpoint's weights; CLIP's own (`clip.*`) are left aside.
 
     Which method it is follows from the names: `gate_fc` (GAID), `stochastic` without `alpha` (T-MASS), `pool_frames` alone
-    (X-Pool). Projections are the identity, as the published heads have none.
+    (X-Pool), `query_tokens` (AVIGATE). Projections are the identity, as the published heads have none.
 
     Args:
         state_dict: keys as published, with or without the prefix `module.` of parallel training.
         frames: frames a video; read from the weights where they tell it, else 12.
+        num_heads: attention heads of AVIGATE, which its weights do not tell; D / 64 by default.
 
     Raises: HeadMismatch when the head's weights are not all there, or hold names that belong to no published head.
     """
     given = {name.removeprefix("module."): value for name, value in state_dict.items()}
     given = {name: value for name, value in given.items() if not name.startswith("clip.") and name not in _UNUSED}
+    if is_avigate(given):
+        return load_avigate(given, frames, num_heads)
     query = given.get("pool_frames.cross_attn.q_proj.weight")
     if query is None:
         raise HeadMismatch(
-            "no published head here: expected keys pool_frames.*, with stochastic.* (T-MASS) and gate_fc.* (GAID); "
+            "no published head here: expected keys pool_frames.*, with stochastic.* (T-MASS) and gate_fc.* (GAID), or "
+            "query_tokens (AVIGATE); "
             f"found {', '.join(sorted(given)[:5]) or 'none'}"
         )
     strange = sorted(set(given) - set(_NAMES))
@@ -72,6 +79,7 @@ def load_published(state_dict: Mapping[str, Tensor], frames: int | None = None) 
         preset, visual_dim=dim, audio_dim=dim, text_dim=dim, dim=dim, frames=frames or 12,
         perturbation="none" if deviation is None else ("dasp" if "perturbation.alpha" in ours else "stp"),
     )  # fmt: skip
+    assert isinstance(head, GatedHead)
     wanted = {
         name: value for name, value in head.state_dict().items() if "_proj." not in name and name != "neutral_text"
     }

@@ -57,9 +57,10 @@ def build_described_head(described: Mapping[str, Any]) -> "nn.Module":
     """The head of a description that `resolve_head` gave, untrained."""
     preset, arguments = described["preset"], dict(described["arguments"])
     if ":" not in preset:
-        from gaid.heads import build_head
+        from gaid.heads import PRESETS, build_head
 
-        return build_head(**arguments)
+        # The arguments are all there are, so it does not matter what the preset's own are by now: only its class does.
+        return build_head(preset if preset in PRESETS else None, **arguments)
     cls = find_class(preset)
     parameters = inspect.signature(cls).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -107,7 +108,9 @@ def head_options(preset: str) -> type | None:
     if ":" in preset:
         cls = find_class(preset)
     else:
-        from gaid.heads import GatedHead as cls  # noqa: N813
+        from gaid.heads import PRESETS, GatedHead
+
+        cls = PRESETS[preset].kind if preset in PRESETS else GatedHead
     parameters = {n: p for n, p in inspect.signature(cls).parameters.items() if n not in _SIZES}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return None

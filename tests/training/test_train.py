@@ -386,3 +386,17 @@ def test_published_training_of_a_head_without_gates_by_caption_is_refused(store,
             protocol="published",
             progress=False,
         )
+
+
+def test_a_run_of_avigate_loads_again(store, tmp_path):
+    run = train(
+        store,
+        "avigate",
+        out=tmp_path / "run",
+        set=("epochs=1", "batch_size=16", "head.dim=8", "head.layers=1"),
+        progress=False,
+    )
+    assert type(run.load_head()).__name__ == "AvigateHead"
+    assert run.load_head().config["layers"] == 1
+    scores, _ = score(run.load_head(), store, "val")
+    assert np.isfinite(scores).all()

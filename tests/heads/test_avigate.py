@@ -1,0 +1,133 @@
+"""AVIGATE's head: agreement with what its published modules gave, and what it does where sound is missing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.heads import AvigateHead, build_head, load_published
+from gaid.heads.losses import info_nce
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    """Weights under their published names, inputs and outputs of the published modules on random tensors."""
+    with np.load(Path(__file__).parents[1] / "data" / "avigate_reference.npz") as arrays:
+        return {name: torch.as_tensor(arrays[name]) for name in arrays.files}
+
+
+@pytest.fixture(scope="module")
+def weights(numbers):
+    return {name: value for name, value in numbers.items() if "." in name or name == "query_tokens"}
+
+
+@pytest.fixture(scope="module")
+def head(weights):
+    return load_published(weights, num_heads=2)
+
+
+@pytest.fixture
+def inputs():
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=generator)
+
+    mask = torch.ones(6, 5, dtype=torch.bool)
+    mask[1], mask[2, :3] = False, False
+    return draw(7, 16), draw(6, 5, 16), draw(6, 5, 16), mask
+
+
+def test_every_published_number_is_met(head, numbers):
+    heard = torch.ones(numbers["audio"].shape[:2], dtype=torch.bool)
+    with torch.no_grad():
+        fused, attention_gates, mlp_gates = head.fuse(numbers["visual"], numbers["audio"], heard)
+        text = functional.normalize(numbers["text"], dim=-1)
+        logits = head.logit_scale * head.similarity(text, functional.normalize(fused, dim=-1))
+        margin = head.adaptive_margin(text, numbers["visual"])
+        loss = info_nce(logits / head.logit_scale + margin, head.logit_scale)
+        resampled = head.resample(numbers["audio"], heard)
+    for name, found in {
+        "resampled_audio": resampled,
+        "fused": fused,
+        "attention_gates": attention_gates,
+        "feed_forward_gates": mlp_gates,
+        "margin": margin,
+        "loss": loss,
+    }.items():
+        torch.testing.assert_close(
+            found, numbers[name], atol=1e-5, rtol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    torch.testing.assert_close(logits, numbers["logits"], atol=0, rtol=1e-4)
+
+
+def test_a_full_checkpoint_has_more_positions_than_frames(weights, head):
+    more = {
+        **weights,
+        "frame_position_embeddings.weight": torch.cat([weights["frame_position_embeddings.weight"], torch.ones(9, 16)]),
+    }
+    longer = load_published(more, frames=5, num_heads=2)
+    for name, value in head.state_dict().items():
+        assert torch.equal(value, longer.state_dict()[name]), name
+
+
+def test_a_checkpoint_that_lacks_weights_or_has_strange_ones_is_refused(weights):
+    lacking = {name: value for name, value in weights.items() if "attn_gate.ag_fc" not in name}
+    with pytest.raises(HeadMismatch, match=r"lacks weights of avigate: fusion\.0\.attention_gate\.0\.weight"):
+        load_published(lacking, num_heads=2)
+    with pytest.raises(
+        HeadMismatch, match=r"belong to no published head: transformerClip\.resblocks\.0\.other\.weight"
+    ):
+        load_published({**weights, "transformerClip.resblocks.0.other.weight": torch.ones(1)}, num_heads=2)
+
+
+def test_what_is_not_heard_does_not_count(head, inputs):
+    text, visual, audio, mask = inputs
+    scores = head.score(text, visual, audio, mask)
+    assert torch.isfinite(scores).all()
+    torch.testing.assert_close(head.score(text, visual, torch.where(mask[..., None], audio, 1e3), mask), scores)
+    other = audio.clone()
+    other[1] = 5.0
+    torch.testing.assert_close(head.score(text, visual, other, mask)[:, 1], scores[:, 1])
+
+
+def test_a_video_without_sound_has_gates_of_zero(head, inputs):
+    _, visual, audio, mask = inputs
+    with torch.no_grad():
+        _, attention_gates, mlp_gates = head.fuse(*head.project_videos(visual, audio, mask))
+    assert (attention_gates[:, 1] == 0).all()
+    assert (mlp_gates[:, 1] == 0).all()
+    assert (attention_gates[:, 0] != 0).all()
+
+
+def test_blocks_do_not_change_scores_and_neither_do_captions_of_the_gallery(head, inputs):
+    text, visual, audio, mask = inputs
+    whole = head.score(text, visual, audio, mask)
+    torch.testing.assert_close(head.score(text, visual, audio, mask, memory=1), whole)
+    own = torch.zeros(6, dtype=torch.long)
+    assert torch.equal(
+        head.score(text, visual, audio, mask, gate_by="own_caption", pool_by="own_caption", own_caption=own), whole
+    )
+
+
+def test_training_has_gradients_for_every_part(inputs):
+    text, visual, audio, mask = inputs
+    head = build_head("avigate", visual_dim=16, audio_dim=16, text_dim=16, frames=5, layers=1, queries=3)
+    head.loss(text[:6], visual, audio, mask).total.backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_a_dimension_that_heads_cannot_share_is_refused():
+    with pytest.raises(OptionInvalid, match="can't be shared among 3 attention heads"):
+        AvigateHead(16, 16, 16, attention_heads=3)
+
+
+def test_frames_of_another_number_are_refused(head, inputs):
+    text, visual, audio, mask = inputs
+    with pytest.raises(HeadMismatch, match="it wants"):
+        head.score(text, visual[:, :4], audio[:, :4], mask[:, :4])
