@@ -83,17 +83,16 @@ def read_text(file: Path) -> str:
     except OSError as error:
         raise DataInvalid(f"{file}: can't be read ({error.strerror})") from None
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8-sig")
+    if encoding == "utf-8-sig" and b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise DataInvalid(f"{file}, line {line}: holds bytes of zero, as UTF-16 without a mark does; save it as UTF-8")
     try:
-        text = data.decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8-sig":
             raise DataInvalid(f"{file}: begins as {encoding.upper()} and is not; save it as UTF-8") from None
         line = data.count(b"\n", 0, error.start) + 1
         raise DataInvalid(f"{file}, line {line}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataInvalid(f"{file}, line {line}: holds bytes of zero, as UTF-16 without a mark does; save it as UTF-8")
-    return text
 
 
 def read_json(file: Path, kind: type, meaning: str) -> Any:
@@ -220,7 +219,7 @@ def read_table(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
             raise DataInvalid(
                 f"{file}, line {begun}: a quote opens here and never closes; double it inside quotes"
             ) from None
-        raise DataInvalid(f"{file}, line {reader.line_num}: {said}; a quote inside a quoted text is doubled") from None
+        raise DataInvalid(f"{file}, line {begun}: {said}; a quote inside a quoted text is doubled") from None
 
 
 _MORE = "\0more"  # no column is called that: text with a zero byte is refused

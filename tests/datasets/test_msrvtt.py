@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gaid.datasets import load_dataset
+from gaid.datasets import get_spec, load_dataset
 from gaid.datasets.msrvtt import DATA, TEST, TRAIN
 from gaid.errors import DataInvalid, DataMissing
 
@@ -44,6 +44,16 @@ def write_msrvtt(
         (root / TRAIN[protocol]).write_text("\n".join(["video_id", *of_list]) + "\n")
     rows = [f"ret{n},msr{name[5:]},{name},the one caption of {name}" for n, name in enumerate(names[train:])]
     (root / TEST).write_text("\n".join(["key,vid_key,video_id,sentence", *rows]) + "\n")
+    return root
+
+
+def write_official(root: Path, **counts: int) -> Path:
+    """The field `split` of MSRVTT_data.json as it is in whole copies: train, validate, test."""
+    data = json.loads((root / DATA).read_text())
+    parts = [part for part, count in counts.items() for _ in range(count)]
+    for entry, part in zip(data["videos"], parts, strict=True):
+        entry["split"] = part
+    (root / DATA).write_text(json.dumps(data))
     return root
 
 
@@ -93,6 +103,39 @@ def test_one_list_is_enough(tmp_path):
     dataset = load_dataset("msrvtt", write_msrvtt(tmp_path, lists=("7k",)))
     assert list(dataset.splits) == ["7k"]
     assert dataset.default_protocol == "7k"
+
+
+def test_the_data_sets_own_split_is_read_from_its_fields(tmp_path):
+    dataset = load_dataset("msrvtt", write_official(write_msrvtt(tmp_path), train=20, validate=4, test=10))
+    assert dataset.default_protocol == "9k"
+    split = parts(dataset, "full")
+    assert {part: len(videos) for part, videos in split.items()} == {"train": 20, "val": 4, "test": 10}
+    assert split["val"] == {f"video{number}" for number in range(20, 24)}
+    assert {part: len(rows) for part, rows in dataset.splits["full"].items()} == {"train": 60, "val": 12, "test": 30}
+    assert {dataset.captions[row].text for row in dataset.splits["full"]["test"]} >= {"video33 said 0"}
+    assert len(dataset.captions) == 4 + 34 * 3  # of videos that two protocols share, one row a sentence
+
+
+def test_the_own_split_needs_no_list(tmp_path):
+    write_official(write_msrvtt(tmp_path), train=20, validate=4, test=10)
+    (tmp_path / TEST).unlink()
+    dataset = load_dataset("msrvtt", tmp_path)
+    assert list(dataset.splits) == ["full"]
+    assert "9k and 7k, which published tables use, are left out" in dataset.notes[0]
+
+
+def test_fields_that_do_not_name_all_three_parts_are_no_split(tmp_path):
+    write_official(write_msrvtt(tmp_path), train=30, test=4)
+    assert list(load_dataset("msrvtt", tmp_path).splits) == ["9k"]
+
+
+def test_the_page_of_published_counts_is_met_by_a_whole_copy(tmp_path):
+    root = write_msrvtt(tmp_path, train=9000, test=1000, sentences=2, lists=("9k",))
+    dataset = load_dataset("msrvtt", write_official(root, train=6513, validate=497, test=2990))
+    counts = dataset.counts()
+    for expected in get_spec("msrvtt").published:
+        if expected.protocol in counts:
+            assert sum(counts[expected.protocol][part]["videos"] for part in expected.parts) == expected.videos
 
 
 def test_a_small_list_still_has_a_validation_video(tmp_path):
@@ -156,6 +199,30 @@ def test_no_folder_at_all_is_told(tmp_path):
         (DATA, '{"sentences": [{"video_id": "video0"}]}', r"sentences\[0\]: no 'caption'; it has 'video_id'"),
         (DATA, '{"sentences": []}', "line 2: video0 has no sentence in MSRVTT_data.json"),
         (TRAIN["9k"], "video_id\nvideo0\nvideo30\n", "line 3: video30 is in the test list"),
+        (DATA, '{"sentences": [{"video_id": "v", "caption": 7}]}', r"sentences\[0\]: 'caption' is 7, expected text"),
+        (
+            DATA,
+            '{"videos": [{"video_id": "v"}], "sentences": [{"video_id": "w", "caption": "x"}]}',
+            r"sentences\[0\]: is of w, which `videos` does not list",
+        ),
+        (
+            DATA,
+            '{"videos": [{"video_id": "v"}, {"video_id": "v"}], "sentences": []}',
+            r"videos\[1\]: v is there already",
+        ),
+        (DATA, '{"videos": [{"id": 1}], "sentences": []}', r"videos\[0\]: no 'video_id'; it has 'id'"),
+        (DATA, '{"videos": 3, "sentences": []}', "`videos` is no list"),
+        (
+            DATA,
+            '{"sentences": [{"video_id": "v", "caption": "x", "sen_id": 1}, {"video_id": "w", "caption": "y", "sen_id": 1}]}',
+            r"sentences\[1\]: sen_id 1 is that of sentences\[0\]",
+        ),
+        (
+            TEST,
+            "key,vid_key,video_id,sentence\nr0,m,video30,a\nr1,m,video30,b\n",
+            "line 3: video 'video30' occurs twice",
+        ),
+        (TEST, "key,vid_key,video_id,sentence\nr0,m,video30,a, b\n", "line 2: more fields than the 4 columns"),
         (TRAIN["9k"], "id\nvideo0\n", "line 1: no column video_id"),
         (TRAIN["9k"], "video_id\n", "lists no video"),
         (TEST, "key,vid_key,video_id,sentence\nret0,msr30,video30,\n", "line 2: no sentence"),
