@@ -18,7 +18,7 @@ from gaid.retrieval.stress.dasp import correlation, resampled
 from gaid.retrieval.stress.faults import FAULTS
 from gaid.runs import CONFIG, load_run, write_checkpoint
 from gaid.runs.files import write_json
-from tests.retrieval.conftest import DIM, FRAMES, write_store
+from tests.retrieval.conftest import DIM, write_store
 
 BUDGET = 2**28
 
@@ -26,7 +26,9 @@ BUDGET = 2**28
 def write_run(path, store, preset, *, listen=None, alpha=None):
     """A finished run whose head is as built, but for a bias of its gate (`listen`) and its alpha."""
     torch.manual_seed(0)
-    head = build_head(preset, visual_dim=DIM, audio_dim=DIM, text_dim=DIM, frames=FRAMES)
+    head = build_head(
+        preset, visual_dim=store.visual_dim, audio_dim=store.audio_dim, text_dim=store.text_dim, frames=store.frames
+    )
     with torch.no_grad():
         if listen is not None:
             head.gate.linear.weight.mul_(0.01)

@@ -5,7 +5,7 @@ decoded again, since what lies before a window is not in it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +106,7 @@ class Files:
     visual: VisualBackbone
     audio: AudioBackbone
     seed: int
+    late: dict[float, list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = field(default_factory=dict, repr=False)
 
     # Encoding: a clip at a time, as extraction does on the CPU, so that what is clean has the cache's bytes.
 
@@ -134,6 +135,15 @@ class Files:
 
     # Faults
 
+    def _late(self, strengths: tuple[float, ...]) -> dict[float, list[tuple[NDArray[np.float32], NDArray[np.bool_]]]]:
+        """Windows and masks of all delays, decoded once; a clip without sound stays without."""
+        if not self.late:
+            wanted = [replace(one, sound_late=seconds) for seconds in strengths for one in self.requests]
+            sounds = [_sound_of(clip) for clip in _decode(wanted)]
+            count = len(self.requests)
+            self.late = {one: sounds[at * count : (at + 1) * count] for at, one in enumerate(strengths)}
+        return self.late
+
     def spoil(self, fault: Fault, strength: float) -> "Split":
         """The sample under a fault of one of `_HOW`'s names."""
         rng = generator(self.seed, fault.name)
@@ -145,8 +155,8 @@ class Files:
             black = blackened(shape, strength, rng)
             return self.see(lambda row, frames: np.where(black[row][:, None, None, None], np.uint8(0), frames))
         if fault.name == "late":
-            late = _decode([replace(one, sound_late=strength) for one in self.requests]) if strength else self.clips
-            return self.hear(lambda row, _: _sound_of(late[row], self.clips[row]))
+            late = self._late(fault.strengths)[strength]
+            return self.hear(lambda row, _: late[row])
         frames = None
         if fault.name.endswith("-frames"):
             frames = share_of_heard(np.stack([clip.audio_mask for clip in self.clips]), strength, rng)
@@ -194,10 +204,10 @@ def _fitted(windows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.
     return windows[:, np.arange(shape[1]) % windows.shape[1]]
 
 
-def _sound_of(clip: Clip | MediaError, clean: Clip) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _sound_of(clip: Clip | MediaError) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     if isinstance(clip, MediaError):  # it could be decoded a moment ago
         raise DataMissing(f"a clip can't be decoded any more ({clip}); were the files moved?")
-    return (clip.audio, clip.audio_mask) if clean.audio_mask.any() else (clean.audio, clean.audio_mask)
+    return clip.audio, clip.audio_mask
 
 
 def _decode(requests: list[ClipRequest]) -> list[Clip | MediaError]:
