@@ -90,7 +90,7 @@ def load(root: Path) -> Dataset:
         splits[protocol] = {part: tuple(rows[part]) for part in PARTS if part in rows}
     files = NamedFiles((file for file in found if file.suffix.lower() in SUFFIXES), _name_of_file)
     videos = [
-        Video(name, files.find(name) or root / "videos" / f"{name}.mp4", one.start, one.end, entry=one.where)
+        Video(name, files.find(name) or root / "videos" / f"{name}.mp4", one.start, one.end)
         for name, one in clips.items()
     ]
     return Dataset(

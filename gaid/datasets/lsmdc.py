@@ -97,8 +97,8 @@ def _video(clip: str, where: str, files: NamedFiles, root: Path) -> Video:
     movie, start, end = clip_times(clip, where)
     file = files.find(clip)
     if file is None and (whole := files.find(movie)) is not None:
-        return Video(clip, whole, start, end, entry=where)
-    return Video(clip, file or root / "videos" / movie / f"{clip}.avi", entry=where)
+        return Video(clip, whole, start, end, entry=Path(where).name)
+    return Video(clip, file or root / "videos" / movie / f"{clip}.avi", entry=Path(where).name)
 
 
 def _read(file: Path) -> Iterator[tuple[str, str, str]]:

@@ -90,7 +90,8 @@ def load(root: Path) -> Dataset:
         name="csv",
         root=table,
         videos=tuple(
-            Video(clip, files[one.source], one.start, one.end, entry=one.where) for clip, one in first.items()
+            Video(clip, files[one.source], one.start, one.end, entry=Path(one.where).name)
+            for clip, one in first.items()
         ),
         captions=tuple(captions),
         splits=splits,

@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]
 class Video:
     """One clip: a file, or the part of it from `start` to `end` seconds. `audio_path` is its sound when that is a file of its own.
 
-    `entry` says where the clip is asked for, as `table.csv, line 3`: what is wrong with it can be told by that.
+    `entry` says where those times come from, as `table.csv, line 3`, so that times which the file does not have can be told.
     """
 
     id: str

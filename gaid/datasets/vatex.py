@@ -154,8 +154,8 @@ def _video(name: str, where: str, files: NamedFiles, root: Path) -> Video:
         start, end = float(told["start"]), float(told["end"])
         if end <= start:
             raise DataInvalid(f"{where}: {name} ends at {end:g} s, which is not after its start at {start:g} s")
-        return Video(name, source, start, end, entry=where)
-    return Video(name, file or root / "videos" / f"{name}.mp4", entry=where)
+        return Video(name, source, start, end, entry=Path(where).name)
+    return Video(name, file or root / "videos" / f"{name}.mp4", entry=Path(where).name)
 
 
 SPEC = DatasetSpec(

@@ -20,7 +20,7 @@ class ClipRequest:
     `start` and `end` are seconds from the video's first picture; None is the video's own. `audio_path` names the
     sound where it is a file of its own; its first sample then belongs to the video's first picture. `audio_sampling` says
     which sound is a frame's (`gaid.extract.sound`); `sound_late` delays the sound by that many seconds, a fault that only
-    `gaid stress` asks for.
+    `gaid stress` asks for. `entry` is where the clip is asked for, told with times that the file does not have.
     """
 
     path: str
@@ -33,6 +33,7 @@ class ClipRequest:
     decoder: Decoder = "pyav"
     audio_sampling: AudioSampling = "aligned"
     sound_late: float = 0.0
+    entry: str = ""
 
 
 @dataclass

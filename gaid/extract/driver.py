@@ -26,7 +26,7 @@ from gaid.extract.plan import (
     restrict,
 )
 from gaid.extract.progress import Progress
-from gaid.extract.report import ExtractReport, Failure, printable
+from gaid.extract.report import ExtractReport, Failure, cut_short, printable
 from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Extraction:
             writer = stack.enter_context(StoreWriter.open(out, plan, overwrite=self.overwrite))
             if writer.finished and out.exists():
                 self._say(f"{out} is complete; --overwrite would extract it again")
-                return self._report(open_store(out), plan, 0, started, set(), already=True)
+                return self._report(open_store(out), dataset, plan, 0, started, set(), already=True)
             mine = {name for number in writer.pending_shards for name in plan.video_ids[writer.shard_slice(number)]}
             store: Store | None = None
             try:
@@ -104,7 +104,7 @@ class Extraction:
                 raise ExtractInterrupted(
                     f"stopped: {done} of {len(writer.shards)} shards are done; the same command goes on from there ({out})"
                 )
-        return self._report(store, plan, extracted, started, mine)
+        return self._report(store, dataset, plan, extracted, started, mine)
 
     def _check(self) -> None:
         from gaid.extract.media import check_decoder
@@ -240,12 +240,23 @@ class Extraction:
             return run_on_cluster(jobs(), self.scheduler, bar, stop)
 
     def _report(
-        self, store: "Store", plan: "StorePlan", extracted: int, started: float, told: set[str], already: bool = False
+        self,
+        store: "Store",
+        dataset: Dataset,
+        plan: "StorePlan",
+        extracted: int,
+        started: float,
+        told: set[str],
+        already: bool = False,
     ) -> ExtractReport:
         failed = [Failure(one["id"], one["reason"], one["message"]) for one in store.failures]
         for failure in failed:
             if failure.video not in told:  # an earlier run met it; nothing is left out in silence
                 self._say(str(failure))
+        shortened = cut_short(dataset, store)
+        if shortened:
+            more = f"{len(shortened)} clips end with their file, before the end that was asked for; the first is "
+            self._say((more if len(shortened) > 1 else "") + shortened[0])
         return ExtractReport(
             store=Path(store.path),
             clips=len(plan.video_ids),
@@ -256,6 +267,7 @@ class Extraction:
             seconds=time.monotonic() - started,
             fingerprint=plan.fingerprint,
             census=dict(store.census),
+            cut_short=shortened,
             random_weights=bool(plan.attrs["random_weights"]),
             already_complete=already,
         )

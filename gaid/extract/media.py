@@ -65,6 +65,10 @@ def decode_clip(request: ClipRequest, limits: DecodeLimits | None = None) -> Cli
         return decode_with_pyav(request, limits)
     except MemoryError:
         raise no_memory(show_path(path)) from None
+    except MediaError as error:
+        if error.reason != "empty" or not request.entry:
+            raise
+        raise MediaError("empty", f"{error.message} ({request.entry})") from None
 
 
 def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip:

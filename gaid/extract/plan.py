@@ -125,6 +125,7 @@ def make_requests(
             audio_spec=backbones.audio.audio_spec,
             decoder=decoder,
             audio_sampling=audio_sampling,
+            entry=video.entry,
         )
         for video in dataset.videos
     ]

@@ -3,7 +3,14 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gaid.datasets.types import Dataset, Video
+    from gaid.stores import Store
+
+# Below this a clip is as long as was asked for: files end with a picture, annotations with a digit.
+TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,8 @@ class Failure:
 class ExtractReport:
     """The store that an extraction left, and how it came about.
 
-    `failed` is of the whole store, whichever run found it; `extracted` counts the clips that this run decoded.
+    `failed` is of the whole store, whichever run found it; `extracted` counts the clips that this run decoded. `cut_short`
+    tells, a line each, of clips that end with their file before the end that was asked for.
     """
 
     store: Path
@@ -34,6 +42,7 @@ class ExtractReport:
     seconds: float
     fingerprint: str
     census: dict[str, Any] = field(default_factory=dict)
+    cut_short: list[str] = field(default_factory=list)
     random_weights: bool = False
     already_complete: bool = False
 
@@ -55,6 +64,7 @@ class ExtractReport:
             "seconds": round(self.seconds, 3),
             "fingerprint": self.fingerprint,
             "census": self.census,
+            "cut_short": self.cut_short,
             "random_weights": self.random_weights,
             "already_complete": self.already_complete,
         }
@@ -67,6 +77,34 @@ class ExtractReport:
         if self.already_complete:
             return text + "; it was complete already, so nothing was done"
         return text + f"; {self.extracted} extracted now in {self.seconds:.1f} s"
+
+
+def cut_short(dataset: "Dataset", store: "Store") -> list[str]:
+    """A line for each clip whose file ends before the end that its entry asks for; it is kept, as long as it is.
+
+    Ends that no entry tells (what a data set's annotators saw at most) are bounds, and not judged.
+    """
+    asked = {video.id: video for video in dataset.videos if video.end is not None and video.entry}
+    if not asked:
+        return []
+    lines = []
+    for name, valid, duration in zip(store.ids, store["videos/valid"][:], store["videos/duration"][:], strict=True):
+        if valid and name in asked:
+            lines += tell_cut_short(asked[name], float(duration))
+    return lines
+
+
+def tell_cut_short(video: "Video", duration: float) -> list[str]:
+    """What `cut_short` says of one clip that lasts `duration` seconds: a line, or nothing."""
+    if video.end is None or not video.entry:
+        return []
+    length = video.end - (video.start or 0.0)
+    if duration >= length - TOLERANCE:
+        return []
+    return [
+        f"{printable(video.id)}: lasts {duration:.2f} s of the {length:.2f} s asked for, then {printable(video.path.name)} "
+        f"ends ({printable(video.entry)})"
+    ]
 
 
 def printable(text: str) -> str:
