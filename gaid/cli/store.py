@@ -13,6 +13,9 @@ app = typer.Typer(cls=Group, help="Look at, check and convert a store.", no_args
 Place = Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr folder or an .h5 file made by gaid extract.")]
 
 
+CENSUS = ("asked", "found", "unreadable", "valid", "sound", "silent", "no track", "short", "captions", "duplicate captions")  # fmt: skip
+
+
 @app.command("info", cls=Command)
 def info(path: Place, json: Json = False) -> None:
     """What is in a store: splits, shapes, sizes on disk, where the features come from, what failed."""
@@ -25,8 +28,12 @@ def info(path: Place, json: Json = False) -> None:
         return give(told | {"failed": failures})
     whole = "complete" if told["complete"] else f"not complete: {len(told['missing_shards'])} parts are to be extracted"
     print(f"{path}: {told['format']}, {human_bytes(told['bytes'])} in {told['files']} files, {whole}")
-    rows = [[name, part, count] for name, parts in told["splits"].items() for part, count in parts.items()]
-    if rows:
+    if told["parts"]:
+        rows = [[name, part, *(one[entry] for entry in CENSUS), one["gallery_hash"][:12]]
+                for name, parts in told["parts"].items() for part, one in parts.items()]  # fmt: skip
+        table("Splits, counted", ["protocol", "part", *CENSUS, "gallery"], rows)
+    elif told["splits"]:
+        rows = [[name, part, count] for name, parts in told["splits"].items() for part, count in parts.items()]
         table("Splits", ["protocol", "part", "captions"], rows)
     rows = [[name, one["dtype"], " x ".join(map(str, one["shape"])), human_bytes(one["bytes"])]
             for name, one in told["arrays"].items()]  # fmt: skip

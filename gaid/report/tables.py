@@ -88,6 +88,7 @@ def census_items(census: dict[str, Any]) -> list[tuple[str, int]]:
     names = {
         "asked": "asked for",
         "found": "found",
+        "unreadable": "unreadable",
         "valid": "with features",
         "failed": "failed",
         "sound": "with sound",

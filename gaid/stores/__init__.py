@@ -1,9 +1,10 @@
 """What is kept between the stages: one store, one data set under one set of backbones, in zarr or HDF5 (docs/format.md)."""
 
+from gaid.stores.census import hash_gallery
 from gaid.stores.controls import derangement, with_audio, with_noise
 from gaid.stores.gallery import iter_clips, read_clips, valid_rows
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan
-from gaid.stores.store import Split, Store, convert_store, delete_store, hash_gallery, open_store
+from gaid.stores.store import Split, Store, convert_store, delete_store, open_store
 from gaid.stores.verify import VerifyReport
 from gaid.stores.writer import StoreWriter
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.stores.store import Split, Store, hash_gallery
+from gaid.stores.census import hash_gallery
+from gaid.stores.store import Split, Store
 
 ARRAYS = ("visual", "audio", "audio_mask", "audio_state", "time", "duration")
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 
 from gaid.errors import DataMissing, OptionInvalid, StoreCorrupt, StoreIncomplete, StoreInvalid
 from gaid.stores import hdf5
+from gaid.stores.census import census_of, census_of_parts, hash_gallery, members_of
 from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.schema import (
-    AUDIO_STATES,
     SCHEMA_VERSION,
     TEXTS,
     StorePlan,
@@ -67,11 +66,6 @@ class Split:
         if self.read_patches is None:
             raise OptionInvalid("the store has no patch tokens; `gaid extract --patches` makes one that has")
         return self.read_patches()
-
-
-def hash_gallery(video_ids: list[str]) -> str:
-    """sha256 of the ids in order: two figures of one hash were measured over the same pool."""
-    return hashlib.sha256("\n".join(sorted(video_ids)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Store:
@@ -243,33 +237,19 @@ class Store:
     def split(self, part: str = "test", protocol: str | None = None) -> Split:
         """A part of the data set in memory. Raises OptionInvalid for a part or protocol that is not there."""
         protocol = protocol or self.default_protocol
-        protocols = self.protocols
-        if protocol not in protocols:
-            raise OptionInvalid(
-                f"{self.path}: no protocol {protocol!r}; there are: {', '.join(protocols) or 'none (no captions)'}"
-            )
-        if part not in protocols[protocol]:
-            raise OptionInvalid(
-                f"{self.path}: no part {part!r} in {protocol}; there are: {', '.join(protocols[protocol])}"
-            )
-        rows = np.sort(read_all(self[f"splits/{protocol}/{part}"]))
-        of_video = read_all(self["captions/video"])[rows].astype(np.int64)
-        named = np.unique(of_video)
-        valid = read_all(self["videos/valid"])
-        kept = named[valid[named]]
-        rows = rows[valid[of_video]]
+        members = members_of(self, part, protocol)
+        valid, kept, rows = members.valid, members.gallery, members.captions
         place = np.full(len(valid), -1, np.int64)
         place[kept] = np.arange(len(kept))
         texts, ids = self._texts("captions/text"), self._texts("captions/id")
-        census = self._census(named, rows)
         video_ids = [self.ids[row] for row in kept]
         arrays = {name: self._rows(f"videos/{name}", kept) for name in
                   ("visual", "audio", "audio_mask", "audio_state", "time", "duration")}  # fmt: skip
         return Split(
             part=part, protocol=protocol, video_ids=video_ids, **arrays,
             caption_ids=[ids[row] for row in rows], caption_texts=[texts[row] for row in rows],
-            text=self._rows("captions/embedding", rows), caption_video=place[of_video[valid[of_video]]],
-            store_fingerprint=self.fingerprint, census=census,
+            text=self._rows("captions/embedding", rows), caption_video=place[members.caption_video],
+            store_fingerprint=self.fingerprint, census=census_of(self, members.videos, rows),
             gallery_hash=hash_gallery(video_ids),
             read_patches=partial(self._rows, "videos/patches", kept) if self.patch_shape else None,
         )  # fmt: skip
@@ -293,26 +273,6 @@ class Store:
 
     # Telling
 
-    def _census(self, videos: NDArray[np.int64], captions: NDArray[np.int64]) -> dict[str, int]:
-        valid = read_all(self["videos/valid"])[videos]
-        states = read_all(self["videos/audio_state"])[videos][valid]
-        texts = self._texts("captions/text")
-        reasons = Counter(
-            failure["reason"] for failure in self.failures if failure["id"] in {self.ids[row] for row in videos}
-        )
-        return {
-            "asked": len(videos),
-            "found": len(videos) - reasons.get("missing", 0),
-            "valid": int(valid.sum()),
-            "failed": int((~valid).sum()),
-            **{f"failed: {reason}": count for reason, count in sorted(reasons.items())},
-            **{name: int((states == code).sum()) for code, name in enumerate(AUDIO_STATES[:3])},
-            "audio failed": int((states == 3).sum()),
-            "short": int(read_all(self["videos/short"])[videos][valid].sum()),
-            "captions": len(captions),
-            "duplicate captions": len(captions) - len({texts[row] for row in captions}),
-        }
-
     def info(self) -> dict[str, Any]:
         """What `gaid store info` tells, as JSON holds it."""
         arrays = {
@@ -332,6 +292,7 @@ class Store:
             "bytes": sum(file.stat().st_size for file in files),
             "files": len(files),
             "splits": self.protocols,
+            "parts": census_of_parts(self),
             "failures": len(self.failures),
             "arrays": arrays,
             "attributes": self.attrs,
@@ -370,11 +331,6 @@ class Store:
             patches=self.patch_shape,
             attrs=self._attrs, shard_rows=layout["shard_rows"], chunk_rows=layout["chunk_rows"],
         )  # fmt: skip
-
-
-def take_census(store: Store) -> dict[str, int]:
-    """The census of the whole store, over all its videos and captions."""
-    return store._census(np.arange(store.layout["videos"]), np.arange(store.layout["captions"]))
 
 
 def open_store(path: str | Path, incomplete: bool = False) -> Store:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, StoresDisagree
 from gaid.stores import zarr as zarr_arrays
+from gaid.stores.census import take_census
 from gaid.stores.hdf5 import _sync_folder
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
-from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, delete_store, open_store, take_census
+from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, delete_store, open_store
 
 CAPTIONS = "captions"
 

@@ -23,7 +23,7 @@ from gaid.errors import (
     StoreLocked,
     StoresDisagree,
 )
-from gaid.stores import StorePlan, StoreWriter, convert_store, delete_store, open_store
+from gaid.stores import StorePlan, StoreWriter, convert_store, delete_store, hash_gallery, open_store
 
 
 def make_plan(**changes):
@@ -140,6 +140,35 @@ def test_census_counts(path):
     census = fill(path).census
     assert (census["asked"], census["valid"], census["failed"]) == (7, 6, 1)
     assert (census["captions"], census["duplicate captions"]) == (8, 1)
+
+
+def test_each_part_has_its_census_and_the_hash_of_its_gallery(path):
+    store = fill(path, failed=(4, 5))
+    parts = store.info()["parts"]
+    assert {protocol: list(of_part) for protocol, of_part in parts.items()} == {
+        "9k": ["test", "train", "val"],
+        "all": ["test"],
+    }
+    test = parts["9k"]["test"]
+    assert (test["asked"], test["found"], test["unreadable"], test["valid"]) == (2, 2, 1, 1)
+    assert test["gallery_hash"] == store.split("test").gallery_hash == hash_gallery(["clip 6 ä"])
+    assert parts["9k"]["val"]["valid"] == 0
+    for part in ("train", "test"):
+        assert store.split(part).census == {
+            key: value for key, value in parts["9k"][part].items() if key != "gallery_hash"
+        }
+
+
+def test_a_census_of_an_earlier_version_still_verifies(tmp_path):
+    store = fill(tmp_path / "toy.zarr")
+    file = store.path / "zarr.json"
+    document = json.loads(file.read_text())
+    del document["attributes"]["census"]["unreadable"]
+    file.write_text(json.dumps(document))
+    assert open_store(store.path).verify().ok
+    document["attributes"]["census"]["asked"] = 8
+    file.write_text(json.dumps(document))
+    assert open_store(store.path).verify().problems == ["census: not that of the contents"]
 
 
 def test_an_extraction_of_something_else_is_refused_by_name(path):

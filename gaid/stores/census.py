@@ -1,0 +1,101 @@
+"""What a figure is of how many: a store's videos and captions counted, over all of it and for each part of each split.
+
+Every table prints these counts, and the hash of the gallery's ids: two figures of one hash were measured over the same
+pool. Nothing here reads features.
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import OptionInvalid
+from gaid.stores.schema import AUDIO_STATES
+from gaid.stores.zarr import read_all
+
+if TYPE_CHECKING:
+    from gaid.stores.store import Store
+
+
+def hash_gallery(video_ids: list[str]) -> str:
+    """sha256 of the ids in order: two figures of one hash were measured over the same pool."""
+    return hashlib.sha256("\n".join(sorted(video_ids)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Members:
+    """The rows of a part: `videos` that its captions name, `gallery` those with features, `captions` of the latter in order.
+
+    `caption_video` is the row of each caption's video, `valid` says of all the store's videos whether they have features.
+    """
+
+    videos: NDArray[np.int64]
+    gallery: NDArray[np.int64]
+    captions: NDArray[np.int64]
+    caption_video: NDArray[np.int64]
+    valid: NDArray[np.bool_]
+
+
+def members_of(store: "Store", part: str, protocol: str) -> Members:
+    """Who is in a part of a split. Raises OptionInvalid for a part or protocol that is not there."""
+    protocols = store.protocols
+    if protocol not in protocols:
+        raise OptionInvalid(
+            f"{store.path}: no protocol {protocol!r}; there are: {', '.join(protocols) or 'none (no captions)'}"
+        )
+    if part not in protocols[protocol]:
+        raise OptionInvalid(
+            f"{store.path}: no part {part!r} in {protocol}; there are: {', '.join(protocols[protocol])}"
+        )
+    rows = np.sort(read_all(store[f"splits/{protocol}/{part}"]))
+    of_video = read_all(store["captions/video"])[rows].astype(np.int64)
+    valid = read_all(store["videos/valid"])
+    named = np.unique(of_video)
+    return Members(named, named[valid[named]], rows[valid[of_video]], of_video[valid[of_video]], valid)
+
+
+def census_of(store: "Store", videos: NDArray[np.int64], captions: NDArray[np.int64]) -> dict[str, int]:
+    """The census of some rows: what was asked for, found and unreadable, and of what has features the sound and the length."""
+    valid = read_all(store["videos/valid"])[videos]
+    states = read_all(store["videos/audio_state"])[videos][valid]
+    texts = store["captions/text"]
+    asked = {store.ids[row] for row in videos}
+    reasons = Counter(failure["reason"] for failure in store.failures if failure["id"] in asked)
+    failed = int((~valid).sum())
+    missing = reasons.get("missing", 0)
+    return {
+        "asked": len(videos),
+        "found": len(videos) - missing,
+        "unreadable": failed - missing,
+        "valid": int(valid.sum()),
+        "failed": failed,
+        **{f"failed: {reason}": number for reason, number in sorted(reasons.items())},
+        **{name: int((states == code).sum()) for code, name in enumerate(AUDIO_STATES[:3])},
+        "audio failed": int((states == 3).sum()),
+        "short": int(read_all(store["videos/short"])[videos][valid].sum()),
+        "captions": len(captions),
+        "duplicate captions": len(captions) - len({texts[row] for row in captions}),
+    }
+
+
+def take_census(store: "Store") -> dict[str, int]:
+    """The census of the whole store, over all its videos and captions."""
+    return census_of(store, np.arange(store.layout["videos"]), np.arange(store.layout["captions"]))
+
+
+def census_of_parts(store: "Store") -> dict[str, dict[str, dict[str, Any]]]:
+    """For each protocol and part its census, and `gallery_hash` as an evaluation of it prints. Empty while unfinished."""
+    if not store.complete:
+        return {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for protocol, parts in store.protocols.items():
+        found[protocol] = {}
+        for part in parts:
+            members = members_of(store, part, protocol)
+            ids = [store.ids[row] for row in members.gallery]
+            census = census_of(store, members.videos, members.captions)
+            found[protocol][part] = {**census, "gallery_hash": hash_gallery(ids)}
+    return found
