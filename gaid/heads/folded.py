@@ -5,10 +5,14 @@ products are numbers that the gate combines, and the pooled embedding of a pair 
 depend on the video alone. What is left a pair are those few coefficients; norms come from Gram matrices of the vectors.
 The same functions serve training (they are differentiable) where no dropout stands between the layers.
 
-Held to `direct` by tests. Small sums that can cancel (norms, Gram forms) are kept in float64: a fused frame or pooled
-embedding whose variance is close to 0 then differs from the direct way by rounding alone.
+Held to `direct` by tests. Where small sums can cancel (the norm of a fused frame or a pooled embedding that is close to
+0) float64 forms them once a video, so that the result differs from the direct way by rounding alone.
+
+Inside a block tensors are (videos, ..., texts): products with a video's vectors come out so, every sum over frames or
+vectors then runs along whole rows of texts, and no tensor is ever turned.
 """
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,33 +26,87 @@ from gaid.heads.pooling import AttentionPooling
 if TYPE_CHECKING:
     from gaid.heads.gated import GatedHead
 
-# Texts and videos of one block. The largest tensor that is gone through again and again, texts x dim a video, should stay
-# in the second-level cache: 256 x 512 floats are half a MiB (measured: benchmarks/score.py).
-TEXTS = 256
 VIDEOS = 32
+# Texts of STP's blocks, and videos: their trials are products of (trials, dim) by (dim, videos), a text each.
+TRIED_TEXTS, TRIED_VIDEOS = 16, 32
+# Added to a Gram matrix's diagonal, as a share of its trace: dependent vectors (a silent frame's two ends) would
+# else stop its decomposition. Rounding of float32 in the direct way is of this size.
+JITTER = 1e-14
+
+
+def texts_of_block(dim: int) -> int:
+    """Texts of one block: (texts, dim) floats, gone through again and again, fill half of the cores' second-level cache.
+
+    The cache is the machine's own as the C library tells it; 1 MiB where it does not. Between 256 and 1,024 texts the
+    measured time differs by a tenth, outside it grows (docs/performance.md).
+    """
+    try:
+        cache = os.sysconf("SC_LEVEL2_CACHE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        cache = 0
+    held = (cache if cache > 0 else 2**20) * torch.get_num_threads() // 2
+    return max(128, min(1024, held // (4 * dim) // 64 * 64))
 
 
 @dataclass
 class TextSide:
-    """What a head needs of the texts: gate logits (T), attention queries through the key's weights (T, D)."""
+    """What a head needs of the texts: gate logits (T), attention queries through the key's weights and LN1 (T, D)."""
 
     text: Float[Tensor, "texts dim"]
     gate: Float[Tensor, " texts"] | None
     query: Float[Tensor, "texts dim"] | None
 
+    def rows(self, rows: "slice | Tensor") -> "TextSide":
+        """Some of the texts."""
+        return TextSide(
+            self.text[rows],
+            None if self.gate is None else self.gate[rows],
+            None if self.query is None else self.query[rows],
+        )
+
+
+@dataclass
+class Form:
+    """Squares of lengths: of a combination `c` of a video's vectors, from their Gram matrix or (`root`) a root R of it, G = R R'.
+
+    The root's squares are sums of squares and safe in float32. Roots of dependent vectors have no gradient that is worth
+    having, so training takes the matrix.
+    """
+
+    matrix: Float[Tensor, "videos n n"]
+    root: bool
+
+    @classmethod
+    def of(cls, basis: Float[Tensor, "videos n dim"]) -> "Form":
+        if torch.is_grad_enabled() and basis.requires_grad:
+            return cls(basis @ basis.transpose(1, 2), False)
+        wide = basis.double()
+        gram = wide @ wide.transpose(1, 2)
+        diagonal = gram.diagonal(dim1=1, dim2=2)
+        diagonal += (JITTER * diagonal.sum(-1, keepdim=True)).clamp(min=1e-30)
+        root, failed = torch.linalg.cholesky_ex(gram)
+        if failed.any():  # the jitter was too little for these vectors: the slow way, which always can
+            values, vectors = torch.linalg.eigh(gram)
+            root = vectors * values.clamp(min=0).sqrt()[:, None]
+        return cls(root.to(basis.dtype), True)
+
+    def __call__(self, coefficients: Float[Tensor, "videos n texts"]) -> Float[Tensor, "videos texts"]:
+        if self.root:
+            return torch.bmm(self.matrix.transpose(1, 2), coefficients).square_().sum(1)
+        return (torch.bmm(self.matrix, coefficients) * coefficients).sum(1).clamp(min=0)
+
 
 @dataclass
 class VideoSide:
-    """What a head needs of the videos. `parts` are a frame's two ends, picture and sound (or the picture alone)."""
+    """What a head needs of the videos. `parts` are the frames' ends, pictures and sounds (or the pictures alone)."""
 
-    parts: Float[Tensor, "videos frames parts dim"]
+    parts: Float[Tensor, "videos parts frames dim"]
     mask: Bool[Tensor, "videos frames"]
     gate: Float[Tensor, "videos frames"] | None
     squares: "Line"
     centred_squares: "Line | None"
-    keys: Float[Tensor, "videos frames parts dim"] | None
     basis: Float[Tensor, "videos vectors dim"]
-    grams: tuple[Tensor, ...]
+    forms: tuple[Form, ...]
 
 
 @dataclass
@@ -60,61 +118,104 @@ class Line:
     rest: Float[Tensor, "videos frames"]
 
     @classmethod
-    def between(cls, parts: Float[Tensor, "videos frames parts dim"]) -> "Line":
-        start = parts[:, :, 0].double()
-        along = parts[:, :, -1].double() - start
+    def between(cls, parts: Float[Tensor, "videos parts frames dim"]) -> "Line":
+        start = parts[:, 0].double()
+        if parts.shape[1] == 1:
+            rest = (start * start).sum(-1).to(parts.dtype)
+            return cls(torch.zeros_like(rest), torch.zeros_like(rest), rest)
+        along = parts[:, 1].double() - start
         square = (along * along).sum(-1)
         safe = torch.where(square > 0, square, 1.0)
         nearest = torch.where(square > 0, -(start * along).sum(-1) / safe, 0.0)
-        foot = start + nearest[..., None] * along
+        foot = torch.addcmul(start, nearest[..., None], along)
         return cls(square.to(parts.dtype), nearest.to(parts.dtype), (foot * foot).sum(-1).to(parts.dtype))
 
-    def at(self, share: Float[Tensor, "texts videos frames"]) -> Float[Tensor, "texts videos frames"]:
-        return self.square * (share - self.nearest) ** 2 + self.rest
+    def at(self, share: Float[Tensor, "videos frames texts"]) -> Float[Tensor, "videos frames texts"]:
+        return torch.addcmul(self.rest[..., None], self.square[..., None], (share - self.nearest[..., None]).square())
 
 
 @dataclass
 class Pooled:
-    """Pooled embeddings of all pairs: `coefficients @ basis`, with the Gram matrix of the basis for their norms."""
+    """Pooled embeddings of all pairs: a video's `basis` by its pairs' `coefficients`, with the form for their norms."""
 
-    coefficients: Float[Tensor, "texts videos vectors"]
+    coefficients: Float[Tensor, "videos vectors texts"]
     basis: Float[Tensor, "videos vectors dim"]
-    gram: Float[Tensor, "videos vectors vectors"]
+    form: Form
+
+    def lengths(self) -> Float[Tensor, "videos texts"]:
+        return self.form(self.coefficients).sqrt()
 
     def norms(self) -> Float[Tensor, "texts videos"]:
-        return _form(self.coefficients, self.gram).clamp(min=0).sqrt().to(self.basis.dtype)
+        return self.lengths().transpose(0, 1)
 
     def products(self, text: Float[Tensor, "texts dim"]) -> Float[Tensor, "texts videos"]:
         """Each text with each of its pairs' embeddings."""
-        return (torch.einsum("td,vnd->tvn", text, self.basis) * self.coefficients).sum(-1)
+        return (_products(self.basis, text) * self.coefficients).sum(1).transpose(0, 1)
 
     def mean_of_texts(self) -> Float[Tensor, "videos dim"]:
-        return torch.einsum("vn,vnd->vd", self.coefficients.mean(0), self.basis)
+        return torch.einsum("vn,vnd->vd", self.coefficients.mean(-1), self.basis)
 
 
-def _form(coefficients: Float[Tensor, "texts videos n"], gram: Float[Tensor, "videos n n"]) -> Tensor:
-    """Quadratic form of each pair's coefficients in its video's Gram matrix, in the matrix's precision."""
-    wide = coefficients.to(gram.dtype)
-    return (torch.einsum("tvn,vnm->tvm", wide, gram) * wide).sum(-1)
-
-
-def _gram(basis: Float[Tensor, "videos n dim"]) -> Float[Tensor, "videos n n"]:
-    """Products of a video's vectors, float64; in training as the features are, which takes a third less time."""
-    wide = basis if torch.is_grad_enabled() and basis.requires_grad else basis.double()
-    return wide @ wide.transpose(1, 2)
+def _products(vectors: Float[Tensor, "*some dim"], text: Float[Tensor, "texts dim"]) -> Float[Tensor, "*some texts"]:
+    """Of all vectors with all texts, as one matrix product."""
+    return (vectors.reshape(-1, vectors.shape[-1]) @ text.t()).view(*vectors.shape[:-1], len(text))
 
 
 def _centre(vectors: Tensor) -> Tensor:
     return vectors - vectors.mean(-1, keepdim=True)
 
 
+@dataclass
+class Weights:
+    """An attention pooling's layers after LN1 as two maps of its centred, weighted inputs: to LN2's centred input and to LN3's.
+
+    Nothing but LN2's division by one number a pair stands between the first layers and the last, so their products are taken
+    once. `constants` are what the biases add before LN2, before LN3 and after it, centred as LN centres.
+    """
+
+    maps: Float[Tensor, "dim two_dims"]
+    constants: Float[Tensor, "three dim"]
+    from_second: Float[Tensor, "dim dim"]
+    last: Float[Tensor, " dim"]
+
+    @classmethod
+    def of(cls, pooling: AttentionPooling) -> "Weights":
+        first = _centre((pooling.out.weight @ pooling.value.weight).t())
+        linear, second = pooling.linear, pooling.norm_attended
+        # x + linear(x) after LN2's weights, as a map of LN2's centred input.
+        onward = torch.diag(second.weight) + second.weight[:, None] * linear.weight.t()
+        onward = _centre(onward)
+        biases = [pooling.out(pooling.value(pooling.norm_inputs.bias)), second.bias + linear(second.bias)]
+        constants = torch.cat([_centre(torch.stack(biases)), pooling.norm_pooled.bias[None]])
+        return cls(torch.cat([first, first @ onward], 1), constants, onward, pooling.norm_pooled.weight)
+
+    def basis(self, scaled: Float[Tensor, "videos n dim"]) -> tuple[Tensor, tuple[Form, ...]]:
+        """The vectors that pooled embeddings combine, and the forms that LN2, LN3 and the last norm need.
+
+        Vectors: those of the frames' parts; the constant before LN2; the constant before LN3; LN3's bias.
+        """
+        before_second, before_third = (scaled @ self.maps).chunk(2, -1)
+
+        def join(*vectors: Tensor) -> Tensor:
+            return torch.cat([v if v.ndim == 3 else v.expand(len(scaled), 1, -1) for v in vectors], 1)
+
+        before_second = join(before_second, self.constants[0])
+        before_third = join(before_third, self.constants[0] @ self.from_second, self.constants[1])
+        last = join(before_third * self.last, self.constants[2])
+        return last, (Form.of(before_second), Form.of(before_third), Form.of(last))
+
+
 def text_side(head: "GatedHead", text: Float[Tensor, "texts dim"]) -> TextSide:
-    """The texts' part of gates and attention; `text` after its projection."""
+    """The texts' part of gates and attention; `text` after its projection.
+
+    LN1's centring and weights stand between the frames and the key's weights; they are taken to the texts' side.
+    """
     gate = head.gate.of_text(text) if head.gate is not None else None
     query = None
     if isinstance(head.pooling, AttentionPooling):
         pooling = head.pooling
         query = pooling.query(pooling.norm_inputs(text)) @ pooling.key.weight / text.shape[-1] ** 0.5
+        query = _centre(query * pooling.norm_inputs.weight)
     return TextSide(text, gate, query)
 
 
@@ -123,82 +224,81 @@ def video_side(
     visual: Float[Tensor, "videos frames dim"],
     audio: Float[Tensor, "videos frames dim"],
     mask: Bool[Tensor, "videos frames"],
+    weights: Weights | None = None,
 ) -> VideoSide:
-    """The videos' part: everything that is computed once a video; features after their projections."""
+    """The videos' part: everything that is computed once a video; features after their projections.
+
+    `weights`: those of the head's attention pooling, where they are at hand.
+    """
     gate = None
-    parts = visual[:, :, None]
+    parts = visual[:, None]
     if head.gate is not None:
         gate = head.gate.of_frames(visual, audio, mask)
         # Sound that is not there has a share of 0; the picture in its place keeps its sums finite and harmless.
-        parts = torch.stack([visual, torch.where(mask[..., None], audio, visual)], dim=2)
+        parts = torch.stack([visual, torch.where(mask[..., None], audio, visual)], dim=1)
     squares = Line.between(parts)
     if isinstance(head.pooling, AttentionPooling):
         centred = _centre(parts)
-        scaled = centred * head.pooling.norm_inputs.weight
-        basis, grams = _attention_basis(head.pooling, scaled.flatten(1, 2))
-        return VideoSide(parts, mask, gate, squares, Line.between(centred), scaled, basis, grams)
+        weights = weights or Weights.of(head.pooling)
+        basis, forms = weights.basis((centred * head.pooling.norm_inputs.weight).flatten(1, 2))
+        return VideoSide(parts, mask, gate, squares, Line.between(centred), basis, forms)
     basis = parts.flatten(1, 2)
-    return VideoSide(parts, mask, gate, squares, None, None, basis, (_gram(basis),))
-
-
-def _attention_basis(
-    pooling: AttentionPooling, scaled: Float[Tensor, "videos n dim"]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The vectors that pooled embeddings combine, and the Gram matrices that LN2, LN3 and the last norm need.
-
-    Vectors: those of the frames' parts; the constant before LN2; the constant before LN3; LN3's bias.
-    """
-    videos = len(scaled)
-
-    def row(vector: Tensor) -> Tensor:
-        return vector.expand(videos, 1, -1)
-
-    attended = nn.functional.linear(nn.functional.linear(scaled, pooling.value.weight), pooling.out.weight)
-    constant = pooling.out(pooling.value(pooling.norm_inputs.bias))
-    before_second = _centre(torch.cat([attended, row(constant)], 1))
-    second = before_second * pooling.norm_attended.weight
-    second = second + nn.functional.linear(second, pooling.linear.weight)
-    bias = pooling.norm_attended.bias
-    before_third = _centre(torch.cat([second, row(bias + pooling.linear(bias))], 1))
-    last = torch.cat([before_third * pooling.norm_pooled.weight, row(pooling.norm_pooled.bias)], 1)
-    return last, (_gram(before_second), _gram(before_third), _gram(last))
+    return VideoSide(parts, mask, gate, squares, None, basis, (Form.of(basis),))
 
 
 def shares(
     head: "GatedHead", texts: TextSide, videos: VideoSide, own: TextSide | None = None
 ) -> Float[Tensor, "texts videos frames"]:
     """The gates of all pairs; of shape (1, V, F) where they don't depend on the text (`own`: each video's own caption)."""
+    return _shares(texts, videos, own).permute(2, 0, 1)
+
+
+def _shares(texts: TextSide, videos: VideoSide, own: TextSide | None) -> Float[Tensor, "videos frames texts"]:
     if videos.gate is None:
-        return videos.parts.new_zeros((1, *videos.mask.shape))
+        return videos.parts.new_zeros((*videos.mask.shape, 1))
     if own is not None and own.gate is not None:
-        logits = (own.gate[:, None] + videos.gate)[None]
+        logits = (own.gate[:, None] + videos.gate)[..., None]
     else:
         assert texts.gate is not None
-        logits = texts.gate[:, None, None] + videos.gate
-    return torch.sigmoid(logits) * videos.mask
+        logits = videos.gate[..., None] + texts.gate
+    return torch.sigmoid(logits) * videos.mask[..., None]
 
 
-def _of_parts(share: Tensor, parts: int) -> Tensor:
-    """Weights of a frame's ends (..., parts) from the share of the sound."""
-    return torch.stack([1 - share, share], dim=-1) if parts == 2 else torch.ones_like(share)[..., None]
+def _at(ends: Float[Tensor, "videos parts frames texts"], share: Float[Tensor, "videos frames texts"]) -> Tensor:
+    """What the two ends of each frame's line have at its share."""
+    return ends[:, 0] if ends.shape[1] == 1 else torch.lerp(ends[:, 0], ends[:, 1], share)
+
+
+def _of_parts(weights: Float[Tensor, "videos frames texts"], share: Tensor, parts: int) -> Tensor:
+    """Weights of frames as weights of their ends, (videos, parts * frames, texts)."""
+    if parts == 1:
+        return weights
+    of_sound = weights * share
+    return torch.cat([weights - of_sound, of_sound], 1)
 
 
 def attention(
     head: "GatedHead", texts: TextSide, videos: VideoSide, share: Tensor, own: TextSide | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Weight of each frame in each pair's embedding (T or 1, V, F), and one over LN1's deviation of each fused frame."""
+    weights, inverse = _attention(head, texts, videos, share.permute(1, 2, 0), own)
+    return weights.permute(2, 0, 1), None if inverse is None else inverse.permute(2, 0, 1)
+
+
+def _attention(
+    head: "GatedHead", texts: TextSide, videos: VideoSide, share: Tensor, own: TextSide | None
+) -> tuple[Tensor, Tensor | None]:
     if not isinstance(head.pooling, AttentionPooling):
-        return share.new_full((1, *videos.mask.shape), 1 / videos.mask.shape[1]), None
+        return share.new_full((*videos.mask.shape, 1), 1 / videos.mask.shape[1]), None
     assert videos.centred_squares is not None
-    assert videos.keys is not None
     norm = head.pooling.norm_inputs
     inverse = (videos.centred_squares.at(share) / videos.parts.shape[-1] + norm.eps).rsqrt()
     if own is not None:
-        products = torch.einsum("vd,vfsd->vfs", own.query, videos.keys)[None]
+        ends = torch.einsum("vd,vsfd->vsf", own.query, videos.parts)[..., None]
     else:
-        products = torch.einsum("td,vfsd->tvfs", texts.query, videos.keys)
-    logits = (products * _of_parts(share, videos.parts.shape[2])).sum(-1) * inverse
-    return logits.softmax(-1), inverse
+        assert texts.query is not None
+        ends = _products(videos.parts, texts.query)
+    return (_at(ends, share) * inverse).softmax(1), inverse
 
 
 def pool(
@@ -209,38 +309,34 @@ def pool(
     pool_own: TextSide | None = None,
 ) -> tuple[Pooled, Tensor, Tensor]:
     """Pooled embeddings of all pairs, with the gates and attentions that made them. Dropout is not applied."""
-    share = shares(head, texts, videos, gate_own)
-    weights, inverse = attention(head, texts, videos, share, pool_own)
-    ends = _of_parts(share, videos.parts.shape[2])
+    pooled, share, weights = _pool(head, texts, videos, gate_own, pool_own)
+    return pooled, share.permute(2, 0, 1), weights.permute(2, 0, 1)
+
+
+def _pool(
+    head: "GatedHead", texts: TextSide, videos: VideoSide, gate_own: TextSide | None, pool_own: TextSide | None
+) -> tuple[Pooled, Tensor, Tensor]:
+    share = _shares(texts, videos, gate_own)
+    weights, inverse = _attention(head, texts, videos, share, pool_own)
+    parts = videos.parts.shape[1]
     if inverse is None:
         inverse = videos.squares.at(share).clamp(min=1e-24).rsqrt()
-        coefficients = ((weights * inverse)[..., None] * ends).flatten(2)
-        return Pooled(coefficients, videos.basis, videos.grams[-1]), share, weights
+        return Pooled(_of_parts(weights * inverse, share, parts), videos.basis, videos.forms[-1]), share, weights
     assert isinstance(head.pooling, AttentionPooling)
-    second, third, last = videos.grams
     dim = videos.parts.shape[-1]
-    coefficients = _with_one(((weights * inverse)[..., None] * ends).flatten(2))
-    variance = _form(coefficients, second).clamp(min=0) / dim
-    coefficients = _with_one(
-        coefficients * (variance + head.pooling.norm_attended.eps).rsqrt().to(coefficients.dtype)[..., None]
-    )
-    variance = _form(coefficients, third).clamp(min=0) / dim
-    coefficients = _with_one(
-        coefficients * (variance + head.pooling.norm_pooled.eps).rsqrt().to(coefficients.dtype)[..., None]
-    )
-    return Pooled(coefficients, videos.basis, last), share, weights
+    coefficients = _with_one(_of_parts(weights * inverse, share, parts))
+    for norm, form in zip((head.pooling.norm_attended, head.pooling.norm_pooled), videos.forms[:2], strict=True):
+        coefficients = _with_one(coefficients * (form(coefficients) / dim + norm.eps).rsqrt()[:, None])
+    return Pooled(coefficients, videos.basis, videos.forms[2]), share, weights
 
 
-def _with_one(coefficients: Tensor) -> Tensor:
-    return torch.cat([coefficients, torch.ones_like(coefficients[..., :1])], -1)
+def _with_one(coefficients: Float[Tensor, "videos n texts"]) -> Tensor:
+    return torch.cat([coefficients, coefficients.new_ones(()).expand_as(coefficients[:, :1])], 1)
 
 
-def cosines_with_frames(
-    texts: TextSide, videos: VideoSide, share: Float[Tensor, "texts videos frames"]
-) -> Float[Tensor, "texts videos frames"]:
+def _cosines_with_frames(texts: TextSide, videos: VideoSide, share: Tensor) -> Float[Tensor, "videos frames texts"]:
     """Cosine of each text with each fused frame of each video."""
-    products = torch.einsum("td,vfsd->tvfs", nn.functional.normalize(texts.text, dim=-1), videos.parts)
-    products = (products * _of_parts(share, videos.parts.shape[2])).sum(-1)
+    products = _at(_products(videos.parts, nn.functional.normalize(texts.text, dim=-1)), share)
     return products * videos.squares.at(share).clamp(min=1e-24).rsqrt()
 
 
@@ -252,46 +348,67 @@ def score_block(
     pool_own: TextSide | None,
     first_text: int,
     seed: int,
-) -> Float[Tensor, "texts videos"]:
+) -> Float[Tensor, "videos texts"]:
     """Scores of one block; `first_text` is its first text's row, by which the trials' noise is drawn."""
-    pooled, share, _ = pool(head, texts, videos, gate_own, pool_own)
-    text = texts.text
-    perturbation = head.perturbation
+    pooled, share, _ = _pool(head, texts, videos, gate_own, pool_own)
+    text, perturbation = texts.text, head.perturbation
+    lengths = pooled.lengths()
     if perturbation is None:
-        return pooled.products(text) / (text.norm(dim=-1)[:, None] * pooled.norms()).clamp(min=1e-12)
-    sims = cosines_with_frames(texts, videos, share)
-    plain = pooled.products(text)
-    square = (text * text).sum(-1)
-    norms = pooled.norms().expand_as(plain)
-    coefficients = pooled.coefficients.expand(*plain.shape, -1)
-    columns = []
+        return pooled.products(text).t() / (text.norm(dim=-1) * lengths).clamp(min=1e-12)
+    sims = _cosines_with_frames(texts, videos, share)
+    # The bias as one more column of the layer, for one more row of ones.
     linear = perturbation.deviation.linear
-    noise = None
+    weight = torch.cat([linear.weight, linear.bias[:, None]], 1).t()
+    sims = _with_one(sims)
     if isinstance(perturbation, StochasticPerturbation):
-        noise = perturbation.noise(first_text, first_text + len(text), text, seed)
-    for video in range(plain.shape[1]):
-        std = torch.addmm(linear.bias, sims[:, video], linear.weight.t()).exp_()
-        basis = pooled.basis[video]
-        if noise is None:
-            assert isinstance(perturbation, DirectionalPerturbation)
-            alpha = perturbation.alpha
-            along = (std @ basis.t() * coefficients[:, video]).sum(-1)
-            across = torch.einsum("td,td->t", text, std)
-            lengths = torch.einsum("td,td->t", std, std)
-            products = plain[:, video] + alpha * along
-            squares = square + 2 * alpha * across + alpha * alpha * lengths
-        else:
-            embedding = coefficients[:, video] @ basis
-            products = plain[:, video, None] + torch.einsum("tkd,td->tk", noise, std * embedding)
-            moved = torch.einsum("tkd,td->tk", noise, std * text)
-            lengths = torch.einsum("tkd,td->tk", noise.square(), std.square_())
-            squares = square[:, None] + 2 * moved + lengths
-        length = squares.clamp(min=1e-24).sqrt()
-        if noise is None:
-            columns.append(products / (length * norms[:, video]).clamp(min=1e-12))
-        else:
-            columns.append((products / (length * norms[:, video, None]).clamp(min=1e-12)).amax(-1))
-    return torch.stack(columns, 1)
+        return _best_of_trials(perturbation, text, pooled, lengths, sims, weight, first_text, seed)
+    assert isinstance(perturbation, DirectionalPerturbation)
+    alpha = float(perturbation.alpha)
+    coefficients = pooled.coefficients.expand(-1, -1, len(text))
+    products = torch.empty_like(sims[:, 0])
+    moved_lengths = torch.empty_like(products)
+    # A video at a time: the moved texts (T, D) stay in the cache from the product that makes them to the last that reads them.
+    moved = torch.empty_like(text)
+    for video, basis in enumerate(pooled.basis):
+        torch.mm(sims[video].t(), weight, out=moved)
+        torch.add(text, moved.exp_(), alpha=alpha, out=moved)
+        torch.sum((basis @ moved.t()).mul_(coefficients[video]), 0, out=products[video])
+        torch.linalg.vector_norm(moved, dim=1, out=moved_lengths[video])
+    return products / (moved_lengths * lengths).clamp_(min=1e-12)
+
+
+def _best_of_trials(
+    perturbation: StochasticPerturbation,
+    text: Tensor,
+    pooled: Pooled,
+    lengths: Tensor,
+    sims: Tensor,
+    weight: Tensor,
+    first_text: int,
+    seed: int,
+) -> Float[Tensor, "videos texts"]:
+    """A text's trials with a run of videos are three products with its noise, which is then read once a run."""
+    noise = perturbation.noise(first_text, first_text + len(text), text, seed)
+    squared_noise = noise.square()
+    plain = pooled.products(text).t()
+    square = text.square().sum(-1)
+    coefficients = pooled.coefficients.expand(-1, -1, len(text))
+    scores = torch.empty_like(plain)
+    for begin in range(0, len(plain), TRIED_VIDEOS):
+        v = slice(begin, begin + TRIED_VIDEOS)
+        for first in range(0, len(text), TRIED_TEXTS):
+            t = slice(first, first + TRIED_TEXTS)
+            std = torch.matmul(sims[v, :, t].transpose(1, 2), weight).exp_()
+            embedding = torch.bmm(coefficients[v, :, t].transpose(1, 2), pooled.basis[v])
+            # (texts, trials, dim) @ (texts, dim, videos)
+            products = torch.bmm(noise[t], embedding.mul_(std).permute(1, 2, 0))
+            moved = torch.bmm(noise[t], torch.mul(std, text[t], out=embedding).permute(1, 2, 0))
+            squares = torch.bmm(squared_noise[t], std.square_().permute(1, 2, 0))
+            products += plain[v, t].t()[:, None]
+            squares.add_(moved, alpha=2).add_(square[t, None, None])
+            products *= squares.clamp_(min=1e-24).rsqrt_()
+            scores[v, t] = products.amax(1).t()
+    return scores / lengths.clamp(min=1e-12)
 
 
 def score(
@@ -308,31 +425,27 @@ def score(
     everything = text_side(head, text)
     count, dim, frames = len(own), text.shape[1], videos_at.frames
     scores = text.new_empty(len(text), count)
+    size = texts_of_block(dim)
+    weights = Weights.of(head.pooling) if isinstance(head.pooling, AttentionPooling) else None
     parts = 1 if head.gate is None else 2
-    # A block holds about eight tensors of (texts, videos, vectors) and, a video, its vectors a few times over.
-    per_video = 8 * (parts * frames + 3) * (8 * min(TEXTS, max(len(text), 1)) + 4 * dim)
+    # A block holds about six tensors of (videos, vectors, texts) and, a video, its vectors a few times over.
+    per_video = 4 * (parts * frames + 3) * (6 * min(size, max(len(text), 1)) + 8 * dim)
     step = max(1, min(VIDEOS, memory // (2 * per_video)))
     for start in range(0, count, step):
         stop = min(start + step, count)
-        videos = video_side(head, *videos_at(start, stop))
-        owners = own[start:stop]
-        owning = None
-        if gate_own or pool_own:
-            owning = TextSide(
-                everything.text[owners],
-                None if everything.gate is None else everything.gate[owners],
-                None if everything.query is None else everything.query[owners],
-            )
-        for first in range(0, len(text), TEXTS):
-            rows = slice(first, first + TEXTS)
-            block = TextSide(
-                everything.text[rows],
-                None if everything.gate is None else everything.gate[rows],
-                None if everything.query is None else everything.query[rows],
-            )
+        videos = video_side(head, *videos_at(start, stop), weights)
+        owning = everything.rows(own[start:stop]) if gate_own or pool_own else None
+        for first in range(0, len(text), size):
+            rows = slice(first, first + size)
             scores[rows, start:stop] = score_block(
-                head, block, videos, owning if gate_own else None, owning if pool_own else None, first, seed
-            )
+                head,
+                everything.rows(rows),
+                videos,
+                owning if gate_own else None,
+                owning if pool_own else None,
+                first,
+                seed,
+            ).t()
     return scores
 
 
