@@ -3,11 +3,10 @@
 Only shapes that flatter the machine: a limit that a real computation could pass would be none.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-
-import time
 
 import torch
 

@@ -5,8 +5,7 @@ products are numbers that the gate combines, and the pooled embedding of a pair 
 depend on the video alone. What is left a pair are those few coefficients; norms come from Gram matrices of the vectors.
 The same functions serve training (they are differentiable) where no dropout stands between the layers.
 
-Held to `direct` by tests. Where small sums can cancel (the norm of a fused frame or a pooled embedding that is close to
-0) float64 forms them once a video, so that the result differs from the direct way by rounding alone.
+Held to `direct` by tests.
 
 Inside a block tensors are (videos, ..., texts): products with a video's vectors come out so, every sum over frames or
 vectors then runs along whole rows of texts, and no tensor is ever turned.
@@ -20,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gaid.heads.algebra import Form, Line, Pooled, Weights, centre, products_with, with_one
 from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
 from gaid.heads.pooling import AttentionPooling
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 VIDEOS = 32
 # Texts of STP's blocks, and videos: their trials are products of (trials, dim) by (dim, videos), a text each.
 TRIED_TEXTS, TRIED_VIDEOS = 16, 32
-# Added to a Gram matrix's diagonal, as a share of its trace: dependent vectors (a silent frame's two ends) would
-# else stop its decomposition. Rounding of float32 in the direct way is of this size.
-JITTER = 1e-14
 
 
 def texts_of_block(dim: int) -> int:
@@ -66,143 +63,16 @@ class TextSide:
 
 
 @dataclass
-class Form:
-    """Squares of lengths: of a combination `c` of a video's vectors, from their Gram matrix or (`root`) a root R of it, G = R R'.
-
-    The root's squares are sums of squares and safe in float32. Roots of dependent vectors have no gradient that is worth
-    having, so training takes the matrix.
-    """
-
-    matrix: Float[Tensor, "videos n n"]
-    root: bool
-
-    @classmethod
-    def of(cls, basis: Float[Tensor, "videos n dim"]) -> "Form":
-        if torch.is_grad_enabled() and basis.requires_grad:
-            return cls(basis @ basis.transpose(1, 2), False)
-        wide = basis.double()
-        gram = wide @ wide.transpose(1, 2)
-        diagonal = gram.diagonal(dim1=1, dim2=2)
-        diagonal += (JITTER * diagonal.sum(-1, keepdim=True)).clamp(min=1e-30)
-        root, failed = torch.linalg.cholesky_ex(gram)
-        if failed.any():  # the jitter was too little for these vectors: the slow way, which always can
-            values, vectors = torch.linalg.eigh(gram)
-            root = vectors * values.clamp(min=0).sqrt()[:, None]
-        return cls(root.to(basis.dtype), True)
-
-    def __call__(self, coefficients: Float[Tensor, "videos n texts"]) -> Float[Tensor, "videos texts"]:
-        if self.root:
-            return torch.bmm(self.matrix.transpose(1, 2), coefficients).square_().sum(1)
-        return (torch.bmm(self.matrix, coefficients) * coefficients).sum(1).clamp(min=0)
-
-
-@dataclass
 class VideoSide:
     """What a head needs of the videos. `parts` are the frames' ends, pictures and sounds (or the pictures alone)."""
 
     parts: Float[Tensor, "videos parts frames dim"]
     mask: Bool[Tensor, "videos frames"]
     gate: Float[Tensor, "videos frames"] | None
-    squares: "Line"
-    centred_squares: "Line | None"
+    squares: Line
+    centred_squares: Line | None
     basis: Float[Tensor, "videos vectors dim"]
     forms: tuple[Form, ...]
-
-
-@dataclass
-class Line:
-    """Squared norm of a point on the line between two vectors: `square * (share - nearest)**2 + rest`, two sums of no sign."""
-
-    square: Float[Tensor, "videos frames"]
-    nearest: Float[Tensor, "videos frames"]
-    rest: Float[Tensor, "videos frames"]
-
-    @classmethod
-    def between(cls, parts: Float[Tensor, "videos parts frames dim"]) -> "Line":
-        start = parts[:, 0].double()
-        if parts.shape[1] == 1:
-            rest = (start * start).sum(-1).to(parts.dtype)
-            return cls(torch.zeros_like(rest), torch.zeros_like(rest), rest)
-        along = parts[:, 1].double() - start
-        square = (along * along).sum(-1)
-        safe = torch.where(square > 0, square, 1.0)
-        nearest = torch.where(square > 0, -(start * along).sum(-1) / safe, 0.0)
-        foot = torch.addcmul(start, nearest[..., None], along)
-        return cls(square.to(parts.dtype), nearest.to(parts.dtype), (foot * foot).sum(-1).to(parts.dtype))
-
-    def at(self, share: Float[Tensor, "videos frames texts"]) -> Float[Tensor, "videos frames texts"]:
-        return torch.addcmul(self.rest[..., None], self.square[..., None], (share - self.nearest[..., None]).square())
-
-
-@dataclass
-class Pooled:
-    """Pooled embeddings of all pairs: a video's `basis` by its pairs' `coefficients`, with the form for their norms."""
-
-    coefficients: Float[Tensor, "videos vectors texts"]
-    basis: Float[Tensor, "videos vectors dim"]
-    form: Form
-
-    def lengths(self) -> Float[Tensor, "videos texts"]:
-        return self.form(self.coefficients).sqrt()
-
-    def norms(self) -> Float[Tensor, "texts videos"]:
-        return self.lengths().transpose(0, 1)
-
-    def products(self, text: Float[Tensor, "texts dim"]) -> Float[Tensor, "texts videos"]:
-        """Each text with each of its pairs' embeddings."""
-        return (_products(self.basis, text) * self.coefficients).sum(1).transpose(0, 1)
-
-    def mean_of_texts(self) -> Float[Tensor, "videos dim"]:
-        return torch.einsum("vn,vnd->vd", self.coefficients.mean(-1), self.basis)
-
-
-def _products(vectors: Float[Tensor, "*some dim"], text: Float[Tensor, "texts dim"]) -> Float[Tensor, "*some texts"]:
-    """Of all vectors with all texts, as one matrix product."""
-    return (vectors.reshape(-1, vectors.shape[-1]) @ text.t()).view(*vectors.shape[:-1], len(text))
-
-
-def _centre(vectors: Tensor) -> Tensor:
-    return vectors - vectors.mean(-1, keepdim=True)
-
-
-@dataclass
-class Weights:
-    """An attention pooling's layers after LN1 as two maps of its centred, weighted inputs: to LN2's centred input and to LN3's.
-
-    Nothing but LN2's division by one number a pair stands between the first layers and the last, so their products are taken
-    once. `constants` are what the biases add before LN2, before LN3 and after it, centred as LN centres.
-    """
-
-    maps: Float[Tensor, "dim two_dims"]
-    constants: Float[Tensor, "three dim"]
-    from_second: Float[Tensor, "dim dim"]
-    last: Float[Tensor, " dim"]
-
-    @classmethod
-    def of(cls, pooling: AttentionPooling) -> "Weights":
-        first = _centre((pooling.out.weight @ pooling.value.weight).t())
-        linear, second = pooling.linear, pooling.norm_attended
-        # x + linear(x) after LN2's weights, as a map of LN2's centred input.
-        onward = torch.diag(second.weight) + second.weight[:, None] * linear.weight.t()
-        onward = _centre(onward)
-        biases = [pooling.out(pooling.value(pooling.norm_inputs.bias)), second.bias + linear(second.bias)]
-        constants = torch.cat([_centre(torch.stack(biases)), pooling.norm_pooled.bias[None]])
-        return cls(torch.cat([first, first @ onward], 1), constants, onward, pooling.norm_pooled.weight)
-
-    def basis(self, scaled: Float[Tensor, "videos n dim"]) -> tuple[Tensor, tuple[Form, ...]]:
-        """The vectors that pooled embeddings combine, and the forms that LN2, LN3 and the last norm need.
-
-        Vectors: those of the frames' parts; the constant before LN2; the constant before LN3; LN3's bias.
-        """
-        before_second, before_third = (scaled @ self.maps).chunk(2, -1)
-
-        def join(*vectors: Tensor) -> Tensor:
-            return torch.cat([v if v.ndim == 3 else v.expand(len(scaled), 1, -1) for v in vectors], 1)
-
-        before_second = join(before_second, self.constants[0])
-        before_third = join(before_third, self.constants[0] @ self.from_second, self.constants[1])
-        last = join(before_third * self.last, self.constants[2])
-        return last, (Form.of(before_second), Form.of(before_third), Form.of(last))
 
 
 def text_side(head: "GatedHead", text: Float[Tensor, "texts dim"]) -> TextSide:
@@ -215,7 +85,7 @@ def text_side(head: "GatedHead", text: Float[Tensor, "texts dim"]) -> TextSide:
     if isinstance(head.pooling, AttentionPooling):
         pooling = head.pooling
         query = pooling.query(pooling.norm_inputs(text)) @ pooling.key.weight / text.shape[-1] ** 0.5
-        query = _centre(query * pooling.norm_inputs.weight)
+        query = centre(query * pooling.norm_inputs.weight)
     return TextSide(text, gate, query)
 
 
@@ -238,7 +108,7 @@ def video_side(
         parts = torch.stack([visual, torch.where(mask[..., None], audio, visual)], dim=1)
     squares = Line.between(parts)
     if isinstance(head.pooling, AttentionPooling):
-        centred = _centre(parts)
+        centred = centre(parts)
         weights = weights or Weights.of(head.pooling)
         basis, forms = weights.basis((centred * head.pooling.norm_inputs.weight).flatten(1, 2))
         return VideoSide(parts, mask, gate, squares, Line.between(centred), basis, forms)
@@ -297,7 +167,7 @@ def _attention(
         ends = torch.einsum("vd,vsfd->vsf", own.query, videos.parts)[..., None]
     else:
         assert texts.query is not None
-        ends = _products(videos.parts, texts.query)
+        ends = products_with(videos.parts, texts.query)
     return (_at(ends, share) * inverse).softmax(1), inverse
 
 
@@ -324,19 +194,15 @@ def _pool(
         return Pooled(_of_parts(weights * inverse, share, parts), videos.basis, videos.forms[-1]), share, weights
     assert isinstance(head.pooling, AttentionPooling)
     dim = videos.parts.shape[-1]
-    coefficients = _with_one(_of_parts(weights * inverse, share, parts))
+    coefficients = with_one(_of_parts(weights * inverse, share, parts))
     for norm, form in zip((head.pooling.norm_attended, head.pooling.norm_pooled), videos.forms[:2], strict=True):
-        coefficients = _with_one(coefficients * (form(coefficients) / dim + norm.eps).rsqrt()[:, None])
+        coefficients = with_one(coefficients * (form(coefficients) / dim + norm.eps).rsqrt()[:, None])
     return Pooled(coefficients, videos.basis, videos.forms[2]), share, weights
-
-
-def _with_one(coefficients: Float[Tensor, "videos n texts"]) -> Tensor:
-    return torch.cat([coefficients, coefficients.new_ones(()).expand_as(coefficients[:, :1])], 1)
 
 
 def _cosines_with_frames(texts: TextSide, videos: VideoSide, share: Tensor) -> Float[Tensor, "videos frames texts"]:
     """Cosine of each text with each fused frame of each video."""
-    products = _at(_products(videos.parts, nn.functional.normalize(texts.text, dim=-1)), share)
+    products = _at(products_with(videos.parts, nn.functional.normalize(texts.text, dim=-1)), share)
     return products * videos.squares.at(share).clamp(min=1e-24).rsqrt()
 
 
@@ -359,7 +225,7 @@ def score_block(
     # The bias as one more column of the layer, for one more row of ones.
     linear = perturbation.deviation.linear
     weight = torch.cat([linear.weight, linear.bias[:, None]], 1).t()
-    sims = _with_one(sims)
+    sims = with_one(sims)
     if isinstance(perturbation, StochasticPerturbation):
         return _best_of_trials(perturbation, text, pooled, lengths, sims, weight, first_text, seed)
     assert isinstance(perturbation, DirectionalPerturbation)

@@ -1,0 +1,150 @@
+"""The algebra behind `folded`: points on lines, combinations of a video's vectors, and their lengths (method, section 8).
+
+Where small sums can cancel (the norm of a fused frame or a pooled embedding that is close to 0) float64 forms them once a
+video, so that the result differs from the direct way by rounding alone. Shapes are (videos, ..., texts) throughout.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gaid.heads.pooling import AttentionPooling
+
+# Added to a Gram matrix's diagonal, as a share of its trace: dependent vectors (a silent frame's two ends) would
+# else stop its decomposition. Rounding of float32 in the direct way is of this size.
+JITTER = 1e-14
+
+
+def products_with(
+    vectors: Float[Tensor, "*some dim"], text: Float[Tensor, "texts dim"]
+) -> Float[Tensor, "*some texts"]:
+    """Of all vectors with all texts, as one matrix product."""
+    return (vectors.reshape(-1, vectors.shape[-1]) @ text.t()).view(*vectors.shape[:-1], len(text))
+
+
+def centre(vectors: Tensor) -> Tensor:
+    return vectors - vectors.mean(-1, keepdim=True)
+
+
+def with_one(coefficients: Float[Tensor, "videos n texts"]) -> Tensor:
+    return torch.cat([coefficients, coefficients.new_ones(()).expand_as(coefficients[:, :1])], 1)
+
+
+@dataclass
+class Line:
+    """Squared norm of a point on the line between two vectors: `square * (share - nearest)**2 + rest`, two sums of no sign."""
+
+    square: Float[Tensor, "videos frames"]
+    nearest: Float[Tensor, "videos frames"]
+    rest: Float[Tensor, "videos frames"]
+
+    @classmethod
+    def between(cls, parts: Float[Tensor, "videos parts frames dim"]) -> "Line":
+        start = parts[:, 0].double()
+        if parts.shape[1] == 1:
+            rest = (start * start).sum(-1).to(parts.dtype)
+            return cls(torch.zeros_like(rest), torch.zeros_like(rest), rest)
+        along = parts[:, 1].double() - start
+        square = (along * along).sum(-1)
+        safe = torch.where(square > 0, square, 1.0)
+        nearest = torch.where(square > 0, -(start * along).sum(-1) / safe, 0.0)
+        foot = torch.addcmul(start, nearest[..., None], along)
+        return cls(square.to(parts.dtype), nearest.to(parts.dtype), (foot * foot).sum(-1).to(parts.dtype))
+
+    def at(self, share: Float[Tensor, "videos frames texts"]) -> Float[Tensor, "videos frames texts"]:
+        return torch.addcmul(self.rest[..., None], self.square[..., None], (share - self.nearest[..., None]).square())
+
+
+@dataclass
+class Form:
+    """Squares of lengths: of a combination `c` of a video's vectors, from their Gram matrix or (`root`) a root R of it, G = R R'.
+
+    The root's squares are sums of squares and safe in float32. Roots of dependent vectors have no gradient that is worth
+    having, so training takes the matrix.
+    """
+
+    matrix: Float[Tensor, "videos n n"]
+    root: bool
+
+    @classmethod
+    def of(cls, basis: Float[Tensor, "videos n dim"]) -> "Form":
+        if torch.is_grad_enabled() and basis.requires_grad:
+            return cls(basis @ basis.transpose(1, 2), False)
+        wide = basis.double()
+        gram = wide @ wide.transpose(1, 2)
+        diagonal = gram.diagonal(dim1=1, dim2=2)
+        diagonal += (JITTER * diagonal.sum(-1, keepdim=True)).clamp(min=1e-30)
+        root, failed = torch.linalg.cholesky_ex(gram)
+        if failed.any():  # the jitter was too little for these vectors: the slow way, which always can
+            values, vectors = torch.linalg.eigh(gram)
+            root = vectors * values.clamp(min=0).sqrt()[:, None]
+        return cls(root.to(basis.dtype), True)
+
+    def __call__(self, coefficients: Float[Tensor, "videos n texts"]) -> Float[Tensor, "videos texts"]:
+        if self.root:
+            return torch.bmm(self.matrix.transpose(1, 2), coefficients).square_().sum(1)
+        return (torch.bmm(self.matrix, coefficients) * coefficients).sum(1).clamp(min=0)
+
+
+@dataclass
+class Pooled:
+    """Pooled embeddings of all pairs: a video's `basis` by its pairs' `coefficients`, with the form for their norms."""
+
+    coefficients: Float[Tensor, "videos vectors texts"]
+    basis: Float[Tensor, "videos vectors dim"]
+    form: Form
+
+    def lengths(self) -> Float[Tensor, "videos texts"]:
+        return self.form(self.coefficients).sqrt()
+
+    def norms(self) -> Float[Tensor, "texts videos"]:
+        return self.lengths().transpose(0, 1)
+
+    def products(self, text: Float[Tensor, "texts dim"]) -> Float[Tensor, "texts videos"]:
+        """Each text with each of its pairs' embeddings."""
+        return (products_with(self.basis, text) * self.coefficients).sum(1).transpose(0, 1)
+
+    def mean_of_texts(self) -> Float[Tensor, "videos dim"]:
+        return torch.einsum("vn,vnd->vd", self.coefficients.mean(-1), self.basis)
+
+
+@dataclass
+class Weights:
+    """An attention pooling's layers after LN1 as two maps of its centred, weighted inputs: to LN2's centred input and to LN3's.
+
+    Nothing but LN2's division by one number a pair stands between the first layers and the last, so their products are taken
+    once. `constants` are what the biases add before LN2, before LN3 and after it, centred as LN centres.
+    """
+
+    maps: Float[Tensor, "dim two_dims"]
+    constants: Float[Tensor, "three dim"]
+    from_second: Float[Tensor, "dim dim"]
+    last: Float[Tensor, " dim"]
+
+    @classmethod
+    def of(cls, pooling: AttentionPooling) -> "Weights":
+        first = centre((pooling.out.weight @ pooling.value.weight).t())
+        linear, second = pooling.linear, pooling.norm_attended
+        # x + linear(x) after LN2's weights, as a map of LN2's centred input.
+        onward = torch.diag(second.weight) + second.weight[:, None] * linear.weight.t()
+        onward = centre(onward)
+        biases = [pooling.out(pooling.value(pooling.norm_inputs.bias)), second.bias + linear(second.bias)]
+        constants = torch.cat([centre(torch.stack(biases)), pooling.norm_pooled.bias[None]])
+        return cls(torch.cat([first, first @ onward], 1), constants, onward, pooling.norm_pooled.weight)
+
+    def basis(self, scaled: Float[Tensor, "videos n dim"]) -> tuple[Tensor, tuple[Form, ...]]:
+        """The vectors that pooled embeddings combine, and the forms that LN2, LN3 and the last norm need.
+
+        Vectors: those of the frames' parts; the constant before LN2; the constant before LN3; LN3's bias.
+        """
+        before_second, before_third = (scaled @ self.maps).chunk(2, -1)
+
+        def join(*vectors: Tensor) -> Tensor:
+            return torch.cat([v if v.ndim == 3 else v.expand(len(scaled), 1, -1) for v in vectors], 1)
+
+        before_second = join(before_second, self.constants[0])
+        before_third = join(before_third, self.constants[0] @ self.from_second, self.constants[1])
+        last = join(before_third * self.last, self.constants[2])
+        return last, (Form.of(before_second), Form.of(before_third), Form.of(last))
