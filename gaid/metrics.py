@@ -124,6 +124,46 @@ def intervals(
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(NAMES)}
 
 
+def interval_of_mean(
+    values: ArrayLike,
+    clusters: ArrayLike,
+    group: ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """(mean, low, high) of a value a query, by a bootstrap over videos; for figures that are no metric of ranks.
+
+    With `group` (queries) bool it is the mean where true less the mean where false: two sets of queries whose videos may
+    be the same ones; both must be more than a few videos. Raises HeadMismatch where sizes don't fit.
+    """
+    from scipy.stats import bootstrap
+
+    value = np.asarray(values, dtype=np.float64)
+    _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    true = np.ones(len(value), bool) if group is None else np.asarray(group, bool)
+    if not len(value) == len(cluster) == len(true) or not true.any() or (group is not None and true.all()):
+        raise HeadMismatch(f"interval: {len(value)} values, {len(cluster)} clusters; none may be empty")
+    videos = int(cluster.max()) + 1
+    sides = [true] if group is None else [true, ~true]
+    sums = [np.bincount(cluster[side], value[side], minlength=videos) for side in sides]
+    counts = [np.bincount(cluster[side], minlength=videos).astype(np.float64) for side in sides]
+
+    def mean(drawn: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
+        parts = [s[drawn].sum(axis) / np.maximum(n[drawn].sum(axis), 1e-300) for s, n in zip(sums, counts, strict=True)]
+        return parts[0] if group is None else parts[0] - parts[1]
+
+    point = float(mean(np.arange(videos)))
+    if videos == 1:
+        return point, point, point
+    found = bootstrap(
+        (np.arange(videos),), mean, n_resamples=resamples, batch=max(1, _BLOCK // videos), vectorized=True,
+        confidence_level=level, method="percentile", rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    low, high = found.confidence_interval
+    return point, float(low), float(high)
+
+
 class _Resampled:
     """The metrics of drawn videos, for scipy's bootstrap: rows of drawn videos -> (metrics, rows).
 

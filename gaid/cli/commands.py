@@ -2,7 +2,7 @@
 
 import typer
 
-from gaid.cli import datasets, doctor, evaluate, extract, reproduce, search, store, stress, train_head
+from gaid.cli import audit, datasets, doctor, evaluate, extract, reproduce, search, store, stress, train_head
 from gaid.cli.common import Command
 
 
@@ -14,6 +14,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(store.app, name="store")
     app.command("train-head", cls=Command)(train_head.train_head)
     app.command("eval", cls=Command)(evaluate.evaluate)
+    app.command("audit", cls=Command)(audit.audit)
+    app.command("compare", cls=Command)(audit.compare)
     app.command("stress", cls=Command)(stress.stress)
     app.command("search", cls=Command)(search.search)
     app.command("reproduce", cls=Command)(reproduce.reproduce)

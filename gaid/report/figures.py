@@ -125,8 +125,10 @@ def _legend(heads: list[tuple[str, np.ndarray]]) -> list[tuple[str, int]]:
 class drawing:  # noqa: N801  (used as a function)
     """A figure and its axes under our style; no window, no global state of pyplot."""
 
-    def __init__(self, square: bool = False, palette: Palette = SCREEN) -> None:
-        self.size = (4.4, 4.0) if square else (5.6, 3.3)
+    def __init__(
+        self, square: bool = False, palette: Palette = SCREEN, size: tuple[float, float] | None = None
+    ) -> None:
+        self.size = size or ((4.4, 4.0) if square else (5.6, 3.3))
         self.colours = {"text.color": palette.ink, "axes.labelcolor": palette.ink, "axes.edgecolor": palette.grid,
                         "xtick.color": palette.ink, "ytick.color": palette.ink, "grid.color": palette.grid}  # fmt: skip
 

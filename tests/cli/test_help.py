@@ -19,6 +19,7 @@ def test_all_commands_are_there():
     assert set(COMMANDS) == {
         "gaid", "gaid doctor", "gaid datasets", "gaid extract", "gaid store", "gaid store info", "gaid store verify",
         "gaid store convert", "gaid train-head", "gaid eval", "gaid reproduce", "gaid stress", "gaid search",
+        "gaid audit", "gaid compare",
     }  # fmt: skip
 
 
@@ -39,7 +40,17 @@ def test_every_option_says_in_a_sentence_what_it_is(name, param):
 
 
 @pytest.mark.parametrize(
-    "name", ["gaid extract", "gaid train-head", "gaid eval", "gaid reproduce", "gaid search", "gaid store info"]
+    "name",
+    [
+        "gaid extract",
+        "gaid train-head",
+        "gaid eval",
+        "gaid audit",
+        "gaid compare",
+        "gaid reproduce",
+        "gaid search",
+        "gaid store info",
+    ],
 )
 def test_reporting_commands_have_json(name):
     assert any("--json" in param.opts for param in COMMANDS[name].params)

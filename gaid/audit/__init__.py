@@ -1,0 +1,148 @@
+"""How much of a figure is real: `audit` asks a run a number of questions, `compare` sets two runs against each other.
+
+One file a question; each gives a Section of lines with intervals. Scores come from `retrieval`, trainings from
+`training`; pages and tables are `report`'s.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaid.audit.captions import captions
+from gaid.audit.compare import Compared, compare
+from gaid.audit.ground import Ground
+from gaid.audit.leak import leak
+from gaid.audit.pool import pool, protocol
+from gaid.audit.results import Audit, Line, Measured, Section
+from gaid.audit.seeds import seeds as over_seeds
+from gaid.audit.selection import selection
+from gaid.audit.softmax import softmax
+from gaid.audit.sound import alignment, audio
+from gaid.errors import OptionInvalid
+from gaid.retrieval.scoring import parse_memory
+from gaid.retrieval.subject import open_for
+from gaid.runs import Run, load_run, pick_device
+from gaid.stores import open_store
+
+if TYPE_CHECKING:
+    from gaid.stores import Store
+
+__all__ = ["QUESTIONS", "Audit", "Compared", "Line", "Measured", "Section", "audit", "compare"]
+
+QUESTIONS = ("leak", "selection", "dual-softmax", "alignment", "pool", "seeds", "audio", "captions", "protocol")
+
+
+def audit(
+    run: "str | Path | Run",
+    *,
+    store: "str | Path | Store | None" = None,
+    split: str = "test",
+    split_protocol: str | None = None,
+    against: "Iterable[str | Path | Run]" = (),
+    only: Iterable[str] = (),
+    retrain: bool = False,
+    work: str | Path | None = None,
+    published_sampling: "str | Path | Store | None" = None,
+    seeds: int | None = None,
+    memory: str | int = "1GiB",
+    device: str = "auto",
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Audit:
+    """Answers `only` these of QUESTIONS (all by default) for a run, with 95 % intervals by a bootstrap over videos.
+
+    Args:
+        run: a run folder or Run; on its own store, or on `store` of the same backbones.
+        split, split_protocol: part of the data set, and which of its splits (default: the one trained under).
+        against: other runs on the same store, for baselines, leaks beside, and the chance that rankings turn round.
+        retrain: also train the controls: the same again keeping every evaluation, with another clip's sound, with none.
+        work: where these trainings go (`RUN/audit` by default); finished ones are used again.
+        published_sampling: a store of the same clips extracted with `--audio-sampling published`.
+        seeds: only the first so many members of every run.
+        memory, device: as in `evaluate`. seed: of draws. progress: is told what is being measured.
+
+    Raises OptionInvalid, DataMissing, StoresDisagree, RunInvalid, HeadMismatch.
+    """
+    started = time.perf_counter()
+    asked = _questions(only)
+    device, budget = pick_device(device), parse_memory(memory)
+    loaded = load_run(run)
+    opened = open_for(loaded, store)
+    sampled = open_store(published_sampling) if isinstance(published_sampling, str | Path) else published_sampling
+    name = split_protocol or (loaded.protocol if loaded.protocol in opened.protocols else None)
+    part = opened.split(split, name)
+    if len(part.video_ids) < 4:
+        raise OptionInvalid(f"{opened.path}: the part {split!r} has {len(part.video_ids)} videos, too few to audit on")
+
+    def ground_of(one: Run) -> Ground:
+        return Ground.of(one, opened, part, memory=budget, device=device, seeds=seeds, seed=seed)
+
+    ground, others = ground_of(loaded), [ground_of(load_run(one)) for one in against]
+    trainer = (
+        _Trainer(loaded, opened, Path(work) if work else loaded.path / "audit", device, progress) if retrain else None
+    )
+    answers: dict[str, Callable[[], Section]] = {
+        "leak": lambda: leak(ground, others),
+        "selection": lambda: selection(ground, trainer),
+        "dual-softmax": lambda: softmax(ground),
+        "alignment": lambda: alignment(ground, sampled, trainer),
+        "pool": lambda: pool(ground),
+        "seeds": lambda: over_seeds(ground, others),
+        "audio": lambda: audio(ground, others, trainer),
+        "captions": lambda: captions(ground, others),
+        "protocol": lambda: protocol(ground),
+    }
+    sections = []
+    for question in asked:
+        progress(f"{ground.label}: {question}")
+        sections.append(answers[question]())
+    notes = list(ground.subject.notes)
+    if opened.random_weights:
+        notes.insert(0, "backbones with RANDOM weights: these figures say that the programs run, and nothing else")
+    backbones = opened.attrs.get("backbones", {})
+    return Audit(
+        run=str(loaded.path),
+        preset=ground.label,
+        store=str(opened.path),
+        dataset=opened.dataset,
+        split=part.part,
+        split_protocol=part.protocol,
+        seeds=[ground.subject.seeds[member] for member in ground.members],
+        videos=ground.videos,
+        captions=len(ground.owner),
+        census=dict(part.census),
+        gallery_hash=part.gallery_hash,
+        backbones={kind: str(about.get("name", "?")) for kind, about in backbones.items()},
+        sections=sections,
+        notes=notes,
+        against=[str(other.run.path) for other in others],
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Trainer:
+    """Trains a run again with something changed; a training that is there already and finished is used as it is."""
+
+    def __init__(self, run: Run, store: "Store", work: Path, device: str, progress: Callable[[str], None]) -> None:
+        self.run, self.store, self.work, self.device, self.progress = run, store, work, device, progress
+
+    def __call__(self, name: str, changes: Mapping[str, Any], store: "Store | None" = None) -> Run:
+        from gaid.training import train
+
+        self.progress(f"{self.run.preset}: training again, {name}")
+        config = {**self.run.config, **changes}
+        return train(
+            store or self.store, out=self.work / name, config=config, device=self.device, resume=True, progress=False
+        )
+
+
+def _questions(only: Iterable[str]) -> list[str]:
+    chosen = [name.replace("_", "-") for name in only]
+    for name in chosen:
+        if name not in QUESTIONS:
+            near = get_close_matches(name, QUESTIONS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise OptionInvalid(f"--only {name!r} is none of {', '.join(QUESTIONS)}{hint}")
+    return [name for name in QUESTIONS if not chosen or name in chosen]

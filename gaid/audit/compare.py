@@ -1,0 +1,160 @@
+"""`compare`: is one run better than another on the same queries? McNemar, a permutation by videos, paired intervals."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import binomtest, permutation_test
+
+from gaid.audit.ground import Ground, same_queries
+from gaid.audit.results import Measured
+from gaid.audit.seeds import turns_round
+from gaid.errors import OptionInvalid
+from gaid.metrics import RECALLS
+from gaid.retrieval.scoring import parse_memory
+from gaid.retrieval.subject import open_for
+from gaid.runs import Run, load_run, pick_device
+
+if TYPE_CHECKING:
+    from gaid.stores import Store
+
+RESAMPLES = 9999
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Queries that only one of two runs found, and the exact two-sided p-value that this is chance.
+
+    With several seeds a run has found a query where more than half of its seeds have. Queries are taken as independent,
+    which several captions of one video are not: `by_video` is the p-value of swapping the runs video by video.
+    """
+
+    only_first: int
+    only_second: int
+    both: int
+    neither: int
+    p: float
+    by_video: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"only_first": self.only_first, "only_second": self.only_second, "both": self.both, "neither": self.neither,
+                "p": self.p, "p_by_video": self.by_video}  # fmt: skip
+
+
+@dataclass
+class Compared:
+    """Two runs on the same queries: figures, paired differences (first less second), tests, and whether seeds decide it."""
+
+    runs: tuple[str, str]
+    labels: tuple[str, str]
+    seeds: tuple[list[int], list[int]]
+    dataset: str
+    split: str
+    gallery: int
+    queries: dict[str, int]
+    values: tuple[dict[str, Measured], dict[str, Measured]]
+    difference: dict[str, Measured]
+    tests: dict[str, dict[str, McNemar]]
+    pairs_turned: tuple[float, int]
+    draws_turned: float
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        plain = [{name: one.to_dict() for name, one in values.items()} for values in self.values]
+        return {
+            "runs": list(self.runs),
+            "labels": list(self.labels),
+            "seeds": list(self.seeds),
+            "dataset": self.dataset,
+            "split": self.split,
+            "gallery": self.gallery,
+            "queries": self.queries,
+            "first": plain[0],
+            "second": plain[1],
+            "difference": {name.removeprefix("change "): one.to_dict() for name, one in self.difference.items()},
+            "mcnemar": {
+                way: {name: test.to_dict() for name, test in tests.items()} for way, tests in self.tests.items()
+            },
+            "turns_round": {
+                "pairs": self.pairs_turned[0],
+                "of": self.pairs_turned[1],
+                "draws": round(self.draws_turned, 4),
+            },
+            "notes": self.notes,
+        }
+
+
+def compare(
+    first: "str | Path | Run",
+    second: "str | Path | Run",
+    *,
+    store: "str | Path | Store | None" = None,
+    split: str = "test",
+    split_protocol: str | None = None,
+    memory: str | int = "1GiB",
+    device: str = "auto",
+    seed: int = 0,
+) -> Compared:
+    """Compares two runs query by query, each on its own store unless `store` is given; all of their seeds take part.
+
+    Both stores must hold the same videos and captions in that part; their backbones may differ. Raises StoresDisagree
+    where they don't, and whatever loading raises.
+    """
+    device, budget = pick_device(device), parse_memory(memory)
+    grounds: list[Ground] = []
+    for one in (first, second):
+        run = load_run(one)
+        opened = open_for(run, store)
+        protocol = split_protocol or (run.protocol if run.protocol in opened.protocols else None)
+        part = opened.split(split, protocol)
+        if not part.caption_ids:
+            raise OptionInvalid(f"{opened.path}: the part {split!r} has no captions, and so no queries")
+        if grounds:
+            same_queries(grounds[0].split, part, str(run.path))
+        grounds.append(Ground.of(run, opened, part, memory=budget, device=device, seeds=None, seed=seed))
+    a, b = grounds
+    notes = [f"{one.run.path}: {note}" for one in grounds for note in one.subject.notes]
+    if len(a.owner) > a.videos:
+        notes.append("several captions a video: McNemar's p takes them as independent; the p by videos does not")
+    pairs, drawn = turns_round(a.query, b.query, seed)
+    labels = (a.label, b.label) if a.label != b.label else (str(a.run.path), str(b.run.path))
+    difference = a.query.values(b.query, seed)
+    return Compared(
+        runs=(str(a.run.path), str(b.run.path)),
+        labels=labels,
+        seeds=(a.subject.seeds, b.subject.seeds),
+        dataset=a.store.dataset,
+        split=f"{a.split.part} ({a.split.protocol})",
+        gallery=a.videos,
+        queries={way: ranks.shape[1] for way, ranks in a.query.by.items()},
+        values=(a.query.values(seed=seed), b.query.values(seed=seed)),
+        difference={name: one for name, one in difference.items() if name.startswith("change ")},
+        tests={
+            way: {f"R@{k}": mcnemar(a.query.by[way], b.query.by[way], a.query.clusters[way], k, seed) for k in RECALLS}
+            for way in a.query.by
+        },
+        pairs_turned=pairs,
+        draws_turned=drawn,
+        notes=notes,
+    )
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray, videos: np.ndarray, k: int = 1, seed: int = 0) -> McNemar:
+    """The exact test of two runs' ranks (seeds, queries) at `k`, and the permutation test over videos beside it."""
+    one, two = ((ranks <= k).mean(axis=0) > 0.5 for ranks in (first, second))
+    only_first, only_second = int((one & ~two).sum()), int((~one & two).sum())
+    apart = only_first + only_second
+    p = float(binomtest(only_first, apart, 0.5).pvalue) if apart else 1.0
+    _, video = np.unique(videos, return_inverse=True)
+    gaps = np.bincount(video, one.astype(float) - two)
+    by_video = 1.0
+    if (gaps != 0).sum() > 0:
+        by_video = float(
+            permutation_test(
+                (gaps[gaps != 0],), lambda x, axis: x.sum(axis=axis), permutation_type="samples", vectorized=True,
+                n_resamples=RESAMPLES, batch=500, rng=np.random.default_rng(seed),
+            ).pvalue
+        )  # fmt: skip
+    return McNemar(only_first, only_second, int((one & two).sum()), int((~one & ~two).sum()), p, by_video)

@@ -1,0 +1,130 @@
+"""Leak: how much a figure gains when gallery videos are gated and pooled by their own captions (docs/protocols.md)."""
+
+import numpy as np
+
+from gaid.audit.ground import Condition, Ground, View
+from gaid.audit.results import Line, Measured, Ranks, Section
+from gaid.metrics import NAMES, RECALLS
+from gaid.retrieval.protocols import PROTOCOLS
+from gaid.stores import derangement, with_noise
+
+PUBLISHED = [name for name, one in PROTOCOLS.items() if one.gallery_reads_captions]
+ALL, FIRST, NOISE = "every caption asks", "one caption a video asks, as published", "clips replaced by noise"
+
+
+def leak(ground: Ground, others: list[Ground]) -> Section:
+    """The protocols side by side, whose caption does it, and what is found where there is nothing to find."""
+    section = Section(
+        "leak", "Leak", "How much comes from gallery videos having been gated and pooled by their own captions?"
+    )
+    section.lines += _protocols(ground, ground.query, ALL)
+    section.lines += _captions(ground, section)
+    for other in others:
+        section.lines += _protocols(other, other.query, f"{other.label}: {ALL}", brief=True)
+    section.lines += _noise(ground)
+    _conclude(ground, section)
+    return section
+
+
+def _protocols(ground: Ground, query: Ranks, group: str, brief: bool = False) -> list[Line]:
+    lines = [Line("query", query.values(seed=ground.seed), "main" if not brief else "baseline", group)]
+    for name in PUBLISHED[:1] if brief else PUBLISHED:
+        found = ground.measure(condition=Condition(name))[0]
+        lines.append(Line(name, found.values(query, ground.seed), "leak", group))
+    return lines
+
+
+def second_captions(ground: Ground) -> np.ndarray:
+    """(videos) the row of a video's second caption; -1 where it has one only."""
+    order = np.argsort(ground.owner, kind="stable")
+    place = np.flatnonzero(np.diff(ground.owner[order], prepend=-1) != 0) + 1
+    known = np.append(order, -1)[place]
+    return np.where(np.bincount(ground.owner, minlength=ground.videos) > 1, known, -1)
+
+
+def _captions(ground: Ground, section: Section) -> list[Line]:
+    """Only first captions ask; each gallery video reads the asking one, another of its own, or another video's."""
+    second = second_captions(ground)
+    asking = np.flatnonzero(second >= 0)
+    if len(asking) < 2:
+        section.notes.append(
+            "one caption a video: what another caption of the same video would leak can't be told here"
+        )
+        asking, second = np.arange(ground.videos), ground.first
+    elif len(asking) < ground.videos:
+        section.notes.append(f"{FIRST}: the {len(asking)} videos with two captions or more ask, all are searched")
+    view = View(captions=ground.first[asking], directions=("t2v",) if len(asking) < ground.videos else ("t2v", "v2t"))
+    query = ground.measure(view)[0]
+    lines = [Line("query", query.values(seed=ground.seed), "main", FIRST)]
+    reads = {
+        "the caption that asks (published)": ground.first,
+        "another caption of the same video": np.where(second >= 0, second, ground.first),
+        "a caption of another video": ground.first[derangement(ground.videos, ground.seed)],
+    }
+    if (second == ground.first).all():
+        del reads["another caption of the same video"]
+    for label, rows in reads.items():
+        found = ground.measure(view, condition=Condition("published", own_caption=rows))[0]
+        lines.append(Line(label, found.values(query, ground.seed), "leak", FIRST))
+    return lines
+
+
+def _noise(ground: Ground) -> list[Line]:
+    """Trained and untrained heads on noise of the same moments, another draw a member; chance beside them."""
+    features = {member: ground.features(with_noise(ground.split, ground.seed + member)) for member in ground.members}
+    lines = [chance(ground.videos, NOISE)]
+    for state, head in (("trained", None), ("untrained", ground.untrained)):
+        for name in ("query", "published"):
+            found = ground.measure(condition=Condition(name, features=features.__getitem__, head=head))[0]
+            kind = "control" if name == "query" else "leak"
+            lines.append(Line(f"{state} head, {name}", found.values(seed=ground.seed), kind, NOISE))
+    return lines
+
+
+def chance(videos: int, group: str = "") -> Line:
+    """What guessing gives: exact, without an interval."""
+    values = {f"R@{k}": 100.0 * min(1.0, k / videos) for k in RECALLS} | dict.fromkeys(("MdR", "MnR"), (videos + 1) / 2)
+    return Line(
+        "chance", {f"{one} {name}": Measured(values[name]) for one in ("t2v", "v2t") for name in NAMES}, "chance", group
+    )
+
+
+def unmoved_by_others(ground: Ground, kept: int = 16) -> float:
+    """The largest change of a score (text i, video j) under `query` when all texts but `kept` ones are other texts.
+
+    Zero, but for rounding, where no video is conditioned on anything but the text that asks. The kept texts stay in
+    their rows, since a head may draw its trials by row.
+    """
+    from dataclasses import replace
+
+    rng = np.random.default_rng([ground.seed, 29])
+    count = len(ground.owner)
+    rows = np.sort(rng.choice(count, min(kept, count), replace=False))
+    rest = np.setdiff1d(np.arange(count), rows)
+    text = ground.split.text.copy()
+    text[rest] = text[rest][derangement(len(rest), ground.seed)] if len(rest) > 1 else text[rest]
+    other = ground.features(replace(ground.split, text=text))
+    member = ground.members[0]
+    changed = ground.scores(member, Condition(features=lambda _: other))
+    return float(np.abs(changed[rows] - ground.scores(member)[rows]).max())
+
+
+def _conclude(ground: Ground, section: Section) -> None:
+    moved = unmoved_by_others(ground)
+    section.findings.append(
+        f"query protocol: with all other texts replaced, the largest change of a score is {moved:.1g}"
+        + (": no video has read a caption" if moved < 1e-4 else ": SCORES DEPEND ON OTHER TEXTS, this figure leaks")
+    )
+    gain = section.line("published", ALL).values["change t2v R@1"]
+    section.findings.append(f"published less query, text to video R@1: {gain} points over all captions")
+    if not any(section.line(name, ALL).values["change t2v MnR"].value for name in PUBLISHED):
+        section.findings.append(f"{ground.label} neither gates nor pools by text: nothing can leak")
+        return
+    asked = section.line("the caption that asks (published)", FIRST).values["change t2v R@1"]
+    section.findings.append(f"where each video reads the very caption that asks for it, as published: {asked} points")
+    found, expected = section.line("untrained head, published", NOISE), chance(ground.videos)
+    trained = section.line("trained head, published", NOISE)
+    section.findings.append(
+        f"noise in place of every clip: R@10 {found.values['t2v R@10']} with the untrained head and "
+        f"{trained.values['t2v R@10']} with the trained one under published, {expected.values['t2v R@10'].text} by chance"
+    )

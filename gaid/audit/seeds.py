@@ -1,0 +1,80 @@
+"""Seeds: how much a figure moves from one training to the next, and whether a ranking of two runs survives that."""
+
+import numpy as np
+from scipy.stats import chi2, t
+
+from gaid.audit.ground import Ground
+from gaid.audit.results import Line, Measured, Ranks, Section
+
+DRAWS = 10_000
+
+
+def seeds(ground: Ground, others: list[Ground]) -> Section:
+    """Each seed's figures, their mean and spread, and, against other runs, the chance that the ranking turns round."""
+    section = Section("seeds", "Seeds", "How much does the figure move from one training to the next?")
+    for number, ranks in enumerate(ground.query.by["t2v"]):
+        single = Ranks({one: table[number][None] for one, table in ground.query.by.items()}, ground.query.clusters,
+                       ground.videos)  # fmt: skip
+        del ranks
+        seed = ground.subject.seeds[ground.members[number]]
+        section.lines.append(Line(f"seed {seed}", single.values(seed=ground.seed), "part"))
+    section.lines.append(Line("mean of the seeds", ground.query.values(seed=ground.seed), "main"))
+    recalls = _recalls(ground)
+    if len(recalls) < 2:
+        section.notes.append("one seed: its spread is not measured; train with --seeds 3 or more")
+    else:
+        mean, spread = between_trainings(recalls), deviation(recalls)
+        section.findings += [
+            f"text to video R@1 over trainings: {mean.text}, 95 % t interval of the mean {mean.interval} (the test set held fixed)",
+            f"standard deviation over {len(recalls)} trainings {spread.value:.2f} (95 % interval {spread.low:.2f} to {spread.high:.2f})",
+        ]
+    for other in others:
+        section.lines.append(Line(other.label, other.query.values(ground.query, ground.seed), "baseline"))
+        pairs, drawn = turns_round(ground.query, other.query, ground.seed)
+        section.findings.append(
+            f"{ground.label} against {other.label}, text to video R@1: of {pairs[1]} pairs of trainings {pairs[0]:g} rank them the other "
+            f"way round than their means (ties half); with the test videos drawn again too and one training of each, "
+            f"{100 * drawn:.1f} % of {DRAWS:,} draws"
+        )
+    return section
+
+
+def between_trainings(recalls: np.ndarray) -> Measured:
+    """Mean over trainings, with Student's interval: what another set of seeds would give on the same test set."""
+    half = t.ppf(0.975, len(recalls) - 1) * recalls.std(ddof=1) / np.sqrt(len(recalls))
+    return Measured(recalls.mean(), recalls.mean() - half, recalls.mean() + half)
+
+
+def deviation(recalls: np.ndarray) -> Measured:
+    """Standard deviation over trainings, with the interval of normal ones (wide for three seeds, and it should be)."""
+    free, spread = len(recalls) - 1, recalls.std(ddof=1)
+    low, high = spread * np.sqrt(free / chi2.ppf([0.975, 0.025], free))
+    return Measured(spread, low, high)
+
+
+def turns_round(one: Ranks, other: Ranks, seed: int = 0, direction: str = "t2v") -> tuple[tuple[float, int], float]:
+    """((pairs of trainings that rank the other way than the means, pairs), share of draws that do), by R@1.
+
+    A draw takes one training of each and the test videos with replacement; equal recalls count half.
+    """
+    hits = [(ranks.by[direction] <= 1).astype(float) for ranks in (one, other)]
+    sign = 1.0 if hits[0].mean() >= hits[1].mean() else -1.0
+    gaps = sign * (hits[0].mean(1)[:, None] - hits[1].mean(1)[None])
+    pairs = float((gaps < 0).sum() + 0.5 * (gaps == 0).sum())
+    rng = np.random.default_rng([seed, 37])
+    _, video = np.unique(one.clusters[direction], return_inverse=True)
+    count = int(video.max()) + 1
+    # Sums by video, (trainings, videos): a draw of videos is a draw of columns.
+    sums = [np.stack([np.bincount(video, row, minlength=count) for row in table]) for table in hits]
+    turned = 0.0
+    for start in range(0, DRAWS, 500):
+        size = min(500, DRAWS - start)
+        times = rng.multinomial(count, np.full(count, 1 / count), size)
+        chosen = [table[rng.integers(0, len(table), size)] for table in sums]
+        gap = sign * ((chosen[0] - chosen[1]) * times).sum(1)
+        turned += float((gap < 0).sum() + 0.5 * (gap == 0).sum())
+    return (pairs, gaps.size), turned / DRAWS
+
+
+def _recalls(ground: Ground) -> np.ndarray:
+    return 100.0 * (ground.query.by["t2v"] <= 1).mean(axis=1)

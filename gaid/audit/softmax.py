@@ -1,0 +1,55 @@
+"""Dual softmax: what ranking every query with the help of the others adds, by how many of them are known at once."""
+
+import numpy as np
+
+from gaid.audit.ground import Ground, View
+from gaid.audit.results import Line, Section
+from gaid.retrieval.scoring import dual_softmax, random_groups
+
+SHARES = (0.1, 0.5, 1.0)
+ALL, FIRST = "every caption asks", "one caption a video asks, as published"
+
+
+def softmax(ground: Ground) -> Section:
+    """Both directions; of one query at a time the second softmax is 1 and nothing changes."""
+    section = Section(
+        "dual-softmax",
+        "Dual softmax",
+        "What does a second softmax over the test queries add, and how many must be known?",
+    )
+    several = len(ground.owner) > ground.videos
+    groups = {ALL: View()} | ({FIRST: View(captions=ground.first)} if several else {})
+    for group, view in groups.items():
+        plain = ground.measure(view)[0]
+        section.lines.append(Line("plain", plain.values(seed=ground.seed), "main", group))
+        for label, share in [
+            ("one query at a time", 0.0),
+            *((f"{share:.0%} of the queries at once", share) for share in SHARES),
+        ]:
+            found = ground.measure(view, change=_Change(ground, share))[0]
+            kind = "control" if share == 0 else "leak"
+            section.lines.append(Line(label, found.values(plain, ground.seed), kind, group))
+    last = section.lines[-1].values
+    section.findings.append(
+        f"all queries at once, {FIRST if several else ALL}: text to video R@1 {last['change t2v R@1']} points, "
+        f"video to text {last['change v2t R@1']}"
+    )
+    if several:
+        at = section.line("100% of the queries at once", ALL).values
+        section.findings.append(
+            f"where all captions of a video ask, they compete for it in the softmax: text to video {at['change t2v R@1']} points"
+        )
+    return section
+
+
+class _Change:
+    """The matrix as dual softmax leaves it, queries in random groups of a share of them (another draw a member)."""
+
+    def __init__(self, ground: Ground, share: float) -> None:
+        self.ground, self.share = ground, share
+
+    def __call__(self, scores: np.ndarray, direction: str, member: int) -> np.ndarray:
+        count = scores.shape[0 if direction == "t2v" else 1]
+        size = max(1, round(self.share * count))
+        groups = random_groups(count, size, self.ground.seed + member)
+        return dual_softmax(scores, direction, groups, memory=self.ground.memory)

@@ -1,0 +1,86 @@
+"""`gaid audit` and `gaid compare`: how much of a figure is real, and whether one run is better than another."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gaid.cli.common import Device, Json, flag, give, option, say
+
+Seed = Annotated[int, option("Seed of the draws: intervals, noise, other clips' sounds, groups of queries.", "N")]
+Memory = Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")]
+Part = Annotated[str, option("Which part: test, val or train.", "PART")]
+SplitProtocol = Annotated[str | None, option("Which split of the data set, as 9k or all. Default: the run's.", "NAME")]
+
+
+def audit(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, of one seed or several.")],
+    store: Annotated[Path | None, option("A store in place of the run's own, of the same backbones.", "PATH")] = None,
+    split: Part = "test",
+    split_protocol: SplitProtocol = None,
+    against: Annotated[
+        list[str] | None, option("Another run on the same store; may be repeated.", "RUN", "--against")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        option("Only this question, as leak or dual-softmax; may be repeated.", "QUESTION", "--only"),
+    ] = None,
+    retrain: Annotated[
+        bool, flag("Also train controls: keeping every evaluation, other clips' sound, no sound.", "--retrain")
+    ] = False,
+    work: Annotated[Path | None, option("Where these trainings go. Default: RUN/audit.", "FOLDER")] = None,
+    published_sampling: Annotated[
+        Path | None, option("A store of the same clips, extracted with --audio-sampling published.", "PATH")
+    ] = None,
+    seeds: Annotated[int | None, option("Only the first so many seeds of every run. Default: all.", "N", min=1)] = None,
+    out: Annotated[
+        Path | None, option("Write the page here; none for none. Default: RUN/audit.html.", "FILE", "--out", "-o")
+    ] = None,
+    memory: Memory = "1GiB",
+    device: Device = "auto",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Tell how much of a run's figure is real.
+
+    Leak, selection, dual softmax, alignment, pool and ties, seeds, audio, captions, protocol; each figure with an interval.
+    """  # fmt: skip
+    from gaid.audit import audit as ask
+
+    found = ask(run, store=store, split=split, split_protocol=split_protocol, against=tuple(against or ()), only=tuple(only or ()),
+                retrain=retrain, work=work, published_sampling=published_sampling, seeds=seeds, memory=memory, device=device,
+                seed=seed, progress=say)  # fmt: skip
+    from gaid.report.audit import print_audit, write_page
+
+    page = None if str(out) == "none" else write_page(found, out or run / "audit.html")
+    if json:
+        return give(found.to_dict() | {"page": str(page) if page else None})
+    print_audit(found)
+    if page:
+        print(f"page: {page}")
+    return None
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="The run that it is compared with.")],
+    store: Annotated[Path | None, option("A store for both, in place of their own.", "PATH")] = None,
+    split: Part = "test",
+    split_protocol: SplitProtocol = None,
+    memory: Memory = "1GiB",
+    device: Device = "auto",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Compare two runs query by query: paired intervals, McNemar's test, and whether seeds turn the ranking round."""
+    from gaid.audit import compare as ask
+
+    found = ask(
+        first, second, store=store, split=split, split_protocol=split_protocol, memory=memory, device=device, seed=seed
+    )
+    if json:
+        return give(found.to_dict())
+    from gaid.report.audit import print_compared
+
+    print_compared(found)
+    return None

@@ -1,0 +1,177 @@
+"""An audit for the eye: tables for the terminal, and one self-contained page with a figure a question. Measures nothing."""
+
+from pathlib import Path
+from typing import Any
+
+from gaid.audit import Audit, Compared, Line, Section
+from gaid.metrics import NAMES
+from gaid.report import figures
+from gaid.report.html import write_template
+from gaid.report.tables import census_items
+from gaid.retrieval.results import DIRECTIONS
+
+# Which series' colour a kind of line has.
+_COLOURS = {"main": 1, "leak": 2, "control": 3, "baseline": 4, "part": 5, "chance": 6}
+_KINDS = {"main": "as we report it", "leak": "as published, or flattered", "control": "control", "baseline": "another run",
+          "part": "part of the same", "chance": "chance"}  # fmt: skip
+
+
+def write_page(audit: Audit, path: str | Path) -> Path:
+    """The page of an audit: a section a question, with findings, figure and table."""
+    return write_template(
+        path,
+        "audit.html",
+        title=f"Audit of {audit.preset} on {audit.dataset}",
+        audit=audit,
+        heading=heading(audit),
+        drawings={section.name: forest(section) for section in audit.sections if section.lines},
+        census=census_items(audit.census),
+        column=column_name,
+    )
+
+
+def heading(audit: Audit) -> str:
+    """What was audited on what, in a line."""
+    seeds = f"seeds {', '.join(map(str, audit.seeds))}" if len(audit.seeds) > 1 else f"seed {audit.seeds[0]}"
+    return (
+        f"{audit.preset} on {audit.dataset}, {audit.split} ({audit.split_protocol}): {audit.videos} clips, "
+        f"{audit.captions} captions, {seeds}"
+    )
+
+
+def column_name(name: str) -> str:
+    """A column's words: `change t2v R@1` is "± t2v R@1"."""
+    return name.replace("change ", "± ")
+
+
+def forest(section: Section) -> figures.Drawing:
+    """One figure of a section: each line's value as a dot and its interval as a bar, groups apart."""
+    rows: list[tuple[str, Line | None]] = []
+    for group, lines in section.groups:
+        drawn = [line for line in lines if section.drawn in line.values]
+        if group and drawn:
+            rows.append((group, None))
+        rows += [(line.label, line) for line in drawn]
+    canvas = figures.drawing(size=(7.2, 0.75 + 0.25 * len(rows)))
+    with canvas as (figure, axes):
+        for place, (_, line) in enumerate(rows):
+            if line is None:
+                continue
+            one, colour = line.values[section.drawn], figures.SCREEN.series[_COLOURS[line.kind] - 1]
+            if one.low is not None and one.high is not None:
+                axes.plot([one.low, one.high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
+            axes.plot([one.value], [place], "o", color=colour, markersize=6)
+            axes.annotate(one.text, (max(one.value, one.high or one.value), place), (6, 0), textcoords="offset points", va="center",
+                          fontsize=8.5)  # fmt: skip
+        axes.set_yticks(range(len(rows)), [label for label, _ in rows])
+        for tick, (_, line) in zip(axes.get_yticklabels(), rows, strict=True):
+            if line is None:
+                tick.set_fontweight("bold")
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.margins(x=0.08)
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(f"{section.drawn}, % (bars: 95 % intervals)")
+        kinds = dict.fromkeys(line.kind for _, line in rows if line is not None)
+        legend = [(_KINDS[kind], _COLOURS[kind]) for kind in kinds]
+        return figures.Drawing(figures.svg(figure), f"{section.title}: {section.drawn}", legend)
+
+
+def print_audit(audit: Audit) -> None:
+    """All sections for a terminal; wide enough to be piped."""
+    console = _console(150)
+    from rich.text import Text
+
+    for note in audit.notes:
+        console.print(Text(f"! {note}", style="bold yellow"))
+    console.print(Text(heading(audit), style="bold"))
+    for section in audit.sections:
+        console.print()
+        console.print(Text(f"{section.title}. {section.question}", style="bold"))
+        if section.lines:
+            console.print(_table(section))
+        if section.unmeasured:
+            console.print(Text(section.unmeasured, style="yellow"))
+        for line in section.findings:
+            console.print(Text(f"* {line}"))
+        for line in section.notes:
+            console.print(Text(f"  {line}", style="dim"))
+    console.print()
+    console.print(Text("beside each figure its 95 % interval, from a bootstrap over videos; ± is a paired difference "
+                       "to what we report, in points", style="dim"))  # fmt: skip
+    census = ", ".join(f"{name} {count}" for name, count in census_items(audit.census))
+    console.print(Text(f"census: {census}; gallery {audit.gallery_hash[:12]}; {audit.store}", style="dim"))
+
+
+def _table(section: Section) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    drawn.add_column("", overflow="fold")
+    for name in section.shown:
+        drawn.add_column(column_name(name), justify="right", no_wrap=True)
+    for group, lines in section.groups:
+        if group:
+            drawn.add_row(Text(group, style="italic"))
+        for line in lines:
+            cells = [str(line.values[name]) if name in line.values else "" for name in section.shown]
+            style = "bold" if line.kind == "main" else ""
+            drawn.add_row(
+                Text(f"  {line.label}" if group else line.label, style=style),
+                *(Text(cell, style=style) for cell in cells),
+            )
+    return drawn
+
+
+def print_compared(found: Compared) -> None:
+    """Two runs side by side, their paired differences and the tests."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _console(120)
+    for note in found.notes:
+        console.print(Text(f"! {note}", style="bold yellow"))
+    console.print(Text(f"{found.dataset}, {found.split}, gallery of {found.gallery} clips", style="bold"))
+    for way, words in DIRECTIONS.items():
+        drawn = Table(title=Text(f"{words} ({found.queries[way]} queries)"), title_justify="left", header_style="bold")
+        drawn.add_column("", overflow="fold")
+        for name in NAMES:
+            drawn.add_column(name, justify="right")
+        for label, seeds, values in zip(found.labels, found.seeds, found.values, strict=True):
+            count = f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
+            drawn.add_row(Text(label + count), *(_two(values[f"{way} {name}"]) for name in NAMES))
+        drawn.add_row(
+            Text("difference, paired", style="bold"),
+            *(_two(found.difference[f"change {way} {name}"]) for name in NAMES),
+        )
+        console.print(drawn)
+        for name, test in found.tests[way].items():
+            console.print(Text(
+                f"{name}: {test.only_first} queries that only {found.labels[0]} found, {test.only_second} that only {found.labels[1]} found; "
+                f"McNemar p {_p(test.p)}, by videos {_p(test.by_video)}"
+            ))  # fmt: skip
+    turned, pairs = found.pairs_turned
+    console.print(Text(
+        f"text to video R@1: {turned:g} of {pairs} pairs of trainings rank the runs the other way round than their means; with the "
+        f"test videos drawn again and one training of each, {100 * found.draws_turned:.1f} % of draws do"
+    ))  # fmt: skip
+    console.print(Text("in brackets 95 % intervals, from a bootstrap over videos", style="dim"))
+
+
+def _two(one: Any) -> Any:
+    from rich.text import Text
+
+    return Text(one.text).append(f"\n{one.interval}", style="dim") if one.interval else Text(one.text)
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
+
+
+def _console(width: int) -> Any:
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
