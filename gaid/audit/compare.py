@@ -149,8 +149,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray, videos: np.ndarray, k: int = 
     p = float(binomtest(only_first, apart, 0.5).pvalue) if apart else 1.0
     _, video = np.unique(videos, return_inverse=True)
     gaps = np.bincount(video, one.astype(float) - two)
-    by_video = 1.0
-    if (gaps != 0).sum() > 0:
+    by_video = 1.0  # of one video alone, swapping the runs says nothing
+    if (gaps != 0).sum() > 1:
         by_video = float(
             permutation_test(
                 (gaps[gaps != 0],), lambda x, axis: x.sum(axis=axis), permutation_type="samples", vectorized=True,

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from gaid import metrics
-from gaid.retrieval.results import DIRECTIONS
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Measured:
     @property
     def text(self) -> str:
         """As it is printed: one digit, a difference with its sign."""
-        return (f"{self.value:+.1f}" if self.signed else f"{self.value:.1f}").replace("-", "−")
+        return _signed(self.value) if self.signed else f"{self.value:.1f}"
 
     @property
     def interval(self) -> str:
@@ -33,7 +32,7 @@ class Measured:
         if self.low is None or self.high is None:
             return ""
         if self.signed:
-            return f"{self.low:+.1f} to {self.high:+.1f}".replace("-", "−")
+            return f"{_signed(self.low)} to {_signed(self.high)}"
         return f"{self.low:.1f}–{self.high:.1f}"
 
     def __str__(self) -> str:
@@ -163,6 +162,6 @@ class Audit:
         return about | {"sections": {section.name: section.to_dict() for section in self.sections}}
 
 
-def words_of(direction: str) -> str:
-    """ "text to video" or "video to text"."""
-    return DIRECTIONS[direction]
+def _signed(value: float) -> str:
+    """With its sign, a minus as it is printed; what rounds to nothing has a plus."""
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
