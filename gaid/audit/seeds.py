@@ -6,7 +6,7 @@ from scipy.stats import chi2, t
 from gaid.audit.ground import Ground
 from gaid.audit.results import Line, Measured, Ranks, Section
 
-DRAWS = 10_000
+DRAWS = 4000
 
 
 def seeds(ground: Ground, others: list[Ground]) -> Section:

@@ -9,7 +9,7 @@ from gaid import train
 from gaid.audit import audit
 from tests.training.planted import write_store
 
-TRAINED = ["epochs=6", "batch_size=20", "lr=3e-3", "patience=0", "keep_checkpoints=true", "head.dim=16"]
+TRAINED = ["epochs=6", "batch_size=50", "lr=5e-3", "patience=0", "keep_checkpoints=true", "head.dim=16"]
 
 
 @pytest.fixture(scope="session")
