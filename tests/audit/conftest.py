@@ -31,9 +31,15 @@ def deaf(store, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def whole(run, deaf, tmp_path_factory):
+def work(tmp_path_factory) -> Path:
+    """Where the controls are trained."""
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="session")
+def whole(run, deaf, work):
     """An audit of everything, with the trained controls."""
-    return audit(run, against=[deaf], retrain=True, work=tmp_path_factory.mktemp("work"))
+    return audit(run, against=[deaf], retrain=True, work=work)
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from gaid import open_store, train
+from gaid import evaluate, open_store, train
 from gaid.audit import QUESTIONS, audit
 from gaid.audit.captions import named_sounds, phrases
 from gaid.audit.leak import ALL, FIRST, NOISE, second_captions
 from gaid.audit.pool import of_smaller_gallery
 from gaid.audit.results import Ranks
 from gaid.audit.seeds import deviation, turns_round
+from gaid.audit.sound import CONTROLS
 from gaid.errors import OptionInvalid, StoresDisagree
 from gaid.retrieval.protocols import PROTOCOLS
 from gaid.stores import StoreWriter
@@ -36,8 +37,6 @@ def test_every_question_has_its_section_and_every_figure_its_interval(whole):
 
 
 def test_the_query_line_is_what_eval_prints(whole, run):
-    from gaid import evaluate
-
     found = evaluate(run)
     for way in ("t2v", "v2t"):
         one = whole["leak"].line("query", ALL).values[f"{way} R@1"]
@@ -152,10 +151,15 @@ def test_one_query_at_a_time_a_second_softmax_changes_nothing(whole):
         assert all(one.value == 0 for name, one in line.values.items() if name.startswith("change"))
 
 
-def test_other_clips_sound_costs_a_head_that_hears_and_nothing_else_is_said_of_one_that_does_not(whole, deaf):
+def test_other_clips_sound_costs_a_head_that_hears_and_nothing_else_is_said_of_one_that_does_not(whole, deaf, work):
     section = whole["audio"]
     assert figures(section, "another clip's sound", "changed at test only", "change t2v R@1").high < 0
-    assert figures(section, "another clip's sound", "trained and tested so", "change t2v R@1").high < 0
+    for name, label in CONTROLS.items():
+        if name != "silence":
+            control = evaluate(work / name)
+            found = figures(section, label, "trained and tested so")
+            assert found.value == pytest.approx(control.figures["t2v"].values["R@1"])
+            assert f"audio={name}" in control.notes[0]
     assert {line.group for line in section.lines} == {"changed at test only", "trained and tested so"}
     assert any("its parameters'" in line for line in section.findings)
     silent = audit(deaf, only=["audio", "alignment"])
