@@ -98,6 +98,14 @@ def test_msrvtt_goes_the_whole_way_with_clip_and_clap_of_random_weights(gaid, tm
     told = gaid("eval", "--run", "runs/gaid-msrvtt", "--report", "none")
     assert "backbones with RANDOM weights" in told.out
 
+    # The paper's Table 1 over the same store: what a user with the real data types.
+    told = gaid("reproduce", "table1", "--dataset", "msrvtt", "--random-weights", "--no-patches", "--seeds", "1",
+                "--set", "epochs=1", "--set", "head.dim=32", "--json")  # fmt: skip
+    assert told.code == 0, told.err
+    measured = told.json["tables"]["table1"]["measured"]["table1-msrvtt-clip-ViT-B-32-openai"]
+    assert {"x-pool", "t-mass", "avigate", "gaid"} <= set(measured["rows"])
+    assert "RANDOM weights" in Path("reports/paper/table1.md").read_text()
+
 
 def test_without_weights_the_first_line_says_what_to_fetch(gaid, tmp_path):
     write_msrvtt(tmp_path / "data" / "msrvtt", train=2, test=1)
