@@ -40,9 +40,9 @@ _RIVALS = (
     TableRow("mean-pool (CLIP4Clip)", "mean-pool"),
     TableRow("x-pool", "x-pool"),
     TableRow("t-mass", "t-mass"),
-    # avigate
+    TableRow("avigate", "avigate"),
     TableRow("gaid-sample", "gaid-sample"),
-    # token
+    TableRow("gaid-token", "gaid-token", needs_patches=True),
     TableRow("gaid", "gaid"),
 )
 _FUSIONS = (

@@ -66,7 +66,9 @@ def write_msrvtt(root: Path, train: int, test: int) -> Path:
             root / "all" / f"{name}.mp4", frames=15, size=(160, 120), seed=number, sound=sound, sound_rate=48000
         )
     sentences = [
-        {"caption": f"take {k} of clip {name[5:]}", "video_id": name, "sen_id": k} for name in names for k in range(3)
+        {"caption": f"take {k} of clip {name[5:]}", "video_id": name, "sen_id": 3 * n + k}
+        for n, name in enumerate(names)
+        for k in range(3)
     ]
     videos = [{"video_id": name, "split": "train", "category": 1} for name in names]
     (root / "MSRVTT_data.json").write_text(json.dumps({"info": {}, "videos": videos, "sentences": sentences}))
