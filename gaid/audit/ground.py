@@ -102,7 +102,12 @@ class Ground:
     @cached_property
     def hears(self) -> bool:
         """Whether the head takes sound in at all."""
-        return bool(getattr(self.subject.load(self.members[0]), "uses_audio", True))
+        return bool(getattr(self._head, "uses_audio", True))
+
+    @cached_property
+    def _head(self) -> Any:
+        """The first member's, for what all members share."""
+        return self.subject.load(self.members[0])
 
     @cached_property
     def query(self) -> Ranks:
@@ -110,8 +115,8 @@ class Ground:
         return self.measure()[0]
 
     def features(self, split: "Split") -> Features:
-        """A changed split's features on the device."""
-        return Features.of(split, self.measurement.device)
+        """A changed split's features on the device: what the head takes."""
+        return Features.of(split, self.measurement.device, self._head)
 
     def untrained(self, member: int) -> Any:
         """The member's head as it was built, before it learned: same parts, same sizes, same seed."""

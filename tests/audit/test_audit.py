@@ -145,6 +145,19 @@ def test_a_run_without_its_evaluations_is_trained_again_to_the_same_or_left_unme
     assert (tmp_path / "run" / "audit" / "kept" / "config.toml").exists()
 
 
+def test_a_head_of_patch_tokens_is_audited_on_patch_tokens(tmp_path):
+    """Each patch here is its frame: noise must take the place of the patches too, or the head would still find them."""
+    store = write_store(tmp_path / "patches.zarr", parts={"train": 80, "val": 16, "test": 60}, patches=2)
+    trained = train(
+        store, "gaid-token", out=tmp_path / "run", set=["epochs=15", "batch_size=40", "lr=5e-3"], progress=False
+    )
+    found = audit(trained, only=["leak", "audio"])
+    chance = figures(found["leak"], "chance", NOISE, "t2v MnR").value
+    assert figures(found["leak"], "query", ALL, "t2v MnR").high < 0.85 * chance
+    assert figures(found["leak"], "trained head, query", NOISE, "t2v MnR").low > 0.85 * chance
+    assert found["audio"].lines
+
+
 def test_one_query_at_a_time_a_second_softmax_changes_nothing(whole):
     for group in dict.fromkeys(line.group for line in whole["dual-softmax"].lines):
         line = whole["dual-softmax"].line("one query at a time", group)

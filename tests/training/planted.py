@@ -60,8 +60,12 @@ def planted_maps():
     return rng.normal(size=(TEXT, VISUAL)), rng.normal(size=(TEXT, AUDIO))
 
 
-def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbones: dict = BACKBONES, shards=None):
-    """A store in which a caption's embedding is its video's hidden vector, seen and heard through fixed maps."""
+def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbones: dict = BACKBONES, shards=None,
+                patches: int | None = None):  # fmt: skip
+    """A store in which a caption's embedding is its video's hidden vector, seen and heard through fixed maps.
+
+    With `patches`, so many patch tokens a frame as well: each is the frame's embedding.
+    """
     rng, (to_seen, to_heard) = np.random.default_rng(seed), planted_maps()
     videos = sum(parts.values())
     hidden = rng.normal(size=(videos, TEXT))
@@ -84,6 +88,7 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
         visual_dim=VISUAL,
         audio_dim=AUDIO,
         text_dim=TEXT,
+        patches=(patches, VISUAL) if patches else None,
         attrs={"dataset": {"name": "planted"}, "backbones": backbones, "sampling": {"seed": seed}},
         shard_rows=20,
         chunk_rows=20,
@@ -106,6 +111,7 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
                     "short": np.zeros(count, bool),
                     "time": np.tile(np.arange(FRAMES, dtype=np.float32), (count, 1)),
                     "duration": np.full(count, 3, np.float32),
+                    **({"patches": np.repeat(seen[rows][:, :, None], patches, axis=2)} if patches else {}),
                 },
                 [],
             )
