@@ -154,7 +154,8 @@ def test_a_head_of_patch_tokens_is_audited_on_patch_tokens(tmp_path):
     found = audit(trained, only=["leak", "audio"])
     chance = figures(found["leak"], "chance", NOISE, "t2v MnR").value
     assert figures(found["leak"], "query", ALL, "t2v MnR").high < 0.85 * chance
-    assert figures(found["leak"], "trained head, query", NOISE, "t2v MnR").low > 0.85 * chance
+    noise = figures(found["leak"], "trained head, query", NOISE, "t2v MnR")
+    assert noise.low <= chance <= noise.high
     assert found["audio"].lines
 
 
