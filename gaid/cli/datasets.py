@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gaid.cli.common import Json, give, option, say, table
+from gaid.cli.common import Json, flag, give, option, say, table
+from gaid.errors import OptionInvalid
 
 
 def datasets(
@@ -18,24 +19,54 @@ def datasets(
             "Folder of NAME's files; without NAME the folder that holds them all. Default: data/NAME, data.", "FOLDER"
         ),
     ] = None,
+    check: Annotated[
+        bool,
+        flag(
+            "Compare with the published counts and look at every file; exit code 3 where something is wrong.", "--check"
+        ),
+    ] = False,
+    store: Annotated[
+        Path | None, option("With --check: look at what an extraction found instead of at the files.", "PATH")
+    ] = None,
+    decode: Annotated[
+        bool,
+        flag(
+            "With --check: decode every clip, which alone tells silence and damage; takes as long as extract.",
+            "--decode",
+        ),
+    ] = False,
+    frames: Annotated[int, option("With --check: clips of fewer pictures are listed as short.", "N", min=1)] = 12,
+    workers: Annotated[int, option("With --check: files opened, or clips decoded, at once.", "N", min=1)] = 2,
     json: Json = False,
-) -> None:
-    """List data sets: what each is, where its files come from, what of it is here."""
+) -> int:
+    """List data sets: what each is, where its files come from, what of it is here, and what is wrong with it."""
     if name is None:
-        return _list(root, json)
+        if check or store is not None or decode:
+            raise OptionInvalid("--check: name a data set, as gaid datasets msrvtt --check")
+        _list(root, json)
+        return 0
+    if check or store is not None or decode:
+        from gaid.cli.check import check as look
+
+        return look(name, root, store, frames, decode, workers, json)
     from gaid.datasets import get_spec, load_dataset
 
     spec = get_spec(name)
     place = Path(spec.default_root if root is None else root)
     if spec.prepare is not None and not place.exists():
         told = f"{name}: not made yet; `gaid extract --dataset {name}` makes it in {place} ({spec.source})"
-        return give({"name": name, "root": str(place), "present": False, "notes": [told]}) if json else say(told)
+        if json:
+            give({"name": name, "root": str(place), "present": False, "notes": [told]})
+        else:
+            say(told)
+        return 0
     dataset = load_dataset(name, root)
     counts = dataset.counts()
     if json:
-        return give({"name": name, "root": str(dataset.root), "present": True, "videos": len(dataset.videos),
+        give({"name": name, "root": str(dataset.root), "present": True, "videos": len(dataset.videos),
                      "captions": len(dataset.captions), "default_protocol": dataset.default_protocol, "splits": counts,
                      "missing": list(dataset.missing), "notes": list(dataset.notes)})  # fmt: skip
+        return 0
     rows = [
         [f"{protocol} (default)" if protocol == dataset.default_protocol else protocol, part,
          counted["captions"], counted["videos"], counted["missing"]]
@@ -49,7 +80,7 @@ def datasets(
         print(f"{len(dataset.missing):,} of {len(dataset.videos):,} videos are missing: {shown}")
     for note in dataset.notes:
         print(f"note: {note}")
-    return None
+    return 0
 
 
 def _list(root: Path | None, json: bool) -> None:

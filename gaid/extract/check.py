@@ -1,0 +1,276 @@
+"""Is a data set's copy whole? Its counts against the published ones, and what is wrong with its files, before days are spent.
+
+Three ways of looking, each dearer and surer than the last: `check_headers` opens every file and believes what it says of
+itself, `check_clips` decodes every clip as an extraction would, `check_store` reads what an extraction found. Printing is the
+command's.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaid.datasets.types import Dataset, Published, Video
+from gaid.errors import MediaError
+from gaid.extract.report import printable, tell_cut_short
+
+if TYPE_CHECKING:
+    from gaid.extract.clip import MediaInfo
+    from gaid.stores import Store
+
+# Faults of a copy; what follows is no fault, but decides what a figure with sound means.
+FAULTS = {
+    "missing": "not there",
+    "unreadable": "there, and no video that can be read",
+    "outside": "begins after its file's end",
+    "cut short": "ends after its file's end",
+    "sound unreadable": "its sound can't be read",
+    "not in the store": "asked for, and not in the store",
+}
+TRAITS = {
+    "no track": "without a sound track",
+    "silent": "silent throughout",
+    "short": "fewer pictures than frames asked for",
+}
+# Kinds of clips that have no features.
+_LOST = ("missing", "unreadable", "outside", "not in the store")
+# Small pictures, and windows of sound as encoders want them: what is looked for does not depend on either.
+_SIZE, _RATE, _SHORTEST, _LONGEST = 32, 16_000, 1.0, 10.0
+
+Tell = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One clip and what is to be said of it; `kind` is a key of FAULTS or TRAITS."""
+
+    video: str
+    kind: str
+    message: str = ""
+
+    def __str__(self) -> str:
+        return printable(f"{self.video}: {self.message}" if self.message else self.video)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A published count beside the one that is here."""
+
+    published: Published
+    videos: int
+    captions: int
+
+    @property
+    def equal(self) -> bool:
+        return self.published.videos in (None, self.videos) and self.published.captions in (None, self.captions)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "protocol": self.published.protocol, "parts": list(self.published.parts), "equal": self.equal,
+            "videos": self.videos, "videos published": self.published.videos,
+            "captions": self.captions, "captions published": self.published.captions, "source": self.published.source,
+        }  # fmt: skip
+
+
+@dataclass
+class CheckReport:
+    """What a check found. `looked` is headers, clips or store; kinds that it can't tell are in `unknown`."""
+
+    dataset: Dataset
+    looked: str
+    frames: int
+    findings: list[Finding]
+    counted: list[Counted] = field(default_factory=list)
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def wrong(self) -> int:
+        """How many things are wrong: faults of files, and counts that are not the published ones."""
+        faults = sum(finding.kind in FAULTS for finding in self.findings)
+        return faults + sum(not counted.equal for counted in self.counted)
+
+    def of(self, kind: str) -> list[Finding]:
+        return [finding for finding in self.findings if finding.kind == kind]
+
+    def parts(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """A census for each protocol and part, with the hash that a store of the clips that are usable would have."""
+        from gaid.stores import hash_gallery
+
+        kinds = {kind: {finding.video for finding in self.of(kind)} for kind in (*FAULTS, *TRAITS)}
+        lost = set().union(*(kinds[kind] for kind in _LOST))
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for protocol, parts in self.dataset.splits.items():
+            found[protocol] = {}
+            for part, rows in parts.items():
+                captions = [self.dataset.captions[row] for row in rows]
+                asked = {caption.video for caption in captions}
+                usable = asked - lost
+                left = [caption.text for caption in captions if caption.video in usable]
+                found[protocol][part] = {
+                    "asked": len(asked),
+                    "found": len(asked - kinds["missing"] - kinds["not in the store"]),
+                    "unreadable": len(asked & (kinds["unreadable"] | kinds["outside"])),
+                    "usable": len(usable),
+                    **{kind: None if kind in self.unknown else len(usable & kinds[kind]) for kind in TRAITS},
+                    "captions": len(left),
+                    "duplicate captions": len(left) - len(set(left)),
+                    "gallery_hash": hash_gallery(list(usable)),
+                }
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return {
+            "name": self.dataset.name,
+            "root": str(self.dataset.root),
+            "looked": self.looked,
+            "frames": self.frames,
+            "wrong": self.wrong,
+            "counts": [counted.to_dict() for counted in self.counted],
+            "parts": self.parts(),
+            "unknown": list(self.unknown),
+            **{
+                kind: [{"video": one.video, "message": one.message} for one in self.of(kind)]
+                for kind in (*FAULTS, *TRAITS)
+            },
+        }
+
+
+def count_published(dataset: Dataset, published: Iterable[Published]) -> list[Counted]:
+    """The published counts of the protocols and parts that are here, beside what is here."""
+    counted = []
+    for one in published:
+        parts = dataset.splits.get(one.protocol, {})
+        rows = [row for part in one.parts for row in parts.get(part, ())]
+        if rows:
+            videos = {dataset.captions[row].video for row in rows}
+            counted.append(Counted(one, len(videos), len(rows)))
+    return counted
+
+
+def check_headers(
+    dataset: Dataset, frames: int = 12, workers: int = 4, tell: Tell = lambda done: None
+) -> list[Finding]:
+    """What the files say of themselves, each opened once and nothing decoded. `tell` is told of each file that is done.
+
+    Silence and damage further in can't be seen this way; lengths and numbers of pictures are those of the header.
+    """
+    from gaid.extract.media import probe
+
+    def look(path: Path) -> "MediaInfo | MediaError":
+        try:
+            return probe(path)
+        except MediaError as error:
+            return error
+
+    missing = set(dataset.missing)
+    paths = list({video.path for video in dataset.videos if video.id not in missing})
+    infos: dict[Path, MediaInfo | MediaError] = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for path, info in zip(paths, pool.map(look, paths), strict=True):
+            infos[path] = info
+            tell(1)
+    findings = []
+    for video in dataset.videos:
+        if video.id in missing:
+            findings.append(Finding(video.id, "missing", f"looked for {video.path}"))
+        else:
+            findings += _judge(video, infos[video.path], frames)
+    return findings
+
+
+def _judge(video: Video, info: "MediaInfo | MediaError", frames: int) -> list[Finding]:
+    """What a header means for one clip."""
+    if isinstance(info, MediaError):
+        return [Finding(video.id, "missing" if info.reason == "missing" else "unreadable", str(info))]
+    still = info.format == "picture"
+    if info.video_codec is None and not still:
+        return [Finding(video.id, "unreadable", f"no video: {video.path} holds no moving picture")]
+    found = []
+    start = video.start or 0.0
+    if info.duration and not still:
+        if start >= info.duration:
+            said = f"begins at {start:g} s, {video.path.name} ends at {info.duration:.2f} s"
+            return [Finding(video.id, "outside", said + (f" ({video.entry})" if video.entry else ""))]
+        length = min(info.duration, video.end if video.end is not None else info.duration) - start
+        found += [Finding(video.id, "cut short", line.partition(": ")[2]) for line in tell_cut_short(video, length)]
+        pictures = round(length * info.rate)
+        if info.rate and pictures < frames:
+            found.append(Finding(video.id, "short", f"{pictures} pictures"))
+    if info.audio_codec is None and video.audio_path is None:
+        found.append(Finding(video.id, "no track"))
+    return found
+
+
+def check_clips(dataset: Dataset, frames: int = 12, workers: int = 2, tell: Tell = lambda done: None) -> list[Finding]:
+    """Every clip decoded, in processes of their own, as an extraction of `frames` frames would decode it."""
+    from gaid.backbones.protocol import AudioSpec, FrameSpec
+    from gaid.extract.clip import ClipRequest
+    from gaid.extract.decode_pool import DecodePool
+
+    missing = set(dataset.missing)
+    there = [video for video in dataset.videos if video.id not in missing]
+    sound = AudioSpec(rate=_RATE, shortest=_SHORTEST, longest=_LONGEST)
+    requests: Sequence[ClipRequest] = [
+        ClipRequest(
+            path=str(video.path.absolute()),
+            start=video.start,
+            end=video.end,
+            audio_path=None if video.audio_path is None else str(video.audio_path.absolute()),
+            frames=frames,
+            frame_spec=FrameSpec(_SIZE),
+            audio_spec=sound,
+            entry=video.entry,
+        )
+        for video in there
+    ]
+    findings = [
+        Finding(video.id, "missing", f"looked for {video.path}") for video in dataset.videos if video.id in missing
+    ]
+    with DecodePool(workers) as pool:
+        for video, clip in zip(there, pool.map(requests), strict=True):
+            tell(1)
+            if isinstance(clip, MediaError):
+                findings.append(_failed(video.id, clip.reason, clip.message))
+                continue
+            findings += [
+                Finding(video.id, "cut short", line.partition(": ")[2]) for line in tell_cut_short(video, clip.duration)
+            ]
+            if clip.audio_state != "sound":
+                findings.append(
+                    Finding(video.id, "sound unreadable" if clip.audio_state == "failed" else clip.audio_state)
+                )
+            if clip.short:
+                findings.append(Finding(video.id, "short"))
+    return findings
+
+
+def _failed(video: str, reason: str, message: str) -> Finding:
+    kind = {"missing": "missing", "empty": "outside"}.get(reason, "unreadable")
+    return Finding(video, kind, message if kind == "missing" else f"{reason}: {message}")
+
+
+def check_store(dataset: Dataset, store: "Store") -> list[Finding]:
+    """What an extraction of the data set found, clip by clip; `short` is of the store's own number of frames."""
+    from gaid.stores import AUDIO_STATES
+
+    place = {name: row for row, name in enumerate(store.ids)}
+    failures = {one["id"]: one for one in store.failures}
+    states, short, durations = (store[f"videos/{name}"][:] for name in ("audio_state", "short", "duration"))
+    findings = []
+    for video in dataset.videos:
+        row = place.get(video.id)
+        if row is None:
+            findings.append(Finding(video.id, "not in the store"))
+        elif video.id in failures:
+            findings.append(_failed(video.id, failures[video.id]["reason"], failures[video.id]["message"]))
+        else:
+            lines = tell_cut_short(video, float(durations[row]))
+            findings += [Finding(video.id, "cut short", line.partition(": ")[2]) for line in lines]
+            state = AUDIO_STATES[int(states[row])]
+            if state != "sound":
+                findings.append(Finding(video.id, "sound unreadable" if state == "failed" else state))
+            if short[row]:
+                findings.append(Finding(video.id, "short"))
+    return findings
