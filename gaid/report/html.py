@@ -9,7 +9,7 @@ import gaid
 from gaid.metrics import NAMES
 from gaid.report import figures, tables
 from gaid.report.queries import draw_queries
-from gaid.retrieval.results import DIRECTIONS, Results
+from gaid.retrieval.results import Results
 from gaid.runs import write_bytes
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def write_page(results: Results, path: str | Path, *, seed: int = 0) -> Path:
         heading=tables.heading(results),
         sections=[
             (words, results.figures[direction], tables.rows(results, direction))
-            for direction, words in DIRECTIONS.items()
-            if direction in results.figures
+            for direction, words in results.ways.items()
         ],
         findings=tables.findings(results),
         drawings=drawings,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaid.metrics import NAMES
-from gaid.retrieval.results import DIRECTIONS, Figures, Results
+from gaid.retrieval.results import Figures, Results
 
 
 @dataclass
@@ -110,7 +110,7 @@ def findings(results: Results) -> list[str]:
         for direction, difference in one.difference.items():
             low, high = one.intervals[direction]["R@1"]
             lines.append(
-                f"{DIRECTIONS[direction]} R@1: {difference['R@1']:+.1f} points over {one.baseline} "
+                f"{results.ways[direction]} R@1: {difference['R@1']:+.1f} points over {one.baseline} "
                 f"(paired 95 % interval {low:+.1f} to {high:+.1f})"
             )
     if results.leak:
@@ -151,9 +151,7 @@ def print_results(results: Results, console: Any = None) -> None:
     for note in results.notes:
         console.print(Text(f"! {note}", style="bold yellow"))
     console.print(Text(heading(results), style="bold"))
-    for direction, words in DIRECTIONS.items():
-        if direction not in results.figures:
-            continue
+    for direction, words in results.ways.items():
         queries = results.figures[direction].queries
         drawn = Table(title=Text(f"{words} ({queries} queries)"), title_justify="left", header_style="bold")
         drawn.add_column("", overflow="fold")
@@ -186,10 +184,9 @@ def print_results(results: Results, console: Any = None) -> None:
 def markdown(results: Results) -> str:
     """The same tables as markdown, with heading, notes, findings and census."""
     parts = [f"**{escape_markdown(heading(results))}**", *(f"> {escape_markdown(note)}" for note in results.notes)]
-    for direction, words in DIRECTIONS.items():
-        if direction in results.figures:
-            queries = results.figures[direction].queries
-            parts.append(f"{words} ({queries} queries)\n\n{markdown_rows(rows(results, direction))}")
+    for direction, words in results.ways.items():
+        queries = results.figures[direction].queries
+        parts.append(f"{words} ({queries} queries)\n\n{markdown_rows(rows(results, direction))}")
     parts += [f"* {escape_markdown(line)}" for line in findings(results)]
     census = ", ".join(f"{name} {count}" for name, count in census_items(results.census))
     parts.append(f"Census: {census}; gallery `{results.gallery_hash[:12]}`. 95 % intervals: bootstrap over videos.")

@@ -170,6 +170,11 @@ class Results:
         return self.preset if self.trained else f"{self.preset} (untrained)"
 
     @property
+    def ways(self) -> dict[str, str]:
+        """The directions that were measured, in words: "text to video", or "text to sound" where sounds alone were compared."""
+        return {one: DIRECTIONS[one].replace("video", self.sense) for one in DIRECTIONS if one in self.figures}
+
+    @property
     def protocol(self) -> str:
         """The protocol that was asked for."""
         return self.leak.protocol if self.leak else "query"
