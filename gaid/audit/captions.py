@@ -1,47 +1,11 @@
 """Captions: queries that name a sound against those that don't, by the names of AudioSet's classes."""
 
-import csv
-import re
-from collections.abc import Iterable
-from functools import cache
-from importlib.resources import files
-
 import numpy as np
 
 from gaid.audit.ground import Ground
 from gaid.audit.results import Line, Measured, Ranks, Section
 from gaid.metrics import interval_of_mean
-
-# Names of places and recordings, of what is mostly seen, and of nothing to hear.
-_NO_SOUNDS = {"inside", "outside", "small room", "large room or hall", "public space", "urban or manmade", "rural or natural",
-              "field recording", "silence", "walk", "run", "animal", "domestic animals", "pets", "wild animals", "camera"}  # fmt: skip
-
-
-@cache
-def phrases() -> frozenset[tuple[str, ...]]:
-    """Names of sounds as stems of their words: each class name split at commas and brackets."""
-    text = files("gaid.audit").joinpath("data/audioset_classes.csv").read_text(encoding="utf-8")
-    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    names = {part.strip().lower() for row in rows for part in re.split(r"[,()]", row["display_name"]) if part.strip()}
-    return frozenset(_stems(name) for name in names - _NO_SOUNDS if _stems(name))
-
-
-def named_sounds(caption: str) -> list[str]:
-    """The names of sounds that a caption holds, as stems of words: "dogs barking" holds "dog" and "bark"."""
-    stems = _stems(caption.lower())
-    known = phrases()
-    longest = max(map(len, known))
-    return [
-        " ".join(stems[start : start + size])
-        for start in range(len(stems))
-        for size in range(1, min(longest, len(stems) - start) + 1)
-        if stems[start : start + size] in known
-    ]
-
-
-def names_sound(captions: Iterable[str]) -> np.ndarray:
-    """(captions) bool: which of them name a sound."""
-    return np.array([bool(named_sounds(caption)) for caption in captions], dtype=bool)
+from gaid.retrieval.sound_words import names_sound
 
 
 def captions(ground: Ground, others: list[Ground]) -> Section:
@@ -76,15 +40,3 @@ def captions(ground: Ground, others: list[Ground]) -> Section:
 def part_of(ranks: Ranks, rows: np.ndarray) -> Ranks:
     """The ranks of some captions, text to video; the gallery stays whole."""
     return Ranks({"t2v": ranks.by["t2v"][:, rows]}, {"t2v": ranks.clusters["t2v"][rows]}, ranks.gallery)
-
-
-@cache
-def _stemmer() -> object:
-    import snowballstemmer
-
-    return snowballstemmer.stemmer("english")
-
-
-def _stems(text: str) -> tuple[str, ...]:
-    words = re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower())
-    return tuple(_stemmer().stemWords(words))  # type: ignore[attr-defined]

@@ -203,7 +203,7 @@ def _draw(axes: Any, finding: Finding, colours: dict[str, str]) -> None:
             axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     else:
         _line(axes, curves, colours, list(range(len(kinds))))
-        axes.set_xticks(range(len(kinds)), [point.label.replace("noise alone", "noise") for point in curves[0].points])
+        axes.set_xticks(range(len(kinds)), [point.label.removesuffix(" alone") for point in curves[0].points])
     seconds = any(point.label.endswith(" s") for point in curves[0].points)
     axes.set_xlabel(f"{finding.axis}, s" if seconds else finding.axis)
     axes.set_ylabel(f"{METRIC}, %")

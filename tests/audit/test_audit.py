@@ -7,7 +7,6 @@ import pytest
 
 from gaid import evaluate, open_store, train
 from gaid.audit import QUESTIONS, audit
-from gaid.audit.captions import named_sounds, phrases
 from gaid.audit.leak import ALL, FIRST, NOISE, second_captions
 from gaid.audit.pool import of_smaller_gallery
 from gaid.audit.results import Ranks
@@ -15,6 +14,7 @@ from gaid.audit.seeds import deviation, turns_round
 from gaid.audit.sound import CONTROLS
 from gaid.errors import OptionInvalid, StoresDisagree
 from gaid.retrieval.protocols import PROTOCOLS
+from gaid.retrieval.sound_words import named_sounds, phrases
 from gaid.stores import StoreWriter
 from tests.training.planted import BACKBONES, write_store
 

@@ -93,6 +93,13 @@ def test_the_ratio_of_signal_to_noise_is_the_one_that_was_asked_for():
     assert amplitudes(-INF) == (0, 1)
 
 
+def test_strengths_are_told_as_an_axis_shows_them():
+    assert [FAULTS["noise"].label(one) for one in (INF, 5.0, -10.0, -INF)] == ["clean", "5 dB", "−10 dB", "noise alone"]
+    assert FAULTS["other"].label(-INF) == "other alone"
+    assert FAULTS["late"].label(0.25) == "0.25 s"
+    assert FAULTS["dropped"].label(0.75) == "75 %"
+
+
 def test_another_clips_sound_alone_is_a_sounding_frame_of_another_clip(split):
     spoilt = FAULTS["other"](split, -INF, seed=0)
     directions = (

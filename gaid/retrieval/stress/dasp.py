@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from gaid.retrieval.sound import explain_own
+from gaid.retrieval.sound_words import named_sounds
 from gaid.retrieval.stress import probes
 from gaid.retrieval.stress.captions import words
 from gaid.retrieval.stress.measure import Bench, Contender
@@ -51,6 +52,7 @@ def _properties(bench: Bench, contender: Contender) -> dict[str, NDArray[np.floa
     split = bench.split
     found: dict[str, NDArray[np.float64]] = {
         "words in the caption": np.array([len(words(text)) for text in split.caption_texts], float),
+        "sounds named in the caption": np.array([len(named_sounds(text)) for text in split.caption_texts], float),
         "sounding frames of the clip": split.audio_mask.sum(axis=1)[split.caption_video].astype(float),
     }
     heard = split.audio_mask[split.caption_video]

@@ -49,7 +49,7 @@ class Fault:
         return self.apply(split, strength, generator(seed, self.name))
 
     def label(self, strength: float) -> str:
-        return label(strength, self.unit)
+        return label(strength, self.unit).replace("noise", self.name)
 
 
 def generator(seed: int, name: str) -> np.random.Generator:
