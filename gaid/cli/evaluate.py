@@ -54,6 +54,10 @@ def evaluate(
         bool,
         flag("Also rank every query with the help of all others (--DSL), beside the plain figure.", "--dual-softmax"),
     ] = False,
+    first_caption: Annotated[
+        bool,
+        flag("Only each video's first caption asks, as published for VATEX; all captions beside.", "--first-caption"),
+    ] = False,
     device: Device = "auto",
     seed: Annotated[int, option("Seed of the intervals, and of the page's choice of queries.", "N")] = 0,
     json: Json = False,
@@ -68,7 +72,7 @@ def evaluate(
     results = judge(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
                     save_ranks=save_ranks, report=report, device=device, seed=seed, sense=sense,
-                    subset=subset, dual_softmax=dual_softmax)  # fmt: skip
+                    subset=subset, dual_softmax=dual_softmax, first_caption=first_caption)  # fmt: skip
     if json:
         return give(results.to_dict())
     from gaid.report.tables import print_results

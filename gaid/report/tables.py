@@ -67,6 +67,10 @@ def rows(results: Results, direction: str) -> list[Row]:
     if results.all_clips:
         figures = results.all_clips[direction]
         found.append(Row.of(f"{results.label}, all {figures.gallery} clips", "part", figures))
+    if results.all_captions:
+        figures = results.all_captions[direction]
+        # Video to text a query is a video, however many captions there are.
+        found.append(Row.of(f"{results.label}, all captions", "part", figures))
     found += [Row.of(one.label, "baseline", one.figures[direction]) for one in results.baselines]
     return found
 
@@ -79,7 +83,7 @@ def heading(results: Results) -> str:
     first = next(iter(results.figures.values()))
     return (
         f"{results.dataset}, {results.split} ({results.split_protocol}), gallery of {first.gallery} {what}, "
-        f"protocol query, {seeds if results.trained else 'untrained'}"
+        f"protocol query, {'first captions only, ' if results.first_caption else ''}{seeds if results.trained else 'untrained'}"
     )
 
 

@@ -37,6 +37,7 @@ from gaid.retrieval.subject import (
     check_head_fits,
     clips_with_sound,
     load_subject,
+    only_first_captions,
     only_sound,
     only_with_sound,
 )
@@ -71,6 +72,7 @@ def evaluate(
     sense: str = "video",
     subset: str = "all",
     dual_softmax: bool = False,
+    first_caption: bool = False,
 ) -> Results:
     """Retrieval figures of a run (of all its seeds), or of a preset without training on a store.
 
@@ -89,6 +91,7 @@ def evaluate(
         sense: `sound` compares texts with the sounds alone, among the clips that have any (untrained heads only).
         subset: `with-sound` takes only the clips that have sound; the figures over all clips stand beside.
         dual_softmax: also the figures with the published second softmax over all queries, beside the plain ones.
+        first_caption: only each video's first caption asks; the figures with all captions stand beside.
 
     Returns Results; its figures are the query protocol's, whatever `protocol` is. Raises OptionInvalid, DataMissing,
     StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
@@ -111,15 +114,23 @@ def evaluate(
     if subset not in SUBSETS:
         raise OptionInvalid(f"--subset {subset!r} is none of {', '.join(SUBSETS)}")
     whole = _load_split(opened, split, split_protocol, sense)
-    part = only_with_sound(whole) if subset == "with-sound" else whole
+    clips = only_with_sound(whole) if subset == "with-sound" else whole
+    part = only_first_captions(clips) if first_caption else clips
 
     measured = Measurement(part, directions, budget, device, seed)
     results = measured.of(subject, opened)
-    if part is not whole:
-        results.all_clips = Measurement(whole, directions, budget, device, seed).of(subject, opened, brief=True).figures
+    if clips is not whole:
+        everything = Measurement(
+            only_first_captions(whole) if first_caption else whole, directions, budget, device, seed
+        )
+        results.all_clips = everything.of(subject, opened, brief=True).figures
+    if len(part.caption_ids) < len(clips.caption_ids):
+        everything = Measurement(clips, directions, budget, device, seed)
+        results.all_captions = everything.of(subject, opened, brief=True).figures
     if dual_softmax:
         results.dual_softmax = measured.dual_softmax(subject, results)
     results.sense, results.index, results.device, results.subset = sense, index, device, subset
+    results.first_caption = first_caption
     if chosen.gallery_reads_captions:
         results.leak = measured.leak(subject, results, chosen.name)
     if index == "faiss":

@@ -153,6 +153,8 @@ class Results:
     with_sound: dict[str, Figures] | None = None
     subset: str = "all"
     all_clips: dict[str, Figures] | None = None
+    first_caption: bool = False
+    all_captions: dict[str, Figures] | None = None
     dual_softmax: Doubled | None = None
     sound_weight: Any = None
     search: Any = None
@@ -188,6 +190,8 @@ class Results:
             out["with_sound"] = {direction: figures.to_dict() for direction, figures in self.with_sound.items()}
         if self.all_clips:
             out["all_clips"] = {direction: figures.to_dict() for direction, figures in self.all_clips.items()}
+        if self.all_captions:
+            out["all_captions"] = {direction: figures.to_dict() for direction, figures in self.all_captions.items()}
         if self.dual_softmax:
             out["dual_softmax"] = self.dual_softmax.to_dict()
         if self.sound_weight is not None:
@@ -205,6 +209,7 @@ class Results:
             "protocol": self.protocol,
             "sense": self.sense,
             "subset": self.subset,
+            "first_caption": self.first_caption,
             "index": self.index,
             "seeds": self.seeds,
             "census": self.census,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.retrieval.protocols import first_captions
 from gaid.runs import Run, load_run, resolve_head
 from gaid.stores import hash_gallery, open_store
 
@@ -164,6 +165,18 @@ def only_clips(split: "Split", keep: np.ndarray) -> "Split":
         text=split.text[captions],
         caption_video=place[split.caption_video[captions]],
         gallery_hash=hash_gallery(video_ids),
+    )
+
+
+def only_first_captions(split: "Split") -> "Split":
+    """Each video's first caption, in the data set's order; the gallery stays whole: `--first-caption`."""
+    rows = first_captions(split.caption_video, len(split.video_ids))
+    return replace(
+        split,
+        caption_ids=[split.caption_ids[row] for row in rows],
+        caption_texts=[split.caption_texts[row] for row in rows],
+        text=split.text[rows],
+        caption_video=split.caption_video[rows],
     )
 
 
