@@ -125,7 +125,7 @@ def _read(file: Path) -> Iterator[tuple[str, str, str]]:
 
 SPEC = DatasetSpec(
     name="lsmdc",
-    summary="LSMDC: 118,081 clips of 202 movies, a sentence each, 1,000-clip test",
+    summary="LSMDC: 118,081 clips of movies with the sentences that describe them to the blind, 1,000-clip test",
     source=_SOURCE,
     docs="docs/datasets.md",
     load=load,
