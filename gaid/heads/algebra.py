@@ -28,6 +28,10 @@ def centre(vectors: Tensor) -> Tensor:
     return vectors - vectors.mean(-1, keepdim=True)
 
 
+def _in_training(tensor: Tensor) -> bool:
+    return torch.is_grad_enabled() and tensor.requires_grad
+
+
 def with_one(coefficients: Float[Tensor, "videos n texts"]) -> Tensor:
     return torch.cat([coefficients, coefficients.new_ones(()).expand_as(coefficients[:, :1])], 1)
 
@@ -42,16 +46,19 @@ class Line:
 
     @classmethod
     def between(cls, parts: Float[Tensor, "videos parts frames dim"]) -> "Line":
-        start = parts[:, 0].double()
+        """The lines between the two ends of each frame (or, of one end, its square); in training as the features are."""
+        wide = parts if _in_training(parts) else parts.double()
         if parts.shape[1] == 1:
-            rest = (start * start).sum(-1).to(parts.dtype)
+            rest = wide[:, 0].square().sum(-1).to(parts.dtype)
             return cls(torch.zeros_like(rest), torch.zeros_like(rest), rest)
-        along = parts[:, 1].double() - start
-        square = (along * along).sum(-1)
-        safe = torch.where(square > 0, square, 1.0)
-        nearest = torch.where(square > 0, -(start * along).sum(-1) / safe, 0.0)
+        start, end = wide.unbind(1)
+        along = end - start
+        square = torch.linalg.vecdot(along, along)
+        nearest = torch.where(
+            square > 0, -torch.linalg.vecdot(start, along) / torch.where(square > 0, square, 1.0), 0.0
+        )
         foot = torch.addcmul(start, nearest[..., None], along)
-        return cls(square.to(parts.dtype), nearest.to(parts.dtype), (foot * foot).sum(-1).to(parts.dtype))
+        return cls(*(part.to(parts.dtype) for part in (square, nearest, torch.linalg.vecdot(foot, foot))))
 
     def at(self, share: Float[Tensor, "videos frames texts"]) -> Float[Tensor, "videos frames texts"]:
         return torch.addcmul(self.rest[..., None], self.square[..., None], (share - self.nearest[..., None]).square())
@@ -70,7 +77,7 @@ class Form:
 
     @classmethod
     def of(cls, basis: Float[Tensor, "videos n dim"]) -> "Form":
-        if torch.is_grad_enabled() and basis.requires_grad:
+        if _in_training(basis):
             return cls(basis @ basis.transpose(1, 2), False)
         wide = basis.double()
         gram = wide @ wide.transpose(1, 2)
@@ -112,7 +119,7 @@ class Pooled:
 
 @dataclass
 class Weights:
-    """An attention pooling's layers after LN1 as two maps of its centred, weighted inputs: to LN2's centred input and to LN3's.
+    """An attention pooling's layers from LN1's centred inputs on as two maps: to LN2's centred input and to LN3's.
 
     Nothing but LN2's division by one number a pair stands between the first layers and the last, so their products are taken
     once. `constants` are what the biases add before LN2, before LN3 and after it, centred as LN centres.
@@ -125,7 +132,7 @@ class Weights:
 
     @classmethod
     def of(cls, pooling: AttentionPooling) -> "Weights":
-        first = centre((pooling.out.weight @ pooling.value.weight).t())
+        first = centre((pooling.out.weight @ pooling.value.weight).t()) * pooling.norm_inputs.weight[:, None]
         linear, second = pooling.linear, pooling.norm_attended
         # x + linear(x) after LN2's weights, as a map of LN2's centred input.
         onward = torch.diag(second.weight) + second.weight[:, None] * linear.weight.t()
@@ -134,15 +141,15 @@ class Weights:
         constants = torch.cat([centre(torch.stack(biases)), pooling.norm_pooled.bias[None]])
         return cls(torch.cat([first, first @ onward], 1), constants, onward, pooling.norm_pooled.weight)
 
-    def basis(self, scaled: Float[Tensor, "videos n dim"]) -> tuple[Tensor, tuple[Form, ...]]:
+    def basis(self, centred: Float[Tensor, "videos n dim"]) -> tuple[Tensor, tuple[Form, ...]]:
         """The vectors that pooled embeddings combine, and the forms that LN2, LN3 and the last norm need.
 
         Vectors: those of the frames' parts; the constant before LN2; the constant before LN3; LN3's bias.
         """
-        before_second, before_third = (scaled @ self.maps).chunk(2, -1)
+        before_second, before_third = (centred @ self.maps).chunk(2, -1)
 
         def join(*vectors: Tensor) -> Tensor:
-            return torch.cat([v if v.ndim == 3 else v.expand(len(scaled), 1, -1) for v in vectors], 1)
+            return torch.cat([v if v.ndim == 3 else v.expand(len(centred), 1, -1) for v in vectors], 1)
 
         before_second = join(before_second, self.constants[0])
         before_third = join(before_third, self.constants[0] @ self.from_second, self.constants[1])

@@ -13,6 +13,7 @@ vectors then runs along whole rows of texts, and no tensor is ever turned.
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -69,10 +70,14 @@ class VideoSide:
     parts: Float[Tensor, "videos parts frames dim"]
     mask: Bool[Tensor, "videos frames"]
     gate: Float[Tensor, "videos frames"] | None
-    squares: Line
     centred_squares: Line | None
     basis: Float[Tensor, "videos vectors dim"]
     forms: tuple[Form, ...]
+
+    @cached_property
+    def squares(self) -> Line:
+        """Of the frames themselves; attention in training asks for centred ones only."""
+        return Line.between(self.parts)
 
 
 def text_side(head: "GatedHead", text: Float[Tensor, "texts dim"]) -> TextSide:
@@ -106,14 +111,13 @@ def video_side(
         gate = head.gate.of_frames(visual, audio, mask)
         # Sound that is not there has a share of 0; the picture in its place keeps its sums finite and harmless.
         parts = torch.stack([visual, torch.where(mask[..., None], audio, visual)], dim=1)
-    squares = Line.between(parts)
     if isinstance(head.pooling, AttentionPooling):
         centred = centre(parts)
         weights = weights or Weights.of(head.pooling)
-        basis, forms = weights.basis((centred * head.pooling.norm_inputs.weight).flatten(1, 2))
-        return VideoSide(parts, mask, gate, squares, Line.between(centred), basis, forms)
+        basis, forms = weights.basis(centred.flatten(1, 2))
+        return VideoSide(parts, mask, gate, Line.between(centred), basis, forms)
     basis = parts.flatten(1, 2)
-    return VideoSide(parts, mask, gate, squares, None, basis, (Form.of(basis),))
+    return VideoSide(parts, mask, gate, None, basis, (Form.of(basis),))
 
 
 def shares(
