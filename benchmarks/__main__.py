@@ -1,0 +1,65 @@
+"""`python -m benchmarks [NAME ...] [--quick]`: runs benchmarks, saves what they found, writes the page's tables.
+
+Several run in a process each, one after the other, so that none finds another's memory, threads or warm caches.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from importlib import import_module
+
+from benchmarks import tables
+from benchmarks.harness import Findings, Options, cores
+
+NAMES = tables.ORDER
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit status."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
+    parser.add_argument(
+        "--quick", action="store_true", help="small and once, to see that it runs; nothing for the page"
+    )
+    parser.add_argument("--threads", type=int, default=cores(), help="of every rival; the cores by default")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    wrong = sorted(set(options.names) - set(NAMES))
+    if wrong or options.threads < 1 or options.rounds < 1:
+        parser.error(f"there is no benchmark {wrong[0]}" if wrong else "--threads and --rounds are at least 1")
+    names = options.names or list(NAMES)
+    if len(names) == 1:
+        found = run(names[0], Options(options.quick, options.threads, options.rounds, options.seed))
+        return 0 if found.cases else 1
+    rest = (arguments if arguments is not None else sys.argv[1:])[:]
+    rest = [word for word in rest if word not in names]
+    environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options.threads))}
+    failed = [
+        name
+        for name in names
+        if subprocess.run([sys.executable, "-m", "benchmarks", name, *rest], env=environment).returncode
+    ]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def run(name: str, options: Options) -> Findings:
+    """Runs one benchmark, saves and shows it."""
+    started = time.monotonic()
+    findings: Findings = import_module(f"benchmarks.{name}").run(options)
+    file = tables.save(findings, options)
+    if not options.quick:
+        tables.write_page()
+    print(tables.table({"machine": tables.describe_machine(options), **findings.to_dict()}))
+    for goal in findings.goals:
+        print(f"{'met    ' if goal.met else 'NOT met'}  {goal.text}: {goal.found}")
+    print(f"{name}: {time.monotonic() - started:.0f} s; {file}", file=sys.stderr)
+    return findings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

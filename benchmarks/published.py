@@ -1,0 +1,90 @@
+"""The published way of evaluating and training, re-stated from its description (the method, sections 1 to 4 and 7).
+
+Every tensor of all pairs is made and kept; the gallery is gated and pooled by its own captions; the last step multiplies each
+video's texts with all videos and keeps one. Written for comparison only; nothing of the published code is in it.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from gaid.heads.gated import GatedHead
+from gaid.heads.losses import info_nce, positive_weights
+
+
+@torch.inference_mode()
+def evaluate(head: GatedHead, text: Tensor, visual: Tensor, audio: Tensor, mask: Tensor) -> Tensor:
+    """Scores (texts, videos) of GAID's evaluation; text i is video i's own caption.
+
+    Equal to `head.score(..., gate_by="own_caption", pool_by="own_caption")`. Holds four tensors of (videos, texts, dim).
+    """
+    assert head.gate is not None
+    assert head.perturbation is not None
+    words = head.embed_text(text)
+    seen, heard, mask = head.project_videos(visual, audio, mask)
+    of_text, of_frames = head.gate.of_text(words), head.gate.of_frames(seen, heard, mask)
+    gate = torch.sigmoid(of_text[:, None] + of_frames) * mask
+    fused = torch.lerp(seen, heard, gate[..., None])
+    # All videos under all texts, although the diagonal alone is used further on.
+    pooled = head.pooling(words[None], fused[:, None])
+    sims = torch.einsum("td,vfd->tvf", functional.normalize(words, dim=-1), functional.normalize(fused, dim=-1))
+    moved = words[:, None] + head.perturbation.alpha * head.perturbation.deviation.linear(sims).exp()
+    moved = functional.normalize(moved, dim=-1).transpose(0, 1).contiguous()
+    directions = functional.normalize(pooled, dim=-1)
+    own = directions.diagonal(dim1=0, dim2=1).contiguous()
+    everything = torch.bmm(moved, own.expand(len(moved), -1, -1))
+    return everything.diagonal(dim1=0, dim2=2).contiguous()
+
+
+class ClipByClip(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
+    """A data set that opens a clip's features when it is asked for the clip, from a store on disk."""
+
+    def __init__(self, store: Any, captions: list[int]) -> None:
+        self.store, self.captions = store, captions
+        self.names = ("videos/visual", "videos/audio", "videos/audio_mask")
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitem__(self, video: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        text = torch.from_numpy(self.store["captions/embedding"][self.captions[video]]).float()
+        visual, audio, mask = (torch.from_numpy(self.store[name][video]) for name in self.names)
+        return text, visual.float(), audio.float(), mask
+
+
+def load(store: Any, captions: list[int], batch: int, seed: int) -> DataLoader[Any]:
+    """Shuffled batches of clips that are read one by one."""
+    return DataLoader(
+        ClipByClip(store, captions), batch, shuffle=True, drop_last=True, generator=torch.Generator().manual_seed(seed)
+    )
+
+
+def loss(
+    head: GatedHead, text: Tensor, visual: Tensor, audio: Tensor, mask: Tensor, noise: Tensor | None = None
+) -> Tensor:
+    """The loss of a batch with every pair's fused frames and embedding made; `noise`: DASP's draw, if not one of its own."""
+    assert head.gate is not None
+    assert head.perturbation is not None
+    words = head.embed_text(text)
+    seen, heard, mask = head.project_videos(visual, audio, mask)
+    logits = head.gate.of_text(words)[:, None, None] + head.gate.of_frames(seen, heard, mask)
+    fused = torch.lerp(seen, heard, (torch.sigmoid(logits) * mask)[..., None])
+    pooled = head.pooling(words[:, None], fused)
+    own = fused.diagonal(dim1=0, dim2=1).permute(2, 0, 1)
+    std = head.perturbation.deviation(words, own).exp()
+    perturbed = head.perturbation.perturb(words, std) if noise is None else head.perturbation.perturb(words, std, noise)  # type: ignore[call-arg]
+    sims = torch.einsum("td,tvd->tv", functional.normalize(perturbed, dim=-1), functional.normalize(pooled, dim=-1))
+    return info_nce(sims, head.logit_scale, positive_weights(sims) if head.weighted_loss else None)
+
+
+def step(head: GatedHead, optimiser: torch.optim.Optimizer, batch: tuple[Tensor, ...]) -> float:
+    """One step of training as published: loss, gradient norm clipped at 1, AdamW."""
+    optimiser.zero_grad()
+    found = loss(head, *batch)
+    found.backward()
+    torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+    optimiser.step()
+    return float(found.detach())
