@@ -159,8 +159,9 @@ def _listed(found: list[Path], described: dict[str, _Descriptions]) -> dict[str,
             if video_name(line) in named:
                 raise DataInvalid(f"{where}: {line} is listed twice")
             named[video_name(line)] = described[part].by_name[line]
-        if named:
-            parts[part] = named
+        if not named:
+            raise DataInvalid(f"{file}: lists no video")
+        parts[part] = named
     return parts
 
 
