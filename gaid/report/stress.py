@@ -72,14 +72,15 @@ def heading(results: StressResults) -> str:
 
 
 def headline(results: StressResults) -> str:
-    """The fault of the cached features that costs the run most."""
-    worst = [
-        (point.difference[METRIC], finding, point)
-        for finding in results.findings
-        if finding.kind in ("sound", "picture", "caption") and finding.curves
-        for point in finding.curves[0].points
-    ]
+    """Where the run falls below another head that it leads when clean; alone, the fault of its cached features that costs it most."""
     name = next(iter(results.heads))
+    findings = [one for one in results.findings if one.kind in ("sound", "picture", "caption") and one.curves]
+    clean = {head: lead[1] for one in findings[:1] for head, lead in one.curves[0].points[0].lead.items()}
+    led = [head for head, low in clean.items() if low > 0]
+    if led:
+        under = [one for one in findings if any(_side(one, head, above=False) for head in led)]
+        return f"{name} leads {_listed(led)} when all is well and falls below under {len(under) or 'none'} of {len(findings)} faults."
+    worst = [(point.difference[METRIC], one, point) for one in findings for point in one.curves[0].points]
     if not worst:
         return f"{name} under stress on {results.dataset}"
     difference, finding, point = min(worst, key=lambda one: one[0])
@@ -87,6 +88,15 @@ def headline(results: StressResults) -> str:
         return f"No fault costs {name} any {METRIC} on {results.dataset}."
     before = point.figures.values[METRIC] - difference
     return f"{name} falls from {METRIC} {before:.1f} to {point.figures.values[METRIC]:.1f} under {finding.title} ({point.label})."
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _side(finding: Finding, head: str, above: bool) -> list[Point]:
+    """The points at which the run lies above (or below) another head and the paired interval leaves 0 out."""
+    return [one for one in finding.curves[0].points if (one.lead[head][1] > 0 if above else one.lead[head][2] < 0)]
 
 
 def change(point: Point, metric: str = METRIC) -> str:
@@ -114,27 +124,40 @@ def summary(results: StressResults) -> list[tuple[str, list[tuple[str, str]]]]:
         cells = {curve.head: change(curve.points[-1]) for curve in finding.curves}
         if finding.kind != "head" and cells:
             label = finding.curves[0].points[-1].label
-            files = "real files: " if finding.kind == "media" else ""
-            rows.append((f"{files}{finding.title}, {label}", [(head, cells.get(head, "")) for head in results.heads]))
+            rows.append(
+                (f"{_files(finding)}{finding.title}, {label}", [(head, cells.get(head, "")) for head in results.heads])
+            )
     return rows
 
 
 def behind(results: StressResults) -> list[str]:
-    """Under which faults the run lies below another head, so far that the paired interval leaves 0 out, a sentence a fault."""
-    told = []
+    """Under which faults the run changes sides with another head, as far as paired intervals tell, a sentence each."""
+    told: list[str] = []
+    already: set[tuple[str, bool]] = set()
     for finding in results.findings:
         points = finding.curves[0].points if finding.curves else []
-        for head in points[0].lead if points else ():
-            lower = [point for point in points if point.lead[head][2] < 0]
-            if lower:
-                worst = min(lower, key=lambda point: point.lead[head][0])
-                value, low, high = (_signed(one) for one in worst.lead[head])
-                files = "real files: " if finding.kind == "media" else ""
+        for head, clean in points[0].lead.items() if points else ():
+            worse = clean[2] < 0  # below it when all is well: then it is told where the run comes out above
+            if worse and (head, finding.kind == "media") not in already:
+                already.add((head, finding.kind == "media"))
+                told.append(f"{_files(finding)}below {head} when all is well, {_lead(points[0], head)}")
+            found = _side(finding, head, above=worse)
+            if found:
+                most = max(found, key=lambda point: abs(point.lead[head][0]))
                 told.append(
-                    f"{files}{finding.title}: below {head} at {', '.join(point.label for point in lower)}; "
-                    f"at {worst.label} by {value} points ({low} to {high})"
+                    f"{_files(finding)}{finding.title}: {'above' if worse else 'below'} {head} at "
+                    f"{', '.join(point.label for point in found)}; at {most.label} {_lead(most, head)}"
                 )
     return told
+
+
+def _files(finding: Finding) -> str:
+    return "real files: " if finding.kind == "media" else ""
+
+
+def _lead(point: Point, head: str) -> str:
+    value, low, high = (_signed(one) for one in point.lead[head])
+    return f"by {value} points ({low} to {high})"
 
 
 def dasp_lines(effect: DaspEffect) -> list[str]:
