@@ -7,11 +7,12 @@ CONSTRAINTS ?= -c constraints.txt
 SEEDS ?= 3
 INSTALLED := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help setup demo stamps test check reproduce docs clean
+.PHONY: help setup demo stamps test check bench reproduce docs clean
 help:
 	@echo "make demo               clips -> features -> heads -> table and page of pictures (reports/)"
 	@echo "make test               all tests"
 	@echo "make check              ruff, mypy, import-linter"
+	@echo "make bench              each stage beside its peers and the machine's limit, about half an hour -> docs/performance.md"
 	@echo "make reproduce-table1   Table 1 (to table6, figure5) of the paper over the data sets that are here; make reproduce: all"
 	@echo "make docs               docs/cli.md from --help"
 	@echo "make clean              removes what the demo made; the environment stays"
@@ -43,6 +44,11 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The peers that are measured beside us; one that this machine can't install is told as missing in its table.
+bench: setup
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off $(CONSTRAINTS) -e '.[bench]' || echo 'some peers could not be installed; the tables say which'
+	$(BIN)/python -m benchmarks
 
 reproduce: setup
 	$(BIN)/gaid reproduce all --seeds $(SEEDS)

@@ -52,15 +52,15 @@ def members_of(store: "Store", part: str, protocol: str) -> Members:
         )
     rows = np.sort(read_all(store[f"splits/{protocol}/{part}"]))
     of_video = read_all(store["captions/video"])[rows].astype(np.int64)
-    valid = read_all(store["videos/valid"])
+    valid = store.whole("videos/valid")
     named = np.unique(of_video)
     return Members(named, named[valid[named]], rows[valid[of_video]], of_video[valid[of_video]], valid)
 
 
 def census_of(store: "Store", videos: NDArray[np.int64], captions: NDArray[np.int64]) -> dict[str, int]:
     """The census of some rows: what was asked for, found and unreadable, and of what has features the sound and the length."""
-    valid = read_all(store["videos/valid"])[videos]
-    states = read_all(store["videos/audio_state"])[videos][valid]
+    valid = store.whole("videos/valid")[videos]
+    states = store.whole("videos/audio_state")[videos][valid]
     texts = store["captions/text"]
     asked = {store.ids[row] for row in videos}
     reasons = Counter(failure["reason"] for failure in store.failures if failure["id"] in asked)
@@ -75,7 +75,7 @@ def census_of(store: "Store", videos: NDArray[np.int64], captions: NDArray[np.in
         **{f"failed: {reason}": number for reason, number in sorted(reasons.items())},
         **{name: int((states == code).sum()) for code, name in enumerate(AUDIO_STATES[:3])},
         "audio failed": int((states == 3).sum()),
-        "short": int(read_all(store["videos/short"])[videos][valid].sum()),
+        "short": int(store.whole("videos/short")[videos][valid].sum()),
         "captions": len(captions),
         "duplicate captions": len(captions) - len({texts[row] for row in captions}),
     }

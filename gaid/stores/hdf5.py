@@ -78,6 +78,12 @@ class Hdf5Arrays:
     def __getitem__(self, name: str) -> Any:
         return self.file[name]
 
+    def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Some rows of an array in memory; `rows` rise. Everything between the first and the last is read, as chunks are."""
+        first, stop = int(rows[0]), int(rows[-1]) + 1
+        found = self.file[name][first:stop]
+        return np.asarray(found if stop - first == len(rows) else found[rows - first])
+
     def bytes_on_disk(self, name: str) -> int:
         return int(self.file[name].id.get_storage_size())
 

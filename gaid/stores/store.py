@@ -254,13 +254,16 @@ class Store:
             read_patches=partial(self._rows, "videos/patches", kept) if self.patch_shape else None,
         )  # fmt: skip
 
+    def whole(self, name: str) -> NDArray[Any]:
+        """A whole array in memory."""
+        return self._rows(name, np.arange(self[name].shape[0]))
+
     def _rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Some rows of an array; everything between the first and the last is read, as chunks are."""
+        """Some rows of an array, which rise."""
         array = self[name]
         if not len(rows):
             return np.empty((0, *array.shape[1:]), array.dtype)
-        first = int(rows[0])
-        return np.ascontiguousarray(array[first : int(rows[-1]) + 1][rows - first])
+        return self.arrays.rows(name, rows)
 
     def iter_shards(self, names: tuple[str, ...] = ("videos/visual", "videos/audio")) -> Iterator[dict[str, Any]]:
         """The written shards one after the other, for what does not fit into memory: `rows` (a slice) and the arrays named."""

@@ -134,7 +134,7 @@ class StoreWriter:
 
         Raises DataInvalid for arrays that don't fit the plan or valid rows that are not finite; StoreLocked when it is done.
         """
-        if number not in self.pending_shards:
+        if number not in self.shards or self._marker(number).exists():
             raise StoreLocked(f"{self.target}: shard {number} is written already; a shard has one writer")
         rows = self.shard_slice(number)
         given = {f"videos/{name}": values for name, values in arrays.items()}
@@ -148,7 +148,7 @@ class StoreWriter:
                 raise DataInvalid(f"shard {number}: {name} has shape {given[name].shape}, expected {wanted}")
         valid = given["videos/valid"].astype(bool)
         for name, spec in specs.items():
-            if spec.dtype.startswith("float") and not np.isfinite(given[name][valid]).all():
+            if spec.dtype.startswith("float") and not is_finite(given[name], valid):
                 raise DataInvalid(f"shard {number}: {name} of a valid row is not finite")
         self._write(
             number, rows.start, {name: given[name].astype(specs[name].dtype, copy=False) for name in specs}, failures
@@ -158,22 +158,26 @@ class StoreWriter:
         """Writes all captions' embeddings (C, Dt) and tokens (L, Dt), then their marker. Raises DataInvalid for a misfit."""
         given = {"captions/embedding": embedding, "captions/tokens": tokens}
         for name, spec in caption_arrays(self.layout).items():
-            if given[name].shape != spec.shape or not np.isfinite(given[name]).all():
+            if given[name].shape != spec.shape or not is_finite(given[name], np.ones(len(given[name]), bool)):
                 raise DataInvalid(f"{name} has shape {given[name].shape}, expected {spec.shape}, all finite")
-        self._write(CAPTIONS, 0, {name: values.astype(np.float16) for name, values in given.items()}, None)
+        self._write(CAPTIONS, 0, {name: values.astype(np.float16, copy=False) for name, values in given.items()}, None)
 
     def _write(
         self, name: int | str, start: int, arrays: Mapping[str, NDArray[Any]], failures: list[dict[str, str]] | None
     ) -> None:
-        files: list[Path] = []
-        for array, values in arrays.items():
-            zarr_arrays.write_rows(self.path, array, start, values)
-            if isinstance(name, int):
-                files += zarr_arrays.files_of_shard(self.path, array, name)
-            else:
-                files += [file for file in (self.path / array / "c").rglob("*") if file.is_file()]
-        for file in files:
-            _sync_file(file)
+        if isinstance(name, int):
+            specs = video_arrays(self.layout)
+            given = {specs[array]: values for array, values in arrays.items()}
+            rows = self.layout["shard_rows"], self.layout["chunk_rows"]
+            digests = _named(self.path, zarr_arrays.write_shards(self.path, name, *rows, given))
+            files = [self.path / file for file in digests]
+        else:
+            for array, values in arrays.items():
+                zarr_arrays.write_rows(self.path, array, start, values)
+            files = [file for array in arrays for file in (self.path / array / "c").rglob("*") if file.is_file()]
+            for file in files:
+                _sync_file(file)
+            digests = _digests(self.path, files)
         for folder in sorted({parent for file in files for parent in file.relative_to(self.path).parents}):
             _sync_folder(self.path / folder)
         count = len(next(iter(arrays.values())))
@@ -181,7 +185,7 @@ class StoreWriter:
             "rows": [start, start + count],
             "failures": failures or [],
             "fingerprint": self.fingerprint,
-            "files": _digests(self.path, files),
+            "files": digests,
         }
         _write_marker(self._marker(name), marker)
 
@@ -265,14 +269,27 @@ def _check_same(target: Path, found: Mapping[str, Any], plan: StorePlan) -> None
     )
 
 
+def is_finite(values: NDArray[Any], rows: NDArray[np.bool_]) -> bool:
+    """Whether the chosen rows hold finite numbers only."""
+    chosen = values if rows.all() else values[rows]
+    if chosen.dtype == np.float16:
+        # The exponent's bits all set is infinity or no number; numpy's own test of half precision is many times slower.
+        return not bool(((np.ascontiguousarray(chosen).view(np.uint16) & 0x7C00) == 0x7C00).any())
+    return bool(np.isfinite(chosen).all())
+
+
+def _named(root: Path, files: Mapping[Path, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {file.relative_to(root).as_posix(): files[file] for file in sorted(files)}
+
+
 def _digests(root: Path, files: list[Path]) -> dict[str, dict[str, Any]]:
-    return {
-        file.relative_to(root).as_posix(): {
-            "bytes": file.stat().st_size,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        }
-        for file in sorted(files)
-    }
+    return _named(
+        root,
+        {
+            file: {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+            for file in files
+        },
+    )
 
 
 def _write_marker(path: Path, marker: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import zarr
 from numpy.typing import NDArray
 
 from gaid.errors import StoreCorrupt, StoreInvalid
+from gaid.stores import shard_file
 from gaid.stores.schema import ArraySpec
 
 # An array whose values all equal the fill value must have its bytes on disk all the same: presence says "done".
 _WRITE_ALL: Any = {"write_empty_chunks": True}
+# Arrays of a shard that are written at once.
+_WRITERS = 2
 
 
 def create(path: Path, attributes: Mapping[str, Any], whole: Mapping[str, NDArray[Any]], filled: list[ArraySpec],
@@ -43,11 +47,17 @@ def write_rows(path: Path, name: str, start: int, values: NDArray[Any]) -> None:
         array[start : start + len(values)] = values
 
 
-def files_of_shard(path: Path, name: str, number: int) -> list[Path]:
-    """The files that hold shard `number` of an array: one, since no axis but the first is cut."""
-    return sorted(file for file in (path / name / "c" / str(number)).rglob("*") if file.is_file()) or [
-        file for file in [path / name / "c" / str(number)] if file.is_file()
-    ]
+def write_shards(path: Path, number: int, shard_rows: int, chunk_rows: int,
+                 arrays: Mapping[ArraySpec, NDArray[Any]]) -> dict[Path, dict[str, Any]]:  # fmt: skip
+    """Shard `number` of some arrays, synced: their files, each with its bytes and their sha256."""
+
+    def write(spec: ArraySpec, values: NDArray[Any]) -> tuple[Path, dict[str, Any]]:
+        layout = shard_file.ShardLayout(spec.shape, np.dtype(spec.dtype), shard_rows, chunk_rows, spec.fill)
+        return shard_file.write_shard(path / spec.name, layout, number, values)
+
+    # Digests, copies and syncs wait for one another in one thread and hold no lock of Python's.
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        return dict(pool.map(write, arrays, arrays.values()))
 
 
 class ZarrArrays:
@@ -77,6 +87,16 @@ class ZarrArrays:
             raise StoreCorrupt(
                 f"{self.path / name}: can't be opened ({type(error).__name__}); extract it again"
             ) from error
+
+    def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Some rows of an array over videos or captions, in memory; `rows` rise."""
+        layout = shard_file.ShardLayout.of(self.path / name)
+        found = None if layout is None else shard_file.read_rows(self.path / name, layout, rows)
+        if found is None:
+            first = int(rows[0])
+            found = self[name][first : int(rows[-1]) + 1]
+            found = found if len(found) == len(rows) else found[rows - first]
+        return np.ascontiguousarray(found)
 
     def bytes_on_disk(self, name: str) -> int:
         return sum(file.stat().st_size for file in (self.path / name).rglob("*") if file.is_file())

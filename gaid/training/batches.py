@@ -172,4 +172,6 @@ def on_device(
         if batch.same is not None:
             same = torch.from_numpy(batch.same)
             same = same.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else same
-        yield (data.text[c].float(), data.visual[v].float(), data.audio[v].float(), data.audio_mask[v]), same
+        # Rows as `index_select` copies them; indexing goes element by element in half precision and takes twice as long.
+        taken = [part.index_select(0, v) for part in (data.visual, data.audio, data.audio_mask)]
+        yield (data.text.index_select(0, c).float(), taken[0].float(), taken[1].float(), taken[2]), same

@@ -1,0 +1,73 @@
+"""Each benchmark runs in its quick form, and its rivals give what ours gives. No time is looked at."""
+
+import pytest
+import torch
+
+from benchmarks import growth, published, store, train
+from benchmarks.features import write_store
+from benchmarks.harness import Options
+
+QUICK = Options(quick=True, threads=1, rounds=1, seed=0)
+
+
+# WebDataset leaves its files to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
+def test_every_layout_gives_back_what_was_written_to_it():
+    found = store.run(
+        QUICK
+    )  # asserts that each rival's arrays equal what was written and that epochs leave no clip out
+    written, _, read, _ = found.cases
+    assert store.OURS in written.timings
+    assert {"npy", "h5py, 50 clips a chunk"} <= set(read.timings)
+    assert found.figures["on disk"]["ours.zarr"]["bytes"] >= found.figures["bytes"]
+
+
+def test_a_layout_without_its_package_is_told_not_an_error(monkeypatch):
+    monkeypatch.setattr(store, "find_spec", lambda name: None)
+    found = store.run(QUICK)
+    assert {"webdataset", "zarrs"} <= {note.split()[0] for note in found.notes if "not installed" in note}
+    assert not any("tar" in who for case in found.cases for who in case.timings)
+
+
+def test_the_published_loop_has_our_loss_and_gradient(tmp_path, monkeypatch):
+    features = write_store(tmp_path / "random.zarr", 24, 16, 4, validation=8)
+    noise = torch.rand(16, 16, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(torch, "rand_like", lambda text: noise)
+    found = []
+    for loss in (lambda head, *batch: head.loss(*batch).total, published.loss):
+        head = train.build(features, seed=0).train()
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter.add_(0.02 * torch.ones_like(parameter).cumsum(0).sin())
+        value = loss(head, *train.first_batch(features, 16, seed=0))
+        value.backward()
+        of_weights = {name: weight.grad for name, weight in head.named_parameters() if weight.grad is not None}
+        found.append((value.detach(), of_weights))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=1e-5)
+    assert len(found[0][1]) > 20
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(gradient, found[1][1][name], atol=2e-4, rtol=2e-3, msg=name)
+
+
+@pytest.mark.slow
+def test_decoding_in_the_loop_gives_the_losses_of_cached_features():
+    found = train.run(QUICK)
+    assert found.figures["three numbers"]["largest_difference_of_losses"] <= 1e-5
+    assert found.figures["three numbers"]["first_epoch_seconds"] > found.figures["three numbers"]["later_epoch_seconds"]
+
+
+def test_an_exponent_is_fitted_with_its_interval():
+    sizes = (100, 200, 400, 800)
+    fit = growth.Fit.of(sizes, [[2e-3 * size**1.5 * (1 + 0.01 * (-1) ** i) for i in range(4)] for size in sizes])
+    assert abs(fit.exponent - 1.5) < 0.01
+    assert fit.low < 1.5 < fit.high < 1.53
+
+
+@pytest.mark.slow
+def test_every_stage_is_measured_at_four_sizes():
+    found = growth.run(QUICK)
+    stages = {case.name.split(":")[0] for case in found.cases}
+    assert len(stages) == 5
+    assert len(found.cases) == 4 * len(stages)
+    assert all(case.timings[growth.OURS].median > 0 for case in found.cases)
