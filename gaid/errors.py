@@ -76,5 +76,9 @@ class RunInvalid(GaidError, ValueError):
     """A run folder is not one, or is damaged."""
 
 
+class CheckpointInvalid(GaidError, ValueError):
+    """A published checkpoint can't be read, lacks weights, or is another method's: the text names which."""
+
+
 class TrainingDiverged(GaidError):
     """A loss or gradient is not a number any more: lower the learning rate."""

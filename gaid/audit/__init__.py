@@ -69,6 +69,8 @@ def audit(
     asked = _questions(only)
     device, budget = pick_device(device), parse_memory(memory)
     loaded = load_run(run)
+    if retrain and loaded.imported:
+        raise OptionInvalid(f"{run}: was imported, so there is no training to repeat; leave out --retrain")
     opened = open_for(loaded, store)
     sampled = open_store(published_sampling) if isinstance(published_sampling, str | Path) else published_sampling
     name = split_protocol or (loaded.protocol if loaded.protocol in opened.protocols else None)

@@ -2,7 +2,19 @@
 
 import typer
 
-from gaid.cli import audit, datasets, doctor, evaluate, extract, reproduce, search, store, stress, train_head
+from gaid.cli import (
+    audit,
+    datasets,
+    doctor,
+    evaluate,
+    extract,
+    import_checkpoint,
+    reproduce,
+    search,
+    store,
+    stress,
+    train_head,
+)
 from gaid.cli.common import Command
 
 
@@ -13,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("extract", cls=Command)(extract.extract)
     app.add_typer(store.app, name="store")
     app.command("train-head", cls=Command)(train_head.train_head)
+    app.command("import-checkpoint", cls=Command)(import_checkpoint.import_checkpoint)
     app.command("eval", cls=Command)(evaluate.evaluate)
     app.command("audit", cls=Command)(audit.audit)
     app.command("compare", cls=Command)(audit.compare)

@@ -292,15 +292,24 @@ _WHOLE = ("query_tokens", "query_position_embeddings.weight", "frame_position_em
 
 def is_avigate(names: Any) -> bool:
     """Whether a published checkpoint's names are AVIGATE's."""
-    return "query_tokens" in names and any(name.startswith("transformer_Fusion.") for name in names)
+    return "query_tokens" in names or any(name.startswith("transformer_Fusion.") for name in names)
+
+
+def belongs_to_avigate(name: str) -> bool:
+    """Whether a published name lies in AVIGATE's head."""
+    return name in _WHOLE or name.partition(".resblocks.")[0] in _STACKS
 
 
 def load_avigate(given: dict[str, Tensor], frames: int | None, num_heads: int | None) -> AvigateHead:
     """A head with AVIGATE's published weights. A full checkpoint has more frame positions than frames: the first count."""
+    lacking = [name for name in _WHOLE if name not in given]
+    lacking += [f"{stack}.*" for stack in _STACKS if not any(name.startswith(f"{stack}.resblocks.") for name in given)]
+    if lacking:
+        raise HeadMismatch(f"the checkpoint lacks weights of avigate: {', '.join(lacking)}")
     positions = given["frame_position_embeddings.weight"]
     dim, queries = given["query_tokens"].shape
     frames = min(frames or 12, len(positions))
-    layers = 1 + max(int(name.split(".")[2]) for name in given if name.startswith("transformerClip.resblocks."))
+    layers = len({name.split(".")[2] for name in given if name.startswith("transformerClip.resblocks.")})
     head = AvigateHead(dim, dim, dim, dim, frames, attention_heads=num_heads, layers=layers, queries=queries)
     ours = {
         "queries": given["query_tokens"].t(),
@@ -324,5 +333,8 @@ def load_avigate(given: dict[str, Tensor], frames: int | None, num_heads: int | 
     missing = sorted(head.state_dict().keys() - ours.keys() - without)
     if missing:
         raise HeadMismatch(f"the checkpoint lacks weights of avigate: {', '.join(missing[:5])}")
+    for name, value in head.state_dict().items():
+        if name not in without and ours[name].shape != value.shape:
+            raise HeadMismatch(f"{name} has shape {tuple(ours[name].shape)}, expected {tuple(value.shape)}")
     head.load_state_dict(ours, strict=False)
     return head.eval()

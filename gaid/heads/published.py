@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from gaid.errors import HeadMismatch
-from gaid.heads.avigate import AvigateHead, is_avigate, load_avigate
+from gaid.heads.avigate import AvigateHead, belongs_to_avigate, is_avigate, load_avigate
 from gaid.heads.gated import GatedHead
 from gaid.heads.methods import build_head
 
@@ -36,6 +36,16 @@ _NAMES = {
 }
 # Part of the published modules, used by none of their computations.
 _UNUSED = ("stochastic.std_branch.learnable_scalar",)
+
+
+def is_published(name: str) -> bool:
+    """Whether a name, without `module.`, belongs to a published head (CLIP's own do not)."""
+    return name in _NAMES or name in _UNUSED or belongs_to_avigate(name)
+
+
+def is_used(name: str) -> bool:
+    """Whether a published head computes with the weight of this name."""
+    return is_published(name) and name not in _UNUSED
 
 
 def load_published(

@@ -39,8 +39,8 @@ class Subject:
     def of_run(cls, run: Run, store: "Store", device: str) -> "Subject":
         """A trained head on a store whose features are of the same backbones. Raises StoresDisagree."""
         run.check_store(store)
-        notes = []
-        if run.fingerprint != store.fingerprint:
+        notes = run.doubts_about(store)
+        if not run.imported and run.fingerprint != store.fingerprint:
             notes.append(f"the head was trained on another store ({run.store_path}), of the same backbones")
         if run.protocol != "query":
             notes.append(
@@ -97,6 +97,8 @@ def open_for(run: Run | None, store: "str | Path | Store | None") -> "Store":
             raise OptionInvalid(
                 "evaluate what? Give a run (--run RUN), or a store and a preset (--store PATH --preset NAME)"
             )
+        if run.imported:
+            raise OptionInvalid(f"{run.path}: was imported and has no store of its own; give one (--store PATH)")
         store = run.store_path
     return open_store(store) if isinstance(store, str | Path) else store
 
@@ -129,7 +131,9 @@ def load_subject(
 
 def check_head_fits(head: Any, split: "Split", what: str) -> None:
     """Raises HeadMismatch where a head was built for features of another size."""
-    config = getattr(head, "config", {})
+    config = dict(getattr(head, "config", {}))
+    if not getattr(head, "uses_audio", True):
+        config.pop("audio_dim", None)
     for sense, features in (("visual", split.visual), ("audio", split.audio), ("text", split.text)):
         expected, found = config.get(f"{sense}_dim"), features.shape[-1]
         if expected is not None and expected != found:

@@ -2,6 +2,7 @@
 
 from gaid.runs.files import read_checkpoint, read_json, write_bytes, write_checkpoint, write_json, writing
 from gaid.runs.heads import build_described_head, find_class, head_options, head_settings, resolve_head
+from gaid.runs.imported import KINDS, Imported, import_checkpoint
 from gaid.runs.run import (
     CHECKPOINTS,
     CONFIG,
@@ -26,9 +27,11 @@ __all__ = [
     "ENVIRONMENT",
     "HEAD_SOURCE",
     "KEPT",
+    "KINDS",
     "LOG",
     "METRICS",
     "RESUME",
+    "Imported",
     "Run",
     "backbones_of",
     "build_described_head",
@@ -37,6 +40,7 @@ __all__ = [
     "find_class",
     "head_options",
     "head_settings",
+    "import_checkpoint",
     "list_runs",
     "load_run",
     "pick_device",

@@ -6,6 +6,8 @@ log.jsonl          one line an evaluation
 metrics.json       the best evaluation on validation, and whether the training is over
 checkpoints/       best.safetensors, last.safetensors, and a JSON beside each; resume.safetensors while unfinished;
                    step-000009.safetensors ... where the head of every evaluation was to be kept
+imported.json      of a published checkpoint that became a run: where it came from and what of it was not used; clip/ is
+                   then its CLIP (open_clip_model.safetensors, open_clip_config.json). There is no log, nothing was trained
 seed-0/, seed-1/   of a run of several seeds: one run each, and nothing else but config.toml and metrics.json
 """
 
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 
 CONFIG, ENVIRONMENT, LOG, METRICS = "config.toml", "environment.json", "log.jsonl", "metrics.json"
 CHECKPOINTS, RESUME, HEAD_SOURCE = "checkpoints", "resume", "head.py"
+IMPORTED, CLIP = "imported.json", "clip"
 KEPT = "step-"
-_OWN_FILES = (CONFIG, ENVIRONMENT, LOG, METRICS, HEAD_SOURCE)
+_OWN_FILES = (CONFIG, ENVIRONMENT, LOG, METRICS, HEAD_SOURCE, IMPORTED)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,17 @@ class Run:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     @property
+    def imported(self) -> dict[str, Any]:
+        """Where a published checkpoint came from that became this run (file, sha256, kind, clip); empty for a training."""
+        return dict(self.config.get("imported", {}))
+
+    @property
+    def visual(self) -> str | None:
+        """What `gaid extract --visual` takes to see as an imported checkpoint's CLIP does; None where there is none."""
+        model = self.imported.get("clip")
+        return f"clip:{model}/{self.path / CLIP}" if model else None
+
+    @property
     def audio(self) -> str:
         """The sound that it was trained with: own, shuffled or none."""
         return str(self.config.get("audio", "own"))
@@ -145,7 +159,10 @@ class Run:
         """Raises StoresDisagree where a store's features are of other backbones than those that the head learned from.
 
         Another data set under the same backbones is fine: that is how a head is tried on data that it has not seen.
+        An imported checkpoint does not know all of its backbones, so any that fit are taken; `doubts_about` tells.
         """
+        if self.imported:
+            return
         trained = self.members[0].describe()["store"]["backbones"]
         given = backbones_of(store)
         wrong = [kind for kind in sorted({*trained, *given}) if trained.get(kind) != given.get(kind)]
@@ -156,6 +173,33 @@ class Run:
                 f"{getattr(store, 'path', 'the store')} holds those of {_named(given.get(kind))}; "
                 "evaluate it on a store of the same backbones, or train a head on this one"
             )
+
+    def doubts_about(self, store: Any) -> list[str]:
+        """Why an imported checkpoint's figures on a store may not be the published ones; nothing for a training."""
+        about = self.imported
+        if not about:
+            return []
+        doubts = [
+            f"imported from {about.get('file')} ({about.get('kind')}), not trained here; published checkpoints of this "
+            "family were chosen on the test videos"
+        ]
+        described, given = self.describe(), backbones_of(store)
+        for kind, published in described["store"]["backbones"].items():
+            if (given.get(kind) or {}).get("sha256") != published["sha256"]:
+                doubts.append(
+                    f"the store's {kind} features are of {_named(given.get(kind))}, not of the checkpoint's own CLIP: this is "
+                    f"not the published system (gaid extract --visual {self.visual})"
+                )
+        if not described["store"]["backbones"]:
+            doubts.append(
+                "the checkpoint holds no CLIP, so whether the store's is the one that it learned from is not known"
+            )
+        if described["preset"] in ("gaid", "avigate"):
+            heard = _named(given.get("audio"))
+            doubts.append(
+                f"which sounds' encoder the head learned from its checkpoint does not tell; here it is {heard}"
+            )
+        return doubts
 
     def _checkpoint(self, name: str) -> Path:
         path = self.path / CHECKPOINTS / f"{name}.safetensors"
@@ -212,7 +256,8 @@ def clear_run(path: Path) -> None:
                 member.rmdir()
     for name in _OWN_FILES:
         (path / name).unlink(missing_ok=True)
-    for folder, pattern in ((path / CHECKPOINTS, "*.*"), (path / "tensorboard", "events.*")):
+    own = ((path / CHECKPOINTS, "*.*"), (path / "tensorboard", "events.*"), (path / CLIP, "open_clip_*"))
+    for folder, pattern in own:
         for file in folder.glob(pattern):
             file.unlink()
         if folder.is_dir() and not any(folder.iterdir()):

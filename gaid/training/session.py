@@ -63,6 +63,10 @@ class Session:
                     "or choose another place (--out)"
                 )
             earlier = runs.load_run(self.out).config
+            if "imported" in earlier:
+                raise OptionInvalid(
+                    f"{self.out}: was imported, so there is no training to go on with; give another --out"
+                )
             layers = [("run", earlier), *layers]
             if preset_of(layers) != earlier["preset"]:
                 raise OptionInvalid(

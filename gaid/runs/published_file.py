@@ -1,0 +1,103 @@
+"""Reads the file of a published checkpoint without running any of its code. What is in it is judged by `imported`."""
+
+import argparse
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaid.errors import CheckpointInvalid, DataMissing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Under which name a training loop puts the weights beside its own state; the first that is there counts.
+_HOLDERS = ("state_dict", "model_state_dict", "model", "module")
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A checkpoint's weights by name, without parallel training's `module.`; `others` is what else lay in the file, as
+    `name (what it is)`; `epoch` where it tells one."""
+
+    weights: dict[str, "Tensor"]
+    others: tuple[str, ...]
+    epoch: int | None
+
+
+def read_published(path: Path) -> PublishedFile:
+    """The weights in a checkpoint of torch (.pth, .pt, .bin) or of safetensors.
+
+    Only tensors, plain types and an argparse.Namespace (many loops keep their arguments so; it is a bag of values) are
+    unpickled. Raises DataMissing and CheckpointInvalid.
+    """
+    import torch
+
+    if not path.is_file():
+        what = "is a folder; name the checkpoint in it" if path.is_dir() else "no such file"
+        raise DataMissing(f"{path}: {what}")
+    content = _load(path)
+    holder: Any = content
+    if isinstance(content, Mapping) and not _has_weights(content):
+        holder = next((content[name] for name in _HOLDERS if _has_weights(content.get(name))), None)
+    if not _has_weights(holder):
+        keys = ", ".join(str(key) for key in list(content)[:5]) if isinstance(content, Mapping) else ""
+        raise CheckpointInvalid(
+            f"{path}: holds no weights by name, but {type(content).__name__}{f' of {keys}' if keys else ''}; expected a "
+            f"state dict, alone or under {_HOLDERS[0]!r}"
+        )
+    weights = {str(name): value for name, value in holder.items() if isinstance(value, torch.Tensor)}
+    beside = {**({} if holder is content else content), **{k: v for k, v in holder.items() if k not in weights}}
+    others = tuple(f"{name} ({_kind(value)})" for name, value in beside.items() if value is not holder)
+    epoch = content.get("epoch")
+    return PublishedFile(
+        {name.removeprefix("module."): value for name, value in weights.items()},
+        others,
+        epoch if isinstance(epoch, int) else None,
+    )
+
+
+def _load(path: Path) -> Any:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            # A mapped file leaves the optimiser's state, twice the size of the weights, where it is.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # pickle, zip, torch and safetensors have errors of their own for a damaged file
+        raise CheckpointInvalid(_reason(path, error, isinstance(error, SafetensorError))) from error
+
+
+def _reason(path: Path, error: Exception, safe: bool) -> str:
+    text = str(error)
+    foreign = re.search(r"GLOBAL ([\w.]+)", text) or re.search(r"Unsupported (?:class|global) ([\w.]+)", text)
+    if foreign and not safe:
+        keep = f"torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
+        return (
+            f"{path}: holds a {foreign[1]}, and reading that would run code; where you trust the file, keep its weights "
+            f'alone, python -c "import torch; {keep}", and import weights.pth'
+        )
+    if "TorchScript" in text:
+        return f"{path}: a TorchScript archive, which is code; a state dict is wanted"
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    return f"{path}: no checkpoint that torch can read, or a damaged one ({first[:120]})"
+
+
+def _has_weights(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, Mapping) and any(
+        isinstance(inner, torch.Tensor) and "." in str(name) for name, inner in value.items()
+    )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{len(value)} entries"
+    return repr(value) if isinstance(value, bool | int | float) else type(value).__name__
