@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+KINDS = ("gaid", "t-mass", "x-pool", "avigate", "clip4clip")
 DIM, FRAMES = 64, 12
 MODEL = "gaid-small-openai"
 VISION = {"image_size": 32, "layers": 2, "width": 128, "patch_size": 16}

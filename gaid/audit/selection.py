@@ -23,6 +23,11 @@ def selection(ground: Ground, retrain: Callable[..., Run] | None) -> Section:
     )
     run = ground.run
     if not all(run.members[member].kept for member in ground.members):
+        if run.imported:
+            section.unmeasured = (
+                "not measured: the run was imported, and a published checkpoint comes without its others"
+            )
+            return section
         if retrain is None:
             section.unmeasured = (
                 "not measured: the run kept its best and last checkpoint only; train with --set keep_checkpoints=true, "

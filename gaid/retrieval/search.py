@@ -19,7 +19,7 @@ import torch
 from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
 from gaid.retrieval.media import find_videos
 from gaid.retrieval.scoring import Features, parse_memory
-from gaid.retrieval.subject import check_head_fits, load_subject
+from gaid.retrieval.subject import check_head_fits, load_subject, own_clip
 from gaid.runs import Run, pick_device
 from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows, with_audio
 
@@ -140,7 +140,7 @@ def search(
     if subject.audio not in ("own", "silence", "none"):
         raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by a run that is none")
     head = subject.load(0)
-    backbone = load_text_backbone(opened, text or _imported_text(subject.run, opened), device)
+    backbone = load_text_backbone(opened, text or own_clip(subject.run, opened, "text"), device)
     loaded = time.perf_counter()
     # As a caption would be: float16 is what a store keeps.
     words = backbone.encode_text(queries).embedding.astype(np.float16)
@@ -179,13 +179,6 @@ def search(
         # The page is drawn by the layer above, as an evaluation's is.
         found.page = import_module("gaid.report.search_page").write_search_page(found, opened, html, root=root)
     return found
-
-
-def _imported_text(run: "Run | None", store: "Store") -> str | None:
-    """The CLIP that came with an imported run, where the store's captions were encoded by it: its file has no other home."""
-    about = store.attrs.get("backbones", {}).get("text") or {}
-    own = run is not None and about.get("sha256") and run.imported.get("clip_sha256") == about.get("sha256")
-    return run.visual if run is not None and own else None
 
 
 def load_text_backbone(store: "Store", name: str | None = None, device: str = "cpu") -> "TextBackbone":

@@ -103,6 +103,17 @@ def open_for(run: Run | None, store: "str | Path | Store | None") -> "Store":
     return open_store(store) if isinstance(store, str | Path) else store
 
 
+def own_clip(run: Run | None, store: "Store", sense: str) -> str | None:
+    """The CLIP of an imported run, as a backbone's name, where it encoded the store's `sense` (visual or text); else None.
+
+    A store remembers weights by their digest and not where they lie, and these lie in the run.
+    """
+    about = store.attrs.get("backbones", {}).get(sense) or {}
+    if run is None or not about.get("sha256") or run.imported.get("clip_sha256") != about["sha256"]:
+        return None
+    return run.visual
+
+
 def load_subject(
     run: "str | Path | Run | None",
     store: "str | Path | Store | None",

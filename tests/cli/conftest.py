@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gaid.cli import run
+from tests.checkpoint_maker import KINDS, register_small_clip, write_checkpoint
 
 
 @dataclass
@@ -50,3 +51,11 @@ def empty_hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.delenv("GAID_DOWNLOAD", raising=False)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One published checkpoint a kind, over a CLIP small enough to be built here, which open_clip then knows."""
+    register_small_clip(tmp_path_factory.mktemp("open_clip"))
+    folder = tmp_path_factory.mktemp("published")
+    return {kind: write_checkpoint(folder / f"{kind}.pth", kind) for kind in KINDS}

@@ -20,7 +20,7 @@ from gaid.retrieval.stress.faults import FAULTS
 from gaid.retrieval.stress.measure import Bench, Contender
 from gaid.retrieval.stress.media import encode_texts, load_text_of, media_faults, open_files
 from gaid.retrieval.stress.results import StressResults
-from gaid.retrieval.subject import Subject, open_for
+from gaid.retrieval.subject import Subject, open_for, own_clip
 from gaid.runs import Run, load_run, pick_device
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ def stress(
         Contender.of(subject, part, label) for subject, label in zip(subjects, _labels(subjects), strict=True)
     ]
     # Before the long work: files and backbones that are not there are found out at once.
-    files = open_files(opened, part, root, clips, device, seed) if media else None
+    files = open_files(opened, part, root, clips, device, seed, own_clip(loaded, opened, "visual")) if media else None
     bench = Bench(contenders, part, budget, device, seed)
     results = _empty(loaded, opened, part, contenders, seed)
     for subject, one in zip(subjects, contenders, strict=True):
         results.notes += [f"{one.label}: {note}" for note in subject.notes]
-    _measure(results, bench, opened, names, say)
+    _measure(results, bench, opened, names, say, own_clip(loaded, opened, "text"))
     if files is not None:
         results.media = files[1]
         results.findings += media_faults(bench, files[0], names, say)
@@ -101,8 +101,14 @@ def stress(
 
 
 def _measure(
-    results: StressResults, bench: Bench, store: "Store", names: Sequence[str], say: Callable[[str], None]
+    results: StressResults,
+    bench: Bench,
+    store: "Store",
+    names: Sequence[str],
+    say: Callable[[str], None],
+    text: str | None = None,
 ) -> None:
+    """Every fault in `names`; `text` names the store's text backbone where it is called otherwise here."""
     sounding = int(bench.split.audio_mask.any(axis=1).sum())
     if sounding < 2 and any(FAULTS[name].touches == "audio" for name in names if name in FAULTS):
         results.notes.append(f"faults of the sound are left out: {sounding} of {results.gallery} clips have any")
@@ -113,7 +119,7 @@ def _measure(
     spoken = [CAPTION_FAULTS[name] for name in names if name in CAPTION_FAULTS]
     if spoken:
         try:
-            backbone = load_text_of(store, bench.device)
+            backbone = load_text_of(store, bench.device, text)
         except GaidError as error:
             results.notes.append(f"faults of the captions are left out, since they can't be encoded: {error}")
         else:

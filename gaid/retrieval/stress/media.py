@@ -52,10 +52,13 @@ _HOW = {
 }
 
 
-def load_text_of(store: "Store", device: str) -> Any:
-    """The text backbone that a store's captions were encoded with. Raises GaidError where it is not at hand."""
+def load_text_of(store: "Store", device: str, name: str | None = None) -> Any:
+    """The text backbone that a store's captions were encoded with. Raises GaidError where it is not at hand.
+
+    `name` where it is called otherwise here than in the store, as the CLIP of an imported run is.
+    """
     about = _about(store, "text")
-    return _same(store, "text", load_text(str(about["name"]), device, bool(about.get("random_weights"))))
+    return _same(store, "text", load_text(name or str(about["name"]), device, bool(about.get("random_weights"))))
 
 
 def encode_texts(backbone: Any, texts: list[str]) -> NDArray[np.float16]:
@@ -86,12 +89,15 @@ def _same(store: "Store", kind: str, backbone: Any) -> Any:
     return backbone
 
 
-def load_encoders(store: "Store", device: str) -> tuple[VisualBackbone, AudioBackbone]:
-    """The backbones of picture and sound that a store was made with. Raises GaidError where they are not at hand."""
+def load_encoders(store: "Store", device: str, visual: str | None = None) -> tuple[VisualBackbone, AudioBackbone]:
+    """The backbones of picture and sound that a store was made with; `visual` where the first is called otherwise here.
+
+    Raises GaidError where they are not at hand.
+    """
     names = {kind: _about(store, kind) for kind in ("visual", "audio")}
     options = {kind: (str(one["name"]), device, bool(one.get("random_weights"))) for kind, one in names.items()}
     return (
-        _same(store, "visual", load_visual(*options["visual"])),
+        _same(store, "visual", load_visual(visual or options["visual"][0], *options["visual"][1:])),
         _same(store, "audio", load_audio(*options["audio"])),
     )
 
@@ -216,9 +222,17 @@ def _decode(requests: list[ClipRequest]) -> list[Clip | MediaError]:
 
 
 def open_files(
-    store: "Store", split: "Split", root: str | Path | None, clips: int, device: str, seed: int
+    store: "Store",
+    split: "Split",
+    root: str | Path | None,
+    clips: int,
+    device: str,
+    seed: int,
+    visual: str | None = None,
 ) -> tuple[Files, MediaSample]:
     """Decodes a sample of a split's clips, drawn by `seed`; those that fail are left out and named.
+
+    `visual` names the picture's backbone where it is called otherwise here than in the store.
 
     Raises GaidError where the data set, its files or the backbones are not at hand.
     """
@@ -228,7 +242,7 @@ def open_files(
     name = str(about.get("name"))
     if name not in DATASETS:
         raise OptionInvalid(f"--media: {store.path} is of {name!r}, no data set whose files can be found by name")
-    visual, audio = load_encoders(store, device)
+    seeing, hearing = load_encoders(store, device, visual)
     dataset = load_dataset(name, root or about.get("root"))
     videos = {video.id: video for video in dataset.videos}
     count = len(split.video_ids)
@@ -243,7 +257,7 @@ def open_files(
     )
     sampling = store.attrs.get("sampling", {})
     requests = make_requests(
-        chosen, Backbones(visual, audio, None), store.frames,  # type: ignore[arg-type]
+        chosen, Backbones(seeing, hearing, None), store.frames,  # type: ignore[arg-type]
         sampling.get("decoder", "pyav"), sampling.get("audio_sampling", "aligned"),
     )  # fmt: skip
     decoded = _decode(requests)
@@ -258,8 +272,8 @@ def open_files(
         only_clips(split, np.isin(np.arange(count), rows[good])),
         [clip for clip in decoded if isinstance(clip, Clip)],
         [requests[row] for row in good],
-        visual,
-        audio,
+        seeing,
+        hearing,
         seed,
     )
     cached = files.split
