@@ -94,6 +94,22 @@ def text_side(head: "GatedHead", text: Float[Tensor, "texts dim"]) -> TextSide:
     return TextSide(text, gate, query)
 
 
+def _text_side_in_blocks(head: "GatedHead", text: Float[Tensor, "texts dim"], size: int = 1024) -> TextSide:
+    """`text_side` without its intermediate tensors of all texts: what is held of a text is itself and its query."""
+    first = text_side(head, text[:size])
+    if len(text) <= size:
+        return first
+    gate = None if first.gate is None else text.new_empty(len(text))
+    query = None if first.query is None else torch.empty_like(text)
+    for start in range(0, len(text), size):
+        rows = slice(start, start + size)
+        side = text_side(head, text[rows])
+        for whole, part in ((gate, side.gate), (query, side.query)):
+            if whole is not None and part is not None:
+                whole[rows] = part
+    return TextSide(text, gate, query)
+
+
 def video_side(
     head: "GatedHead",
     visual: Float[Tensor, "videos frames dim"],
@@ -292,7 +308,7 @@ def score(
     seed: int,
 ) -> Float[Tensor, "texts videos"]:
     """Scores of all pairs, block by block; `videos_at(start, stop)` gives the projected features of those videos."""
-    everything = text_side(head, text)
+    everything = _text_side_in_blocks(head, text)
     count, dim, frames = len(own), text.shape[1], videos_at.frames
     scores = text.new_empty(len(text), count)
     size = texts_of_block(dim)

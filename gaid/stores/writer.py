@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,7 @@ from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_
 from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, delete_store, open_store
 
 CAPTIONS = "captions"
+WRITERS = 4  # arrays of a shard that are written at once
 
 
 class StoreWriter:
@@ -34,6 +36,7 @@ class StoreWriter:
         self.path = path
         self.target = target
         self._lock = lock
+        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="store-writer")
         self._attributes = json.loads((path / "zarr.json").read_text())["attributes"]
         self.layout = self._attributes["layout"]
         self.fingerprint: str = self._attributes["fingerprint"]
@@ -94,6 +97,7 @@ class StoreWriter:
 
     def close(self) -> None:
         """Lets go of the lock."""
+        self._pool.shutdown()
         if self._lock is not None:
             self._lock.release()
 
@@ -147,8 +151,11 @@ class StoreWriter:
             if given[name].shape != wanted:
                 raise DataInvalid(f"shard {number}: {name} has shape {given[name].shape}, expected {wanted}")
         valid = given["videos/valid"].astype(bool)
-        for name, spec in specs.items():
-            if spec.dtype.startswith("float") and not is_finite(given[name], valid):
+        floats = [name for name, spec in specs.items() if spec.dtype.startswith("float")]
+        for name, finite in zip(
+            floats, self._pool.map(lambda name: is_finite(given[name], valid), floats), strict=True
+        ):
+            if not finite:
                 raise DataInvalid(f"shard {number}: {name} of a valid row is not finite")
         self._write(
             number, rows.start, {name: given[name].astype(specs[name].dtype, copy=False) for name in specs}, failures
@@ -169,17 +176,16 @@ class StoreWriter:
             specs = video_arrays(self.layout)
             given = {specs[array]: values for array, values in arrays.items()}
             rows = self.layout["shard_rows"], self.layout["chunk_rows"]
-            digests = _named(self.path, zarr_arrays.write_shards(self.path, name, *rows, given))
+            digests = _named(self.path, zarr_arrays.write_shards(self.path, name, *rows, given, self._pool))
             files = [self.path / file for file in digests]
         else:
             for array, values in arrays.items():
                 zarr_arrays.write_rows(self.path, array, start, values)
             files = [file for array in arrays for file in (self.path / array / "c").rglob("*") if file.is_file()]
-            for file in files:
-                _sync_file(file)
+            list(self._pool.map(_sync_file, files))
             digests = _digests(self.path, files)
-        for folder in sorted({parent for file in files for parent in file.relative_to(self.path).parents}):
-            _sync_folder(self.path / folder)
+        folders = {parent for file in files for parent in file.relative_to(self.path).parents}
+        list(self._pool.map(_sync_folder, [self.path / folder for folder in folders]))
         count = len(next(iter(arrays.values())))
         marker = {
             "rows": [start, start + count],
@@ -215,6 +221,7 @@ class FinishedWriter(StoreWriter):
     def __init__(self, target: Path, lock: FileLock) -> None:
         self.path = self.target = target
         self._lock = lock
+        self._pool = ThreadPoolExecutor(WRITERS)
         store = open_store(target)
         self._attributes = {"census": store.census}
         self.layout = store.layout
@@ -272,10 +279,15 @@ def _check_same(target: Path, found: Mapping[str, Any], plan: StorePlan) -> None
 def is_finite(values: NDArray[Any], rows: NDArray[np.bool_]) -> bool:
     """Whether the chosen rows hold finite numbers only."""
     chosen = values if rows.all() else values[rows]
-    if chosen.dtype == np.float16:
+    # A thousand rows at a time: what the test makes on its way stays in the cache.
+    return all(_block_is_finite(chosen[start : start + 1000]) for start in range(0, len(chosen), 1000))
+
+
+def _block_is_finite(values: NDArray[Any]) -> bool:
+    if values.dtype == np.float16:
         # The exponent's bits all set is infinity or no number; numpy's own test of half precision is many times slower.
-        return not bool(((np.ascontiguousarray(chosen).view(np.uint16) & 0x7C00) == 0x7C00).any())
-    return bool(np.isfinite(chosen).all())
+        return not bool(((np.ascontiguousarray(values).view(np.uint16) & 0x7C00) == 0x7C00).any())
+    return bool(np.isfinite(values).all())
 
 
 def _named(root: Path, files: Mapping[Path, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,6 @@ from gaid.stores.schema import ArraySpec
 
 # An array whose values all equal the fill value must have its bytes on disk all the same: presence says "done".
 _WRITE_ALL: Any = {"write_empty_chunks": True}
-# Arrays of a shard that are written at once.
-_WRITERS = 2
 
 
 def create(path: Path, attributes: Mapping[str, Any], whole: Mapping[str, NDArray[Any]], filled: list[ArraySpec],
@@ -48,16 +46,17 @@ def write_rows(path: Path, name: str, start: int, values: NDArray[Any]) -> None:
 
 
 def write_shards(path: Path, number: int, shard_rows: int, chunk_rows: int,
-                 arrays: Mapping[ArraySpec, NDArray[Any]]) -> dict[Path, dict[str, Any]]:  # fmt: skip
-    """Shard `number` of some arrays, synced: their files, each with its bytes and their sha256."""
+                 arrays: Mapping[ArraySpec, NDArray[Any]], pool: Executor) -> dict[Path, dict[str, Any]]:  # fmt: skip
+    """Shard `number` of some arrays, synced: their files, each with its bytes and their sha256.
+
+    Digests, copies and syncs would wait for one another in one thread, and hold no lock of Python's: `pool` has several.
+    """
 
     def write(spec: ArraySpec, values: NDArray[Any]) -> tuple[Path, dict[str, Any]]:
         layout = shard_file.ShardLayout(spec.shape, np.dtype(spec.dtype), shard_rows, chunk_rows, spec.fill)
         return shard_file.write_shard(path / spec.name, layout, number, values)
 
-    # Digests, copies and syncs wait for one another in one thread and hold no lock of Python's.
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        return dict(pool.map(write, arrays, arrays.values()))
+    return dict(pool.map(write, arrays, arrays.values()))
 
 
 class ZarrArrays:

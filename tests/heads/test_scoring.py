@@ -122,6 +122,11 @@ def test_a_sample_gate_is_the_same_for_all_frames_that_have_sound():
     torch.testing.assert_close(gate, gate[..., :1].expand_as(gate))
 
 
+def test_more_texts_than_a_block_holds_score_as_the_direct_way_scores_them():
+    head, features = make(1100, 3, fusion="frame", perturbation="dasp")
+    torch.testing.assert_close(head.score(*features), head.score(*features, algorithm="direct"), atol=1e-6, rtol=0)
+
+
 def test_scores_do_not_depend_on_blocks_or_memory():
     head, features = make(texts=300, videos=70, frames=4, dim=16, perturbation="stp", trials=3)
     whole = head.score(*features)

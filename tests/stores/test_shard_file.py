@@ -1,5 +1,7 @@
 """A shard's file has zarr's bytes, and rows come back from it as zarr gives them, whatever wrote it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import zarr
@@ -32,7 +34,8 @@ def places(tmp_path):
         array[:] = values_of(spec)
     for number in range(3):
         rows = slice(8 * number, min(8 * number + 8, ROWS))
-        write_shards(ours, number, 8, 2, {spec: values_of(spec)[rows] for spec in SPECS})
+        with ThreadPoolExecutor(2) as pool:
+            write_shards(ours, number, 8, 2, {spec: values_of(spec)[rows] for spec in SPECS}, pool)
     return ours, theirs
 
 
@@ -66,7 +69,10 @@ def test_the_digest_told_is_that_of_the_file(tmp_path):
     import hashlib
 
     create(tmp_path / "s", {"arrays": []}, {}, SPECS, shard_rows=8, chunk_rows=2)
-    for file, told in write_shards(tmp_path / "s", 2, 8, 2, {spec: values_of(spec)[16:] for spec in SPECS}).items():
+    with ThreadPoolExecutor(2) as pool:
+        files = write_shards(tmp_path / "s", 2, 8, 2, {spec: values_of(spec)[16:] for spec in SPECS}, pool)
+    assert len(files) == 3
+    for file, told in files.items():
         assert told == {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
