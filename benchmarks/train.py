@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import published
 from benchmarks.features import write_store
-from benchmarks.harness import Case, Findings, Goal, Options, Timing, race, threads
+from benchmarks.harness import Case, Findings, Goal, Options, once, race, threads
 from benchmarks.limits import measure_rates
 from benchmarks.media import make_clip
 from gaid.datasets.types import Caption, Dataset, Video
@@ -229,15 +229,14 @@ def measure_three_numbers(options: Options) -> tuple[Case, dict[str, Any]]:
         first = cached.steps(steps)
         by_cache = time.perf_counter() - started
         torch.manual_seed(options.seed)
-        started = time.perf_counter()
-        second = looped.steps(steps)
-        in_loop = time.perf_counter() - started
+        second: list[float] = []
+        in_loop = once(lambda: second.extend(looped.steps(steps)), options)
         difference = max(abs(a - b) for a, b in zip(first, second, strict=True))
-        again = [_timed(lambda: cached.steps(steps)) for _ in range(1 if quick else 5)]
+        again = race({"cached": lambda: cached.steps(steps)}, options, rounds=5)["cached"]
     per_epoch = cached.loop.batches.batches_per_epoch
     timings = {
-        "gaid, cached features": Timing(again, 0),
-        "decoding and backbone in the loop": Timing([in_loop], 0),
+        "gaid, cached features": again,
+        "decoding and backbone in the loop": in_loop,
     }
     figures = {
         "clips": clips,
@@ -245,18 +244,12 @@ def measure_three_numbers(options: Options) -> tuple[Case, dict[str, Any]]:
         "batch": batch,
         "extraction_seconds": report.seconds,
         "first_epoch_seconds": report.seconds + by_cache * per_epoch / steps,
-        "later_epoch_seconds": float(np.median(again)) * per_epoch / steps,
-        "in_the_loop_epoch_seconds": in_loop * per_epoch / steps,
+        "later_epoch_seconds": again.median * per_epoch / steps,
+        "in_the_loop_epoch_seconds": in_loop.median * per_epoch / steps,
         "largest_difference_of_losses": difference,
     }
     name = f"{steps} steps of {batch} clips, {names[0]} at random weights"
     return Case(name, "gaid, cached features", timings, error=difference), figures
-
-
-def _timed(call: Any) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def run(options: Options) -> Findings:
