@@ -7,19 +7,23 @@ if TYPE_CHECKING:
     from gaid.datasets import load_dataset
     from gaid.extract import extract
     from gaid.retrieval import evaluate
+    from gaid.retrieval.search import search
+    from gaid.retrieval.vectors import export
     from gaid.runs import load_run
     from gaid.stores import open_store
     from gaid.training import train
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "extract", "load_dataset", "load_run", "open_store", "train"]
+__all__ = ["evaluate", "export", "extract", "load_dataset", "load_run", "open_store", "search", "train"]
 
 _HOMES = {
     "evaluate": "gaid.retrieval",
+    "export": "gaid.retrieval.vectors",
     "extract": "gaid.extract",
     "load_dataset": "gaid.datasets",
     "load_run": "gaid.runs",
     "open_store": "gaid.stores",
+    "search": "gaid.retrieval.search",
     "train": "gaid.training",
 }
 

@@ -7,11 +7,26 @@ import pytest
 import gaid
 from gaid.cli.document import walk
 
-COMMAND_OF = {"extract": "gaid extract", "train": "gaid train-head", "evaluate": "gaid eval"}
+COMMAND_OF = {
+    "extract": "gaid extract",
+    "train": "gaid train-head",
+    "evaluate": "gaid eval",
+    "search": "gaid search",
+    "export": "gaid export",
+}
 
 
 def test_the_interface_for_notebooks_is_what_the_docs_say():
-    assert gaid.__all__ == ["evaluate", "extract", "load_dataset", "load_run", "open_store", "train"]
+    assert gaid.__all__ == [
+        "evaluate",
+        "export",
+        "extract",
+        "load_dataset",
+        "load_run",
+        "open_store",
+        "search",
+        "train",
+    ]
     assert all(callable(getattr(gaid, name)) for name in gaid.__all__)
 
 

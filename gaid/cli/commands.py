@@ -7,6 +7,7 @@ from gaid.cli import (
     datasets,
     doctor,
     evaluate,
+    export,
     extract,
     import_checkpoint,
     reproduce,
@@ -31,4 +32,5 @@ def register(app: typer.Typer) -> None:
     app.command("compare", cls=Command)(audit.compare)
     app.command("stress", cls=Command)(stress.stress)
     app.command("search", cls=Command)(search.search)
+    app.command("export", cls=Command)(export.export)
     app.command("reproduce", cls=Command)(reproduce.reproduce)

@@ -135,7 +135,9 @@ class Run:
     def load_head(self, checkpoint: str = "best", device: str = "cpu") -> "nn.Module":
         """The head with the weights of a checkpoint ("best" or "last"), for evaluation. Raises RunInvalid, HeadMismatch."""
         if len(self.members) > 1:
-            raise RunInvalid(f"{self.path}: holds {len(self.members)} seeds; load the head of one of its members")
+            raise RunInvalid(
+                f'{self.path}: holds {len(self.members)} seeds; take one: load_run("{self.members[0].path}").head'
+            )
         path = self._checkpoint(checkpoint)
         tensors, description = read_checkpoint(path)
         described = description["head"]

@@ -1,0 +1,43 @@
+"""`gaid export`: a head's embeddings and scores, for other programs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gaid.cli.common import Device, Json, give, option, say
+
+
+def export(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_STORE", help="The folder of a run, or a store (with --preset).")
+    ],
+    out: Annotated[Path, option("The file to write, .npz or .parquet.", "FILE", "--out", "-o")],
+    format: Annotated[
+        Literal["npz", "parquet"] | None, option("What to write. Default: what the file's name says.", "npz|parquet")
+    ] = None,
+    store: Annotated[Path | None, option("Features to take in place of the run's own store.", "PATH")] = None,
+    preset: Annotated[str | None, option("The head without training, for a store. Default: mean-pool.", "NAME")] = None,
+    split: Annotated[
+        str, option("Which part: test, val, train; or clips, all clips without their captions.", "PART")
+    ] = "test",
+    split_protocol: Annotated[
+        str | None, option("Which split of the data set, as 9k or all. Default: the run's, or the store's.", "NAME")
+    ] = None,
+    device: Device = "auto",
+    memory: Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")] = "1GiB",
+    seed: Annotated[int, option("Seed of a head without training, and of trials in scoring.", "N")] = 0,
+    json: Json = False,
+) -> None:
+    """Write a head's video and text embeddings, all scores and ranks as npz or parquet."""
+    from gaid.retrieval.vectors import export as write
+
+    told = write(source, out=out, format=format, store=store, preset=preset, split=split, split_protocol=split_protocol,
+                 device=device, memory=memory, seed=seed)  # fmt: skip
+    if json:
+        return give(told.to_dict())
+    for note in told.notes:
+        say(f"note: {note}")
+    dim = f", {told.dim} numbers each" if told.dim else ", without embeddings"
+    print(f"{' and '.join(map(str, told.files))}: {told.videos:,} videos{dim}, {told.queries:,} queries")
+    return None
