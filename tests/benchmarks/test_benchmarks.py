@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import growth, published, store, train
+from benchmarks import decode, growth, published, store, train
 from benchmarks.features import write_store
 from benchmarks.harness import Options
 
@@ -71,3 +71,18 @@ def test_every_stage_is_measured_at_four_sizes():
     assert len(stages) == 5
     assert len(found.cases) == 4 * len(stages)
     assert all(case.timings[growth.OURS].median > 0 for case in found.cases)
+
+
+@pytest.mark.slow
+def test_decoders_give_the_same_pictures_before_they_are_timed(tmp_path):
+    (case,) = decode.run(QUICK, tmp_path).cases  # asserts that the pictures are those of each rival
+    assert case.error is not None
+    assert case.error < decode.SAME
+    assert {decode.OURS, "gaid, sound too"} <= set(case.timings)
+
+
+def test_a_decoder_that_gives_other_pictures_is_not_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr(decode, "peers", lambda *_: {"wrong": lambda: 255 - decode.ours(silent, 360).frames})
+    silent = decode.without_sound(decode.make_clip("360p", 12, 1.0, folder=tmp_path))
+    with pytest.raises(AssertionError, match="wrong gives other pictures"):
+        decode.run(QUICK, tmp_path)
