@@ -4,6 +4,7 @@ Every tensor of all pairs is made and kept; the gallery is gated and pooled by i
 video's texts with all videos and keeps one. Written for comparison only; nothing of the published code is in it.
 """
 
+import copy
 from typing import Any
 
 import torch
@@ -13,6 +14,28 @@ from torch.utils.data import DataLoader, Dataset
 
 from gaid.heads.gated import GatedHead
 from gaid.heads.losses import info_nce, positive_weights
+from gaid.heads.pooling import AttentionPooling
+
+
+class PlainPooling(AttentionPooling):
+    """Attention pooling in the published order: the key and the value of every pair's every frame are made."""
+
+    def forward(self, text: Tensor, fused: Tensor) -> Tensor:
+        inputs = self.norm_inputs(fused)
+        logits = torch.einsum("...d,...fd->...f", self.query(self.norm_inputs(text)), self.key(inputs))
+        attention = (logits / fused.shape[-1] ** 0.5).softmax(-1)
+        return self.finish(self.out(torch.einsum("...f,...fd->...d", attention, self.value(inputs))))
+
+
+def plainly(head: GatedHead) -> GatedHead:
+    """A head with the same weights (the very ones) that pools in the published order."""
+    plain = copy.copy(head)
+    plain._modules = dict(head._modules)
+    if isinstance(head.pooling, AttentionPooling):
+        pooling = copy.copy(head.pooling)
+        pooling.__class__ = PlainPooling
+        plain._modules["pooling"] = pooling
+    return plain
 
 
 @torch.inference_mode()
@@ -29,7 +52,7 @@ def evaluate(head: GatedHead, text: Tensor, visual: Tensor, audio: Tensor, mask:
     gate = torch.sigmoid(of_text[:, None] + of_frames) * mask
     fused = torch.lerp(seen, heard, gate[..., None])
     # All videos under all texts, although the diagonal alone is used further on.
-    pooled = head.pooling(words[None], fused[:, None])
+    pooled = plainly(head).pooling(words[None], fused[:, None])
     sims = torch.einsum("td,vfd->tvf", functional.normalize(words, dim=-1), functional.normalize(fused, dim=-1))
     moved = words[:, None] + head.perturbation.alpha * head.perturbation.deviation.linear(sims).exp()
     moved = functional.normalize(moved, dim=-1).transpose(0, 1).contiguous()
@@ -72,7 +95,7 @@ def loss(
     seen, heard, mask = head.project_videos(visual, audio, mask)
     logits = head.gate.of_text(words)[:, None, None] + head.gate.of_frames(seen, heard, mask)
     fused = torch.lerp(seen, heard, (torch.sigmoid(logits) * mask)[..., None])
-    pooled = head.pooling(words[:, None], fused)
+    pooled = plainly(head).pooling(words[:, None], fused)
     own = fused.diagonal(dim1=0, dim2=1).permute(2, 0, 1)
     std = head.perturbation.deviation(words, own).exp()
     perturbed = head.perturbation.perturb(words, std) if noise is None else head.perturbation.perturb(words, std, noise)  # type: ignore[call-arg]

@@ -229,7 +229,7 @@ class AvigateHead(HeadBase):
         gate_by: By = "query",
         pool_by: By = "query",
         own_caption: Int[Tensor, " videos"] | None = None,
-        algorithm: Algorithm = "folded",
+        algorithm: Algorithm = "auto",
         memory: int = 2**30,
         seed: int = 0,
     ) -> Float[Tensor, "texts videos"]:

@@ -215,6 +215,11 @@ class GatedHead(HeadBase):
 
     # Scoring
 
+    @property
+    def few_texts(self) -> int:
+        """Up to so many texts `direct` is faster: too few share what folding computes once a video (docs/performance.md)."""
+        return 4 if isinstance(self.perturbation, StochasticPerturbation) else 8
+
     @torch.no_grad()
     def score(
         self,
@@ -226,7 +231,7 @@ class GatedHead(HeadBase):
         gate_by: By = "query",
         pool_by: By = "query",
         own_caption: Int[Tensor, " videos"] | None = None,
-        algorithm: Algorithm = "folded",
+        algorithm: Algorithm = "auto",
         memory: int = 2**30,
         seed: int = 0,
     ) -> Float[Tensor, "texts videos"]:
@@ -237,7 +242,7 @@ class GatedHead(HeadBase):
             gate_by, pool_by: whose text conditions gate and pooling: the query that asks, or each gallery video's own
                 caption, as published evaluations do (method, section 7).
             own_caption: row in `text` of each video's own caption; 0..V-1 by default where there are as many of both.
-            algorithm: `folded` (fast) or `direct` (every tensor made); equal within rounding.
+            algorithm: `folded`, `direct` (every tensor made), or by `auto` the faster one; equal within rounding.
             seed: of STP's trials.
 
         Raises: HeadMismatch when sizes don't fit or own captions are needed and unknown; OptionInvalid for a wrong word.
@@ -246,7 +251,7 @@ class GatedHead(HeadBase):
         for name, value, choices in (
             ("gate_by", gate_by, ("query", "own_caption")),
             ("pool_by", pool_by, ("query", "own_caption")),
-            ("algorithm", algorithm, ("folded", "direct")),
+            ("algorithm", algorithm, ("auto", "folded", "direct")),
         ):
             if value not in choices:
                 raise OptionInvalid(f"{name} {value!r} does not exist; choose one of {', '.join(choices)}")
@@ -265,6 +270,8 @@ class GatedHead(HeadBase):
             words = self.embed_text(text)
             source = folded.VideoSource(self, visual, audio, audio_mask)
             own_caption = own_caption.to(words.device)
+            if algorithm == "auto":
+                algorithm = "direct" if len(text) <= self.few_texts else "folded"
             if algorithm == "folded" and not isinstance(self.gate, TokenGate):
                 gate_own, pool_own = gate_by == "own_caption", pool_by == "own_caption"
                 return folded.score(self, words, source, own_caption, gate_own, pool_own, memory, seed).float()

