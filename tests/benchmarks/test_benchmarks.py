@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import decode, growth, published, store, train
+from benchmarks import decode, extract, growth, published, store, train
 from benchmarks.features import write_store
 from benchmarks.harness import Options
 
@@ -55,6 +55,16 @@ def test_decoding_in_the_loop_gives_the_losses_of_cached_features():
     found = train.run(QUICK)
     assert found.figures["three numbers"]["largest_difference_of_losses"] <= 1e-5
     assert found.figures["three numbers"]["first_epoch_seconds"] > found.figures["three numbers"]["later_epoch_seconds"]
+
+
+@pytest.mark.slow
+def test_extraction_is_held_beside_both_its_parts(tmp_path):
+    found = extract.run(QUICK, tmp_path)  # its decoding asserts that no clip is lost
+    one, two = found.cases
+    assert {extract.OURS, "decoding, 1 worker", "encoding, 1 thread"} <= set(one.timings)
+    assert set(two.timings) == {extract.OURS}
+    assert all(case.limit_seconds is not None and case.limit_seconds > 0 for case in found.cases)
+    assert len(found.goals) == 2
 
 
 def test_an_exponent_is_fitted_with_its_interval():
