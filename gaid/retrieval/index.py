@@ -59,18 +59,27 @@ def check_indexable(head: Any, candidates: int | None, videos: int) -> int:
     return min(candidates, videos)
 
 
-@torch.inference_mode()
-def find_candidates(head: Any, features: "Features", count: int) -> tuple[np.ndarray, float, float]:
-    """Rows (captions, count) of each caption's nearest videos, with the seconds to build the index and to ask it."""
-    import faiss
+class VideoIndex:
+    """Flat inner-product index of `head.embed_videos`, asked with `head.embed_text`; videos are numbered as they are added."""
 
-    started = time.perf_counter()
-    vectors = _unit(head.embed_videos(*features.videos(slice(None))))
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
-    built = time.perf_counter()
-    _, rows = index.search(_unit(head.embed_text(features.text)), count)
-    return rows, built - started, time.perf_counter() - built
+    def __init__(self, head: Any):
+        self.head = head
+        self._index: Any = None
+
+    @torch.inference_mode()
+    def add(self, visual: torch.Tensor, audio: torch.Tensor, audio_mask: torch.Tensor) -> None:
+        """More videos: features (videos, frames, visual_dim), (videos, frames, audio_dim) and the mask (videos, frames)."""
+        import faiss
+
+        vectors = _unit(self.head.embed_videos(visual, audio, audio_mask))
+        self._index = self._index or faiss.IndexFlatIP(vectors.shape[1])
+        self._index.add(vectors)
+
+    @torch.inference_mode()
+    def nearest(self, text: torch.Tensor, count: int) -> np.ndarray:
+        """Rows (captions, count) of each caption's nearest videos, nearest first; `text` (captions, text_dim) as stored."""
+        rows: np.ndarray = self._index.search(_unit(self.head.embed_text(text)), count)[1]
+        return rows
 
 
 @torch.inference_mode()
@@ -108,10 +117,14 @@ def search_all(
     seed: int = 0,
 ) -> Search:
     """All captions through the index, held against `exact`, the scores (captions, videos) of all pairs."""
-    candidates, build, ask = find_candidates(head, features, count)
     started = time.perf_counter()
+    index = VideoIndex(head)
+    index.add(*features.videos(slice(None)))
+    built = time.perf_counter()
+    candidates = index.nearest(features.text, count)
+    asked = time.perf_counter()
     scores = rescore(head, features, candidates, memory=memory, seed=seed)
-    seconds = {"index": build, "candidates": ask, "rescoring": time.perf_counter() - started}
+    seconds = {"index": built - started, "candidates": asked - built, "rescoring": time.perf_counter() - asked}
     own = candidates == np.asarray(caption_video)[:, None]
     found = own.any(axis=1)
     own_score = np.where(found, scores[np.arange(len(scores)), own.argmax(axis=1)], np.inf)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import decode, extract, growth, published, store, train
+from benchmarks import decode, extract, growth, published, search, store, train
 from benchmarks.features import write_store
 from benchmarks.harness import Options
 
@@ -96,3 +96,20 @@ def test_a_decoder_that_gives_other_pictures_is_not_timed(tmp_path, monkeypatch)
     silent = decode.without_sound(decode.make_clip("360p", 12, 1.0, folder=tmp_path))
     with pytest.raises(AssertionError, match="wrong gives other pictures"):
         decode.run(QUICK, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_search_is_held_against_exact_scores_of_all_clips():
+    found = search.run(QUICK)
+    small, large = found.cases
+    assert small.about["candidates"] < 600
+    assert large.about["recall_of_exact_top_10"] > 0.5  # chance: a tenth
+    assert {search.OURS, search.EXACT} == set(large.timings)
+    assert large.timings[search.EXACT].share <= 1
+
+
+def test_a_simulated_clip_is_the_same_whenever_it_is_made():
+    gallery = search.Gallery.draw(100, 16, 4, seed=0)
+    whole = gallery.videos(torch.arange(100))
+    for together, alone in zip(whole, gallery.videos(torch.tensor([42, 7])), strict=True):
+        torch.testing.assert_close(together[[42, 7]], alone, atol=2e-3, rtol=0)
