@@ -5,6 +5,7 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
+from gaid.metrics import NAMES
 from gaid.report.cost import Cost
 from gaid.report.paper import PaperTable
 from gaid.report.published import PublishedRow, markdown_published
@@ -47,8 +48,12 @@ class Section:
 
     def rows(self, direction: str) -> list[Row]:
         """Every head's figures, its published protocol's and the leak, one under the other."""
+        return [row for _, row in self.named_rows(direction)]
+
+    def named_rows(self, direction: str) -> list[tuple[str, Row]]:
+        """These rows, each with the table's name of its head."""
         return [
-            changed(row, label=row.label.replace(one.label, name, 1))
+            (name, changed(row, label=row.label.replace(one.label, name, 1)))
             for name, one in zip(self.names, self.results, strict=True)
             for row in rows(one, direction)
             if row.kind in KINDS
@@ -120,6 +125,44 @@ class Section:
 
 
 @dataclass
+class Group:
+    """One data set under several visual backbones, side by side as the paper has them: the column groups of one table."""
+
+    sections: list[Section]
+
+    @property
+    def heading(self) -> str:
+        return f"{self.sections[0].dataset}, {' beside '.join(self.backbones)}"
+
+    @property
+    def backbones(self) -> list[str]:
+        """The visual backbones, a column group each."""
+        return [section.last.backbones["visual"] for section in self.sections]
+
+    def lines(self, direction: str) -> list[tuple[Row, list[Row | None]]]:
+        """Each line's row and its like under every backbone; None where a store lacks what the row needs."""
+        columns = [{(name, row.kind): row for name, row in section.named_rows(direction)} for section in self.sections]
+        places = list(dict.fromkeys(place for column in columns for place in column))
+        found = []
+        for place in places:
+            cells = [column.get(place) for column in columns]
+            found.append((next(row for row in cells if row is not None), cells))
+        return found
+
+    def markdown(self, directions: tuple[str, ...]) -> list[str]:
+        """Paragraphs: a table a direction, without intervals, which the sections have."""
+        parts = []
+        for direction in directions:
+            names = [f"{name}, {backbone}" for backbone in self.backbones for name in NAMES]
+            lines = ["| |" + "|".join(map(escape_markdown, names)) + "|", "|---|" + "---:|" * len(names)]
+            for row, cells in self.lines(direction):
+                shown = [cell.cell(name) if cell else "" for cell in cells for name in NAMES]
+                lines.append(f"| {escape_markdown(row.label)} | " + " | ".join(shown) + " |")
+            parts.append(f"{DIRECTIONS[direction]}\n\n" + "\n".join(lines))
+        return parts
+
+
+@dataclass
 class Table:
     """Measured sections and published rows, never mixed."""
 
@@ -128,6 +171,14 @@ class Table:
     published: list[PublishedRow]
     published_seconds: list[dict[str, Any]]
     cautions: list[str]
+
+    @property
+    def groups(self) -> list[Group]:
+        """Data sets that were measured under more than one visual backbone."""
+        by_dataset: dict[str, list[Section]] = {}
+        for section in self.sections:
+            by_dataset.setdefault(section.dataset, []).append(section)
+        return [Group(sections) for sections in by_dataset.values() if len(sections) > 1]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only; measured and published apart."""
@@ -153,6 +204,11 @@ class Table:
 
     def __str__(self) -> str:
         parts = [f"# Table {self.spec.number}: {self.spec.title}, as far as methods and data sets are here"]
+        for group in self.groups:
+            parts += [
+                f"## Measured, side by side: {escape_markdown(group.heading)}",
+                *group.markdown(self.spec.directions),
+            ]
         for section in self.sections:
             parts.append(f"## Measured: {escape_markdown(section.heading)}")
             parts += section.markdown(self.spec.directions)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -81,6 +82,38 @@ def test_measured_and_published_never_mix(made):
     assert "CLIP4Clip meanP" not in measured
     assert "55.0" not in json.dumps(told["measured"]["table1-demo-tiny-patches"]["rows"]["gaid"]["preset"])
     assert str(made.tables[0]).index("## Measured") < str(made.tables[0]).index("## Published")
+
+
+def test_a_data_set_under_two_backbones_has_them_side_by_side(made, tmp_path):
+    table = made.tables[0]
+    assert table.groups == []
+    (section,) = table.sections
+    base, last = section.results[:-1], section.results[-1]
+    # As where a store of the other backbone has no patch tokens: a row less.
+    less = section.names.index("gaid-token")
+    other = replace(
+        section,
+        names=[name for name in section.names if name != "gaid-token"],
+        results=[
+            *base[:less],
+            *base[less + 1 :],
+            replace(last, backbones={**last.backbones, "visual": "clip:ViT-B-16/x"}),
+        ],
+    )
+    both = replace(table, sections=[section, other])
+    (group,) = both.groups
+    assert group.backbones == [last.backbones["visual"], "clip:ViT-B-16/x"]
+    lines = {row.label: cells for row, cells in group.lines("t2v")}
+    assert len(lines) >= len(section.names) + 1  # labels of leaks are alike
+    assert lines["gaid-token"][1] is None
+    assert lines["gaid"][0].values == lines["gaid"][1].values
+    text = str(both)
+    assert text.index("side by side") < text.index("## Measured: ")
+    assert "R@1, clip:ViT-B-16/x" in text
+    gaid = next(line for line in text.splitlines() if line.startswith("| gaid |"))
+    assert gaid.count("|") == 2 + 2 * len(NAMES)
+    page = next(file for file in both.write(tmp_path) if file.name == "table1.html").read_text()
+    assert f'colspan="{len(NAMES)}">clip:ViT-B-16/x</th>' in page
 
 
 def test_what_is_there_is_used_again_and_other_seeds_train_anew(made, make, place):
