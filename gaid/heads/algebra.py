@@ -5,6 +5,7 @@ video, so that the result differs from the direct way by rounding alone. Shapes 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -34,6 +35,11 @@ def _in_training(tensor: Tensor) -> bool:
 
 def with_one(coefficients: Float[Tensor, "videos n texts"]) -> Tensor:
     return torch.cat([coefficients, coefficients.new_ones(()).expand_as(coefficients[:, :1])], 1)
+
+
+def join(vectors: Float[Tensor, "videos n dim"], *constants: Float[Tensor, " dim"]) -> Tensor:
+    """A video's vectors, and those that all videos have."""
+    return torch.cat([vectors, *(one.expand(len(vectors), 1, -1) for one in constants)], 1)
 
 
 @dataclass
@@ -118,6 +124,23 @@ class Pooled:
 
 
 @dataclass
+class Pairs:
+    """Pooled embeddings of all pairs as they are, for training with dropout, which has no basis for them."""
+
+    embedding: Float[Tensor, "videos texts dim"]
+
+    def norms(self) -> Float[Tensor, "texts videos"]:
+        return torch.linalg.vector_norm(self.embedding, dim=-1).transpose(0, 1)
+
+    def products(self, text: Float[Tensor, "texts dim"]) -> Float[Tensor, "texts videos"]:
+        """Each text with each of its pairs' embeddings."""
+        return torch.linalg.vecdot(self.embedding, text).transpose(0, 1)
+
+    def mean_of_texts(self) -> Float[Tensor, "videos dim"]:
+        return self.embedding.mean(1)
+
+
+@dataclass
 class Weights:
     """An attention pooling's layers from LN1's centred inputs on as two maps: to LN2's centred input and to LN3's.
 
@@ -125,9 +148,9 @@ class Weights:
     once. `constants` are what the biases add before LN2, before LN3 and after it, centred as LN centres.
     """
 
-    maps: Float[Tensor, "dim two_dims"]
-    constants: Float[Tensor, "three dim"]
+    to_second: Float[Tensor, "dim dim"]
     from_second: Float[Tensor, "dim dim"]
+    constants: Float[Tensor, "three dim"]
     last: Float[Tensor, " dim"]
 
     @classmethod
@@ -135,11 +158,19 @@ class Weights:
         first = centre((pooling.out.weight @ pooling.value.weight).t()) * pooling.norm_inputs.weight[:, None]
         linear, second = pooling.linear, pooling.norm_attended
         # x + linear(x) after LN2's weights, as a map of LN2's centred input.
-        onward = torch.diag(second.weight) + second.weight[:, None] * linear.weight.t()
-        onward = centre(onward)
+        onward = centre(torch.diag(second.weight) + second.weight[:, None] * linear.weight.t())
         biases = [pooling.out(pooling.value(pooling.norm_inputs.bias)), second.bias + linear(second.bias)]
         constants = torch.cat([centre(torch.stack(biases)), pooling.norm_pooled.bias[None]])
-        return cls(torch.cat([first, first @ onward], 1), constants, onward, pooling.norm_pooled.weight)
+        return cls(first, onward, constants, pooling.norm_pooled.weight)
+
+    @cached_property
+    def maps(self) -> Float[Tensor, "dim two_dims"]:
+        """Both maps side by side, for one product."""
+        return torch.cat([self.to_second, self.to_second @ self.from_second], 1)
+
+    def before_second(self, centred: Float[Tensor, "videos n dim"]) -> Float[Tensor, "videos vectors dim"]:
+        """The vectors that LN2's centred input combines: those of the frames' parts, and the constant before LN2."""
+        return join(centred @ self.to_second, self.constants[0])
 
     def basis(self, centred: Float[Tensor, "videos n dim"]) -> tuple[Tensor, tuple[Form, ...]]:
         """The vectors that pooled embeddings combine, and the forms that LN2, LN3 and the last norm need.
@@ -147,10 +178,6 @@ class Weights:
         Vectors: those of the frames' parts; the constant before LN2; the constant before LN3; LN3's bias.
         """
         before_second, before_third = (centred @ self.maps).chunk(2, -1)
-
-        def join(*vectors: Tensor) -> Tensor:
-            return torch.cat([v if v.ndim == 3 else v.expand(len(centred), 1, -1) for v in vectors], 1)
-
         before_second = join(before_second, self.constants[0])
         before_third = join(before_third, self.constants[0] @ self.from_second, self.constants[1])
         last = join(before_third * self.last, self.constants[2])

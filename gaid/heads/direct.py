@@ -1,7 +1,7 @@
 """Scoring all (text, video) pairs the plain way, every intermediate tensor made, in blocks of bounded memory.
 
-It is what `folded` is held to, what training uses where dropout stands between the layers, and the only way for fusion of
-patch tokens, whose fused frames do not lie on a line.
+It is what `folded` is held to, the faster way for very few texts, and the only one for fusion of patch tokens, whose fused
+frames do not lie on a line.
 """
 
 from typing import TYPE_CHECKING

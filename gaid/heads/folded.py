@@ -3,7 +3,7 @@
 Every fused frame lies on the line between its picture and its sound, and the gate says where. So its mean, norm and
 products are numbers that the gate combines, and the pooled embedding of a pair is a combination of a few vectors that
 depend on the video alone. What is left a pair are those few coefficients; norms come from Gram matrices of the vectors.
-The same functions serve training (they are differentiable) where no dropout stands between the layers.
+The same functions serve training (they are differentiable); with dropout between the layers they go as far as it.
 
 Held to `direct` by tests.
 
@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gaid.heads.algebra import Form, Line, Pooled, Weights, centre, products_with, with_one
+from gaid.heads.algebra import Form, Line, Pairs, Pooled, Weights, centre, join, products_with, with_one
 from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
 from gaid.heads.pooling import AttentionPooling
 
@@ -65,19 +65,38 @@ class TextSide:
 
 @dataclass
 class VideoSide:
-    """What a head needs of the videos. `parts` are the frames' ends, pictures and sounds (or the pictures alone)."""
+    """What a head needs of the videos. `parts` are the frames' ends, pictures and sounds (or the pictures alone).
+
+    What is computed of them is computed when it is first asked for: training with dropout stops before the basis.
+    """
 
     parts: Float[Tensor, "videos parts frames dim"]
     mask: Bool[Tensor, "videos frames"]
     gate: Float[Tensor, "videos frames"] | None
-    centred_squares: Line | None
-    basis: Float[Tensor, "videos vectors dim"]
-    forms: tuple[Form, ...]
+    weights: Weights | None
+
+    @cached_property
+    def centred(self) -> Float[Tensor, "videos parts frames dim"]:
+        """The parts as LN1 centres them."""
+        return centre(self.parts)
 
     @cached_property
     def squares(self) -> Line:
         """Of the frames themselves; attention in training asks for centred ones only."""
         return Line.between(self.parts)
+
+    @cached_property
+    def centred_squares(self) -> Line:
+        """Of the frames as LN1 centres them."""
+        return Line.between(self.centred)
+
+    @cached_property
+    def pooled(self) -> tuple[Float[Tensor, "videos vectors dim"], tuple[Form, ...]]:
+        """The vectors that pooled embeddings combine, and the forms of their lengths on the way."""
+        if self.weights is not None:
+            return self.weights.basis(self.centred.flatten(1, 2))
+        basis = self.parts.flatten(1, 2)
+        return basis, (Form.of(basis),)
 
 
 def text_side(head: "GatedHead", text: Float[Tensor, "texts dim"]) -> TextSide:
@@ -127,13 +146,9 @@ def video_side(
         gate = head.gate.of_frames(visual, audio, mask)
         # Sound that is not there has a share of 0; the picture in its place keeps its sums finite and harmless.
         parts = torch.stack([visual, torch.where(mask[..., None], audio, visual)], dim=1)
-    if isinstance(head.pooling, AttentionPooling):
-        centred = centre(parts)
-        weights = weights or Weights.of(head.pooling)
-        basis, forms = weights.basis(centred.flatten(1, 2))
-        return VideoSide(parts, mask, gate, Line.between(centred), basis, forms)
-    basis = parts.flatten(1, 2)
-    return VideoSide(parts, mask, gate, None, basis, (Form.of(basis),))
+    if weights is None and isinstance(head.pooling, AttentionPooling):
+        weights = Weights.of(head.pooling)
+    return VideoSide(parts, mask, gate, weights)
 
 
 def shares(
@@ -180,7 +195,6 @@ def _attention(
 ) -> tuple[Tensor, Tensor | None]:
     if not isinstance(head.pooling, AttentionPooling):
         return share.new_full((*videos.mask.shape, 1), 1 / videos.mask.shape[1]), None
-    assert videos.centred_squares is not None
     norm = head.pooling.norm_inputs
     inverse = (videos.centred_squares.at(share) / videos.parts.shape[-1] + norm.eps).rsqrt()
     if own is not None:
@@ -206,18 +220,52 @@ def pool(
 def _pool(
     head: "GatedHead", texts: TextSide, videos: VideoSide, gate_own: TextSide | None, pool_own: TextSide | None
 ) -> tuple[Pooled, Tensor, Tensor]:
+    share, weights, coefficients = _attended(head, texts, videos, gate_own, pool_own)
+    basis, forms = videos.pooled
+    if isinstance(head.pooling, AttentionPooling):
+        dim = videos.parts.shape[-1]
+        for norm, form in zip((head.pooling.norm_attended, head.pooling.norm_pooled), forms[:2], strict=True):
+            coefficients = with_one(coefficients * (form(coefficients) / dim + norm.eps).rsqrt()[:, None])
+    return Pooled(coefficients, basis, forms[-1]), share, weights
+
+
+def _attended(
+    head: "GatedHead", texts: TextSide, videos: VideoSide, gate_own: TextSide | None, pool_own: TextSide | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gates, attentions, and the attended mean of the frames as coefficients of their parts (and of LN2's constant)."""
     share = _shares(texts, videos, gate_own)
     weights, inverse = _attention(head, texts, videos, share, pool_own)
     parts = videos.parts.shape[1]
     if inverse is None:
         inverse = videos.squares.at(share).clamp(min=1e-24).rsqrt()
-        return Pooled(_of_parts(weights * inverse, share, parts), videos.basis, videos.forms[-1]), share, weights
-    assert isinstance(head.pooling, AttentionPooling)
-    dim = videos.parts.shape[-1]
-    coefficients = with_one(_of_parts(weights * inverse, share, parts))
-    for norm, form in zip((head.pooling.norm_attended, head.pooling.norm_pooled), videos.forms[:2], strict=True):
-        coefficients = with_one(coefficients * (form(coefficients) / dim + norm.eps).rsqrt()[:, None])
-    return Pooled(coefficients, videos.basis, videos.forms[2]), share, weights
+        return share, weights, _of_parts(weights * inverse, share, parts)
+    return share, weights, with_one(_of_parts(weights * inverse, share, parts))
+
+
+def pool_dropping(
+    head: "GatedHead",
+    texts: TextSide,
+    videos: VideoSide,
+    gate_own: TextSide | None = None,
+    pool_own: TextSide | None = None,
+) -> Pairs:
+    """Pooled embeddings of all pairs with attention pooling's dropout, as training needs them.
+
+    The residual layer is linear, so what dropout drops is a combination of a video's vectors too, and only from the dropout on
+    there is a tensor of (videos, texts, dim), where the direct way has several of (texts, videos, frames, dim).
+    """
+    pooling = head.pooling
+    assert isinstance(pooling, AttentionPooling)
+    assert videos.weights is not None
+    norm, linear = pooling.norm_attended, pooling.linear
+    coefficients = _attended(head, texts, videos, gate_own, pool_own)[2]
+    before = videos.weights.before_second(videos.centred.flatten(1, 2))
+    inverse = (Form.of(before)(coefficients) / videos.parts.shape[-1] + norm.eps).rsqrt()
+    coefficients = with_one(coefficients * inverse[:, None]).transpose(1, 2)
+    vectors = before * norm.weight
+    attended = join(vectors, norm.bias)
+    dropped = pooling.dropout(torch.bmm(coefficients, join(vectors @ linear.weight.t(), linear(norm.bias))))
+    return Pairs(pooling.norm_pooled(torch.baddbmm(dropped, coefficients, attended)))
 
 
 def _cosines_with_frames(texts: TextSide, videos: VideoSide, share: Tensor) -> Float[Tensor, "videos frames texts"]:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads import direct, folded
+from gaid.heads.algebra import Pairs, Pooled
 from gaid.heads.gate import FrameGate, SampleGate, TokenGate
 from gaid.heads.losses import info_nce, positive_weights, support_embedding
 from gaid.heads.perturbation import DirectionalPerturbation, Prior, StochasticPerturbation
@@ -39,7 +40,7 @@ class GatedHead(HeadBase):
         pooling: `mean` or `attention`.
         perturbation: `none`, `stp` or `dasp`.
         prior, prior_std, trials: STP's noise, and how many draws an evaluation makes.
-        dropout: in attention pooling; with 0 training uses the folded algebra throughout.
+        dropout: in attention pooling; with 0 training never makes a pair's features, with more it makes one vector a pair.
         logit_scale: what cosines are multiplied by in the loss (CLIP's is 100); frozen.
         weighted_loss: positives count by their similarity (GAID). support_loss_weight: lambda of the support loss.
 
@@ -187,29 +188,23 @@ class GatedHead(HeadBase):
 
     def _pair_products(self, words: Tensor, seen: Tensor, heard: Tensor, mask: Tensor, gate_by: By, pool_by: By) -> Any:
         """A function from texts to (cosines with all pairs' embeddings, mean embedding of each video over the texts)."""
-        drops = isinstance(self.pooling, AttentionPooling) and self.training and self.pooling.dropout.p > 0
-        if drops or isinstance(self.gate, TokenGate):
-            pooled = direct.pool(self, words, seen, heard, mask, gate_by, pool_by)
-            directions = functional.normalize(pooled, dim=-1)
-            return lambda texts: (
-                torch.einsum("td,tvd->tv", functional.normalize(texts, dim=-1), directions.expand(len(texts), -1, -1)),
-                pooled.mean(0),
+        if isinstance(self.gate, TokenGate):
+            directly = direct.pool(self, words, seen, heard, mask, gate_by, pool_by)
+            pooled: Pooled | Pairs = Pairs(directly.transpose(0, 1))
+        else:
+            texts, videos = folded.text_side(self, words), folded.video_side(self, seen, heard, mask)
+            owning = (texts if gate_by == "own_caption" else None, texts if pool_by == "own_caption" else None)
+            drops = isinstance(self.pooling, AttentionPooling) and self.training and self.pooling.dropout.p > 0
+            pooled = (
+                folded.pool_dropping(self, texts, videos, *owning)
+                if drops
+                else folded.pool(self, texts, videos, *owning)[0]
             )
-        texts_side = folded.text_side(self, words)
-        videos = folded.video_side(self, seen, heard, mask)
-        own = texts_side
-        folded_pooled, _, _ = folded.pool(
-            self,
-            texts_side,
-            videos,
-            own if gate_by == "own_caption" else None,
-            own if pool_by == "own_caption" else None,
-        )
-        norms = folded_pooled.norms()
+        norms = pooled.norms()
 
         def compare(texts: Tensor) -> tuple[Tensor, Tensor]:
-            products = folded_pooled.products(texts)
-            return products / (texts.norm(dim=-1)[:, None] * norms).clamp(min=1e-12), folded_pooled.mean_of_texts()
+            products = pooled.products(texts)
+            return products / (texts.norm(dim=-1)[:, None] * norms).clamp(min=1e-12), pooled.mean_of_texts()
 
         return compare
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.heads import build_head, gated
+from gaid.heads import build_head, direct, folded, gated
+from gaid.heads.algebra import Pairs
 from gaid.heads.perturbation import StochasticPerturbation
 
 FUSIONS, POOLINGS, PERTURBATIONS = ("none", "sample", "frame"), ("mean", "attention"), ("none", "stp", "dasp")
@@ -72,26 +73,59 @@ def test_folding_holds_where_its_algebra_cancels(case, gate):
         torch.testing.assert_close(folded, direct, atol=2e-5, rtol=0)
 
 
+def directly(head, texts, videos, gate_own=None, pool_own=None):
+    """In the place of the folded pooling: every pair's embedding made the plain way."""
+    by = ["query" if own is None else "own_caption" for own in (gate_own, pool_own)]
+    seen, heard = videos.parts[:, 0], videos.parts[:, -1]
+    return Pairs(
+        direct.pool(head, texts.text, seen, heard, videos.mask, *by).expand(len(texts.text), -1, -1).transpose(0, 1)
+    )
+
+
+@pytest.mark.parametrize("by", [("query", "query"), ("own_caption", "query"), ("own_caption", "own_caption")])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize(
-    "parts", [{"fusion": "frame", "perturbation": "dasp"}, {"fusion": "sample", "perturbation": "stp"}]
+    "parts",
+    [
+        {"fusion": "frame", "perturbation": "dasp"},
+        {"fusion": "sample", "perturbation": "stp"},
+        {"fusion": "none", "perturbation": "none"},
+    ],
 )
-def test_training_by_folding_has_the_gradient_of_the_direct_way(parts, monkeypatch):
+def test_training_by_folding_has_the_gradient_of_the_direct_way(parts, dropout, by, monkeypatch):
     noise = torch.full((6, 16), 0.4, dtype=torch.float64)
     monkeypatch.setattr(torch, "rand_like", lambda text: noise)
     monkeypatch.setattr(StochasticPerturbation, "draw", lambda *_: noise)
+    # What dropout drops must not depend on the order in which a way holds its pairs: the same dimensions in all of them.
+    kept = torch.tensor([1, 0, 1, 1] * 4) / 0.75
+    monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, x: x * kept if self.p else x)
     gradients = []
-    for dropout in (0.0, 1e-30):  # dropout that drops nothing takes the direct way
+    for way in ("folded", "direct"):
+        if way == "direct":
+            monkeypatch.setattr(folded, "pool_dropping", directly)
+            monkeypatch.setattr(folded, "pool", lambda *arguments: (directly(*arguments), None, None))
         head, (text, visual, audio, mask) = make(
             6, 6, 4, 16, dtype=torch.float64, dropout=dropout, support_loss_weight=0.8, **parts
         )
         head.train()
-        loss = head.loss(text, visual, audio, mask).total
+        loss = head.loss(text, visual, audio, mask, gate_by=by[0], pool_by=by[1]).total
         loss.backward()
         # The key's bias moves all frames alike, so it has no gradient either way; folded it does not even occur.
         of_weights = [torch.zeros_like(w) if w.grad is None else w.grad for w in head.parameters()]
         gradients.append([loss.detach(), *of_weights])
-    for folded, direct in zip(*gradients, strict=True):
-        torch.testing.assert_close(folded, direct, atol=1e-6, rtol=1e-6)
+    for of_folded, of_direct in zip(*gradients, strict=True):
+        torch.testing.assert_close(of_folded, of_direct, atol=1e-9, rtol=1e-7)
+
+
+def test_dropout_draws_anew_for_each_pair_and_step_and_not_in_evaluation():
+    head, (text, visual, audio, mask) = make(4, 4, 3, 16, dropout=0.5, perturbation="none")
+    head.train()
+    torch.manual_seed(1)
+    first, second = (float(head.loss(text, visual, audio, mask).total.detach()) for _ in range(2))
+    torch.manual_seed(1)
+    assert float(head.loss(text, visual, audio, mask).total.detach()) == first != second
+    head.eval()
+    assert head.loss(text, visual, audio, mask).total == head.loss(text, visual, audio, mask).total
 
 
 def test_a_frame_without_audio_keeps_its_visual_embedding():
@@ -125,7 +159,7 @@ def test_a_sample_gate_is_the_same_for_all_frames_that_have_sound():
 
 def test_more_texts_than_a_block_holds_score_as_the_direct_way_scores_them():
     head, features = make(1100, 3, fusion="frame", perturbation="dasp")
-    torch.testing.assert_close(head.score(*features), head.score(*features, algorithm="direct"), atol=1e-6, rtol=0)
+    torch.testing.assert_close(head.score(*features), head.score(*features, algorithm="direct"), atol=5e-6, rtol=0)
 
 
 @pytest.mark.parametrize("parts", [{}, {"perturbation": "stp", "fusion": "none"}])
@@ -140,14 +174,14 @@ def test_few_texts_are_scored_directly_and_many_folded_with_equal_scores(parts, 
         )
     few = head.few_texts
     torch.testing.assert_close(head.score(text[:few], *videos), whole[:few], atol=2e-6, rtol=0)
-    torch.testing.assert_close(head.score(text[: few + 1], *videos), whole[: few + 1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(head.score(text[: few + 1], *videos), whole[: few + 1], atol=5e-6, rtol=0)
     assert ways == ["direct", "folded"]
 
 
 def test_scores_do_not_depend_on_blocks_or_memory():
     head, features = make(texts=300, videos=70, frames=4, dim=16, perturbation="stp", trials=3)
     whole = head.score(*features)
-    torch.testing.assert_close(head.score(*features, memory=2**18), whole, atol=1e-6, rtol=0)
+    torch.testing.assert_close(head.score(*features, memory=2**18), whole, atol=5e-6, rtol=0)
     torch.testing.assert_close(
         head.score(
             *(f[20:40] if f is features[1] else f for f in features[:1]),
@@ -156,7 +190,7 @@ def test_scores_do_not_depend_on_blocks_or_memory():
             features[3][20:40],
         ),
         whole[:, 20:40],
-        atol=1e-6,
+        atol=5e-6,
         rtol=0,
     )
 
