@@ -21,15 +21,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gaid.heads.algebra import Form, Line, Pairs, Pooled, Weights, centre, join, products_with, with_one
-from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
+from gaid.heads.perturbation import NOISE_ROWS, DirectionalPerturbation, StochasticPerturbation
 from gaid.heads.pooling import AttentionPooling
 
 if TYPE_CHECKING:
     from gaid.heads.gated import GatedHead
 
 VIDEOS = 32
-# Texts of STP's blocks, and videos: their trials are products of (trials, dim) by (dim, videos), a text each.
-TRIED_TEXTS, TRIED_VIDEOS = 16, 32
+# Texts whose trials are tried at once.
+TRIED_TEXTS = 16
 
 
 def texts_of_block(dim: int) -> int:
@@ -75,7 +75,7 @@ class VideoSide:
     gate: Float[Tensor, "videos frames"] | None
     weights: Weights | None
 
-    @cached_property
+    @property
     def centred(self) -> Float[Tensor, "videos parts frames dim"]:
         """The parts as LN1 centres them."""
         return centre(self.parts)
@@ -274,16 +274,32 @@ def _cosines_with_frames(texts: TextSide, videos: VideoSide, share: Tensor) -> F
     return products * videos.squares.at(share).clamp(min=1e-24).rsqrt()
 
 
+@dataclass
+class Trials:
+    """A run of texts' draws, and what is computed of them once for all videos: |t + n std|² is |t|² + std·moving + std²·squares."""
+
+    noise: Float[Tensor, "texts trials dim"]
+    moving: Float[Tensor, "texts trials dim"]
+    squares: Float[Tensor, "texts trials dim"]
+
+    @classmethod
+    def draw(
+        cls, perturbation: StochasticPerturbation, text: Float[Tensor, "texts dim"], first: int, seed: int
+    ) -> "Trials":
+        """Those of the texts from row `first` on."""
+        noise = perturbation.noise(first, first + len(text), text, seed)
+        return cls(noise, 2 * noise * text[:, None], noise.square())
+
+
 def score_block(
     head: "GatedHead",
     texts: TextSide,
     videos: VideoSide,
     gate_own: TextSide | None,
     pool_own: TextSide | None,
-    first_text: int,
-    seed: int,
+    trials: Trials | None,
 ) -> Float[Tensor, "videos texts"]:
-    """Scores of one block; `first_text` is its first text's row, by which the trials' noise is drawn."""
+    """Scores of one block; `trials`: those of its texts, where the head makes some."""
     pooled, share, _ = _pool(head, texts, videos, gate_own, pool_own)
     text, perturbation = texts.text, head.perturbation
     lengths = pooled.lengths()
@@ -294,10 +310,9 @@ def score_block(
     linear = perturbation.deviation.linear
     weight = torch.cat([linear.weight, linear.bias[:, None]], 1).t()
     sims = with_one(sims)
-    if isinstance(perturbation, StochasticPerturbation):
-        return _best_of_trials(perturbation, text, pooled, lengths, sims, weight, first_text, seed)
+    if trials is not None:
+        return _best_of_trials(trials, text, pooled, sims, weight) / lengths.clamp(min=1e-12)
     assert isinstance(perturbation, DirectionalPerturbation)
-    alpha = float(perturbation.alpha)
     coefficients = pooled.coefficients.expand(-1, -1, len(text))
     products = torch.empty_like(sims[:, 0])
     moved_lengths = torch.empty_like(products)
@@ -305,44 +320,36 @@ def score_block(
     moved = torch.empty_like(text)
     for video, basis in enumerate(pooled.basis):
         torch.mm(sims[video].t(), weight, out=moved)
-        torch.add(text, moved.exp_(), alpha=alpha, out=moved)
+        torch.addcmul(text, moved.exp_(), perturbation.alpha, out=moved)
         torch.sum((basis @ moved.t()).mul_(coefficients[video]), 0, out=products[video])
         torch.linalg.vector_norm(moved, dim=1, out=moved_lengths[video])
     return products / (moved_lengths * lengths).clamp_(min=1e-12)
 
 
 def _best_of_trials(
-    perturbation: StochasticPerturbation,
-    text: Tensor,
-    pooled: Pooled,
-    lengths: Tensor,
-    sims: Tensor,
-    weight: Tensor,
-    first_text: int,
-    seed: int,
+    trials: Trials, text: Tensor, pooled: Pooled, sims: Float[Tensor, "videos frames_and_one texts"], weight: Tensor
 ) -> Float[Tensor, "videos texts"]:
-    """A text's trials with a run of videos are three products with its noise, which is then read once a run."""
-    noise = perturbation.noise(first_text, first_text + len(text), text, seed)
-    squared_noise = noise.square()
-    plain = pooled.products(text).t()
-    square = text.square().sum(-1)
-    coefficients = pooled.coefficients.expand(-1, -1, len(text))
+    """A text's trials with a run of videos are three products with its noise.
+
+    Tensors are (texts, videos, dim) here: each text's products then read whole rows, and none of their strides is a power of
+    two, by which the rows of a block would share a few lines of the cache (measured: 20 times slower).
+    """
+    plain = pooled.products(text)
+    square = text.square().sum(-1)[:, None, None]
+    coefficients = pooled.coefficients.expand(-1, -1, len(text)).transpose(1, 2)
+    sims = sims.permute(2, 0, 1)
     scores = torch.empty_like(plain)
-    for begin in range(0, len(plain), TRIED_VIDEOS):
-        v = slice(begin, begin + TRIED_VIDEOS)
-        for first in range(0, len(text), TRIED_TEXTS):
-            t = slice(first, first + TRIED_TEXTS)
-            std = torch.matmul(sims[v, :, t].transpose(1, 2), weight).exp_()
-            embedding = torch.bmm(coefficients[v, :, t].transpose(1, 2), pooled.basis[v])
-            # (texts, trials, dim) @ (texts, dim, videos)
-            products = torch.bmm(noise[t], embedding.mul_(std).permute(1, 2, 0))
-            moved = torch.bmm(noise[t], torch.mul(std, text[t], out=embedding).permute(1, 2, 0))
-            squares = torch.bmm(squared_noise[t], std.square_().permute(1, 2, 0))
-            products += plain[v, t].t()[:, None]
-            squares.add_(moved, alpha=2).add_(square[t, None, None])
-            products *= squares.clamp_(min=1e-24).rsqrt_()
-            scores[v, t] = products.amax(1).t()
-    return scores / lengths.clamp(min=1e-12)
+    for first in range(0, len(text), TRIED_TEXTS):
+        t = slice(first, first + TRIED_TEXTS)
+        std = torch.matmul(sims[t].contiguous(), weight).exp_()
+        embedding = torch.bmm(coefficients[:, t], pooled.basis)
+        # (texts, trials, dim) @ (texts, dim, videos)
+        products = torch.bmm(trials.noise[t], (embedding.transpose(0, 1) * std).mT).add_(plain[t, None])
+        squares = torch.bmm(trials.moving[t], std.mT)
+        squares = squares.baddbmm_(trials.squares[t], std.square_().mT).add_(square[t])
+        products *= squares.clamp_(min=1e-24).rsqrt_()
+        torch.amax(products, 1, out=scores[t])
+    return scores.t()
 
 
 def score(
@@ -359,27 +366,30 @@ def score(
     everything = _text_side_in_blocks(head, text)
     count, dim, frames = len(own), text.shape[1], videos_at.frames
     scores = text.new_empty(len(text), count)
-    size = texts_of_block(dim)
+    perturbation = head.perturbation if isinstance(head.perturbation, StochasticPerturbation) else None
+    size = NOISE_ROWS if perturbation is not None else texts_of_block(dim)
     weights = Weights.of(head.pooling) if isinstance(head.pooling, AttentionPooling) else None
     parts = 1 if head.gate is None else 2
     # A block holds about six tensors of (videos, vectors, texts) and, a video, its vectors a few times over.
     per_video = 4 * (parts * frames + 3) * (6 * min(size, max(len(text), 1)) + 8 * dim)
     step = max(1, min(VIDEOS, memory // (2 * per_video)))
-    for start in range(0, count, step):
-        stop = min(start + step, count)
-        videos = video_side(head, *videos_at(start, stop), weights)
-        owning = everything.rows(own[start:stop]) if gate_own or pool_own else None
+    # Drawing a text's trials costs as much as scoring it with some videos, so many videos are held beside them.
+    held = step if perturbation is None else step * max(1, memory // (2 * step * per_video))
+    for begin in range(0, count, held):
+        runs = [
+            slice(start, min(start + step, begin + held, count))
+            for start in range(begin, min(begin + held, count), step)
+        ]
+        sides = [video_side(head, *videos_at(run.start, run.stop), weights) for run in runs]
+        owning = [everything.rows(own[run]) if gate_own or pool_own else None for run in runs]
         for first in range(0, len(text), size):
             rows = slice(first, first + size)
-            scores[rows, start:stop] = score_block(
-                head,
-                everything.rows(rows),
-                videos,
-                owning if gate_own else None,
-                owning if pool_own else None,
-                first,
-                seed,
-            ).t()
+            some = everything.rows(rows)
+            trials = None if perturbation is None else Trials.draw(perturbation, some.text, first, seed)
+            for run, side, owner in zip(runs, sides, owning, strict=True):
+                scores[rows, run] = score_block(
+                    head, some, side, owner if gate_own else None, owner if pool_own else None, trials
+                ).t()
     return scores
 
 
