@@ -27,7 +27,7 @@ from gaid.extract.media_pyav import SEEK_FROM, SEEK_MARGIN, make_clip
 from gaid.extract.opening import check_file, open_options, show_path
 from gaid.extract.picture import RGB, Matrix, fit, orient
 from gaid.extract.sampling import PacketIndex, Plan, Timeline, build_timeline, plan_frames
-from gaid.extract.sound import Sound, SoundWindows, to_mono
+from gaid.extract.sound import Sound, SoundWindows
 
 INPUT = "file:input"
 SHOWN = re.compile(rb"^\[Parsed_a?showinfo_\d+ @ [^\]]*\] n: *(\d+) .*?pts_time: *(-?[\d.]+)")
@@ -285,7 +285,7 @@ def _decode_sound(file: FFmpegFile, probed: Probed, windows: SoundWindows, start
                 if not found or len(data) < size:
                     break
                 got += 1
-                windows.add(time - start, rate, to_mono(np.frombuffer(data, np.float32).reshape(-1, channels).T))
+                windows.add(time - start, rate, list(np.frombuffer(data, np.float32).reshape(-1, channels).T))
     file.deadline.check(file.name)
     inside = (probed.sound_packets >= start) & (probed.sound_packets < start + duration)
     if 2 * got < int(inside.sum()):

@@ -112,7 +112,9 @@ def _read(file: PyAVFile, request: ClipRequest, origin: int | None, deadline: De
     index = PacketIndex(float(video.time_base), float(rate) if rate else None)
     kept: list[Any] | None = []
     size = 0
-    limit = None if request.end is None or origin is None else seconds(origin, video) + request.end + SEEK_MARGIN
+    limit = (
+        None if request.end is None or origin is None else seconds(origin, video.time_base) + request.end + SEEK_MARGIN
+    )
     running = {stream.index for stream in file.streams}
     for packet in file.packets(deadline):
         if packet.stream_index == video.index:
@@ -123,7 +125,7 @@ def _read(file: PyAVFile, request: ClipRequest, origin: int | None, deadline: De
         elif kept is not None:
             kept.append(packet)
         at = packet.dts if packet.dts is not None else packet.pts
-        if limit is not None and at is not None and seconds(at, packet.stream) > limit:
+        if limit is not None and at is not None and seconds(at, packet.stream.time_base) > limit:
             running.discard(packet.stream_index)
             if not running:
                 break

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -59,5 +60,6 @@ class PyAVFile(AbstractContextManager["PyAVFile"]):
                 yield packet
 
 
-def seconds(ticks: int, stream: Any) -> float:
-    return float(ticks * stream.time_base)
+def seconds(ticks: int, tick: Fraction) -> float:
+    """Of a number of a stream's ticks (its time_base); exactly rounded, as the fraction's own product would be, in a tenth of its time."""
+    return ticks * tick.numerator / tick.denominator

@@ -1,22 +1,25 @@
 """Sound through PyAV: the packets that touch a window are decoded into it, from the video's file or one of its own."""
 
+from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from gaid.errors import MediaError
 from gaid.extract.limits import Deadline, DecodeLimits
 from gaid.extract.pyav_file import DECODE_ERRORS, PyAVFile, seconds
-from gaid.extract.sound import Sound, SoundWindows, to_mono
+from gaid.extract.sound import Sound, SoundWindows
 
 
 class Track:
     """Decodes those packets of a sound track that touch a window."""
 
     def __init__(self, stream: Any, windows: SoundWindows, start: float) -> None:
-        self.stream, self.windows, self.start = stream, windows, start
+        self.windows, self.start = windows, start
         self.context = stream.codec_context
+        self._tick = stream.time_base
         self.complete = False
         self._good = self._bad = 0
         self._skipped = False
@@ -27,11 +30,11 @@ class Track:
         if self.context is None or self.complete:
             return
         if packet.pts is not None:
-            begin = seconds(packet.pts, self.stream) - self.start
+            begin = seconds(packet.pts, self._tick) - self.start
             if begin > self._end:
                 self.complete = True
                 return
-            if not self.windows.wants(begin, begin + max(0.0, _length(packet, self.stream))):
+            if not self.windows.wants(begin, begin + max(0.0, _length(packet, self._tick))):
                 self._skipped = True
                 return
         if self._skipped and self.context.is_open:
@@ -50,7 +53,10 @@ class Track:
             self._good += packet is not None
 
     def _give(self, piece: Any) -> None:
-        time = None if piece.pts is None else seconds(piece.pts, self.stream) - self.start
+        time = None if piece.pts is None else seconds(piece.pts, self._tick) - self.start
+        if piece.format.name == "fltp":
+            self.windows.add(time, piece.sample_rate, _channels(piece))
+            return
         if self._resampler is None:
             self._resampler = av.AudioResampler(format="fltp")
         try:
@@ -59,7 +65,7 @@ class Track:
             self._resampler = av.AudioResampler(format="fltp")
             converted = self._resampler.resample(piece)
         for part in converted:
-            self.windows.add(time, part.sample_rate, to_mono(part.to_ndarray()))
+            self.windows.add(time, part.sample_rate, _channels(part))
             time = None
 
     def finish(self) -> Sound:
@@ -69,6 +75,11 @@ class Track:
         if self.context is None or self._bad > self._good:
             return self.windows.nothing("failed")
         return self.windows.finish()
+
+
+def _channels(piece: Any) -> list[NDArray[np.float32]]:
+    """The rows of a planar piece, as they lie in memory."""
+    return [np.frombuffer(plane, np.float32, piece.samples) for plane in piece.planes]
 
 
 def decode_sound_file(
@@ -83,7 +94,7 @@ def decode_sound_file(
             for packet in file.packets(deadline):
                 if track is None:
                     first = file.audio.start_time if file.audio.start_time is not None else packet.pts or 0
-                    track = Track(file.audio, windows, seconds(first, file.audio) + offset)
+                    track = Track(file.audio, windows, seconds(first, file.audio.time_base) + offset)
                 track.feed(packet)
                 if track.complete:
                     break
@@ -100,11 +111,11 @@ def sound_duration(path: str, limits: DecodeLimits, deadline: Deadline) -> float
         with PyAVFile(path, limits, video=False, audio=True) as file:
             if file.audio is None:
                 return 0.0
-            begin, end = float("inf"), 0.0
+            tick, begin, end = file.audio.time_base, float("inf"), 0.0
             for packet in file.packets(deadline):
                 if packet.pts is not None:
-                    at = seconds(packet.pts, file.audio)
-                    begin, end = min(begin, at), max(end, at + _length(packet, file.audio))
+                    at = seconds(packet.pts, tick)
+                    begin, end = min(begin, at), max(end, at + _length(packet, tick))
             return max(0.0, end - begin) if end > begin else 0.0
     except MediaError as error:
         if error.reason == "too slow":
@@ -112,8 +123,8 @@ def sound_duration(path: str, limits: DecodeLimits, deadline: Deadline) -> float
         return 0.0
 
 
-def _length(packet: Any, stream: Any) -> float:
+def _length(packet: Any, tick: Fraction) -> float:
     """Seconds that a packet says it lasts. FFmpeg's Ogg reader lets the length of a short file's last packet, which is negative
     where the file ends before it does, wrap at 32 bits."""
     ticks = packet.duration or 0
-    return seconds(ticks - 2**32 if ticks >= 2**31 else ticks, stream)
+    return seconds(ticks - 2**32 if ticks >= 2**31 else ticks, tick)

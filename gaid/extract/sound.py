@@ -6,6 +6,9 @@ frame over these, wherever the frames are, as GAID's published code does for Whi
 padding holds no sound, and its mask says so; the published code, which has no mask, encodes the padding.
 """
 
+from bisect import bisect_left
+from collections.abc import Sequence
+
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -20,6 +23,7 @@ Sound = tuple[NDArray[np.float32], NDArray[np.bool_], AudioState]
 SILENCE = 10 ** (-60 / 20)  # root mean square of -60 dBFS
 GAP = 0.05  # s by which a piece may miss the end of the one before, before it counts as a hole or a step of the clock
 PUBLISHED_SECONDS = 30.0  # what the published code pads or cuts a sound to
+HELD = 2**17  # samples of a channel that are put together before they are resampled: a codec's pieces are small
 WARM_UP = 0.25  # s decoded ahead of a window, for codecs whose first piece after a jump is not yet right
 
 
@@ -52,6 +56,10 @@ class SoundWindows:
         self.starts = np.round(moments * spec.rate).astype(np.int64) - self.samples // 2
         self.total = max(1, round(duration * spec.rate))
         self.windows = np.zeros((len(moments), self.samples), np.float32)
+        self._begins: list[float] = (self.starts / self.rate).tolist()
+        self._ends = [begin + self.length for begin in self._begins]
+        self._held: list[Sequence[NDArray[np.float32]]] = []  # pieces that wait to be resampled together
+        self._waiting = 0  # samples of a channel in them
         self._stream: soxr.ResampleStream | None = None
         self._in_rate = 0
         self._anchor = 0.0  # time of the stream's first sample
@@ -60,11 +68,11 @@ class SoundWindows:
 
     def wants(self, start: float, end: float) -> bool:
         """Whether sound of [start, end] s touches a window, or is needed to warm the decoder up for one."""
-        windows = self.starts / self.rate
-        return bool(np.any((start <= windows + self.length) & (end >= windows - WARM_UP)))
+        first = bisect_left(self._ends, start)
+        return first < len(self._begins) and end >= self._begins[first] - WARM_UP
 
-    def add(self, time: float | None, rate: int, mono: NDArray[np.float32]) -> None:
-        """Takes the next piece; `time` None goes on where the last one ended."""
+    def add(self, time: float | None, rate: int, piece: Sequence[NDArray[np.float32]]) -> None:
+        """Takes the next piece, a row a channel; `time` None goes on where the last one ended."""
         expected = self._anchor + self._taken / self._in_rate if self._stream else 0.0
         if time is None:
             time = expected
@@ -72,10 +80,22 @@ class SoundWindows:
             self._end_piece()
             self._stream = soxr.ResampleStream(rate, self.rate, 1, dtype="float32")
             self._in_rate, self._anchor, self._taken, self._given = rate, time, 0, 0
-        self._taken += len(mono)
-        self._place(self._stream.resample_chunk(mono))
+        if self._held and len(piece) != len(self._held[0]):
+            self._resample()
+        self._held.append(piece)
+        self._waiting += len(piece[0])
+        self._taken += len(piece[0])
+        if self._waiting >= HELD:
+            self._resample()
+
+    def _resample(self) -> None:
+        if self._stream is not None and self._held:
+            samples = np.stack([np.concatenate(channel) for channel in zip(*self._held, strict=True)])
+            self._place(self._stream.resample_chunk(to_mono(samples)))
+        self._held, self._waiting = [], 0
 
     def _end_piece(self) -> None:
+        self._resample()
         if self._stream is not None:
             self._place(self._stream.resample_chunk(np.zeros(0, np.float32), last=True))
             self._stream = None
