@@ -37,8 +37,8 @@ from gaid.training.validation import Validation
 OURS = "gaid"
 
 
-def build(store: Store, seed: int) -> GatedHead:
-    """The preset `gaid`, of one seed."""
+def build(store: Store, seed: int, dropout: float = 0.0) -> GatedHead:
+    """The preset `gaid`, of one seed; its own dropout is 0, the published one 0.3."""
     torch.manual_seed(seed)
     head = build_head(
         "gaid",
@@ -46,6 +46,7 @@ def build(store: Store, seed: int) -> GatedHead:
         audio_dim=store.audio_dim,
         text_dim=store.text_dim,
         frames=store.frames,
+        dropout=dropout,
     )
     assert isinstance(head, GatedHead)
     return head
@@ -54,10 +55,19 @@ def build(store: Store, seed: int) -> GatedHead:
 class Ours:
     """The product's loop, driven step by step over the batches of its epochs."""
 
-    def __init__(self, store: Store, batch: int, out: Path, seed: int, epochs: int = 1000, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        store: Store,
+        batch: int,
+        out: Path,
+        seed: int,
+        epochs: int = 1000,
+        device: str = "cpu",
+        dropout: float = 0.0,
+    ) -> None:
         self.clips = Clips.of(store.split("train"))
         self.loop = Loop(
-            build(store, seed).to(device),
+            build(store, seed, dropout).to(device),
             TrainConfig(batch_size=batch, epochs=epochs, seed=seed),
             self.clips,
             Validation(Clips.of(store.split("val")), device),
@@ -93,8 +103,8 @@ class Ours:
 class Theirs:
     """The published loop on the same store, clip by clip."""
 
-    def __init__(self, store: Store, batch: int, seed: int) -> None:
-        self.store, self.head = store, build(store, seed).train()
+    def __init__(self, store: Store, batch: int, seed: int, dropout: float = 0.0) -> None:
+        self.store, self.head = store, build(store, seed, dropout).train()
         self.optimiser = torch.optim.AdamW(self.head.parameters(), lr=1e-4, weight_decay=0.2)
         self.batch, self.seed = batch, seed
         self._batches = self._endless()
@@ -130,12 +140,12 @@ def products(head: GatedHead, batch: int) -> int:
     return int(counter.get_total_flops())
 
 
-def measure_steps(store: Store, batch: int, options: Options, whole: bool) -> Case:
+def measure_steps(store: Store, batch: int, options: Options, whole: bool, dropout: float = 0.0) -> Case:
     """Steps of a batch. Where the published loop's tensors don't fit (`whole` False), a batch of 128 stands for its pairs."""
     rates = measure_rates(options.threads)
     with tempfile.TemporaryDirectory() as folder:
-        ours = Ours(store, batch, Path(folder), options.seed)
-        theirs = Theirs(store, batch if whole else 128, options.seed)
+        ours = Ours(store, batch, Path(folder), options.seed, dropout=dropout)
+        theirs = Theirs(store, batch if whole else 128, options.seed, dropout)
         rivals = {OURS: lambda: ours.steps(3), "published loop": lambda: theirs.steps(1)}
         timings = race(rivals, options, rounds=2)
     timings[OURS].seconds = [seconds / 3 for seconds in timings[OURS].seconds]
@@ -148,10 +158,10 @@ def measure_steps(store: Store, batch: int, options: Options, whole: bool) -> Ca
             f"would hold {batch * batch * store.frames * store.visual_dim * 4 / 2**30:.0f} GiB a tensor"
         )
     return Case(
-        f"a step, batch {batch}",
+        f"a step, batch {batch}" + (f", dropout {dropout:g}" if dropout else ""),
         OURS,
         timings,
-        limit_seconds=products(build(store, options.seed), batch) / rates.flops,
+        limit_seconds=products(build(store, options.seed, dropout).train(), batch) / rates.flops,
         limit="its matrix products at the measured rate",
         units=batch,
         unit="clips",
@@ -259,11 +269,16 @@ def run(options: Options) -> Findings:
     with tempfile.TemporaryDirectory() as folder:
         store = write_store(Path(folder) / "random.zarr", clips, dim, frames, validation, options.seed)
         if options.quick:
-            cases = [measure_steps(store, 8, options, whole=True), measure_epoch(store, 8, options)]
+            cases = [
+                measure_steps(store, 8, options, whole=True),
+                measure_steps(store, 8, options, whole=True, dropout=0.3),
+                measure_epoch(store, 8, options),
+            ]
         else:
             cases = [
                 measure_steps(store, 128, options, whole=True),
                 measure_steps(store, 512, options, whole=False),
+                measure_steps(store, 128, options, whole=True, dropout=0.3),
             ]
             smaller = write_store(Path(folder) / "smaller.zarr", 384 + 128, dim, frames, 128, options.seed)
             cases.append(measure_epoch(smaller, 128, options))
@@ -288,7 +303,7 @@ def _goals(cases: list[Case], figures: dict[str, Any]) -> list[Goal]:
     for case in cases[:-1]:
         ratio = case.times_faster("published loop")
         goals.append(Goal(f"5 x the published loop ({case.name})", f"{ratio.median:.0f} x", ratio.median >= 5))
-        if case.over_limit is not None:
+        if case.over_limit is not None and "dropout" not in case.name:
             share = 1 / case.over_limit
             goals.append(Goal(f"half of the products' limit ({case.name})", f"{100 * share:.0f} %", share >= 0.5))
     in_loop = cases[-1].times_faster("decoding and backbone in the loop")
