@@ -86,19 +86,49 @@ class Form:
         if _in_training(basis):
             return cls(basis @ basis.transpose(1, 2), False)
         wide = basis.double()
-        gram = wide @ wide.transpose(1, 2)
+        return cls._rooted(wide @ wide.transpose(1, 2), basis.dtype)
+
+    @classmethod
+    def plain_and_centred(cls, basis: Float[Tensor, "videos n dim"]) -> tuple["Form", "Form"]:
+        """Those of vectors, and of the same vectors centred, from one product where that is exact enough."""
+        if _in_training(basis):
+            return cls.of(basis), cls.of(centre(basis))
+        wide = basis.double()
+        gram, mean = wide @ wide.transpose(1, 2), wide.mean(-1)
+        centred = gram - basis.shape[-1] * mean[:, :, None] * mean[:, None]
+        return cls._rooted(gram, basis.dtype), cls._rooted(centred, basis.dtype)
+
+    @classmethod
+    def _rooted(cls, gram: Float[Tensor, "videos n n"], dtype: torch.dtype) -> "Form":
+        """Of Gram matrices in double precision, which are changed."""
         diagonal = gram.diagonal(dim1=1, dim2=2)
         diagonal += (JITTER * diagonal.sum(-1, keepdim=True)).clamp(min=1e-30)
         root, failed = torch.linalg.cholesky_ex(gram)
         if failed.any():  # the jitter was too little for these vectors: the slow way, which always can
             values, vectors = torch.linalg.eigh(gram)
             root = vectors * values.clamp(min=0).sqrt()[:, None]
-        return cls(root.to(basis.dtype), True)
+        return cls(root.to(dtype), True)
 
     def __call__(self, coefficients: Float[Tensor, "videos n texts"]) -> Float[Tensor, "videos texts"]:
         if self.root:
             return torch.bmm(self.matrix.transpose(1, 2), coefficients).square_().sum(1)
         return (torch.bmm(self.matrix, coefficients) * coefficients).sum(1).clamp(min=0)
+
+
+@dataclass
+class Hull:
+    """Squared norm of a combination of a frame's parts, from the Gram matrix of each frame's."""
+
+    form: Form
+
+    @classmethod
+    def plain_and_centred(cls, parts: Float[Tensor, "videos parts frames dim"]) -> tuple["Hull", "Hull"]:
+        """Of the frames, and of the frames centred."""
+        plain, centred = Form.plain_and_centred(parts.transpose(1, 2).flatten(0, 1))
+        return cls(plain), cls(centred)
+
+    def at(self, share: Float[Tensor, "videos parts frames texts"]) -> Float[Tensor, "videos frames texts"]:
+        return self.form(share.transpose(1, 2).flatten(0, 1)).view(len(share), share.shape[2], -1)
 
 
 @dataclass
@@ -119,22 +149,42 @@ class Pooled:
         """Each text with each of its pairs' embeddings."""
         return (products_with(self.basis, text) * self.coefficients).sum(1).transpose(0, 1)
 
+    def products_of(self, video: int, moved: Float[Tensor, "texts dim"]) -> Float[Tensor, " texts"]:
+        """Texts as moved for one video with its pairs' embeddings."""
+        return (self.basis[video] @ moved.t()).mul_(self.coefficients[video]).sum(0)
+
+    def embeddings(self, texts: slice) -> Float[Tensor, "videos texts dim"]:
+        """Those of some texts, as they are."""
+        coefficients = self.coefficients if self.coefficients.shape[-1] == 1 else self.coefficients[..., texts]
+        return torch.bmm(coefficients.transpose(1, 2), self.basis)
+
     def mean_of_texts(self) -> Float[Tensor, "videos dim"]:
         return torch.einsum("vn,vnd->vd", self.coefficients.mean(-1), self.basis)
 
 
 @dataclass
 class Pairs:
-    """Pooled embeddings of all pairs as they are, for training with dropout, which has no basis for them."""
+    """Pooled embeddings of all pairs as they are: for training with dropout, and where a basis would have more vectors than dimensions."""
 
     embedding: Float[Tensor, "videos texts dim"]
 
+    def lengths(self) -> Float[Tensor, "videos texts"]:
+        return torch.linalg.vector_norm(self.embedding, dim=-1)
+
     def norms(self) -> Float[Tensor, "texts videos"]:
-        return torch.linalg.vector_norm(self.embedding, dim=-1).transpose(0, 1)
+        return self.lengths().transpose(0, 1)
 
     def products(self, text: Float[Tensor, "texts dim"]) -> Float[Tensor, "texts videos"]:
         """Each text with each of its pairs' embeddings."""
         return torch.linalg.vecdot(self.embedding, text).transpose(0, 1)
+
+    def products_of(self, video: int, moved: Float[Tensor, "texts dim"]) -> Float[Tensor, " texts"]:
+        """Texts as moved for one video with its pairs' embeddings."""
+        return torch.linalg.vecdot(self.embedding[video], moved)
+
+    def embeddings(self, texts: slice) -> Float[Tensor, "videos texts dim"]:
+        """Those of some texts."""
+        return self.embedding if self.embedding.shape[1] == 1 else self.embedding[:, texts]
 
     def mean_of_texts(self) -> Float[Tensor, "videos dim"]:
         return self.embedding.mean(1)

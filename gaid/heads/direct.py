@@ -1,7 +1,6 @@
 """Scoring all (text, video) pairs the plain way, every intermediate tensor made, in blocks of bounded memory.
 
-It is what `folded` is held to, the faster way for very few texts, and the only one for fusion of patch tokens, whose fused
-frames do not lie on a line.
+It is what `folded` is held to, and the faster way for very few texts.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbat
 from gaid.heads.protocol import By
 
 if TYPE_CHECKING:
-    from gaid.heads.folded import VideoSource
+    from gaid.heads.all_pairs import VideoSource
     from gaid.heads.gated import GatedHead
 
 TEXTS = 64
@@ -63,25 +62,6 @@ def fuse_own(head: "GatedHead", words: Tensor, seen: Tensor, heard: Tensor, mask
         return torch.lerp(seen, heard[:, :, None], tokens[..., None]).mean(2)
     gate = torch.sigmoid(of_text + of_frames) * mask
     return torch.lerp(seen, heard, gate[..., None])
-
-
-def pool(
-    head: "GatedHead", words: Tensor, seen: Tensor, heard: Tensor, mask: Tensor, gate_by: By, pool_by: By
-) -> Float[Tensor, "texts videos dim"]:
-    """Embeddings of all pairs."""
-    pooling_text, fused, _ = fuse(head, words, seen, heard, mask, gate_by, pool_by)
-    pooled: Tensor = head.pooling(pooling_text, fused)
-    return pooled
-
-
-def explain(
-    head: "GatedHead", words: Tensor, seen: Tensor, heard: Tensor, mask: Tensor
-) -> tuple[Float[Tensor, "texts videos frames"], Float[Tensor, "texts videos frames"]]:
-    """(gate, attention) of all pairs."""
-    pooling_text, fused, gate = fuse(head, words, seen, heard, mask, "query", "query")
-    attention, _ = head.pooling.attend(pooling_text, fused)
-    shape = (len(words), *mask.shape)
-    return gate.expand(shape), attention.expand(shape)
 
 
 def score(

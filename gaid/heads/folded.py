@@ -11,39 +11,20 @@ Inside a block tensors are (videos, ..., texts): products with a video's vectors
 vectors then runs along whole rows of texts, and no tensor is ever turned.
 """
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from gaid.heads.algebra import Form, Line, Pairs, Pooled, Weights, centre, join, products_with, with_one
-from gaid.heads.perturbation import NOISE_ROWS, DirectionalPerturbation, StochasticPerturbation
+from gaid.heads.algebra import Form, Hull, Line, Pairs, Pooled, Weights, centre, join, products_with, with_one
+from gaid.heads.gate import TokenGate
 from gaid.heads.pooling import AttentionPooling
 
 if TYPE_CHECKING:
     from gaid.heads.gated import GatedHead
-
-VIDEOS = 32
-# Texts whose trials are tried at once.
-TRIED_TEXTS = 16
-
-
-def texts_of_block(dim: int) -> int:
-    """Texts of one block: (texts, dim) floats, gone through again and again, fill half of the cores' second-level cache.
-
-    The cache is the machine's own as the C library tells it; 1 MiB where it does not. Between 256 and 1,024 texts the
-    measured time differs by a tenth, outside it grows (docs/performance.md).
-    """
-    try:
-        cache = os.sysconf("SC_LEVEL2_CACHE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        cache = 0
-    held = (cache if cache > 0 else 2**20) * torch.get_num_threads() // 2
-    return max(128, min(1024, held // (4 * dim) // 64 * 64))
 
 
 @dataclass
@@ -65,14 +46,15 @@ class TextSide:
 
 @dataclass
 class VideoSide:
-    """What a head needs of the videos. `parts` are the frames' ends, pictures and sounds (or the pictures alone).
+    """What a head needs of the videos. `parts` are the frames' ends, pictures and sounds (or the pictures alone); where tokens are
+    fused, a frame's tokens and its sound.
 
     What is computed of them is computed when it is first asked for: training with dropout stops before the basis.
     """
 
     parts: Float[Tensor, "videos parts frames dim"]
     mask: Bool[Tensor, "videos frames"]
-    gate: Float[Tensor, "videos frames"] | None
+    gate: Float[Tensor, "videos frames *tokens"] | None
     weights: Weights | None
 
     @property
@@ -80,15 +62,24 @@ class VideoSide:
         """The parts as LN1 centres them."""
         return centre(self.parts)
 
-    @cached_property
-    def squares(self) -> Line:
-        """Of the frames themselves; attention in training asks for centred ones only."""
-        return Line.between(self.parts)
+    @property
+    def fuses_tokens(self) -> bool:
+        """Whether a frame has more parts than a line's two ends."""
+        return self.gate is not None and self.gate.ndim == 3
 
     @cached_property
-    def centred_squares(self) -> Line:
+    def squares(self) -> Line | Hull:
+        """Of the frames themselves; attention in training asks for centred ones only."""
+        return self._hulls[0] if self.fuses_tokens else Line.between(self.parts)
+
+    @cached_property
+    def centred_squares(self) -> Line | Hull:
         """Of the frames as LN1 centres them."""
-        return Line.between(self.centred)
+        return self._hulls[1] if self.fuses_tokens else Line.between(self.centred)
+
+    @cached_property
+    def _hulls(self) -> tuple[Hull, Hull]:
+        return Hull.plain_and_centred(self.parts)
 
     @cached_property
     def pooled(self) -> tuple[Float[Tensor, "videos vectors dim"], tuple[Form, ...]]:
@@ -113,25 +104,9 @@ def text_side(head: "GatedHead", text: Float[Tensor, "texts dim"]) -> TextSide:
     return TextSide(text, gate, query)
 
 
-def _text_side_in_blocks(head: "GatedHead", text: Float[Tensor, "texts dim"], size: int = 1024) -> TextSide:
-    """`text_side` without its intermediate tensors of all texts: what is held of a text is itself and its query."""
-    first = text_side(head, text[:size])
-    if len(text) <= size:
-        return first
-    gate = None if first.gate is None else text.new_empty(len(text))
-    query = None if first.query is None else torch.empty_like(text)
-    for start in range(0, len(text), size):
-        rows = slice(start, start + size)
-        side = text_side(head, text[rows])
-        for whole, part in ((gate, side.gate), (query, side.query)):
-            if whole is not None and part is not None:
-                whole[rows] = part
-    return TextSide(text, gate, query)
-
-
 def video_side(
     head: "GatedHead",
-    visual: Float[Tensor, "videos frames dim"],
+    visual: Float[Tensor, "videos frames *tokens dim"],
     audio: Float[Tensor, "videos frames dim"],
     mask: Bool[Tensor, "videos frames"],
     weights: Weights | None = None,
@@ -140,54 +115,65 @@ def video_side(
 
     `weights`: those of the head's attention pooling, where they are at hand.
     """
-    gate = None
-    parts = visual[:, None]
+    gate, parts = None, visual[:, None]
     if head.gate is not None:
         gate = head.gate.of_frames(visual, audio, mask)
-        # Sound that is not there has a share of 0; the picture in its place keeps its sums finite and harmless.
-        parts = torch.stack([visual, torch.where(mask[..., None], audio, visual)], dim=1)
+        if isinstance(head.gate, TokenGate):
+            parts = torch.cat([visual.transpose(1, 2), audio[:, None]], dim=1)
+        else:
+            # Sound that is not there has a share of 0; the picture in its place keeps its sums finite and harmless.
+            parts = torch.stack([visual, torch.where(mask[..., None], audio, visual)], dim=1)
     if weights is None and isinstance(head.pooling, AttentionPooling):
         weights = Weights.of(head.pooling)
     return VideoSide(parts, mask, gate, weights)
 
 
-def shares(
-    head: "GatedHead", texts: TextSide, videos: VideoSide, own: TextSide | None = None
-) -> Float[Tensor, "texts videos frames"]:
-    """The gates of all pairs; of shape (1, V, F) where they don't depend on the text (`own`: each video's own caption)."""
-    return _shares(texts, videos, own).permute(2, 0, 1)
+def _shares(texts: TextSide, videos: VideoSide, own: TextSide | None) -> Float[Tensor, "videos *parts frames texts"]:
+    """Where each pair's frames lie: the gates, which are shares of the sound; where tokens are fused, the share of each part.
 
-
-def _shares(texts: TextSide, videos: VideoSide, own: TextSide | None) -> Float[Tensor, "videos frames texts"]:
+    One text's where they don't depend on the text (`own`: each video's own caption).
+    """
     if videos.gate is None:
         return videos.parts.new_zeros((*videos.mask.shape, 1))
     if own is not None and own.gate is not None:
-        logits = (own.gate[:, None] + videos.gate)[..., None]
+        of_text = own.gate[(slice(None), *[None] * videos.gate.ndim)]
     else:
         assert texts.gate is not None
-        logits = videos.gate[..., None] + texts.gate
-    return torch.sigmoid(logits) * videos.mask[..., None]
+        of_text = texts.gate
+    gates = torch.sigmoid(videos.gate[..., None] + of_text)
+    if not videos.fuses_tokens:
+        return gates * videos.mask[..., None]
+    gates = gates.transpose(1, 2) * videos.mask[:, None, :, None]
+    return torch.cat([(1 - gates) / gates.shape[1], gates.mean(1, keepdim=True)], 1)
 
 
-def _at(ends: Float[Tensor, "videos parts frames texts"], share: Float[Tensor, "videos frames texts"]) -> Tensor:
-    """What the two ends of each frame's line have at its share."""
+def at(ends: Float[Tensor, "videos parts frames texts"], share: Float[Tensor, "videos *parts frames texts"]) -> Tensor:
+    """What the ends of each frame have at its share."""
+    if share.ndim == 4:
+        return (ends * share).sum(1)
     return ends[:, 0] if ends.shape[1] == 1 else torch.lerp(ends[:, 0], ends[:, 1], share)
 
 
 def _of_parts(weights: Float[Tensor, "videos frames texts"], share: Tensor, parts: int) -> Tensor:
-    """Weights of frames as weights of their ends, (videos, parts * frames, texts)."""
+    """Weights of frames as weights of their parts, (videos, parts * frames, texts)."""
+    if share.ndim == 4:
+        return (weights[:, None] * share).flatten(1, 2)
     if parts == 1:
         return weights
     of_sound = weights * share
     return torch.cat([weights - of_sound, of_sound], 1)
 
 
-def attention(
-    head: "GatedHead", texts: TextSide, videos: VideoSide, share: Tensor, own: TextSide | None = None
-) -> tuple[Tensor, Tensor | None]:
-    """Weight of each frame in each pair's embedding (T or 1, V, F), and one over LN1's deviation of each fused frame."""
-    weights, inverse = _attention(head, texts, videos, share.permute(1, 2, 0), own)
-    return weights.permute(2, 0, 1), None if inverse is None else inverse.permute(2, 0, 1)
+def explain(
+    head: "GatedHead", texts: TextSide, videos: VideoSide
+) -> tuple[Float[Tensor, "texts videos frames"], Float[Tensor, "texts videos frames"]]:
+    """Gate and attention of all pairs' frames. A frame's gate is the mean of its tokens' where tokens are fused: the share of the
+    sound in the frame all the same."""
+    share = _shares(texts, videos, None)
+    weights, _ = _attention(head, texts, videos, share, None)
+    shape = (len(texts.text), *videos.mask.shape)
+    gate = share[:, -1] if videos.fuses_tokens else share
+    return gate.permute(2, 0, 1).expand(shape), weights.permute(2, 0, 1).expand(shape)
 
 
 def _attention(
@@ -202,7 +188,7 @@ def _attention(
     else:
         assert texts.query is not None
         ends = products_with(videos.parts, texts.query)
-    return (_at(ends, share) * inverse).softmax(1), inverse
+    return (at(ends, share) * inverse).softmax(1), inverse
 
 
 def pool(
@@ -211,35 +197,49 @@ def pool(
     videos: VideoSide,
     gate_own: TextSide | None = None,
     pool_own: TextSide | None = None,
-) -> tuple[Pooled, Tensor, Tensor]:
-    """Pooled embeddings of all pairs, with the gates and attentions that made them. Dropout is not applied."""
-    pooled, share, weights = _pool(head, texts, videos, gate_own, pool_own)
-    return pooled, share.permute(2, 0, 1), weights.permute(2, 0, 1)
+) -> Pooled | Pairs:
+    """Pooled embeddings of all pairs; `gate_own`, `pool_own`: by each video's own caption. Dropout is not applied."""
+    return pool_and_shares(head, texts, videos, gate_own, pool_own)[0]
 
 
-def _pool(
+def pool_and_shares(
     head: "GatedHead", texts: TextSide, videos: VideoSide, gate_own: TextSide | None, pool_own: TextSide | None
-) -> tuple[Pooled, Tensor, Tensor]:
-    share, weights, coefficients = _attended(head, texts, videos, gate_own, pool_own)
+) -> tuple[Pooled | Pairs, Tensor]:
+    """Pooled embeddings, and the shares that made them."""
+    share, coefficients = _attended(head, texts, videos, gate_own, pool_own)
+    if videos.fuses_tokens:
+        return _pool_parts(head, videos, coefficients), share
     basis, forms = videos.pooled
     if isinstance(head.pooling, AttentionPooling):
         dim = videos.parts.shape[-1]
+        coefficients = with_one(coefficients)
         for norm, form in zip((head.pooling.norm_attended, head.pooling.norm_pooled), forms[:2], strict=True):
             coefficients = with_one(coefficients * (form(coefficients) / dim + norm.eps).rsqrt()[:, None])
-    return Pooled(coefficients, basis, forms[-1]), share, weights
+    return Pooled(coefficients, basis, forms[-1]), share
+
+
+def _pool_parts(head: "GatedHead", videos: VideoSide, coefficients: Float[Tensor, "videos n texts"]) -> Pairs:
+    """Where tokens are fused: a frame has many parts, so folding goes no further than the attended mean of the frames.
+
+    What is saved is every tensor of (texts, videos, frames, dim). The pooling's dropout is applied where it is in training.
+    """
+    pooling = head.pooling
+    if not isinstance(pooling, AttentionPooling):
+        return Pairs(torch.bmm(coefficients.transpose(1, 2), videos.parts.flatten(1, 2)))
+    centred = videos.centred.flatten(1, 2) * pooling.norm_inputs.weight
+    mean = torch.bmm(coefficients.transpose(1, 2), centred) + pooling.norm_inputs.bias
+    return Pairs(pooling.finish(pooling.out(pooling.value(mean))))
 
 
 def _attended(
     head: "GatedHead", texts: TextSide, videos: VideoSide, gate_own: TextSide | None, pool_own: TextSide | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gates, attentions, and the attended mean of the frames as coefficients of their parts (and of LN2's constant)."""
+) -> tuple[Tensor, Float[Tensor, "videos n texts"]]:
+    """The shares, and the attended mean of the frames as coefficients of their parts."""
     share = _shares(texts, videos, gate_own)
     weights, inverse = _attention(head, texts, videos, share, pool_own)
-    parts = videos.parts.shape[1]
     if inverse is None:
         inverse = videos.squares.at(share).clamp(min=1e-24).rsqrt()
-        return share, weights, _of_parts(weights * inverse, share, parts)
-    return share, weights, with_one(_of_parts(weights * inverse, share, parts))
+    return share, _of_parts(weights * inverse, share, videos.parts.shape[1])
 
 
 def pool_dropping(
@@ -258,7 +258,10 @@ def pool_dropping(
     assert isinstance(pooling, AttentionPooling)
     assert videos.weights is not None
     norm, linear = pooling.norm_attended, pooling.linear
-    coefficients = _attended(head, texts, videos, gate_own, pool_own)[2]
+    _, coefficients = _attended(head, texts, videos, gate_own, pool_own)
+    if videos.fuses_tokens:
+        return _pool_parts(head, videos, coefficients)
+    coefficients = with_one(coefficients)
     before = videos.weights.before_second(videos.centred.flatten(1, 2))
     inverse = (Form.of(before)(coefficients) / videos.parts.shape[-1] + norm.eps).rsqrt()
     coefficients = with_one(coefficients * inverse[:, None]).transpose(1, 2)
@@ -266,145 +269,3 @@ def pool_dropping(
     attended = join(vectors, norm.bias)
     dropped = pooling.dropout(torch.bmm(coefficients, join(vectors @ linear.weight.t(), linear(norm.bias))))
     return Pairs(pooling.norm_pooled(torch.baddbmm(dropped, coefficients, attended)))
-
-
-def _cosines_with_frames(texts: TextSide, videos: VideoSide, share: Tensor) -> Float[Tensor, "videos frames texts"]:
-    """Cosine of each text with each fused frame of each video."""
-    products = _at(products_with(videos.parts, nn.functional.normalize(texts.text, dim=-1)), share)
-    return products * videos.squares.at(share).clamp(min=1e-24).rsqrt()
-
-
-@dataclass
-class Trials:
-    """A run of texts' draws, and what is computed of them once for all videos: |t + n std|² is |t|² + std·moving + std²·squares."""
-
-    noise: Float[Tensor, "texts trials dim"]
-    moving: Float[Tensor, "texts trials dim"]
-    squares: Float[Tensor, "texts trials dim"]
-
-    @classmethod
-    def draw(
-        cls, perturbation: StochasticPerturbation, text: Float[Tensor, "texts dim"], first: int, seed: int
-    ) -> "Trials":
-        """Those of the texts from row `first` on."""
-        noise = perturbation.noise(first, first + len(text), text, seed)
-        return cls(noise, 2 * noise * text[:, None], noise.square())
-
-
-def score_block(
-    head: "GatedHead",
-    texts: TextSide,
-    videos: VideoSide,
-    gate_own: TextSide | None,
-    pool_own: TextSide | None,
-    trials: Trials | None,
-) -> Float[Tensor, "videos texts"]:
-    """Scores of one block; `trials`: those of its texts, where the head makes some."""
-    pooled, share, _ = _pool(head, texts, videos, gate_own, pool_own)
-    text, perturbation = texts.text, head.perturbation
-    lengths = pooled.lengths()
-    if perturbation is None:
-        return pooled.products(text).t() / (text.norm(dim=-1) * lengths).clamp(min=1e-12)
-    sims = _cosines_with_frames(texts, videos, share)
-    # The bias as one more column of the layer, for one more row of ones.
-    linear = perturbation.deviation.linear
-    weight = torch.cat([linear.weight, linear.bias[:, None]], 1).t()
-    sims = with_one(sims)
-    if trials is not None:
-        return _best_of_trials(trials, text, pooled, sims, weight) / lengths.clamp(min=1e-12)
-    assert isinstance(perturbation, DirectionalPerturbation)
-    coefficients = pooled.coefficients.expand(-1, -1, len(text))
-    products = torch.empty_like(sims[:, 0])
-    moved_lengths = torch.empty_like(products)
-    # A video at a time: the moved texts (T, D) stay in the cache from the product that makes them to the last that reads them.
-    moved = torch.empty_like(text)
-    for video, basis in enumerate(pooled.basis):
-        torch.mm(sims[video].t(), weight, out=moved)
-        torch.addcmul(text, moved.exp_(), perturbation.alpha, out=moved)
-        torch.sum((basis @ moved.t()).mul_(coefficients[video]), 0, out=products[video])
-        torch.linalg.vector_norm(moved, dim=1, out=moved_lengths[video])
-    return products / (moved_lengths * lengths).clamp_(min=1e-12)
-
-
-def _best_of_trials(
-    trials: Trials, text: Tensor, pooled: Pooled, sims: Float[Tensor, "videos frames_and_one texts"], weight: Tensor
-) -> Float[Tensor, "videos texts"]:
-    """A text's trials with a run of videos are three products with its noise.
-
-    Tensors are (texts, videos, dim) here: each text's products then read whole rows, and none of their strides is a power of
-    two, by which the rows of a block would share a few lines of the cache (measured: 20 times slower).
-    """
-    plain = pooled.products(text)
-    square = text.square().sum(-1)[:, None, None]
-    coefficients = pooled.coefficients.expand(-1, -1, len(text)).transpose(1, 2)
-    sims = sims.permute(2, 0, 1)
-    scores = torch.empty_like(plain)
-    for first in range(0, len(text), TRIED_TEXTS):
-        t = slice(first, first + TRIED_TEXTS)
-        std = torch.matmul(sims[t].contiguous(), weight).exp_()
-        embedding = torch.bmm(coefficients[:, t], pooled.basis)
-        # (texts, trials, dim) @ (texts, dim, videos)
-        products = torch.bmm(trials.noise[t], (embedding.transpose(0, 1) * std).mT).add_(plain[t, None])
-        squares = torch.bmm(trials.moving[t], std.mT)
-        squares = squares.baddbmm_(trials.squares[t], std.square_().mT).add_(square[t])
-        products *= squares.clamp_(min=1e-24).rsqrt_()
-        torch.amax(products, 1, out=scores[t])
-    return scores.t()
-
-
-def score(
-    head: "GatedHead",
-    text: Float[Tensor, "texts dim"],
-    videos_at: "VideoSource",
-    own: Int[Tensor, " videos"],
-    gate_own: bool,
-    pool_own: bool,
-    memory: int,
-    seed: int,
-) -> Float[Tensor, "texts videos"]:
-    """Scores of all pairs, block by block; `videos_at(start, stop)` gives the projected features of those videos."""
-    everything = _text_side_in_blocks(head, text)
-    count, dim, frames = len(own), text.shape[1], videos_at.frames
-    scores = text.new_empty(len(text), count)
-    perturbation = head.perturbation if isinstance(head.perturbation, StochasticPerturbation) else None
-    size = NOISE_ROWS if perturbation is not None else texts_of_block(dim)
-    weights = Weights.of(head.pooling) if isinstance(head.pooling, AttentionPooling) else None
-    parts = 1 if head.gate is None else 2
-    # A block holds about six tensors of (videos, vectors, texts) and, a video, its vectors a few times over.
-    per_video = 4 * (parts * frames + 3) * (6 * min(size, max(len(text), 1)) + 8 * dim)
-    step = max(1, min(VIDEOS, memory // (2 * per_video)))
-    # Drawing a text's trials costs as much as scoring it with some videos, so many videos are held beside them.
-    held = step if perturbation is None else step * max(1, memory // (2 * step * per_video))
-    for begin in range(0, count, held):
-        runs = [
-            slice(start, min(start + step, begin + held, count))
-            for start in range(begin, min(begin + held, count), step)
-        ]
-        sides = [video_side(head, *videos_at(run.start, run.stop), weights) for run in runs]
-        owning = [everything.rows(own[run]) if gate_own or pool_own else None for run in runs]
-        for first in range(0, len(text), size):
-            rows = slice(first, first + size)
-            some = everything.rows(rows)
-            trials = None if perturbation is None else Trials.draw(perturbation, some.text, first, seed)
-            for run, side, owner in zip(runs, sides, owning, strict=True):
-                scores[rows, run] = score_block(
-                    head, some, side, owner if gate_own else None, owner if pool_own else None, trials
-                ).t()
-    return scores
-
-
-class VideoSource:
-    """Projected features of runs of videos, projected when asked for, so that the whole gallery is never held twice."""
-
-    def __init__(self, head: "GatedHead", visual: Tensor, audio: Tensor, mask: Tensor) -> None:
-        self.head, self.visual, self.audio, self.mask = head, visual, audio, mask
-        self.frames = visual.shape[1]
-        self.tokens = visual[0, ..., 0].numel() if len(visual) else 0
-
-    @property
-    def bytes_per_video(self) -> int:
-        """Of one video's projected features."""
-        return 4 * int(self.head.config["dim"]) * (self.tokens + self.frames)
-
-    def __call__(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
-        return self.head.project_videos(self.visual[start:stop], self.audio[start:stop], self.mask[start:stop])

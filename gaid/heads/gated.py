@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.heads import direct, folded
-from gaid.heads.algebra import Pairs, Pooled
+from gaid.heads import all_pairs, direct, folded
 from gaid.heads.gate import FrameGate, SampleGate, TokenGate
 from gaid.heads.losses import info_nce, positive_weights, support_embedding
 from gaid.heads.perturbation import DirectionalPerturbation, Prior, StochasticPerturbation
@@ -36,7 +35,7 @@ class GatedHead(HeadBase):
         dim: size in which they meet (D); the text's size by default.
         frames: frames a video (F).
         fusion: `none` (no sound), `sample` (a gate a pair), `frame` (a gate a frame: FGF), `token` (a gate a patch token:
-            `visual` is then patch tokens, (videos, frames, patches, visual_dim), and scoring is always direct).
+            `visual` is then patch tokens, (videos, frames, patches, visual_dim)).
         pooling: `mean` or `attention`.
         perturbation: `none`, `stp` or `dasp`.
         prior, prior_std, trials: STP's noise, and how many draws an evaluation makes.
@@ -188,18 +187,10 @@ class GatedHead(HeadBase):
 
     def _pair_products(self, words: Tensor, seen: Tensor, heard: Tensor, mask: Tensor, gate_by: By, pool_by: By) -> Any:
         """A function from texts to (cosines with all pairs' embeddings, mean embedding of each video over the texts)."""
-        if isinstance(self.gate, TokenGate):
-            directly = direct.pool(self, words, seen, heard, mask, gate_by, pool_by)
-            pooled: Pooled | Pairs = Pairs(directly.transpose(0, 1))
-        else:
-            texts, videos = folded.text_side(self, words), folded.video_side(self, seen, heard, mask)
-            owning = (texts if gate_by == "own_caption" else None, texts if pool_by == "own_caption" else None)
-            drops = isinstance(self.pooling, AttentionPooling) and self.training and self.pooling.dropout.p > 0
-            pooled = (
-                folded.pool_dropping(self, texts, videos, *owning)
-                if drops
-                else folded.pool(self, texts, videos, *owning)[0]
-            )
+        texts_side, videos = folded.text_side(self, words), folded.video_side(self, seen, heard, mask)
+        owning = (texts_side if gate_by == "own_caption" else None, texts_side if pool_by == "own_caption" else None)
+        drops = isinstance(self.pooling, AttentionPooling) and self.training and self.pooling.dropout.p > 0
+        pooled = (folded.pool_dropping if drops else folded.pool)(self, texts_side, videos, *owning)
         norms = pooled.norms()
 
         def compare(texts: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,10 +201,10 @@ class GatedHead(HeadBase):
 
     # Scoring
 
-    @property
-    def few_texts(self) -> int:
-        """Up to so many texts `direct` is faster: too few share what folding computes once a video (docs/performance.md)."""
-        return 4 if isinstance(self.perturbation, StochasticPerturbation) else 8
+    def few_texts(self, tokens: int = 1) -> int:
+        """Up to so many texts `direct` is faster: too few share what folding computes once a video, the more the more tokens a
+        frame has (docs/performance.md)."""
+        return (4 if isinstance(self.perturbation, StochasticPerturbation) else 8) * max(1, tokens // 8)
 
     @torch.no_grad()
     def score(
@@ -263,13 +254,13 @@ class GatedHead(HeadBase):
         self.eval()
         try:
             words = self.embed_text(text)
-            source = folded.VideoSource(self, visual, audio, audio_mask)
+            source = all_pairs.VideoSource(self, visual, audio, audio_mask)
             own_caption = own_caption.to(words.device)
             if algorithm == "auto":
-                algorithm = "direct" if len(text) <= self.few_texts else "folded"
-            if algorithm == "folded" and not isinstance(self.gate, TokenGate):
+                algorithm = "direct" if len(text) <= self.few_texts(source.tokens // source.frames) else "folded"
+            if algorithm == "folded":
                 gate_own, pool_own = gate_by == "own_caption", pool_by == "own_caption"
-                return folded.score(self, words, source, own_caption, gate_own, pool_own, memory, seed).float()
+                return all_pairs.score(self, words, source, own_caption, gate_own, pool_own, memory, seed).float()
             return direct.score(self, words, source, own_caption, gate_by, pool_by, memory, seed).float()
         finally:
             self.train(training)
@@ -289,15 +280,10 @@ class GatedHead(HeadBase):
         if audio_mask is None:
             audio_mask = torch.ones(visual.shape[:2], dtype=torch.bool)
         projected = self.project_videos(visual, audio, audio_mask)
-        if isinstance(self.gate, TokenGate):
-            gate, attention = direct.explain(self, self.embed_text(text), *projected)
-            return Explanation(gate, attention, gate * attention)
-        texts = folded.text_side(self, self.embed_text(text))
-        videos = folded.video_side(self, *projected)
-        gate = folded.shares(self, texts, videos)
-        attention, _ = folded.attention(self, texts, videos, gate)
-        shape = (len(text), *videos.mask.shape)
-        return Explanation(gate.expand(shape), attention.expand(shape), (gate * attention).expand(shape))
+        gate, attention = folded.explain(
+            self, folded.text_side(self, self.embed_text(text)), folded.video_side(self, *projected)
+        )
+        return Explanation(gate, attention, gate * attention)
 
     @torch.no_grad()
     def embed_videos(
@@ -317,9 +303,6 @@ class GatedHead(HeadBase):
         for start in range(0, len(visual), 256):
             rows = slice(start, start + 256)
             projected = self.project_videos(visual[rows], audio[rows], audio_mask[rows])
-            if isinstance(self.gate, TokenGate):
-                pooled = direct.pool(self, self.neutral_text[None], *projected, "query", "query")[0]
-            else:
-                pooled = folded.pool(self, texts, folded.video_side(self, *projected))[0].mean_of_texts()
+            pooled = folded.pool(self, texts, folded.video_side(self, *projected)).mean_of_texts()
             vectors.append(functional.normalize(pooled, dim=-1))
         return torch.cat(vectors) if vectors else self.neutral_text.new_zeros((0, len(self.neutral_text)))

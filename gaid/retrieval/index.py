@@ -90,7 +90,8 @@ def rescore(head: Any, features: "Features", candidates: np.ndarray, *, memory: 
     computed once. Few captions are scored one by one, each with all its candidates.
     """
     scores = np.empty(candidates.shape, np.float32)
-    if candidates.size <= getattr(head, "few_texts", 0) * len(np.unique(candidates)):
+    few = head.few_texts(features.tokens) if hasattr(head, "few_texts") else 0
+    if candidates.size <= few * len(np.unique(candidates)):
         for row, wanted in enumerate(candidates):
             clips = features.videos(torch.from_numpy(wanted).to(features.text.device))
             block = head.score(features.text[row : row + 1], *clips, memory=memory, seed=seed)

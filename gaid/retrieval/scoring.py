@@ -73,6 +73,11 @@ class Features:
         return self.visual[rows], self.audio[rows], self.audio_mask[rows]
 
     @property
+    def tokens(self) -> int:
+        """What a head sees of a frame: 1 embedding, or so many patch tokens."""
+        return self.visual.shape[2] if self.visual.ndim == 4 else 1
+
+    @property
     def bytes_per_video(self) -> int:
         """Of one video's features once widened to float32."""
         return 4 * (self.visual[0].numel() + self.audio[0].numel()) if len(self.visual) else 4

@@ -10,7 +10,7 @@ from gaid.heads import build_head, direct, folded, gated
 from gaid.heads.algebra import Pairs
 from gaid.heads.perturbation import StochasticPerturbation
 
-FUSIONS, POOLINGS, PERTURBATIONS = ("none", "sample", "frame"), ("mean", "attention"), ("none", "stp", "dasp")
+FUSIONS, POOLINGS, PERTURBATIONS = ("none", "sample", "frame", "token"), ("mean", "attention"), ("none", "stp", "dasp")
 
 
 def make(texts=5, videos=4, frames=3, dim=8, seed=0, dtype=torch.float32, weights=0.3, **parts):
@@ -20,9 +20,10 @@ def make(texts=5, videos=4, frames=3, dim=8, seed=0, dtype=torch.float32, weight
     with torch.no_grad():
         for weight in head.parameters():
             weight.add_(torch.randn_like(weight) * weights)
+    patches = (5,) if parts.get("fusion") == "token" else ()
     features = (
         torch.randn(texts, dim, dtype=dtype),
-        torch.randn(videos, frames, dim, dtype=dtype),
+        torch.randn(videos, frames, *patches, dim, dtype=dtype),
         torch.randn(videos, frames, dim + 1, dtype=dtype),
         torch.rand(videos, frames) > 0.3,
     )
@@ -77,9 +78,10 @@ def directly(head, texts, videos, gate_own=None, pool_own=None):
     """In the place of the folded pooling: every pair's embedding made the plain way."""
     by = ["query" if own is None else "own_caption" for own in (gate_own, pool_own)]
     seen, heard = videos.parts[:, 0], videos.parts[:, -1]
-    return Pairs(
-        direct.pool(head, texts.text, seen, heard, videos.mask, *by).expand(len(texts.text), -1, -1).transpose(0, 1)
-    )
+    if videos.gate is not None and videos.gate.ndim == 3:
+        seen = videos.parts[:, :-1].transpose(1, 2)
+    pooling_text, fused, _ = direct.fuse(head, texts.text, seen, heard, videos.mask, *by)
+    return Pairs(head.pooling(pooling_text, fused).expand(len(texts.text), -1, -1).transpose(0, 1))
 
 
 @pytest.mark.parametrize("by", [("query", "query"), ("own_caption", "query"), ("own_caption", "own_caption")])
@@ -90,6 +92,8 @@ def directly(head, texts, videos, gate_own=None, pool_own=None):
         {"fusion": "frame", "perturbation": "dasp"},
         {"fusion": "sample", "perturbation": "stp"},
         {"fusion": "none", "perturbation": "none"},
+        {"fusion": "token", "perturbation": "dasp"},
+        {"fusion": "token", "perturbation": "dasp", "pooling": "mean"},
     ],
 )
 def test_training_by_folding_has_the_gradient_of_the_direct_way(parts, dropout, by, monkeypatch):
@@ -103,7 +107,7 @@ def test_training_by_folding_has_the_gradient_of_the_direct_way(parts, dropout, 
     for way in ("folded", "direct"):
         if way == "direct":
             monkeypatch.setattr(folded, "pool_dropping", directly)
-            monkeypatch.setattr(folded, "pool", lambda *arguments: (directly(*arguments), None, None))
+            monkeypatch.setattr(folded, "pool", directly)
         head, (text, visual, audio, mask) = make(
             6, 6, 4, 16, dtype=torch.float64, dropout=dropout, support_loss_weight=0.8, **parts
         )
@@ -162,20 +166,20 @@ def test_more_texts_than_a_block_holds_score_as_the_direct_way_scores_them():
     torch.testing.assert_close(head.score(*features), head.score(*features, algorithm="direct"), atol=5e-6, rtol=0)
 
 
-@pytest.mark.parametrize("parts", [{}, {"perturbation": "stp", "fusion": "none"}])
+@pytest.mark.parametrize("parts", [{}, {"perturbation": "stp", "fusion": "none"}, {"fusion": "token"}])
 def test_few_texts_are_scored_directly_and_many_folded_with_equal_scores(parts, monkeypatch):
     head, (text, *videos) = make(texts=20, videos=30, frames=4, dim=16, **parts)
     whole = head.score(text, *videos)
     ways = []
-    for way in ("folded", "direct"):
+    for way in ("all_pairs", "direct"):
         plain = getattr(gated, way).score
         monkeypatch.setattr(
             getattr(gated, way), "score", lambda *a, way=way, plain=plain: ways.append(way) or plain(*a)
         )
-    few = head.few_texts
+    few = head.few_texts()
     torch.testing.assert_close(head.score(text[:few], *videos), whole[:few], atol=2e-6, rtol=0)
     torch.testing.assert_close(head.score(text[: few + 1], *videos), whole[: few + 1], atol=5e-6, rtol=0)
-    assert ways == ["direct", "folded"]
+    assert ways == ["direct", "all_pairs"]
 
 
 def test_scores_do_not_depend_on_blocks_or_memory():

@@ -1,4 +1,4 @@
-"""Fusion of patch tokens: each token has a gate, a frame is the mean of its fused tokens, and scoring is direct."""
+"""Fusion of patch tokens: each token has a gate, and a frame is the mean of its fused tokens."""
 
 import pytest
 import torch
