@@ -164,12 +164,12 @@ class Measurement:
     def __init__(self, split: "Split", directions: Sequence[str], memory: int, device: str, seed: int) -> None:
         self.split, self.directions = split, directions
         self.memory, self.device, self.seed = memory, device, seed
-        self._features: dict[tuple[str, str], Features] = {}
+        self._features: dict[tuple[str, str, str], Features] = {}
         self.best: tuple[np.ndarray, np.ndarray] = (np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
 
     def features(self, audio: str = "own", head: Any = None) -> Features:
         """The split's features: what the head takes, with the sound that it was trained with."""
-        key = (audio, getattr(head, "visual_input", "frames"))
+        key = (audio, getattr(head, "visual_input", "frames"), getattr(head, "audio_input", "frames"))
         if key not in self._features:
             self._features[key] = Features.of(with_audio(self.split, audio, self.seed), self.device, head)
         return self._features[key]
