@@ -12,7 +12,10 @@ from gaid.retrieval.results import Figures, Results
 
 @dataclass
 class Row:
-    """A line of a table: who, his figures, and `kind`: `main`, `baseline`, `protocol`, `leak` or `part`."""
+    """A line of a table: who, his figures, and `kind`: `main`, `baseline`, `protocol`, `leak` or `part`.
+
+    `sound`: what a head that may hear tokens or embeddings heard, for its own lines and a baseline's.
+    """
 
     label: str
     kind: str
@@ -21,11 +24,12 @@ class Row:
     per_seed: list[dict[str, float]]
     queries: int = 0
     gallery: int = 0
+    sound: str = ""
 
     @classmethod
-    def of(cls, label: str, kind: str, figures: Figures) -> "Row":
+    def of(cls, label: str, kind: str, figures: Figures, sound: str = "") -> "Row":
         return cls(
-            label, kind, figures.values, figures.intervals, figures.per_seed, figures.queries, figures.gallery
+            label, kind, figures.values, figures.intervals, figures.per_seed, figures.queries, figures.gallery, sound
         )  # fmt: skip
 
     def cell(self, name: str) -> str:
@@ -71,7 +75,9 @@ def rows(results: Results, direction: str) -> list[Row]:
         figures = results.all_captions[direction]
         # Video to text a query is a video, however many captions there are.
         found.append(Row.of(f"{results.label}, all captions", "part", figures))
-    found += [Row.of(one.label, "baseline", one.figures[direction]) for one in results.baselines]
+    for row in found:
+        row.sound = results.sound
+    found += [Row.of(one.label, "baseline", one.figures[direction], one.sound) for one in results.baselines]
     return found
 
 
@@ -117,6 +123,7 @@ def findings(results: Results) -> list[str]:
                 f"{results.ways[direction]} R@1: {difference['R@1']:+.1f} points over {one.baseline} "
                 f"(paired 95 % interval {low:+.1f} to {high:+.1f})"
             )
+    lines += [f"{one.label} hears {one.sound}" for one in (results, *results.baselines) if one.sound]
     if results.leak:
         lines.append(
             f"leak: under `{results.leak.protocol}` gallery videos have read their own captions; "
@@ -221,6 +228,7 @@ def csv_records(results: Results) -> list[dict[str, Any]]:
                 "queries": row.queries or "",
                 "gallery": row.gallery or "",
                 "seeds": max(1, len(row.per_seed)),
+                "sound": row.sound,
             }
             for name in NAMES:
                 record[name] = round(row.values[name], 4)

@@ -179,8 +179,11 @@ class Measurement:
         ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         with_sound: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         sounding = clips_with_sound(self.split)
+        listens = None
         for number in range(len(subject.seeds)):
-            scores = self.scores(subject, number, "query")
+            head = subject.load(number)
+            listens = getattr(head, "config", {}).get("audio_input")  # the same for every seed
+            scores = self.scores(subject, number, "query", head=head)
             self._rank(scores, self.split.caption_video, ranks)
             if 0 < sounding.sum() < len(sounding):
                 captions = np.flatnonzero(sounding[self.split.caption_video])
@@ -208,6 +211,7 @@ class Measurement:
             backbones={kind: str(about.get("name", "?")) for kind, about in backbones.items()},
             run=str(subject.run.path) if subject.run else None,
             device=self.device,
+            audio_input=listens,
             notes=notes,
             ranks={one: np.stack(found) for one, found in ranks.items()},
         )
