@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import field, fields, make_dataclass
+from dataclasses import field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -68,22 +68,27 @@ def resolve_head(
 
 def _listens(preset: str, options: dict[str, Any], audio_token_dim: int | None) -> str:
     """What a head will listen to; where that is a choice and was not made, the store makes it and `options` is told."""
-    if not _is_option(preset, "audio_input"):
-        return str(getattr(find_class(preset), "audio_input", "frames")) if ":" in preset else "frames"
+    kind = _class_of(preset)
+    if "audio_input" not in inspect.signature(kind).parameters:
+        return str(getattr(kind, "audio_input", "frames"))
     if options.get("audio_input") is None:
         options["audio_input"] = "frames" if audio_token_dim is None else "tokens"
     return str(options["audio_input"])
 
 
-def _is_option(preset: str, name: str) -> bool:
-    """Whether a head's class names an option; one that takes any (**options) names none."""
-    kind = head_options(preset)
-    return kind is not None and name in {one.name for one in fields(kind)}
+def _class_of(preset: str) -> Any:
+    """The class of a preset's head, or the one at a path."""
+    if ":" in preset:
+        return find_class(preset)
+    from gaid.heads import PRESETS, GatedHead
+
+    return PRESETS[preset].kind if preset in PRESETS else GatedHead
 
 
 def with_later_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """A run's settings, with the options of its head that there were not yet when it was written, as it is without them."""
-    later = {name: value for name, value in _LATER.items() if _is_option(str(config["preset"]), name)}
+    known = inspect.signature(_class_of(str(config["preset"]))).parameters
+    later = {name: value for name, value in _LATER.items() if name in known}
     return {**config, "head": {**later, **config.get("head", {})}} if later else dict(config)
 
 
@@ -139,12 +144,7 @@ def head_options(preset: str) -> type | None:
 
     Made from the signature of its class: an option without an annotation, or of a type that TOML has not, may be anything.
     """
-    if ":" in preset:
-        cls = find_class(preset)
-    else:
-        from gaid.heads import PRESETS, GatedHead
-
-        cls = PRESETS[preset].kind if preset in PRESETS else GatedHead
+    cls = _class_of(preset)
     parameters = {n: p for n, p in inspect.signature(cls).parameters.items() if n not in _SIZES}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return None

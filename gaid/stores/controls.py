@@ -4,7 +4,6 @@ Sound that belongs to another clip or to another moment, no sound, and noise in 
 A training and an evaluation take them from here, so that both mean the same by a name. numpy only.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -34,26 +33,15 @@ def with_audio(split: Split, audio: Audio | str, seed: int = 0) -> Split:
         return split
     if audio == "shuffled":
         other = derangement(len(split.video_ids), seed)
-        return _with_sound(split, lambda sound: sound[other], split.audio_mask[other])
+        return split.with_sound(lambda sound: sound[other], audio_mask=split.audio_mask[other])
     if audio == "moved":
         videos, frames = split.audio_mask.shape
         # A turn by one frame at least: every frame hears another moment, the order within stays.
         by = np.random.default_rng([seed, 18]).integers(1, max(2, frames), videos)
         place = (np.arange(frames) + by[:, None]) % frames
         rows = np.arange(videos)[:, None]
-        return _with_sound(split, lambda sound: sound[rows, place], split.audio_mask[rows, place])
-    return _with_sound(split, np.zeros_like, np.full_like(split.audio_mask, audio == "silence"))
-
-
-def _with_sound(split: Split, change: Callable[[NDArray], NDArray], mask: NDArray[np.bool_]) -> Split:
-    """The split with embeddings of sound, and tokens when they are read, changed alike: `change` of (V, F, ...)."""
-    read = split.read_audio_tokens
-    return replace(
-        split,
-        audio=change(split.audio),
-        audio_mask=mask,
-        read_audio_tokens=None if read is None else lambda: change(read()),
-    )
+        return split.with_sound(lambda sound: sound[rows, place], audio_mask=split.audio_mask[rows, place])
+    return split.with_sound(np.zeros_like, audio_mask=np.full_like(split.audio_mask, audio == "silence"))
 
 
 def with_noise(split: Split, seed: int = 0) -> Split:

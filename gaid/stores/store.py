@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +80,15 @@ class Split:
                 "the head takes audio tokens and the store has none; `gaid extract --audio-tokens` makes one that has"
             )
         return self.read_audio_tokens()
+
+    def with_sound(self, change: Callable[[NDArray[Any]], NDArray[Any]], **others: Any) -> "Split":
+        """This split with its embeddings of sound (V, F, Da), and tokens (V, F, N, Da) when they are read, changed alike.
+
+        `others`: further arrays of it, by name, such as another `audio_mask`.
+        """
+        read = self.read_audio_tokens
+        tokens = None if read is None else lambda: change(read())
+        return replace(self, audio=change(self.audio), read_audio_tokens=tokens, **others)
 
 
 class Store:

@@ -1,9 +1,8 @@
 """Faults of sound and picture, on cached features: numpy in, numpy out. Scoring is `measure`'s, real files are `media`'s.
 
 A cache holds a vector a frame and sense, or several (tokens), so a fault is what can be done to these vectors, and `how` says
-what that is. All
-strengths of a fault share their draws (a frame that is spoilt at 25 % is spoilt at 50 % too), and at its clean strength a
-fault gives back the same bits.
+what that is. All strengths of a fault share their draws (a frame that is spoilt at 25 % is spoilt at 50 % too), and at its
+clean strength a fault gives back the same bits.
 """
 
 import zlib
@@ -90,18 +89,7 @@ def _mix(
         foreign = foreign * (length / np.maximum(np.linalg.norm(foreign, axis=-1, keepdims=True), 1e-12))
         return np.where(_as_wide(frames, sound), (signal * own + noise * foreign).astype(sound.dtype), sound)
 
-    return _with_sound(split, mixed)
-
-
-def _with_sound(split: "Split", change: Callable[[Sound], Sound], **others: Any) -> "Split":
-    """A split whose embeddings of sound (V, F, Da), and tokens (V, F, N, Da) when they are read, went through `change`."""
-    read = split.read_audio_tokens
-    return replace(
-        split,
-        audio=change(split.audio),
-        read_audio_tokens=None if read is None else lambda: change(read()),
-        **others,
-    )
+    return split.with_sound(mixed)
 
 
 def _as_wide(of_frames: NDArray[Any], sound: Sound) -> NDArray[Any]:
@@ -207,15 +195,14 @@ def _sound_of(split: "Split", moments: NDArray[np.float32]) -> "Split":
         between = np.where(_as_wide(heard, sound), between, 0).astype(sound.dtype)
         return np.where(_as_wide(moments == time, sound), sound, between)
 
-    return _with_sound(split, moved, audio_mask=heard)
+    return split.with_sound(moved, audio_mask=heard)
 
 
 def _missing(split: "Split", share: float, rng: np.random.Generator) -> "Split":
     sounding = np.asarray(split.audio_mask.any(axis=1))
     lost = sounding & (_order(sounding.shape, rng, sounding) < round(share * sounding.sum()))
     every = np.broadcast_to(lost[:, None], split.audio_mask.shape)
-    return _with_sound(
-        split,
+    return split.with_sound(
         lambda sound: np.where(_as_wide(every, sound), np.zeros((), sound.dtype), sound),
         audio_mask=split.audio_mask & ~lost[:, None],
         audio_state=np.where(lost, AUDIO_STATES.index("no track"), split.audio_state).astype(split.audio_state.dtype),
