@@ -11,7 +11,7 @@ import torch
 from gaid import evaluate, export, load_run, open_store, runs, train
 from gaid.audit import audit
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.report.tables import csv_records, findings, markdown
+from gaid.report.tables import csv_records, findings, markdown, rows
 from gaid.retrieval.scoring import Features
 from gaid.retrieval.search import find_best
 from gaid.retrieval.stress import stress
@@ -78,6 +78,12 @@ def test_an_evaluation_says_what_was_heard(store, tokened, trained, tmp_path):
     assert "avigate (untrained) hears one embedding a frame" in findings(untrained)
     beside = evaluate(deaf, store=tokened, against=[trained])
     assert line in findings(beside)
+
+
+def test_two_runs_that_differ_in_what_they_heard_are_told_apart(tokened, trained, tmp_path):
+    frames = train(tokened, "avigate", out=tmp_path / "run", set=[*SMALL, "head.audio_input=frames"], progress=False)
+    told = [row.label for row in rows(evaluate(frames, against=[trained]), "t2v")]
+    assert told == ["avigate (one embedding a frame)", "avigate (sound tokens)"]
 
 
 def test_a_head_of_tokens_is_refused_on_a_store_without(store, trained):
