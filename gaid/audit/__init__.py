@@ -23,7 +23,7 @@ from gaid.audit.sound import alignment, audio
 from gaid.errors import OptionInvalid
 from gaid.retrieval.scoring import parse_memory
 from gaid.retrieval.subject import open_for
-from gaid.runs import Run, load_run, pick_device
+from gaid.runs import Run, load_run, pick_device, with_later_options
 from gaid.stores import open_store
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Trainer:
         from gaid.training import train
 
         self.progress(f"{self.run.preset}: training again, {name}")
-        config = {**self.run.config, **changes}
+        config = {**with_later_options(self.run.config), **changes}
         return train(
             store or self.store, out=self.work / name, config=config, device=self.device, resume=True, progress=False
         )

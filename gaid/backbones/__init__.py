@@ -63,12 +63,13 @@ def load_backbones(
     random_weights: bool = False,
     patches: bool = False,
     seed: int = 0,
+    audio_tokens: bool = False,
 ) -> Backbones:
     """The three encoders of a store; `text` is the visual one's own unless it is named.
 
     The same arguments give the same objects within a process. `random_weights` builds the real architecture from `seed`
     where a family has weights to fetch (clip, clap); the others come with theirs. `patches` makes sure that the visual
-    backbone has patches to give. Raises BackboneUnavailable (weights), DependencyMissing (an extra) or OptionInvalid.
+    backbone has patches to give, `audio_tokens` that the audio backbone has tokens. Raises BackboneUnavailable (weights), DependencyMissing (an extra) or OptionInvalid.
     """
     options = (device, random_weights, seed)
     wanted = ((visual, "visual"), (audio, "audio"), (visual if text is None else text, "text"))
@@ -76,6 +77,8 @@ def load_backbones(
     built = Backbones(*[build() for build in [_find(name, kind, *options) for name, kind in wanted]])
     if patches and built.visual.patch_shape is None:
         raise OptionInvalid(f"backbone {visual!r} has no patches to give; leave out --patches, or use a ViT of clip")
+    if audio_tokens and built.audio.token_shape is None:
+        raise OptionInvalid(f"backbone {audio!r} has no audio tokens to give; leave out --audio-tokens, or use clap")
     return built
 
 
@@ -173,7 +176,13 @@ def _load_own(module: str, attribute: str, kind: str, device: str, random_weight
     given = {"device": _device(device), "random_weights": random_weights, "seed": seed}
     wanted = inspect.signature(factory).parameters
     built = factory(**{option: value for option, value in given.items() if option in wanted})
-    lacking = [member for member in MEMBERS[kind] if not hasattr(built, member)]
+    wanted_members = MEMBERS[kind]
+    if kind == "audio":
+        if not hasattr(built, "token_shape"):  # a class may know nothing of tokens
+            built.token_shape = None
+        elif built.token_shape is not None:
+            wanted_members = (*wanted_members, "encode_audio_tokens")
+    lacking = [member for member in wanted_members if not hasattr(built, member)]
     if lacking:
         missing = ", ".join(lacking)
         raise OptionInvalid(f"backbone {where!r} is no {kind} backbone: it lacks {missing} (gaid.backbones.protocol)")

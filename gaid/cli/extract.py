@@ -50,6 +50,9 @@ def extract(
         str | None, option("A dask scheduler whose workers see the files, as tcp://HOST:PORT.", "ADDRESS")
     ] = None,
     patches: Annotated[bool, flag("Keep the picture's patch tokens as well (large).", "--patches")] = False,
+    audio_tokens: Annotated[
+        bool, flag("Keep the tokens of each frame's sound as well (large).", "--audio-tokens")
+    ] = False,
     overwrite: Annotated[bool, flag("Delete the store that is there and start again.", "--overwrite")] = False,
     random_weights: Annotated[
         bool, flag("Encoders as they are, but untrained: tries the path without downloads.", "--random-weights")
@@ -66,7 +69,7 @@ def extract(
 
     report = run(dataset, root=root, out=out, visual=visual, audio=audio, text=text, frames=frames, decoder=decoder,
                  audio_sampling=audio_sampling, device=device, batch_size=batch_size, workers=workers, scheduler=scheduler, patches=patches,
-                 overwrite=overwrite, random_weights=random_weights, max_missing=max_missing, limit=limit)  # fmt: skip
+                 audio_tokens=audio_tokens, overwrite=overwrite, random_weights=random_weights, max_missing=max_missing, limit=limit)  # fmt: skip
     if json:
         give(report.to_dict())
     else:

@@ -34,6 +34,14 @@ def reproduce(
             help="Extract patch tokens, for rows that fuse them. Default: on small data sets.",
         ),
     ] = None,
+    audio_tokens: Annotated[
+        bool | None,
+        typer.Option(
+            "--audio-tokens/--no-audio-tokens",
+            metavar="",
+            help="Extract tokens of the sound, which avigate then hears. Default: on small data sets.",
+        ),
+    ] = None,
     random_weights: Annotated[
         bool, flag("Encoders as they are, but untrained: tries the path without downloads.", "--random-weights")
     ] = False,
@@ -45,7 +53,7 @@ def reproduce(
     from gaid.report.reproduce import reproduce as run
 
     made = run(what, root=root, out=out, datasets=dataset, seeds=seeds, set=set or (), patches=patches,
-               random_weights=random_weights, workers=workers, device=device)  # fmt: skip
+               audio_tokens=audio_tokens, random_weights=random_weights, workers=workers, device=device)  # fmt: skip
     if json:
         return give(made.to_dict())
     print(made)

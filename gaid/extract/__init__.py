@@ -35,6 +35,7 @@ def extract(
     workers: int = 1,
     scheduler: str | None = None,
     patches: bool = False,
+    audio_tokens: bool = False,
     overwrite: bool = False,
     random_weights: bool = False,
     max_missing: float = 0.1,
@@ -50,6 +51,9 @@ def extract(
 
     `audio_sampling`: each frame's sound is that of its own moment (`aligned`), or, as GAID's published code has it, the
     f-th of F parts of the clip's sound after that was padded or cut to 30 s (`published`).
+
+    `patches` keeps the tokens of each frame's picture as well, `audio_tokens` those of each frame's sound, for heads that
+    take them; OptionInvalid where the backbone has none to give.
 
     `workers` are plain processes that decode for the one model in this process: decoding is what scales with cores, a
     second model would only take the first one's memory, and no package is needed for it. `scheduler` is the address of a
@@ -79,6 +83,7 @@ def extract(
         workers=workers,
         scheduler=scheduler,
         patches=patches,
+        audio_tokens=audio_tokens,
         overwrite=overwrite,
         random_weights=random_weights,
         max_missing=max_missing,

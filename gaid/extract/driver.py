@@ -52,6 +52,7 @@ class Extraction:
     workers: int
     scheduler: str | None
     patches: bool
+    audio_tokens: bool
     overwrite: bool
     random_weights: bool
     max_missing: float
@@ -65,9 +66,11 @@ class Extraction:
         dataset = self._load()
         names = choose_backbones(dataset, self.visual, self.audio, self.text)
         out = Path(default_out(dataset, names[0]) if self.out is None else self.out).expanduser()
-        choice = BackboneChoice(*names, self.device, self.random_weights, self.patches)
+        choice = BackboneChoice(*names, self.device, self.random_weights, self.patches, self.audio_tokens)
         backbones = choice.load()
-        plan = make_plan(dataset, backbones, self.frames, self.decoder, self.patches, self.audio_sampling)
+        plan = make_plan(
+            dataset, backbones, self.frames, self.decoder, self.patches, self.audio_sampling, self.audio_tokens
+        )
         if plan.attrs["random_weights"]:
             self._say("random weights: the features mean nothing, and the store says so")
         return self._fill(dataset, choice, backbones, plan, out, started)
@@ -191,7 +194,7 @@ class Extraction:
     ) -> int:
         ids = [video.id for video in dataset.videos]
         requests = make_requests(dataset, backbones, self.frames, self.decoder, self.audio_sampling)
-        shape = ShardShape(plan.frames, plan.visual_dim, plan.audio_dim, plan.patches)
+        shape = ShardShape(plan.frames, plan.visual_dim, plan.audio_dim, plan.patches, plan.audio_tokens)
         pending = list(writer.pending_shards)
         already = len(ids) - sum(_rows(writer.shard_slice(number)) for number in pending)
         if already:

@@ -42,7 +42,7 @@ def run_local(
     pending = list(writer.pending_shards)
     slices = {number: writer.shard_slice(number) for number in pending}
     wanted = (requests[row] for number in pending for row in range(slices[number].start, slices[number].stop))
-    encoder = Encoder(backbones, device, batch_size, shape.patches is not None)
+    encoder = Encoder(backbones, device, batch_size, shape.patches is not None, shape.audio_tokens is not None)
     extracted = 0
     writing: Future[None] | None = None
     with (

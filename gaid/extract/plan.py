@@ -138,6 +138,7 @@ def make_plan(
     decoder: Decoder,
     patches: bool,
     audio_sampling: AudioSampling = "aligned",
+    audio_tokens: bool = False,
 ) -> "StorePlan":
     """The store's plan: everything that its contents depend on, and what it tells of its making."""
     from gaid.stores import StorePlan
@@ -164,6 +165,7 @@ def make_plan(
         audio_dim=backbones.audio.dim,
         text_dim=backbones.text.dim,
         patches=backbones.visual.patch_shape if patches else None,
+        audio_tokens=backbones.audio.token_shape if audio_tokens else None,
         attrs=describe(dataset, backbones, frames, decoder, audio_sampling),
         shard_rows=rows,
         chunk_rows=min(50, rows),

@@ -22,7 +22,7 @@ from gaid.extract.clip import Clip, ClipRequest
 from gaid.extract.report import Failure
 
 if TYPE_CHECKING:
-    from gaid.backbones import Backbones
+    from gaid.backbones import AudioBackbone, Backbones
     from gaid.extract.decode_pool import DecodePool
     from gaid.stores import StoreWriter
 
@@ -39,6 +39,7 @@ class BackboneChoice:
     device: str
     random_weights: bool = False
     patches: bool = False
+    audio_tokens: bool = False
 
     @property
     def resolved_device(self) -> str:
@@ -61,6 +62,7 @@ class BackboneChoice:
             device=self.resolved_device,
             random_weights=self.random_weights,
             patches=self.patches,
+            audio_tokens=self.audio_tokens,
         )
 
 
@@ -72,6 +74,7 @@ class ShardShape:
     visual_dim: int
     audio_dim: int
     patches: tuple[int, int] | None = None
+    audio_tokens: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class ClipFeatures:
     visual: NDArray[np.float16]  # (F, Dv)
     audio: NDArray[np.float16]  # (F, Da)
     patches: NDArray[np.float16] | None  # (F, P, Dp)
+    audio_tokens: NDArray[np.float16] | None = None  # (F, N, Da)
 
 
 class ShardRows:
@@ -131,6 +135,8 @@ class ShardRows:
         }
         if shape.patches is not None:
             self.arrays["patches"] = np.zeros((rows, shape.frames, *shape.patches), np.float16)
+        if shape.audio_tokens is not None:
+            self.arrays["audio_tokens"] = np.zeros((rows, shape.frames, *shape.audio_tokens), np.float16)
 
     def put(self, row: int, clip: Clip, features: ClipFeatures) -> None:
         """Row `row` is `clip`, encoded."""
@@ -138,6 +144,8 @@ class ShardRows:
         self.arrays["audio"][row] = features.audio
         if features.patches is not None:
             self.arrays["patches"][row] = features.patches
+        if features.audio_tokens is not None:
+            self.arrays["audio_tokens"][row] = features.audio_tokens
         self.arrays["audio_mask"][row] = clip.audio_mask
         self.arrays["audio_state"][row] = audio_code(clip.audio_state)
         self.arrays["short"][row] = clip.short
@@ -183,7 +191,9 @@ def audio_code(state: str) -> int:
     return AUDIO_STATES.index(state)
 
 
-def encode_batch(clips: Sequence[Clip], backbones: "Backbones", patches: bool = False) -> list[ClipFeatures | str]:
+def encode_batch(
+    clips: Sequence[Clip], backbones: "Backbones", patches: bool = False, audio_tokens: bool = False
+) -> list[ClipFeatures | str]:
     """Clips as features, in their order; a text in place of features says why there are none."""
     frames = np.stack([clip.frames for clip in clips])
     mask = np.stack([clip.audio_mask for clip in clips])
@@ -192,20 +202,43 @@ def encode_batch(clips: Sequence[Clip], backbones: "Backbones", patches: bool = 
         visual, of_patches = backbones.visual.encode_patches(frames)
     else:
         visual = backbones.visual.encode_frames(frames)
-    if mask.any():
-        audio = np.array(backbones.audio.encode_audio([clip.audio for clip in clips], mask))
-        audio[~mask] = 0  # whatever a backbone makes of a window without sound
-    else:
-        audio = np.zeros((*mask.shape, backbones.audio.dim), np.float32)
+    audio, tokens = encode_sound([clip.audio for clip in clips], mask, backbones.audio, audio_tokens)
     return [
-        _checked(visual[row], audio[row], None if of_patches is None else of_patches[row]) for row in range(len(clips))
+        _checked(
+            visual[row],
+            audio[row],
+            None if of_patches is None else of_patches[row],
+            None if tokens is None else tokens[row],
+        )
+        for row in range(len(clips))
     ]
 
 
-def _checked(visual: NDArray[Any], audio: NDArray[Any], patches: NDArray[Any] | None) -> ClipFeatures | str:
+def encode_sound(
+    windows: list[NDArray[np.float32]], mask: NDArray[np.bool_], backbone: "AudioBackbone", tokens: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Embeddings (B, F, dim) of clips' sound, and tokens (B, F, N, Dn) where they are wanted; 0 where `mask` is false,
+    whatever a backbone makes of a window without sound. A backbone is not asked where there is no sound at all."""
+    if not mask.any():
+        audio = np.zeros((*mask.shape, backbone.dim), np.float32)
+        shape = backbone.token_shape if tokens else None
+        return audio, None if shape is None else np.zeros((*mask.shape, *shape), np.float32)
+    if not tokens:
+        audio = np.array(backbone.encode_audio(windows, mask))
+        audio[~mask] = 0
+        return audio, None
+    audio, of_tokens = map(np.array, backbone.encode_audio_tokens(windows, mask))
+    audio[~mask], of_tokens[~mask] = 0, 0
+    return audio, of_tokens
+
+
+def _checked(
+    visual: NDArray[Any], audio: NDArray[Any], patches: NDArray[Any] | None, audio_tokens: NDArray[Any] | None
+) -> ClipFeatures | str:
     """Features in the store's precision, or what is wrong with them: half precision ends at 65504."""
     narrow: dict[str, NDArray[np.float16]] = {}
-    for name, array in {"visual": visual, "audio": audio, "patch": patches}.items():
+    given = {"visual": visual, "audio": audio, "patch": patches, "audio token": audio_tokens}
+    for name, array in given.items():
         if array is None:
             continue
         with np.errstate(over="ignore", invalid="ignore"):
@@ -214,7 +247,7 @@ def _checked(visual: NDArray[Any], audio: NDArray[Any], patches: NDArray[Any] | 
             if np.isfinite(array).all():
                 return f"{name} features of up to {np.abs(array).max():.3g} do not fit into half precision"
             return f"the backbone gave {name} features that are no numbers"
-    return ClipFeatures(narrow["visual"], narrow["audio"], narrow.get("patch"))
+    return ClipFeatures(narrow["visual"], narrow["audio"], narrow.get("patch"), narrow.get("audio token"))
 
 
 class Encoder:
@@ -223,10 +256,13 @@ class Encoder:
     A clip of its own batch has the same bytes in whatever company it is extracted, which is why the CPU has no batches.
     """
 
-    def __init__(self, backbones: "Backbones", device: str, batch_size: int, patches: bool) -> None:
+    def __init__(
+        self, backbones: "Backbones", device: str, batch_size: int, patches: bool, audio_tokens: bool = False
+    ) -> None:
         self.backbones = backbones
         self.batch_size = batch_size if device.startswith("cuda") else 1
         self.patches = patches
+        self.audio_tokens = audio_tokens
         self._waiting: list[tuple[ShardRows, int, str, Clip]] = []
 
     def add(self, rows: ShardRows, row: int, video: str, clip: Clip | MediaError) -> list[Failure | None]:
@@ -244,7 +280,8 @@ class Encoder:
         if not waiting:
             return []
         try:
-            encoded = encode_batch([clip for *_, clip in waiting], self.backbones, self.patches)
+            clips = [clip for *_, clip in waiting]
+            encoded = encode_batch(clips, self.backbones, self.patches, self.audio_tokens)
         except Exception as error:
             if type(error).__name__ == "OutOfMemoryError":
                 raise OptionInvalid(
@@ -324,7 +361,9 @@ def extract_shard(job: ShardJob) -> ShardReport:
         backbones = load_as_planned(job)
         device = job.backbones.resolved_device
         rows = ShardRows(job.number, len(job.ids), job.shape)
-        encoder = Encoder(backbones, device, job.batch_size, job.shape.patches is not None)
+        encoder = Encoder(
+            backbones, device, job.batch_size, job.shape.patches is not None, job.shape.audio_tokens is not None
+        )
         with fixed_threads(job.threads, device), open_pool(job.workers, encoder) as pool:
             for row, clip in enumerate(pool.map(job.requests)):
                 if isinstance(clip, MediaError) and clip.reason == "missing" and job.ids[row] not in job.missing:

@@ -1,10 +1,11 @@
 """AVIGATE's head (Jeong et al., CVPR 2025; method, section 5): fusion that does not see the text, so a video is encoded once.
 
-Its published form reads an audio encoder's tokens. A store holds one embedding a frame's window of sound, and these are
-what it reads here. Frames without sound are not attended to; in a video without any the gates are 0.
+Its published form reads an audio encoder's tokens. So does it here where the store holds any (`audio_input` "tokens"); of
+another it reads the one embedding of each frame's window of sound ("frames"). Sound of frames that have none is not
+attended to, so what is read is ragged; in a video without any the gates are 0.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -88,10 +89,12 @@ class AvigateHead(HeadBase):
         frames: frames a video (F).
         attention_heads: of every attention; D / 64 by default, 1 at least.
         layers: blocks of the resampler and of the fusion each. queries: tokens that the sound is resampled to.
+        audio_input: "frames", an embedding a frame's sound, or "tokens", several: audio is then (videos, frames, tokens,
+            audio_dim), and `audio_dim` is a token's size. Training on a store that holds tokens takes them unless told.
         logit_scale: s, what cosines are multiplied by; frozen.
         margin, margin_scale: the adaptive margin's highest value (delta) and its scale (beta).
 
-    Raises: OptionInvalid where the dimension can't be shared among the attention heads.
+    Raises: OptionInvalid where the dimension can't be shared among the attention heads, and for another `audio_input`.
     """
 
     has_video_embedding = True
@@ -107,6 +110,7 @@ class AvigateHead(HeadBase):
         attention_heads: int | None = None,
         layers: int = 4,
         queries: int = 12,
+        audio_input: Literal["frames", "tokens"] = "frames",
         logit_scale: float = 100.0,
         margin: float = 0.1,
         margin_scale: float = 0.2,
@@ -115,11 +119,14 @@ class AvigateHead(HeadBase):
         attention_heads = attention_heads or max(1, dim // 64)
         if dim % attention_heads:
             raise OptionInvalid(f"dim {dim} can't be shared among {attention_heads} attention heads; set head.dim")
+        if audio_input not in ("frames", "tokens"):
+            raise OptionInvalid(f"audio_input {audio_input!r} does not exist; choose frames or tokens")
         super().__init__(
             visual_dim=visual_dim, audio_dim=audio_dim, text_dim=text_dim, dim=dim, frames=frames,
-            attention_heads=attention_heads, layers=layers, queries=queries, logit_scale=logit_scale, margin=margin,
+            attention_heads=attention_heads, layers=layers, queries=queries, audio_input=audio_input, logit_scale=logit_scale, margin=margin,
             margin_scale=margin_scale,
         )  # fmt: skip
+        self.audio_input = audio_input
         self.visual_proj = projection(visual_dim, dim)
         self.audio_proj = projection(audio_dim, dim)
         self.text_proj = projection(text_dim, dim)
@@ -164,9 +171,15 @@ class AvigateHead(HeadBase):
         return (1 - FUSED) * placed + FUSED * x, torch.stack(attention_gates), torch.stack(mlp_gates)
 
     def project_videos(self, visual: Tensor, audio: Tensor, audio_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features where they meet the texts; sound that is not there is 0, whatever was handed in."""
+        """Features where they meet the texts: sound as (videos, sounds, dim), a sound a frame or a token, and which count.
+
+        Sound that is not there is 0, whatever was handed in.
+        """
         weight = self.text_proj.weight
         mask = audio_mask.to(weight.device)
+        if audio.ndim == 4:
+            mask = mask.repeat_interleave(audio.shape[2], dim=1)
+            audio = audio.flatten(1, 2)
         heard = audio.to(weight.device, weight.dtype).masked_fill(~mask[..., None], 0)
         return self.visual_proj(visual.to(weight.device, weight.dtype)), self.audio_proj(heard), mask
 
@@ -194,6 +207,8 @@ class AvigateHead(HeadBase):
             return (self.margin_scale * (1 - alike)).clamp(max=self.margin).fill_diagonal_(0)
 
     def _check(self, visual: Tensor, audio: Tensor) -> None:
+        if audio.ndim != (4 if self.audio_input == "tokens" else 3):
+            raise HeadMismatch(f"this head takes {self.audio_input} as its sound, not {tuple(audio.shape)}")
         wanted = (self.config["frames"], self.config["visual_dim"])
         if tuple(visual.shape[1:]) != wanted or audio.shape[-1] != self.config["audio_dim"]:
             raise HeadMismatch(
@@ -205,7 +220,7 @@ class AvigateHead(HeadBase):
         self,
         text: Float[Tensor, "batch text_dim"],
         visual: Float[Tensor, "batch frames visual_dim"],
-        audio: Float[Tensor, "batch frames audio_dim"],
+        audio: Float[Tensor, "batch frames *tokens audio_dim"],
         audio_mask: Bool[Tensor, "batch frames"],
         same: Bool[Tensor, "batch batch"] | None = None,
     ) -> LossParts:
@@ -223,7 +238,7 @@ class AvigateHead(HeadBase):
         self,
         text: Float[Tensor, "texts text_dim"],
         visual: Float[Tensor, "videos frames visual_dim"],
-        audio: Float[Tensor, "videos frames audio_dim"],
+        audio: Float[Tensor, "videos frames *tokens audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"] | None = None,
         *,
         gate_by: By = "query",
@@ -244,7 +259,10 @@ class AvigateHead(HeadBase):
             words = self.embed_text(text)
             scores = words.new_empty(len(words), len(visual))
             frames, dim = visual.shape[1], self.config["dim"]
-            step = max(1, memory // (4 * frames * (3 * len(words) + 16 * dim)))
+            a_video = frames * (3 * len(words) + 16 * dim)
+            if audio.ndim == 4:  # a token is widened, projected, normed, and once a key and once a value
+                a_video += frames * audio.shape[2] * (self.config["audio_dim"] + 6 * dim)
+            step = max(1, memory // (4 * a_video))
             for start in range(0, len(visual), step):
                 rows = slice(start, start + step)
                 fused = self.encode_videos(visual[rows], audio[rows], audio_mask[rows])
@@ -260,11 +278,11 @@ class AvigateHead(HeadBase):
         """The unit mean of each video's fused frames: half of its score, and what an index may hold; re-score for the rest."""
         if audio_mask is None:
             audio_mask = torch.ones(visual.shape[:2], dtype=torch.bool)
+        step = 256 if audio.ndim == 3 else max(1, 256 // max(1, audio.shape[2]))
+        blocks = [slice(start, start + step) for start in range(0, len(visual), step)]
         parts = [
-            functional.normalize(
-                self.encode_videos(visual[i : i + 256], audio[i : i + 256], audio_mask[i : i + 256]).mean(1), dim=-1
-            )
-            for i in range(0, len(visual), 256)
+            functional.normalize(self.encode_videos(visual[rows], audio[rows], audio_mask[rows]).mean(1), dim=-1)
+            for rows in blocks
         ]
         return torch.cat(parts) if parts else self.queries.new_zeros((0, self.config["dim"]))
 

@@ -60,7 +60,7 @@ PRESETS: dict[str, Preset] = {
     # AVIGATE (Jeong et al., CVPR 2025). `gaid train-head --preset avigate`. MSR-VTT ViT-B/32, CLIP fine-tuned: R@1 50.2.
     # It trains at 1e-4 there; over the demo's features 3e-4 was better on validation (docs/training.md).
     "avigate": Preset(
-        "resampled sound, gates a video that see no text (AVIGATE); reads each frame's audio embedding",
+        "resampled sound, gates a video that see no text (AVIGATE); reads audio tokens where the store has them, else its embeddings",
         "AVIGATE, Jeong et al., CVPR 2025",
         {},
         {**_TRAINING, "lr": 3e-4},

@@ -43,6 +43,7 @@ class Head(Protocol):
     uses_audio: bool
     has_video_embedding: bool
     visual_input: str
+    audio_input: str
 
     def loss(
         self,
@@ -79,6 +80,7 @@ class HeadBase(nn.Module):
     uses_audio = True
     has_video_embedding = False
     visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
+    audio_input = "frames"  # or "tokens": `audio` is then (videos, frames, tokens, audio_dim)
 
     def __init__(self, **config: Any) -> None:
         super().__init__()

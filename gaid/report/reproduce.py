@@ -79,6 +79,7 @@ def reproduce(
     device: str = "auto",
     set: Sequence[str] = (),
     patches: bool | None = None,
+    audio_tokens: bool | None = None,
     random_weights: bool = False,
     workers: int = 2,
     stores: str | Path = "stores",
@@ -92,7 +93,8 @@ def reproduce(
         datasets: names; by default a table's own where they and the weights are here, else demo and stamps.
         seeds: trainings a row. set: options of every training, as `train(set=...)` takes them.
         patches: extract patch tokens, for the rows that fuse them; by default on the small data sets only (on MSR-VTT they
-            take 6 GB). random_weights: of the backbones, to try the path; every table then says so.
+            take 6 GB). audio_tokens: the same of tokens of the sound, which `avigate` hears where they are (12 GB there; the
+            table says which it heard). random_weights: of the backbones, to try the path; every table then says so.
         stores, runs: where features and heads are kept; what is finished there is used again.
 
     A data set that was not asked for and can't be used is skipped with its reason. Raises what extraction, training and
@@ -101,7 +103,7 @@ def reproduce(
     made = Reproduction()
     chosen = choose(list(what))
     workshop = _Workshop(
-        root, Path(out), seeds, pick_device(device), tuple(set), patches, random_weights, workers, Path(stores), Path(runs), progress
+        root, Path(out), seeds, pick_device(device), tuple(set), patches, audio_tokens, random_weights, workers, Path(stores), Path(runs), progress
     )  # fmt: skip
     for name in chosen:
         if name in TABLES:
@@ -158,6 +160,7 @@ class _Workshop:
     device: str
     settings: tuple[str, ...]
     patches: bool | None
+    audio_tokens: bool | None
     random_weights: bool
     workers: int
     stores: Path
@@ -178,14 +181,18 @@ class _Workshop:
         spec = get_spec(setting.dataset)
         dataset = load_dataset(setting.dataset, _root_of(setting.dataset, self.root))
         visual = setting.visual or spec.default_backbones[0]
-        patches = self.patches if self.patches is not None else setting.dataset in (*SMALL, CONTROL)
-        name = f"{setting.dataset}-{visual}".replace("/", "-").replace(":", "-") + ("-patches" if patches else "")
+        small = setting.dataset in (*SMALL, CONTROL)
+        patches = small if self.patches is None else self.patches
+        audio_tokens = small if self.audio_tokens is None else self.audio_tokens
+        name = f"{setting.dataset}-{visual}".replace("/", "-").replace(":", "-")
+        name += ("-patches" if patches else "") + ("-audio-tokens" if audio_tokens else "")
         self.say(f"{setting.dataset}: features ({visual})")
         report = extract(
             dataset,
             out=self.stores / f"{name}.zarr",
             visual=visual,
             patches=patches,
+            audio_tokens=audio_tokens,
             device=self.device,
             workers=self.workers,
             random_weights=self.random_weights,

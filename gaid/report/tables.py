@@ -12,7 +12,10 @@ from gaid.retrieval.results import Figures, Results
 
 @dataclass
 class Row:
-    """A line of a table: who, his figures, and `kind`: `main`, `baseline`, `protocol`, `leak` or `part`."""
+    """A line of a table: who, his figures, and `kind`: `main`, `baseline`, `protocol`, `leak` or `part`.
+
+    `sound`: what a head that may hear tokens or embeddings heard, for its own lines and a baseline's.
+    """
 
     label: str
     kind: str
@@ -21,11 +24,12 @@ class Row:
     per_seed: list[dict[str, float]]
     queries: int = 0
     gallery: int = 0
+    sound: str = ""
 
     @classmethod
-    def of(cls, label: str, kind: str, figures: Figures) -> "Row":
+    def of(cls, label: str, kind: str, figures: Figures, sound: str = "") -> "Row":
         return cls(
-            label, kind, figures.values, figures.intervals, figures.per_seed, figures.queries, figures.gallery
+            label, kind, figures.values, figures.intervals, figures.per_seed, figures.queries, figures.gallery, sound
         )  # fmt: skip
 
     def cell(self, name: str) -> str:
@@ -45,33 +49,47 @@ class Row:
         return f"{low:.{digits}f}–{high:.{digits}f}"
 
 
+def labels(results: Results) -> list[str]:
+    """The head's label and its baselines', with what was heard where that tells two of the same label apart."""
+    heads = [results, *results.baselines]
+    shared = [sum(other.label == one.label for other in heads) > 1 for one in heads]
+    return [
+        f"{one.label} ({one.sound})" if one.sound and twice else one.label
+        for one, twice in zip(heads, shared, strict=True)
+    ]
+
+
 def rows(results: Results, direction: str) -> list[Row]:
     """All lines of one direction: the head, its other protocol and leak, its clips with sound, and the baselines."""
-    found = [Row.of(results.label, "main", results.figures[direction])]
+    own, *others = labels(results)
+    found = [Row.of(own, "main", results.figures[direction])]
     if results.leak:
         leak = results.leak
-        found.append(Row.of(f"{results.label}, protocol {leak.protocol}", "protocol", leak.figures[direction]))
+        found.append(Row.of(f"{own}, protocol {leak.protocol}", "protocol", leak.figures[direction]))
         found.append(Row(f"leak ({leak.protocol} − query)", "leak", leak.difference[direction], {}, []))
     if results.dual_softmax:
         doubled = results.dual_softmax
-        found.append(Row.of(f"{results.label}, dual softmax", "protocol", doubled.figures[direction]))
+        found.append(Row.of(f"{own}, dual softmax", "protocol", doubled.figures[direction]))
         more = doubled.difference[direction], doubled.intervals[direction]
         found.append(Row("its gain (needs all queries at once)", "leak", *more, []))
     if results.search is not None and direction == "t2v" and results.search.figures:
         seed = f", seed {results.seeds[0]}" if len(results.seeds) > 1 else ""
-        label = f"{results.label}, best {results.search.candidates} of an index{seed}"
+        label = f"{own}, best {results.search.candidates} of an index{seed}"
         found.append(Row.of(label, "part", results.search.figures))
     if results.with_sound:
         figures = results.with_sound[direction]
-        found.append(Row.of(f"{results.label}, the {figures.gallery} clips with sound", "part", figures))
+        found.append(Row.of(f"{own}, the {figures.gallery} clips with sound", "part", figures))
     if results.all_clips:
         figures = results.all_clips[direction]
-        found.append(Row.of(f"{results.label}, all {figures.gallery} clips", "part", figures))
+        found.append(Row.of(f"{own}, all {figures.gallery} clips", "part", figures))
     if results.all_captions:
         figures = results.all_captions[direction]
         # Video to text a query is a video, however many captions there are.
-        found.append(Row.of(f"{results.label}, all captions", "part", figures))
-    found += [Row.of(one.label, "baseline", one.figures[direction]) for one in results.baselines]
+        found.append(Row.of(f"{own}, all captions", "part", figures))
+    for row in found:
+        row.sound = results.sound
+    for label, one in zip(others, results.baselines, strict=True):
+        found.append(Row.of(label, "baseline", one.figures[direction], one.sound))
     return found
 
 
@@ -117,6 +135,9 @@ def findings(results: Results) -> list[str]:
                 f"{results.ways[direction]} R@1: {difference['R@1']:+.1f} points over {one.baseline} "
                 f"(paired 95 % interval {low:+.1f} to {high:+.1f})"
             )
+    for label, head in zip(labels(results), (results, *results.baselines), strict=True):
+        if head.sound and label == head.label:  # else the label says it
+            lines.append(f"{label} hears {head.sound}")
     if results.leak:
         lines.append(
             f"leak: under `{results.leak.protocol}` gallery videos have read their own captions; "
@@ -221,6 +242,7 @@ def csv_records(results: Results) -> list[dict[str, Any]]:
                 "queries": row.queries or "",
                 "gallery": row.gallery or "",
                 "seeds": max(1, len(row.per_seed)),
+                "sound": row.sound,
             }
             for name in NAMES:
                 record[name] = round(row.values[name], 4)

@@ -164,12 +164,12 @@ class Measurement:
     def __init__(self, split: "Split", directions: Sequence[str], memory: int, device: str, seed: int) -> None:
         self.split, self.directions = split, directions
         self.memory, self.device, self.seed = memory, device, seed
-        self._features: dict[tuple[str, str], Features] = {}
+        self._features: dict[tuple[str, str, str], Features] = {}
         self.best: tuple[np.ndarray, np.ndarray] = (np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
 
     def features(self, audio: str = "own", head: Any = None) -> Features:
         """The split's features: what the head takes, with the sound that it was trained with."""
-        key = (audio, getattr(head, "visual_input", "frames"))
+        key = (audio, getattr(head, "visual_input", "frames"), getattr(head, "audio_input", "frames"))
         if key not in self._features:
             self._features[key] = Features.of(with_audio(self.split, audio, self.seed), self.device, head)
         return self._features[key]
@@ -179,8 +179,11 @@ class Measurement:
         ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         with_sound: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         sounding = clips_with_sound(self.split)
+        listens = None
         for number in range(len(subject.seeds)):
-            scores = self.scores(subject, number, "query")
+            head = subject.load(number)
+            listens = getattr(head, "config", {}).get("audio_input")  # the same for every seed
+            scores = self.scores(subject, number, "query", head=head)
             self._rank(scores, self.split.caption_video, ranks)
             if 0 < sounding.sum() < len(sounding):
                 captions = np.flatnonzero(sounding[self.split.caption_video])
@@ -208,6 +211,7 @@ class Measurement:
             backbones={kind: str(about.get("name", "?")) for kind, about in backbones.items()},
             run=str(subject.run.path) if subject.run else None,
             device=self.device,
+            audio_input=listens,
             notes=notes,
             ranks={one: np.stack(found) for one, found in ranks.items()},
         )

@@ -13,6 +13,8 @@ from gaid.retrieval.protocols import PROTOCOLS
 if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
+SOUND = {"tokens": "sound tokens", "frames": "one embedding a frame"}
+"""What a head that may listen to either was given, in words."""
 DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
 
 
@@ -130,7 +132,10 @@ class Evidence:
 
 @dataclass
 class Results:
-    """An evaluation. `figures` are always the query protocol's; another protocol's stand under `leak`, beside these."""
+    """An evaluation. `figures` are always the query protocol's; another protocol's stand under `leak`, beside these.
+
+    `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either.
+    """
 
     preset: str
     store: str
@@ -148,6 +153,7 @@ class Results:
     sense: str = "video"
     index: str = "exact"
     device: str = "cpu"
+    audio_input: str | None = None
     seconds: float = 0.0
     leak: Leak | None = None
     with_sound: dict[str, Figures] | None = None
@@ -170,6 +176,11 @@ class Results:
     def label(self) -> str:
         """The head's name for a table: its preset, and whether it was trained."""
         return self.preset if self.trained else f"{self.preset} (untrained)"
+
+    @property
+    def sound(self) -> str:
+        """What the head listened to, in words; nothing for one that has no choice."""
+        return SOUND.get(self.audio_input or "", "")
 
     @property
     def ways(self) -> dict[str, str]:
@@ -216,6 +227,7 @@ class Results:
             "gallery_hash": self.gallery_hash,
             "random_weights": self.random_weights,
             "backbones": self.backbones,
+            "audio_input": self.audio_input,
             "device": self.device,
             "seconds": round(self.seconds, 3),
             "notes": self.notes,

@@ -63,9 +63,10 @@ class Features:
 
     @classmethod
     def of(cls, split: "Split", device: str, head: Any = None) -> "Features":
-        """Tensors that share the split's memory where the device is the CPU; what is seen is what `head` takes."""
+        """Tensors that share the split's memory where the device is the CPU; what is seen and heard is what `head` takes."""
         seen = split.seen(getattr(head, "visual_input", "frames"))
-        arrays = (split.text, seen, split.audio, split.audio_mask)
+        heard = split.heard(getattr(head, "audio_input", "frames"))
+        arrays = (split.text, seen, heard, split.audio_mask)
         return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
 
     def videos(self, rows: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -234,7 +234,10 @@ def find_best(
     seen = store.visual_dim
     if getattr(head, "visual_input", "frames") == "patches" and store.patch_shape:
         seen = store.patch_shape[0] * store.patch_shape[1]
-    a_clip = 4 * store.frames * (seen + store.audio_dim)
+    heard = store.audio_dim
+    if getattr(head, "audio_input", "frames") == "tokens" and store.audio_token_shape:
+        heard = store.audio_token_shape[0] * store.audio_token_shape[1]
+    a_clip = 4 * store.frames * (seen + heard)
     at_once = max(1, memory // 4 // max(a_clip, 8 * len(words)))
     best_rows = np.empty((len(words), 0), np.int64)
     best_scores = np.empty((len(words), 0), np.float32)

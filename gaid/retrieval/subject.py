@@ -72,6 +72,7 @@ class Subject:
                     audio_dim=store.audio_dim,
                     text_dim=store.text_dim,
                     frames=store.frames,
+                    audio_token_dim=store.audio_token_shape[1] if store.audio_token_shape else None,
                 )
             return head.to(device).eval()
 
@@ -141,9 +142,14 @@ def load_subject(
 
 
 def check_head_fits(head: Any, split: "Split", what: str) -> None:
-    """Raises HeadMismatch where a head was built for features of another size."""
+    """Raises HeadMismatch where a head was built for features of another size, or for audio tokens that are not there."""
     config = dict(getattr(head, "config", {}))
-    if not getattr(head, "uses_audio", True):
+    listens = getattr(head, "audio_input", "frames")
+    if listens != "frames" and split.read_audio_tokens is None:
+        raise HeadMismatch(
+            f"{what} takes audio tokens, the store has none; evaluate it on a store of `gaid extract --audio-tokens`"
+        )
+    if not getattr(head, "uses_audio", True) or listens != "frames":  # of tokens the head itself sees the size
         config.pop("audio_dim", None)
     for sense, features in (("visual", split.visual), ("audio", split.audio), ("text", split.text)):
         expected, found = config.get(f"{sense}_dim"), features.shape[-1]
@@ -164,10 +170,11 @@ def only_clips(split: "Split", keep: np.ndarray) -> "Split":
     captions = np.flatnonzero(keep[split.caption_video])
     place = np.cumsum(keep) - 1
     video_ids = [video for video, kept in zip(split.video_ids, keep, strict=True) if kept]
-    read = split.read_patches
+    read, read_sound = split.read_patches, split.read_audio_tokens
     return replace(
         split,
         read_patches=None if read is None else lambda: read()[keep],
+        read_audio_tokens=None if read_sound is None else lambda: read_sound()[keep],
         video_ids=video_ids,
         visual=split.visual[keep],
         audio=split.audio[keep],

@@ -1,7 +1,14 @@
 """A run: the folder of one training. What is in it, how it is written, and how a head comes out of it (or of a name)."""
 
 from gaid.runs.files import read_checkpoint, read_json, write_bytes, write_checkpoint, write_json, writing
-from gaid.runs.heads import build_described_head, find_class, head_options, head_settings, resolve_head
+from gaid.runs.heads import (
+    build_described_head,
+    find_class,
+    head_options,
+    head_settings,
+    resolve_head,
+    with_later_options,
+)
 from gaid.runs.imported import KINDS, Imported, import_checkpoint
 from gaid.runs.run import (
     CHECKPOINTS,
@@ -47,6 +54,7 @@ __all__ = [
     "read_checkpoint",
     "read_json",
     "resolve_head",
+    "with_later_options",
     "write_bytes",
     "write_checkpoint",
     "write_json",

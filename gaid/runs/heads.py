@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from gaid.config import can_hold, nearest
-from gaid.errors import OptionInvalid
+from gaid.errors import HeadMismatch, OptionInvalid
 
 if TYPE_CHECKING:
     from torch import nn
 
 # What the store decides of a head.
 _SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
+# Options that heads did not have when runs were first written, and what such a run's head does.
+_LATER = {"audio_input": "frames"}
 
 
 def resolve_head(
@@ -28,13 +30,24 @@ def resolve_head(
     text_dim: int,
     frames: int,
     options: Mapping[str, Any] | None = None,
+    audio_token_dim: int | None = None,
 ) -> tuple["nn.Module", dict[str, Any]]:
     """A head by the name of a preset or by the path of a class, and the description that builds it again.
 
     A class is `module:Class`, importable as usual or from the current folder, or `some/file.py:Class`; it is called with
-    `visual_dim`, `audio_dim`, `text_dim`, `dim`, `frames` and the options. Raises OptionInvalid.
+    `visual_dim`, `audio_dim`, `text_dim`, `dim`, `frames` and the options. `audio_token_dim` is the size of a store's audio
+    tokens, None where it has none: a head that may listen to either takes them where they are. Raises OptionInvalid, and
+    HeadMismatch for a head that listens to tokens where there are none.
     """
     options = dict(options or {})
+    listens = _listens(preset, options, audio_token_dim)
+    if listens == "tokens":
+        if audio_token_dim is None:
+            raise HeadMismatch(
+                f"{preset} takes audio tokens here and the store has none; `gaid extract --audio-tokens` makes one that has, "
+                "and head.audio_input=frames takes its embeddings"
+            )
+        audio_dim = audio_token_dim
     sizes = {"visual_dim": visual_dim, "audio_dim": audio_dim, "text_dim": text_dim, "frames": frames}
     if ":" in preset:
         arguments = {**sizes, "dim": options.pop("dim", None) or text_dim, **options}
@@ -51,6 +64,32 @@ def resolve_head(
         raise OptionInvalid(f"head.{twice[0]}: is the store's, and can't be set")
     head = build_head(preset, **sizes, **options)
     return head, {"preset": preset, "arguments": head.config}
+
+
+def _listens(preset: str, options: dict[str, Any], audio_token_dim: int | None) -> str:
+    """What a head will listen to; where that is a choice and was not made, the store makes it and `options` is told."""
+    kind = _class_of(preset)
+    if "audio_input" not in inspect.signature(kind).parameters:
+        return str(getattr(kind, "audio_input", "frames"))
+    if options.get("audio_input") is None:
+        options["audio_input"] = "frames" if audio_token_dim is None else "tokens"
+    return str(options["audio_input"])
+
+
+def _class_of(preset: str) -> Any:
+    """The class of a preset's head, or the one at a path."""
+    if ":" in preset:
+        return find_class(preset)
+    from gaid.heads import PRESETS, GatedHead
+
+    return PRESETS[preset].kind if preset in PRESETS else GatedHead
+
+
+def with_later_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings, with the options of its head that there were not yet when it was written, as it is without them."""
+    known = inspect.signature(_class_of(str(config["preset"]))).parameters
+    later = {name: value for name, value in _LATER.items() if name in known}
+    return {**config, "head": {**later, **config.get("head", {})}} if later else dict(config)
 
 
 def build_described_head(described: Mapping[str, Any]) -> "nn.Module":
@@ -105,12 +144,7 @@ def head_options(preset: str) -> type | None:
 
     Made from the signature of its class: an option without an annotation, or of a type that TOML has not, may be anything.
     """
-    if ":" in preset:
-        cls = find_class(preset)
-    else:
-        from gaid.heads import PRESETS, GatedHead
-
-        cls = PRESETS[preset].kind if preset in PRESETS else GatedHead
+    cls = _class_of(preset)
     parameters = {n: p for n, p in inspect.signature(cls).parameters.items() if n not in _SIZES}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return None

@@ -33,16 +33,15 @@ def with_audio(split: Split, audio: Audio | str, seed: int = 0) -> Split:
         return split
     if audio == "shuffled":
         other = derangement(len(split.video_ids), seed)
-        return replace(split, audio=split.audio[other], audio_mask=split.audio_mask[other])
+        return split.with_sound(lambda sound: sound[other], audio_mask=split.audio_mask[other])
     if audio == "moved":
         videos, frames = split.audio_mask.shape
         # A turn by one frame at least: every frame hears another moment, the order within stays.
         by = np.random.default_rng([seed, 18]).integers(1, max(2, frames), videos)
         place = (np.arange(frames) + by[:, None]) % frames
         rows = np.arange(videos)[:, None]
-        return replace(split, audio=split.audio[rows, place], audio_mask=split.audio_mask[rows, place])
-    heard = np.full_like(split.audio_mask, audio == "silence")
-    return replace(split, audio=np.zeros_like(split.audio), audio_mask=heard)
+        return split.with_sound(lambda sound: sound[rows, place], audio_mask=split.audio_mask[rows, place])
+    return split.with_sound(np.zeros_like, audio_mask=np.full_like(split.audio_mask, audio == "silence"))
 
 
 def with_noise(split: Split, seed: int = 0) -> Split:
@@ -52,7 +51,7 @@ def with_noise(split: Split, seed: int = 0) -> Split:
     """
     rng = np.random.default_rng([seed, 19])
 
-    def noise(features: NDArray, of: NDArray) -> NDArray:
+    def noise(features: NDArray, of: NDArray, rng: np.random.Generator = rng) -> NDArray:
         if not len(of):
             return features
         mean, spread = of.mean(axis=0, dtype=np.float64), of.std(axis=0, dtype=np.float64)
@@ -62,10 +61,21 @@ def with_noise(split: Split, seed: int = 0) -> Split:
     heard = split.audio_mask
     seen = noise(split.visual, split.visual.reshape(-1, split.visual.shape[-1]))
     sound = np.where(heard[..., None], noise(split.audio, split.audio[heard]), 0).astype(split.audio.dtype)
-    read = split.read_patches
+    read, read_sound = split.read_patches, split.read_audio_tokens
 
     def patches() -> NDArray:
         tokens = split.seen("patches")
         return noise(tokens, tokens.reshape(-1, tokens.shape[-1]))
 
-    return replace(split, visual=seen, audio=sound, read_patches=None if read is None else patches)
+    def audio_tokens() -> NDArray:
+        tokens = split.heard("tokens")
+        drawn = noise(tokens, tokens[heard].reshape(-1, tokens.shape[-1]), np.random.default_rng([seed, 20]))
+        return np.where(heard[..., None, None], drawn, 0).astype(tokens.dtype)
+
+    return replace(
+        split,
+        visual=seen,
+        audio=sound,
+        read_patches=None if read is None else patches,
+        read_audio_tokens=None if read_sound is None else audio_tokens,
+    )

@@ -43,6 +43,7 @@ def read_clips(store: Store, rows: NDArray[np.int64]) -> Split:
         store_fingerprint=store.fingerprint,
         gallery_hash=hash_gallery(video_ids),
         read_patches=partial(_read, store, "videos/patches", rows) if store.patch_shape else None,
+        read_audio_tokens=partial(_read, store, "videos/audio_tokens", rows) if store.audio_token_shape else None,
     )
 
 

@@ -38,7 +38,7 @@ class StorePlan:
 
     `caption_video`: row of `video_ids` a caption. `token_offsets` (C + 1): where each caption's tokens begin. `splits`:
     protocol -> part -> rows of captions. `attrs`: where the features come from; `backbones` and `sampling` in it belong to
-    the fingerprint. `shard_rows`: clips of one unit of work; `chunk_rows`: clips read at once.
+    the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens, where they are kept. `shard_rows`: clips of one unit of work; `chunk_rows`: clips read at once.
 
     Raises DataInvalid for plans that contradict themselves.
     """
@@ -55,6 +55,7 @@ class StorePlan:
     audio_dim: int
     text_dim: int
     patches: tuple[int, int] | None = None
+    audio_tokens: tuple[int, int] | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     shard_rows: int = 200
     chunk_rows: int = 50
@@ -103,6 +104,7 @@ class StorePlan:
             "audio_dim": self.audio_dim,
             "text_dim": self.text_dim,
             "patches": list(self.patches) if self.patches else None,
+            **self._later,
             "shard_rows": self.shard_rows,
             "chunk_rows": self.chunk_rows,
             **{name: self.attrs.get(name) for name in IDENTITY_ATTRS},
@@ -125,10 +127,16 @@ class StorePlan:
             "audio_dim": self.audio_dim,
             "text_dim": self.text_dim,
             "patches": list(self.patches) if self.patches else None,
+            **self._later,
             "shard_rows": self.shard_rows,
             "chunk_rows": self.chunk_rows,
             "default_protocol": self.default_protocol,
         }
+
+    @property
+    def _later(self) -> dict[str, Any]:
+        """What stores could not hold at first, named only where it is held: all others keep their fingerprint."""
+        return {"audio_tokens": list(self.audio_tokens)} if self.audio_tokens else {}
 
     def small_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that are whole from the start: ids, texts, who belongs to whom, splits."""
@@ -159,6 +167,9 @@ def video_arrays(layout: Mapping[str, Any]) -> dict[str, ArraySpec]:
     ]
     if layout["patches"]:
         specs.append(ArraySpec("videos/patches", "float16", (videos, frames, *layout["patches"]), "videos", nan))
+    tokens = layout.get("audio_tokens")  # a layout of before there were any does not name them
+    if tokens:
+        specs.append(ArraySpec("videos/audio_tokens", "float16", (videos, frames, *tokens), "videos", nan))
     return {spec.name: spec for spec in specs}
 
 

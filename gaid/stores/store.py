@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.errors import DataMissing, OptionInvalid, StoreCorrupt, StoreIncomplete, StoreInvalid
+from gaid.errors import DataMissing, HeadMismatch, OptionInvalid, StoreCorrupt, StoreIncomplete, StoreInvalid
 from gaid.stores import hdf5
 from gaid.stores.census import census_of, census_of_parts, hash_gallery, members_of
 from gaid.stores.hdf5 import Hdf5Arrays
@@ -58,6 +58,7 @@ class Split:
     census: dict[str, int] = field(default_factory=dict)
     gallery_hash: str = ""
     read_patches: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
+    read_audio_tokens: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
 
     def seen(self, kind: str) -> NDArray[np.float16]:
         """What a head looks at: `frames`, that is `visual`, or `patches`, (V, F, P, Dp), read when asked for. OptionInvalid."""
@@ -66,6 +67,28 @@ class Split:
         if self.read_patches is None:
             raise OptionInvalid("the store has no patch tokens; `gaid extract --patches` makes one that has")
         return self.read_patches()
+
+    def heard(self, kind: str) -> NDArray[np.float16]:
+        """What a head listens to: `frames`, that is `audio`, or `tokens`, (V, F, N, Da), read when asked for. HeadMismatch.
+
+        Tokens count where `audio_mask` is true; those of another frame are no sound.
+        """
+        if kind == "frames":
+            return self.audio
+        if self.read_audio_tokens is None:
+            raise HeadMismatch(
+                "the head takes audio tokens and the store has none; `gaid extract --audio-tokens` makes one that has"
+            )
+        return self.read_audio_tokens()
+
+    def with_sound(self, change: Callable[[NDArray[Any]], NDArray[Any]], **others: Any) -> "Split":
+        """This split with its embeddings of sound (V, F, Da), and tokens (V, F, N, Da) when they are read, changed alike.
+
+        `others`: further arrays of it, by name, such as another `audio_mask`.
+        """
+        read = self.read_audio_tokens
+        tokens = None if read is None else lambda: change(read())
+        return replace(self, audio=change(self.audio), read_audio_tokens=tokens, **others)
 
 
 class Store:
@@ -146,6 +169,12 @@ class Store:
         """(patches, dim) of a frame's patch tokens; None where the store has none."""
         patches = self.layout["patches"]
         return (int(patches[0]), int(patches[1])) if patches else None
+
+    @property
+    def audio_token_shape(self) -> tuple[int, int] | None:
+        """(tokens, dim) of the sound of a frame's window; None where the store has embeddings only."""
+        tokens = self.layout.get("audio_tokens")
+        return (int(tokens[0]), int(tokens[1])) if tokens else None
 
     @property
     def default_protocol(self) -> str:
@@ -252,6 +281,7 @@ class Store:
             store_fingerprint=self.fingerprint, census=census_of(self, members.videos, rows),
             gallery_hash=hash_gallery(video_ids),
             read_patches=partial(self._rows, "videos/patches", kept) if self.patch_shape else None,
+            read_audio_tokens=partial(self._rows, "videos/audio_tokens", kept) if self.audio_token_shape else None,
         )  # fmt: skip
 
     def whole(self, name: str) -> NDArray[Any]:
@@ -331,7 +361,7 @@ class Store:
             },
             default_protocol=self.default_protocol,
             frames=self.frames, visual_dim=self.visual_dim, audio_dim=self.audio_dim, text_dim=self.text_dim,
-            patches=self.patch_shape,
+            patches=self.patch_shape, audio_tokens=self.audio_token_shape,
             attrs=self._attrs, shard_rows=layout["shard_rows"], chunk_rows=layout["chunk_rows"],
         )  # fmt: skip
 

@@ -102,15 +102,18 @@ def _check_invariants(store: "Store", report: VerifyReport) -> None:
     valid = read_all(store["videos/valid"])
     mask = read_all(store["videos/audio_mask"])
     states = read_all(store["videos/audio_state"])
-    for shard in store.iter_shards(("videos/visual", "videos/audio", "videos/time")):
+    sounds = ("videos/audio", "videos/audio_tokens") if store.audio_token_shape else ("videos/audio",)
+    finite = ("videos/visual", "videos/time", *sounds)
+    for shard in store.iter_shards(finite):
         rows = valid[shard["rows"]]
-        for name in ("videos/visual", "videos/audio", "videos/time"):
+        for name in finite:
             expect(bool(np.isfinite(shard[name][rows]).all()), f"{name}: not finite in rows {shard['rows']}")
         silent = ~mask[shard["rows"]]
-        expect(
-            not shard["videos/audio"][silent & rows[:, None]].any(),
-            f"videos/audio: not 0 where the mask is false, {shard['rows']}",
-        )
+        for name in sounds:
+            expect(
+                not shard[name][silent & rows[:, None]].any(),
+                f"{name}: not 0 where the mask is false, {shard['rows']}",
+            )
     expect(bool((states < len(AUDIO_STATES)).all()), "videos/audio_state: a state that does not exist")
     expect(not mask[(states != AUDIO_STATES.index("sound")) & valid].any(), "videos/audio_mask: true without sound")
     offsets = read_all(store["captions/token_offsets"])

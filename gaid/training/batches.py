@@ -36,12 +36,12 @@ class Clips:
     caption_video: NDArray[np.int64]
 
     @classmethod
-    def of(cls, split: "Split", visual: str = "frames") -> "Clips":
-        """The arrays of a store's split; `visual`: frames' embeddings or, for a head that takes them, patch tokens."""
+    def of(cls, split: "Split", visual: str = "frames", audio: str = "frames") -> "Clips":
+        """The arrays of a store's split: frames' embeddings or, for a head that takes them, `patches` and sound's `tokens`."""
         return cls(
             split.video_ids,
             split.seen(visual),
-            split.audio,
+            split.heard(audio),
             split.audio_mask,
             split.caption_texts,
             split.text,

@@ -62,7 +62,7 @@ class Session:
                     f"{self.out}: holds a run already; go on with it (--resume), replace it (--overwrite) "
                     "or choose another place (--out)"
                 )
-            earlier = runs.load_run(self.out).config
+            earlier = runs.with_later_options(runs.load_run(self.out).config)
             if "imported" in earlier:
                 raise OptionInvalid(
                     f"{self.out}: was imported, so there is no training to go on with; give another --out"
@@ -84,7 +84,7 @@ class Session:
                 f"--protocol {settings.protocol}: {settings.preset} gates no video by a caption; train it under query"
             )
         self.clips, self.validation_clips, resolved = _parts(
-            self.store, settings, getattr(head, "visual_input", "frames")
+            self.store, settings, getattr(head, "visual_input", "frames"), getattr(head, "audio_input", "frames")
         )
         settings = replace(settings, store=str(self.store.path), dataset=self.store.dataset, split_protocol=resolved)
         self.settings = with_head(settings, described["arguments"])
@@ -168,6 +168,7 @@ class Session:
             text_dim=store.text_dim,
             frames=store.frames,
             options=settings.head,
+            audio_token_dim=store.audio_token_shape[1] if store.audio_token_shape else None,
         )
 
     def _store_description(self) -> dict[str, Any]:
@@ -221,16 +222,17 @@ def _looks_like_a_run(out: Path) -> bool:
     return (out / runs.CONFIG).exists()
 
 
-def _parts(store: Any, settings: TrainConfig, visual: str) -> tuple[Clips, Clips, str]:
-    """(training clips, validation clips, name of the protocol); `visual`: what the head takes, frames or patches."""
+def _parts(store: Any, settings: TrainConfig, visual: str, heard: str = "frames") -> tuple[Clips, Clips, str]:
+    """(training clips, validation clips, name of the protocol) with what the head takes: `visual` frames or patches,
+    `heard` frames or tokens."""
     split = with_audio(store.split("train", settings.split_protocol), settings.audio, settings.seed)
     parts = store.protocols[split.protocol]
-    clips = Clips.of(split, visual)
+    clips = Clips.of(split, visual, heard)
     if not len(clips):
         raise DataMissing(f"{store.path}: no training video that could be read under protocol {split.protocol!r}")
     if parts.get(settings.validation, 0):
         part = store.split(settings.validation, split.protocol)
-        held_out = Clips.of(with_audio(part, settings.audio, settings.seed), visual)
+        held_out = Clips.of(with_audio(part, settings.audio, settings.seed), visual, heard)
         if not len(held_out):
             raise DataMissing(
                 f"{store.path}: no {settings.validation} video that could be read; give another --set validation"

@@ -107,6 +107,23 @@ def test_windows_without_sound_stay_zero_and_do_not_touch_the_others(checkpoint:
     np.testing.assert_allclose(found[0, [0, 2]], full[0, [0, 2]], atol=1e-5)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])  # the second: treated as a GPU is
+def test_tokens_are_what_the_tower_pools_and_the_embeddings_are_the_same(
+    checkpoint: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gaid.backbones.clap.WINDOWS_AT_ONCE", 3)
+    audio: Any = load_audio(f"clap:{checkpoint}", device=device)
+    windows = [sounds(3, 2.0), sounds(3, 2.5), sounds(3, 2.0)]
+    mask = np.array([[True, False, True], [False] * 3, [True] * 3])
+    embedding, tokens = audio.encode_audio_tokens(windows, mask)
+    np.testing.assert_array_equal(embedding, audio.encode_audio(windows, mask))
+    assert tokens.shape == (3, 3, *audio.token_shape) == (3, 3, 64, 64)
+    assert not tokens[~mask].any()
+    with torch.inference_mode():
+        pooled = audio._model.audio_projection(torch.from_numpy(tokens[mask]).mean(1))
+    np.testing.assert_allclose(pooled, embedding[mask], atol=1e-5)
+
+
 def test_what_it_wants_and_is_are_the_checkpoints(checkpoint: Path) -> None:
     audio = load_audio(f"clap:{checkpoint}")
     assert (audio.dim, audio.audio_spec.rate, audio.audio_spec.longest) == (16, 48_000, 10.0)
@@ -172,7 +189,8 @@ def test_the_real_architecture_is_that_of_the_unfused_checkpoint() -> None:
     assert audio.dim == 512
     assert sum(weight.numel() for weight in audio._model.audio_model.parameters()) == pytest.approx(27.5e6, rel=0.05)
     windows = sounds(2, 2.0)
-    found = audio.encode_audio([windows], np.ones((1, 2), dtype=bool))
+    found, tokens = audio.encode_audio_tokens([windows], np.ones((1, 2), dtype=bool))
+    assert tokens.shape == (1, 2, 64, 768)
     alone = audio.encode_audio([windows[1:]], np.ones((1, 1), dtype=bool))
     np.testing.assert_allclose(found[0, 1], alone[0, 0], atol=1e-4)
     assert audio.provenance["random_weights"] is True

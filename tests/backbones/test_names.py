@@ -33,6 +33,18 @@ class Grey:
         return None
 
 
+class Loud:
+    name, dim, audio_spec = "loud", 1, None
+    provenance = {"name": "loud", "random_weights": False}
+
+    def encode_audio(self, windows, mask):
+        return None
+
+
+class Torn(Loud):
+    token_shape = (2, 3)
+
+
 class Half:
     name, dim = "half", 1
 """
@@ -131,6 +143,18 @@ def test_a_class_of_ones_own_enters_by_its_dotted_path(tmp_path: Path, monkeypat
         load_visual("own_backbone:Missing")
     with pytest.raises(OptionInvalid, match="no patches to give"):
         load_backbones("own_backbone:Grey", "tiny", text="tiny", patches=True)
+
+
+def test_a_class_of_ones_own_that_knows_no_audio_tokens_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_backbone.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    assert load_audio("own_backbone:Loud").token_shape is None
+    with pytest.raises(OptionInvalid, match="no audio tokens to give; leave out --audio-tokens"):
+        load_backbones("tiny", "own_backbone:Loud", audio_tokens=True)
+    with pytest.raises(OptionInvalid, match="lacks encode_audio_tokens"):
+        load_audio("own_backbone:Torn")
 
 
 def test_the_text_is_the_pictures_own_unless_named_and_the_same_arguments_give_the_same_objects() -> None:

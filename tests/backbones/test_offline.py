@@ -189,3 +189,21 @@ def test_patches_are_the_places_of_the_feature_map_and_come_with_the_frames_own_
     plain = np.full((1, 2, 224, 224, 3), 130, dtype=np.uint8)  # looks alike all over, but at the padded borders
     inner = offline.visual.encode_patches(plain)[1].reshape(2, 7, 7, 384)[:, 3, 3]
     np.testing.assert_allclose(inner[0], inner[1], atol=1e-5)
+
+
+def test_audio_tokens_are_three_patches_over_the_window_and_come_with_its_own_embedding(offline: Backbones) -> None:
+    rng = np.random.default_rng(0)
+    rate = offline.audio.audio_spec.rate
+    noise = 0.1 * rng.standard_normal(rate)
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    windows = np.stack([np.concatenate([noise, noise, tone, tone])] * 2).astype(np.float32)
+    mask = np.array([[True, False]])
+    embedding, tokens = offline.audio.encode_audio_tokens([windows], mask)
+    np.testing.assert_array_equal(embedding, offline.audio.encode_audio([windows], mask))
+    assert tokens.shape == (1, 2, *offline.audio.token_shape) == (1, 2, 3, 384)
+    assert not tokens[0, 1].any()
+    # A patch is 0.975 s of sound: the first and the last of the window are the embeddings of these alone.
+    alone = windows[:1, :15_600], windows[:1, -15_600:]
+    for token, part in zip(tokens[0, 0, [0, 2]], alone, strict=True):
+        own = offline.audio.encode_audio([part], np.ones((1, 1), bool))[0, 0]
+        assert token @ own / np.linalg.norm(token) / np.linalg.norm(own) > 0.99

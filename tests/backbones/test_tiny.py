@@ -1,6 +1,7 @@
 """The demo's encoders: the same every time, one clip at a time, and able to tell apart what they are for."""
 
 import numpy as np
+import pytest
 
 from gaid.backbones import load_backbones
 
@@ -51,6 +52,31 @@ def test_a_high_tone_is_nearer_to_a_high_tone_and_what_is_not_heard_is_zero() ->
     features = audio.encode_audio([windows], np.array([[True, True, True, False]]))[0]
     assert nearness(features[0], features[1]) > nearness(features[0], features[2]) + 0.1
     assert not features[3].any()
+
+
+def test_audio_tokens_are_the_quarters_of_a_window_and_come_with_the_windows_own_embedding() -> None:
+    audio = load_backbones("tiny", "tiny", audio_tokens=True).audio
+    time = np.arange(RATE // 8) / RATE
+    high, low = (0.3 * np.sin(2 * np.pi * pitch * time) for pitch in (2000, 200))
+    windows = np.concatenate([high, low, high, low])[None].astype(np.float32).repeat(3, axis=0)
+    mask = np.array([[True, False, True]])
+    embedding, tokens = audio.encode_audio_tokens([windows], mask)
+    np.testing.assert_array_equal(embedding, audio.encode_audio([windows], mask))
+    assert tokens.shape == (1, 3, *audio.token_shape)
+    assert not tokens[0, 1].any()
+    np.testing.assert_allclose(tokens[0, 0], tokens[0, 2], atol=1e-5)
+    first, second, third, _ = tokens[0, 0]
+    alone = audio.encode_audio([high[None].astype(np.float32)], np.ones((1, 1), bool))[0, 0]
+    np.testing.assert_allclose(first, alone, atol=1e-5)
+    assert nearness(first, third) > nearness(first, second) + 0.1
+
+
+@pytest.mark.parametrize("samples", [3, 100, 900])
+def test_a_window_too_short_for_quarters_has_tokens_all_the_same(samples: int) -> None:
+    audio = load_backbones("tiny", "tiny").audio
+    windows = np.random.default_rng(0).standard_normal((2, samples)).astype(np.float32)
+    _, tokens = audio.encode_audio_tokens([np.pad(windows, ((0, 0), (0, 1000)))[:, :samples]], np.ones((1, 2), bool))
+    assert np.isfinite(tokens).all()
 
 
 def test_words_count_whatever_their_order_and_ending() -> None:

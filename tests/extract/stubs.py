@@ -8,6 +8,7 @@ import numpy as np
 from gaid.backbones.protocol import AudioSpec, FrameSpec, TextFeatures
 
 VISUAL, AUDIO, TEXT = (f"tests.extract.stubs:Stub{kind}" for kind in ("Visual", "Audio", "Text"))
+AUDIO_TOKENS = "tests.extract.stubs:StubAudioTokens"
 NAMES = {"visual": VISUAL, "audio": AUDIO, "text": TEXT}
 
 
@@ -62,6 +63,23 @@ class StubAudio:
             for window in windows
         ]
         return np.concatenate([np.stack(loud), np.ones((*mask.shape, 1))], axis=2).astype(np.float32)
+
+
+class StubAudioTokens(StubAudio):
+    """The same, with each quarter's loudness as a token too. `spoil` is a value among the tokens of the n-th clips encoded."""
+
+    token_shape = (4, 1)
+    calls: ClassVar[list[int]] = []
+    spoil: ClassVar[dict[int, float]] = {}
+
+    def encode_audio_tokens(self, windows: list[np.ndarray], mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        embedding = self.encode_audio(windows, mask)
+        tokens = embedding[..., :4, None].copy()
+        tokens[~mask] = 7  # what extraction must not keep
+        if len(self.calls) in self.spoil:
+            tokens[mask] = self.spoil[len(self.calls)]
+        self.calls.append(len(windows))
+        return embedding, tokens
 
 
 class StubText:

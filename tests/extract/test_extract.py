@@ -17,7 +17,7 @@ from gaid.errors import (
     StoresDisagree,
 )
 from gaid.stores import StoreWriter, open_store
-from tests.extract.stubs import NAMES, StubText, StubVisual, run
+from tests.extract.stubs import AUDIO_TOKENS, NAMES, StubAudioTokens, StubText, StubVisual, run
 from tests.extract.world import content
 
 
@@ -142,6 +142,38 @@ def test_patches_are_kept_where_asked_for(world, reference, tmp_path):
     store = open_store(tmp_path / "store.zarr")
     assert store["videos/patches"].shape == (16, 12, 4, 3)
     np.testing.assert_array_equal(store["videos/patches"][:].reshape(16, 12, 12), store["videos/visual"][:])
+
+
+def test_audio_tokens_are_kept_where_asked_for_and_change_nothing_else(world, reference, tmp_path, monkeypatch):
+    monkeypatch.setattr(StubAudioTokens, "calls", [])
+    run(world, tmp_path / "store.zarr", audio=AUDIO_TOKENS, audio_tokens=True)
+    store, whole = open_store(tmp_path / "store.zarr"), open_store(reference)
+    tokens, mask = store["videos/audio_tokens"][:], store["videos/audio_mask"][:]
+    assert tokens.shape == (16, 12, 4, 1)
+    np.testing.assert_array_equal(tokens[..., 0], store["videos/audio"][:][..., :4])
+    assert not tokens[~mask].any()
+    for name in whole.names():
+        if name.startswith("videos/"):
+            np.testing.assert_array_equal(store[name][:], whole[name][:], err_msg=name)
+    assert store.verify().ok
+    with pytest.raises(StoresDisagree, match="audio_tokens"):
+        run(world, tmp_path / "store.zarr", audio=AUDIO_TOKENS)
+
+
+def test_audio_tokens_that_are_no_numbers_fail_their_clip_only(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(StubAudioTokens, "calls", [])
+    monkeypatch.setattr(StubAudioTokens, "spoil", {0: np.nan, 1: 1e6})
+    report = run(world, tmp_path / "store.zarr", audio=AUDIO_TOKENS, audio_tokens=True)
+    told = {one.video: one.message for one in report.failed if one.reason == "not finite"}
+    assert len(told) == 2
+    assert "audio token features" in " ".join(told.values())
+    assert not open_store(tmp_path / "store.zarr")["videos/audio_tokens"][0].any()
+
+
+def test_a_backbone_without_audio_tokens_is_refused_before_anything_is_written(world, tmp_path):
+    with pytest.raises(OptionInvalid, match="no audio tokens to give; leave out --audio-tokens"):
+        run(world, tmp_path / "store.zarr", audio_tokens=True)
+    assert not (tmp_path / "store.zarr").exists()
 
 
 def absent(world: Dataset, count: int) -> Dataset:

@@ -131,3 +131,77 @@ def test_frames_of_another_number_are_refused(head, inputs):
     text, visual, audio, mask = inputs
     with pytest.raises(HeadMismatch, match="it wants"):
         head.score(text, visual[:, :4], audio[:, :4], mask[:, :4])
+
+
+@pytest.fixture
+def tokens():
+    """Four tokens a frame, of another size than the embeddings have."""
+    return torch.randn(6, 5, 4, 10, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.fixture
+def of_tokens():
+    torch.manual_seed(2)
+    sizes = {"visual_dim": 16, "audio_dim": 10, "text_dim": 16, "frames": 5}
+    return build_head("avigate", **sizes, layers=2, queries=3, audio_input="tokens").eval()
+
+
+def test_a_clips_tokens_are_all_read_as_one_sequence(of_tokens, inputs, tokens):
+    _, visual, _, _ = inputs
+    heard = torch.ones(6, 5, dtype=torch.bool)
+    with torch.no_grad():
+        seen, sound, mask = of_tokens.project_videos(visual, tokens, heard)
+        direct = of_tokens.fuse(of_tokens.visual_proj(visual), of_tokens.audio_proj(tokens.flatten(1, 2)), mask)[0]
+        torch.testing.assert_close(of_tokens.fuse(seen, sound, mask)[0], direct)
+    assert sound.shape[:2] == mask.shape == (6, 20)
+
+
+def test_one_token_a_frame_is_an_embedding_a_frame(head, inputs):
+    text, visual, audio, mask = inputs
+    same = AvigateHead(**{**head.config, "audio_input": "tokens"}).eval()
+    same.load_state_dict(head.state_dict())
+    torch.testing.assert_close(same.score(text, visual, audio[:, :, None], mask), head.score(text, visual, audio, mask))
+    torch.testing.assert_close(
+        same.embed_videos(visual, audio[:, :, None], mask), head.embed_videos(visual, audio, mask)
+    )
+
+
+def test_tokens_of_a_frame_without_sound_are_never_read(of_tokens, inputs, tokens):
+    text, visual, _, mask = inputs
+    scores = of_tokens.score(text, visual, tokens, mask)
+    assert torch.isfinite(scores).all()
+    other = torch.where(mask[..., None, None], tokens, torch.nan)
+    torch.testing.assert_close(of_tokens.score(text, visual, other, mask), scores)
+    # Ragged: what is left of the third clip is its two sounding frames' eight tokens, wherever they stand.
+    with torch.no_grad():
+        whole = of_tokens.resample(*of_tokens.project_videos(visual[2:3], tokens[2:3], mask[2:3])[1:])
+        few = of_tokens.resample(*of_tokens.project_videos(visual[2:3, 3:], tokens[2:3, 3:], mask[2:3, 3:])[1:])
+    torch.testing.assert_close(whole, few)
+
+
+def test_blocks_of_tokens_do_not_change_scores_or_embeddings(of_tokens, inputs, tokens):
+    text, visual, _, mask = inputs
+    whole = of_tokens.score(text, visual, tokens, mask)
+    torch.testing.assert_close(of_tokens.score(text, visual, tokens, mask, memory=1), whole)
+    one_by_one = torch.cat([of_tokens.embed_videos(visual[[n]], tokens[[n]], mask[[n]]) for n in range(6)])
+    torch.testing.assert_close(of_tokens.embed_videos(visual, tokens, mask), one_by_one)
+
+
+def test_training_on_tokens_has_gradients_for_every_part(of_tokens, inputs, tokens):
+    text, visual, _, mask = inputs
+    of_tokens.train().loss(text[:6], visual, tokens, mask).total.backward()
+    for name, parameter in of_tokens.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_sound_of_the_other_kind_is_refused(of_tokens, head, inputs, tokens):
+    text, visual, audio, mask = inputs
+    with pytest.raises(HeadMismatch, match="takes tokens as its sound"):
+        of_tokens.score(text, visual, audio, mask)
+    with pytest.raises(HeadMismatch, match="takes frames as its sound"):
+        head.score(text, visual, tokens, mask)
+    with pytest.raises(HeadMismatch, match="audio 9; it wants"):
+        of_tokens.score(text, visual, tokens[..., :9], mask)
+    with pytest.raises(OptionInvalid, match="audio_input 'words'"):
+        AvigateHead(16, 16, 16, audio_input="words")

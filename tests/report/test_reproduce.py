@@ -75,12 +75,26 @@ def test_the_files_say_the_same_as_the_table(made, place):
     json.dumps(made.to_dict())
 
 
+def test_the_table_says_what_avigate_heard(made, make, place):
+    out = place / "out"
+    line = "avigate hears sound tokens"
+    assert line in str(made.tables[0])
+    assert line in (out / "table1.html").read_text()
+    with (out / "table1.csv").open() as stream:
+        heard = {line["row"]: line["sound"] for line in csv.DictReader(stream)}
+    assert heard.pop("avigate") == "sound tokens"
+    assert set(heard.values()) == {""}
+    plain = make("table3", audio_tokens=False, seeds=1)
+    assert "avigate hears one embedding a frame" in str(plain.tables[0])
+    assert "one embedding a frame" in (out / "table3.csv").read_text()
+
+
 def test_measured_and_published_never_mix(made):
     told = made.tables[0].to_dict()
     assert set(told) == {"title", "measured", "published"}
     measured = json.dumps(told["measured"])
     assert "CLIP4Clip meanP" not in measured
-    assert "55.0" not in json.dumps(told["measured"]["table1-demo-tiny-patches"]["rows"]["gaid"]["preset"])
+    assert "55.0" not in json.dumps(told["measured"]["table1-demo-tiny-patches-audio-tokens"]["rows"]["gaid"]["preset"])
     assert str(made.tables[0]).index("## Measured") < str(made.tables[0]).index("## Published")
 
 
@@ -117,7 +131,7 @@ def test_a_data_set_under_two_backbones_has_them_side_by_side(made, tmp_path):
 
 
 def test_what_is_there_is_used_again_and_other_seeds_train_anew(made, make, place):
-    run = place / "runs" / "demo-tiny-patches" / "gaid"
+    run = place / "runs" / "demo-tiny-patches-audio-tokens" / "gaid"
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
     assert before
     make("table6", seeds=2)

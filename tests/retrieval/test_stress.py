@@ -23,12 +23,11 @@ from tests.retrieval.conftest import DIM, write_store
 BUDGET = 2**28
 
 
-def write_run(path, store, preset, *, listen=None, alpha=None):
+def write_run(path, store, preset, *, listen=None, alpha=None, **options):
     """A finished run whose head is as built, but for a bias of its gate (`listen`) and its alpha."""
     torch.manual_seed(0)
-    head = build_head(
-        preset, visual_dim=store.visual_dim, audio_dim=store.audio_dim, text_dim=store.text_dim, frames=store.frames
-    )
+    sizes = {"visual_dim": store.visual_dim, "audio_dim": store.audio_dim, "text_dim": store.text_dim}
+    head = build_head(preset, **{**sizes, "frames": store.frames, **options})
     with torch.no_grad():
         if listen is not None:
             head.gate.linear.weight.mul_(0.01)

@@ -187,6 +187,26 @@ def test_patch_tokens_suffer_with_their_frames(split):
     assert FAULTS["noise"](with_patches, 0.0, seed=0).seen("patches") is tokens
 
 
+def test_audio_tokens_suffer_as_the_embeddings_of_their_frames(split):
+    tokens = np.stack([split.audio, -split.audio], axis=2)
+    both = dataclasses.replace(split, read_audio_tokens=lambda: tokens)
+    for name, fault in FAULTS.items():
+        for strength in (fault.clean, fault.strengths[2], fault.strengths[-1]):
+            spoilt = fault(both, strength, seed=0)
+            found = spoilt.heard("tokens")
+            assert found.dtype == tokens.dtype
+            assert same(spoilt, fault(split, strength, seed=0)) == list(ARRAYS)
+            if not name.startswith("noise") or strength == fault.clean:
+                np.testing.assert_array_equal(found, np.stack([spoilt.audio, -spoilt.audio], axis=2), err_msg=name)
+                continue
+            # Noise is drawn for each token; the frames that it takes and the lengths that it keeps are the embeddings'.
+            np.testing.assert_array_equal((found != tokens).any(axis=(2, 3)), (spoilt.audio != split.audio).any(axis=2))
+            lengths, own = (np.linalg.norm(one[split.audio_mask].astype(float), axis=-1) for one in (found, tokens))
+            assert np.mean(lengths / own) == pytest.approx(1, abs=0.1)
+            assert not (found[:, :, 0] == -found[:, :, 1]).all()
+            np.testing.assert_array_equal(found, spoilt.heard("tokens"))
+
+
 # Captions
 
 TEXTS = [

@@ -130,6 +130,25 @@ def test_curves_of_real_files_stand_beside_those_of_the_cache(store, tmp_path):
     assert media.curves[0].points[0].difference["MnR"] == 0
 
 
+def test_tokens_of_real_sounds_are_those_of_the_cache_and_suffer_with_them(folder, tmp_path):
+    extract("folder", root=folder, out=tmp_path / "t.zarr", visual="tiny", audio="tiny", text="tiny", frames=6, workers=0,
+            progress=False, audio_tokens=True)  # fmt: skip
+    store = open_store(tmp_path / "t.zarr")
+    split = store.split("test", "all")
+    files = open_files(store, split, None, 50, "cpu", 0, tokens=True)[0]
+    assert files.split.heard("tokens").tobytes() == split.heard("tokens").tobytes()
+    fault = FAULTS["noise"]
+    clean, worst = (files.spoil(fault, one) for one in (fault.clean, fault.strengths[-1]))
+    assert clean.heard("tokens").tobytes() == split.heard("tokens").tobytes()
+    assert worst.heard("tokens").tobytes() != split.heard("tokens").tobytes()
+    assert not worst.heard("tokens")[-1].any()
+    assert files.spoil(FAULTS["black"], 1.0).heard("tokens").tobytes() == split.heard("tokens").tobytes()
+    run = write_run(tmp_path / "avigate", store, "avigate", audio_dim=store.audio_token_shape[1], audio_input="tokens")
+    results = stress(run, split_protocol="all", faults=["noise"], media=True, progress=False)
+    assert [one.name for one in results.findings] == ["noise", "media-noise"]
+    assert results.finding("media-noise").curves[0].points[0].difference["MnR"] == 0
+
+
 # Captions, whose backbone is at hand here
 
 

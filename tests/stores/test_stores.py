@@ -16,6 +16,7 @@ from gaid.errors import (
     DataInvalid,
     DataMissing,
     GaidError,
+    HeadMismatch,
     OptionInvalid,
     StoreCorrupt,
     StoreIncomplete,
@@ -23,7 +24,7 @@ from gaid.errors import (
     StoreLocked,
     StoresDisagree,
 )
-from gaid.stores import StorePlan, StoreWriter, convert_store, delete_store, hash_gallery, open_store
+from gaid.stores import StorePlan, StoreWriter, convert_store, delete_store, hash_gallery, open_store, read_clips
 
 
 def make_plan(**changes):
@@ -47,6 +48,10 @@ def shard_arrays(rows, plan, seed):
     mask = random.random((rows, plan.frames)) > 0.5
     audio = random.standard_normal((rows, plan.frames, plan.audio_dim)).astype(np.float16)
     audio[~mask] = 0
+    tokens = {}
+    if plan.audio_tokens:
+        tokens["audio_tokens"] = random.standard_normal((rows, plan.frames, *plan.audio_tokens)).astype(np.float16)
+        tokens["audio_tokens"][~mask] = 0
     return {
         "visual": random.standard_normal((rows, plan.frames, plan.visual_dim)).astype(np.float16),
         "audio": audio,
@@ -56,6 +61,7 @@ def shard_arrays(rows, plan, seed):
         "short": np.zeros(rows, bool),
         "time": random.random((rows, plan.frames)).astype(np.float32),
         "duration": np.full(rows, 2, np.float32),
+        **tokens,
     }
 
 
@@ -134,6 +140,49 @@ def test_conversion_loses_nothing_either_way(tmp_path, first):
         assert store.verify().ok
     with pytest.raises(OptionInvalid, match="already"):
         convert_store(source.path, back.path)
+
+
+def test_a_store_of_before_audio_tokens_is_the_same_store_still():
+    # As the version before computed it: what is extracted already must open and go on.
+    plan = make_plan(patches=(2, 4))
+    assert plan.fingerprint == "ff2179c12e0f210cdce77dda56aedc612cf5f9643ddab9f0d93b09bf77f9f20b"
+    assert "audio_tokens" not in {**plan.layout, **plan.identity}
+
+
+def test_audio_tokens_are_kept_through_conversion_and_read_when_asked_for(path):
+    plan = make_plan(audio_tokens=(4, 6))
+    store = fill(path, plan)
+    there = convert_store(store.path, path.with_name("other" + {".zarr": ".h5", ".h5": ".zarr"}[path.suffix]))
+    wanted = np.concatenate([shard_arrays(rows, plan, n)["audio_tokens"] for n, rows in enumerate((2, 2, 2, 1))])
+    for one in (store, there):
+        assert one.audio_token_shape == (4, 6)
+        split = one.split("test")
+        assert np.array_equal(split.heard("tokens"), wanted[[5, 6]])
+        assert split.heard("frames") is split.audio
+        assert np.array_equal(read_clips(one, np.array([0, 6])).heard("tokens"), wanted[[0, 6]])
+        assert one.verify().ok
+    assert there.content_digest() == store.content_digest()
+    with pytest.raises(StoresDisagree, match="audio_tokens"):
+        StoreWriter.open(path, make_plan())
+
+
+def test_a_store_without_audio_tokens_says_what_makes_one(path):
+    store = fill(path)
+    assert store.audio_token_shape is None
+    with pytest.raises(HeadMismatch, match="gaid extract --audio-tokens"):
+        store.split("test").heard("tokens")
+
+
+def test_tokens_of_a_frame_without_sound_are_a_fault(tmp_path):
+    plan = make_plan(audio_tokens=(4, 6))
+    arrays = shard_arrays(2, plan, 0)
+    with StoreWriter.open(tmp_path / "s.zarr", plan) as writer:
+        with pytest.raises(DataInvalid, match="audio_tokens of a valid row is not finite"):
+            writer.write_shard(0, {**arrays, "audio_tokens": np.full_like(arrays["audio_tokens"], np.inf)})
+        writer.write_shard(0, {**arrays, "audio_tokens": np.ones_like(arrays["audio_tokens"])})
+    fill(tmp_path / "s.zarr", plan)
+    problems = open_store(tmp_path / "s.zarr").verify().problems
+    assert [one.split(",")[0] for one in problems] == ["videos/audio_tokens: not 0 where the mask is false"]
 
 
 def test_census_counts(path):

@@ -61,10 +61,11 @@ def planted_maps():
 
 
 def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbones: dict = BACKBONES, shards=None,
-                patches: int | None = None):  # fmt: skip
+                patches: int | None = None, audio_tokens: int | None = None):  # fmt: skip
     """A store in which a caption's embedding is its video's hidden vector, seen and heard through fixed maps.
 
-    With `patches`, so many patch tokens a frame as well: each is the frame's embedding.
+    With `patches`, so many patch tokens a frame as well: each is the frame's embedding. With `audio_tokens`, so many tokens
+    of each frame's sound: each is its embedding, and a number more.
     """
     rng, (to_seen, to_heard) = np.random.default_rng(seed), planted_maps()
     videos = sum(parts.values())
@@ -89,6 +90,7 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
         audio_dim=AUDIO,
         text_dim=TEXT,
         patches=(patches, VISUAL) if patches else None,
+        audio_tokens=(audio_tokens, AUDIO + 1) if audio_tokens else None,
         attrs={"dataset": {"name": "planted"}, "backbones": backbones, "sampling": {"seed": seed}},
         shard_rows=20,
         chunk_rows=20,
@@ -96,6 +98,9 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
     noise = rng.normal(size=(videos, FRAMES, TEXT))
     seen = ((hidden[:, None] + 0.5 * noise) @ to_seen).astype(np.float16)
     heard = ((hidden[:, None] + 0.9 * noise) @ to_heard).astype(np.float16)
+    tokens = np.repeat(
+        np.pad(heard, ((0, 0), (0, 0), (0, 1)), constant_values=1)[:, :, None], audio_tokens or 1, axis=2
+    )
     with StoreWriter.open(path, plan) as writer:
         for number in writer.pending_shards if shards is None else shards:
             rows = writer.shard_slice(number)
@@ -112,6 +117,7 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
                     "time": np.tile(np.arange(FRAMES, dtype=np.float32), (count, 1)),
                     "duration": np.full(count, 3, np.float32),
                     **({"patches": np.repeat(seen[rows][:, :, None], patches, axis=2)} if patches else {}),
+                    **({"audio_tokens": tokens[rows]} if audio_tokens else {}),
                 },
                 [],
             )

@@ -84,7 +84,12 @@ def stress(
         Contender.of(subject, part, label) for subject, label in zip(subjects, _labels(subjects), strict=True)
     ]
     # Before the long work: files and backbones that are not there are found out at once.
-    files = open_files(opened, part, root, clips, device, seed, own_clip(loaded, opened, "visual")) if media else None
+    tokens = any(one.listens_to == "tokens" for one in contenders)
+    files = (
+        open_files(opened, part, root, clips, device, seed, own_clip(loaded, opened, "visual"), tokens)
+        if media
+        else None
+    )
     bench = Bench(contenders, part, budget, device, seed)
     results = _empty(loaded, opened, part, contenders, seed)
     for subject, one in zip(subjects, contenders, strict=True):

@@ -1,14 +1,14 @@
 """Faults of sound and picture, on cached features: numpy in, numpy out. Scoring is `measure`'s, real files are `media`'s.
 
-A cache holds one vector a frame and sense, so a fault is what can be done to these vectors, and `how` says what that is. All
-strengths of a fault share their draws (a frame that is spoilt at 25 % is spoilt at 50 % too), and at its clean strength a
-fault gives back the same bits.
+A cache holds a vector a frame and sense, or several (tokens), so a fault is what can be done to these vectors, and `how` says
+what that is. All strengths of a fault share their draws (a frame that is spoilt at 25 % is spoilt at 50 % too), and at its
+clean strength a fault gives back the same bits.
 """
 
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ SNR = (INF, 20.0, 10.0, 5.0, 0.0, -5.0, -10.0, -INF)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SECONDS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0)
 Unit = Literal["dB", "%", "s"]
+Sound = NDArray[np.float16]  # (V, F, Da), or as tokens (V, F, N, Da)
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,35 @@ def amplitudes(snr: float) -> tuple[float, float]:
     return signal, float(np.sqrt(max(0.0, 1 - signal**2)))
 
 
-def _mix(split: "Split", other: NDArray[np.float32], snr: float, frames: NDArray[np.bool_]) -> "Split":
-    """`other` mixed into the sound of `frames`, brought to the length of the vector that it is mixed into."""
-    own = split.audio.astype(np.float32)
-    length = np.linalg.norm(own, axis=-1, keepdims=True)
-    other = other * (length / np.maximum(np.linalg.norm(other, axis=-1, keepdims=True), 1e-12))
+def _mix(
+    split: "Split", other: Callable[[Sound], NDArray[np.float32]], snr: float, frames: NDArray[np.bool_]
+) -> "Split":
+    """`other(sound)` mixed into the sound of `frames`, brought to the length of the vector that it is mixed into."""
     signal, noise = amplitudes(snr)
-    mixed = (signal * own + noise * other).astype(split.audio.dtype)
-    return replace(split, audio=np.where(frames[..., None], mixed, split.audio))
+
+    def mixed(sound: Sound) -> Sound:
+        own, foreign = sound.astype(np.float32), other(sound)
+        length = np.linalg.norm(own, axis=-1, keepdims=True)
+        foreign = foreign * (length / np.maximum(np.linalg.norm(foreign, axis=-1, keepdims=True), 1e-12))
+        return np.where(_as_wide(frames, sound), (signal * own + noise * foreign).astype(sound.dtype), sound)
+
+    return split.with_sound(mixed)
 
 
-def _white(split: "Split", rng: np.random.Generator) -> NDArray[np.float32]:
-    return rng.standard_normal(split.audio.shape, np.float32)
+def _as_wide(of_frames: NDArray[Any], sound: Sound) -> NDArray[Any]:
+    """A value a frame (V, F) with axes for what a frame's sound has."""
+    return of_frames.reshape(*of_frames.shape, *(1,) * (sound.ndim - 2))
+
+
+def _white(split: "Split", rng: np.random.Generator) -> Callable[[Sound], NDArray[np.float32]]:
+    """White noise for embeddings, drawn now, or for tokens, drawn when they are read and the same at every reading."""
+    of_frames = rng.standard_normal(split.audio.shape, np.float32)
+    seed = rng.spawn(1)[0].bit_generator.seed_seq.generate_state(4)
+
+    def draw(sound: Sound) -> NDArray[np.float32]:
+        return of_frames if sound.ndim == 3 else np.random.default_rng(seed).standard_normal(sound.shape, np.float32)
+
+    return draw
 
 
 def partners(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -101,13 +119,14 @@ def partners(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.in
     return partner
 
 
-def _others(split: "Split", rng: np.random.Generator) -> NDArray[np.float32]:
-    """For each frame the sound of some sounding frame of the clip's partner."""
+def _others(split: "Split", rng: np.random.Generator) -> Callable[[Sound], NDArray[np.float32]]:
+    """For each frame the sound of some sounding frame of the clip's partner, for a token the token of its place."""
     partner = partners(split.audio_mask, rng)
     drawn = np.where(
         split.audio_mask[partner][:, None], rng.random((*split.audio_mask.shape, split.audio.shape[1])), -1
     )
-    return split.audio[partner[:, None], drawn.argmax(axis=2)].astype(np.float32)
+    frame = drawn.argmax(axis=2)
+    return lambda sound: sound[partner[:, None], frame].astype(np.float32)
 
 
 def _order(
@@ -166,22 +185,25 @@ def _sound_of(split: "Split", moments: NDArray[np.float32]) -> "Split":
     total = from_left + from_right
     inside = (moments >= 0) & (moments <= split.duration[:, None])
     heard = (total >= 0.5) & inside
-    safe = np.where(heard, total, 1)[..., None]
+    safe = np.where(heard, total, 1)
 
-    def take(places: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.take_along_axis(split.audio, places[..., None], 1).astype(np.float32)
+    def moved(sound: Sound) -> Sound:
+        def part(weights: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
+            return _as_wide(weights, sound) * np.take_along_axis(sound, _as_wide(places, sound), 1).astype(np.float32)
 
-    audio = (from_left[..., None] * take(left) + from_right[..., None] * take(right)) / safe
-    audio = np.where(heard[..., None], audio, 0).astype(split.audio.dtype)
-    return replace(split, audio=np.where((moments == time)[..., None], split.audio, audio), audio_mask=heard)
+        between = (part(from_left, left) + part(from_right, right)) / _as_wide(safe, sound)
+        between = np.where(_as_wide(heard, sound), between, 0).astype(sound.dtype)
+        return np.where(_as_wide(moments == time, sound), sound, between)
+
+    return split.with_sound(moved, audio_mask=heard)
 
 
 def _missing(split: "Split", share: float, rng: np.random.Generator) -> "Split":
     sounding = np.asarray(split.audio_mask.any(axis=1))
     lost = sounding & (_order(sounding.shape, rng, sounding) < round(share * sounding.sum()))
-    return replace(
-        split,
-        audio=np.where(lost[:, None, None], np.zeros((), split.audio.dtype), split.audio),
+    every = np.broadcast_to(lost[:, None], split.audio_mask.shape)
+    return split.with_sound(
+        lambda sound: np.where(_as_wide(every, sound), np.zeros((), sound.dtype), sound),
         audio_mask=split.audio_mask & ~lost[:, None],
         audio_state=np.where(lost, AUDIO_STATES.index("no track"), split.audio_state).astype(split.audio_state.dtype),
     )

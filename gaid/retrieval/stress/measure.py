@@ -46,6 +46,11 @@ class Contender:
         return str(getattr(self.heads[0], "visual_input", "frames"))
 
     @property
+    def listens_to(self) -> str:
+        """`frames`, an embedding a frame, or `tokens`."""
+        return str(getattr(self.heads[0], "audio_input", "frames"))
+
+    @property
     def hears(self) -> bool:
         """Whether sound can change anything for it."""
         return any(getattr(head, "uses_audio", True) for head in self.heads)

@@ -19,7 +19,7 @@ from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
 from gaid.extract.clip import Clip, ClipRequest
 from gaid.extract.decode_pool import DecodePool
 from gaid.extract.plan import encode_threads, make_requests
-from gaid.extract.shard import fixed_threads
+from gaid.extract.shard import encode_sound, fixed_threads
 from gaid.extract.sound import SILENCE
 from gaid.retrieval.stress.faults import (
     FAULTS,
@@ -104,7 +104,7 @@ def load_encoders(store: "Store", device: str, visual: str | None = None) -> tup
 
 @dataclass
 class Files:
-    """The decoded clips of a sample, and what encodes them."""
+    """The decoded clips of a sample, and what encodes them; `tokens`: the sound's as well as its embeddings."""
 
     split: "Split"
     clips: list[Clip]
@@ -112,6 +112,7 @@ class Files:
     visual: VisualBackbone
     audio: AudioBackbone
     seed: int
+    tokens: bool = False
     late: dict[float, list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = field(default_factory=dict, repr=False)
 
     # Encoding: a clip at a time, as extraction does on the CPU, so that what is clean has the cache's bytes.
@@ -127,17 +128,21 @@ class Files:
 
     def hear(self, change: Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> "Split":
         """The sample with its sound changed: `change(row, clip)` gives windows and mask."""
-        features, masks = [], []
+        features, tokens, masks = [], [], []
         with fixed_threads(encode_threads()):
             for row, clip in enumerate(self.clips):
                 windows, mask = change(row, clip)
-                vectors = np.zeros((len(mask), self.audio.dim), np.float16)
-                if mask.any():
-                    vectors = self.audio.encode_audio([windows], mask[None])[0].astype(np.float16)
-                    vectors[~mask] = 0
-                features.append(vectors)
+                vectors, of_tokens = encode_sound([windows], mask[None], self.audio, self.tokens)
+                features.append(vectors[0].astype(np.float16))
                 masks.append(mask)
-        return replace(self.split, audio=np.stack(features), audio_mask=np.stack(masks))
+                if of_tokens is not None:
+                    tokens.append(of_tokens[0].astype(np.float16))
+        return replace(
+            self.split,
+            audio=np.stack(features),
+            audio_mask=np.stack(masks),
+            read_audio_tokens=(lambda: np.stack(tokens)) if self.tokens else None,
+        )
 
     # Faults
 
@@ -229,10 +234,12 @@ def open_files(
     device: str,
     seed: int,
     visual: str | None = None,
+    tokens: bool = False,
 ) -> tuple[Files, MediaSample]:
     """Decodes a sample of a split's clips, drawn by `seed`; those that fail are left out and named.
 
-    `visual` names the picture's backbone where it is called otherwise here than in the store.
+    `visual` names the picture's backbone where it is called otherwise here than in the store. `tokens`: a head listens to
+    the sound's tokens.
 
     Raises GaidError where the data set, its files or the backbones are not at hand.
     """
@@ -275,6 +282,7 @@ def open_files(
         seeing,
         hearing,
         seed,
+        tokens,
     )
     cached = files.split
     files.split = replace(
