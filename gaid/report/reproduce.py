@@ -17,7 +17,7 @@ from gaid.report.paper_table import Section, Table
 from gaid.report.published import cautions, load_published, published_seconds
 from gaid.retrieval import evaluate
 from gaid.retrieval.results import Results
-from gaid.runs import CONFIG, Run, head_settings, load_run, pick_device
+from gaid.runs import CONFIG, Run, load_run, pick_device
 
 if TYPE_CHECKING:
     from gaid.stores import Store
@@ -303,14 +303,16 @@ def _zero_shot(dataset: str, store: "Store", device: str) -> list[Results]:
 
 
 def _is_current(run: Run, store: "Store", preset: str, seeds: int, settings: Sequence[str]) -> bool:
-    """Whether a run of an earlier call has these seeds, this store and the preset's defaults of today."""
-    same = run.preset == preset and run.seeds == tuple(range(seeds))
-    chosen = {setting.partition("=")[0].strip() for setting in settings}
-    defaults = {name: value for name, value in head_settings(preset).items() if name not in chosen}
-    same &= all(run.config[name] == value for name, value in defaults.items() if name in run.config)
+    """Whether a run of an earlier call is what would be trained now: the same settings of today, on this store."""
+    from gaid.training.options import differences
+    from gaid.training.session import planned_settings, settings_in
+
     try:
-        return same and run.fingerprint == store.fingerprint
-    except GaidError:  # stopped before its first checkpoint
+        earlier = settings_in(run)
+        wanted = planned_settings(store, preset, seeds=seeds, set=settings)
+        wanted = replace(wanted, dataset=store.dataset, split_protocol=earlier.split_protocol)
+        return not differences(earlier, wanted) and run.fingerprint == store.fingerprint
+    except GaidError:  # of a version with other settings, or stopped before its first checkpoint
         return False
 
 

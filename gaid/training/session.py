@@ -1,7 +1,7 @@
 """From the arguments of `train` to trainings: store, settings, run folder, seeds. The steps themselves are `loop`."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,7 @@ from gaid import runs
 from gaid.config import resolve, to_tables, to_toml
 from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
 from gaid.metrics import NAMES
-from gaid.stores import with_audio
+from gaid.stores import Store, with_audio
 from gaid.training.batches import Clips
 from gaid.training.environment import describe_environment, settings_for_a_while, version_of
 from gaid.training.loop import Loop
@@ -75,7 +75,7 @@ class Session:
                 )
         settings = decide(layers)
         with settings_for_a_while(self.device, settings.threads, settings.matmul):
-            head, described = self._build(settings)
+            head, described = _build(self.store, settings)
         if (
             settings.protocol != "query"
             and "gate_by" not in inspect.signature(cast(Callable[..., Any], head.loss)).parameters
@@ -137,7 +137,7 @@ class Session:
         if runs.load_run(out).finished:
             return
         with settings_for_a_while(self.device, settings.threads, settings.matmul):
-            head, described = self._build(settings)
+            head, described = _build(self.store, settings)
             source = _source_of(settings.preset)
             if source is not None:
                 runs.write_bytes(out / runs.HEAD_SOURCE, source)
@@ -157,19 +157,6 @@ class Session:
                 (out / runs.LOG).unlink(missing_ok=True)
                 runs.write_json(out / runs.ENVIRONMENT, describe_environment(self.device))
             loop.run()
-
-    def _build(self, settings: TrainConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
-        torch.manual_seed(settings.seed)
-        store = self.store
-        return runs.resolve_head(
-            settings.preset,
-            visual_dim=store.visual_dim,
-            audio_dim=store.audio_dim,
-            text_dim=store.text_dim,
-            frames=store.frames,
-            options=settings.head,
-            audio_token_dim=store.audio_token_shape[1] if store.audio_token_shape else None,
-        )
 
     def _store_description(self) -> dict[str, Any]:
         store = self.store
@@ -198,6 +185,33 @@ class Session:
                 f"{loop.out}: began when {len(before['missing_shards'])} shards of {now['path']} were missing, now "
                 f"{len(now['missing_shards'])} are; train anew with --overwrite"
             )
+
+
+def planned_settings(store: Store, preset: str, *, seeds: int, set: Iterable[str] = ()) -> TrainConfig:
+    """What `train` would train with, the head's every option with it. Raises OptionInvalid."""
+    layers = gather(
+        preset=preset, seed=0, seeds=seeds, split_protocol=None, protocol=None, config=None, options=tuple(set)
+    )
+    settings = decide(layers)
+    return with_head(settings, _build(store, settings)[1]["arguments"])
+
+
+def settings_in(run: runs.Run) -> TrainConfig:
+    """What a run was trained with. Raises OptionInvalid for one of a version with other settings."""
+    return resolve(TrainConfig, [(str(run.path), runs.with_later_options(run.config))])
+
+
+def _build(store: Store, settings: TrainConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
+    torch.manual_seed(settings.seed)
+    return runs.resolve_head(
+        settings.preset,
+        visual_dim=store.visual_dim,
+        audio_dim=store.audio_dim,
+        text_dim=store.text_dim,
+        frames=store.frames,
+        options=settings.head,
+        audio_token_dim=store.audio_token_shape[1] if store.audio_token_shape else None,
+    )
 
 
 def _open(store: Any, allow_incomplete: bool) -> Any:

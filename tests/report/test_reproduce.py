@@ -13,6 +13,7 @@ from gaid.report.paper import TABLES, choose
 from gaid.report.published import cautions, load_published, published_seconds
 from gaid.report.reproduce import reproduce, settings_of
 from gaid.retrieval.protocols import PROTOCOLS
+from gaid.runs import load_run
 
 QUICK = ("epochs=1", "head.dim=16", "batch_size=8")
 
@@ -130,7 +131,7 @@ def test_a_data_set_under_two_backbones_has_them_side_by_side(made, tmp_path):
     assert f'colspan="{len(NAMES)}">clip:ViT-B-16/x</th>' in page
 
 
-def test_what_is_there_is_used_again_and_other_seeds_train_anew(made, make, place):
+def test_what_is_there_is_used_again_and_other_seeds_or_settings_train_anew(made, make, place):
     run = place / "runs" / "demo-tiny-patches-audio-tokens" / "gaid"
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
     assert before
@@ -139,6 +140,10 @@ def test_what_is_there_is_used_again_and_other_seeds_train_anew(made, make, plac
     again = make("table2", seeds=1)
     assert again.tables[0].sections[0].last.seeds == [0]
     assert not (run / "seed-1").exists()
+    make("table2", seeds=1, set=(*QUICK, "lr=1e-4"))
+    assert load_run(run).config["lr"] == 1e-4
+    make("table2", seeds=1)
+    assert load_run(run).config["lr"] != 1e-4
 
 
 def test_costs_tell_parameters_products_and_seconds(made):
