@@ -67,18 +67,19 @@ def _sound(clip: Clip | MediaError) -> Clip:
     return clip
 
 
-def encode(clips: list[Clip], backbones: Backbones, shape: ShardShape, count: int) -> ShardRows:
-    """All clips, decoded before, through extraction's encoder stage."""
+def encode(clips: list[Clip], texts: list[str], backbones: Backbones, shape: ShardShape, count: int) -> ShardRows:
+    """All captions, and all clips, decoded before, through extraction's encoder stage."""
     rows = ShardRows(0, len(clips), shape)
-    encoder = Encoder(backbones, "cpu", 32, False)
-    with fixed_threads(count):
+    encoder = Encoder(backbones, "cpu", 32, False, threads=count)
+    with fixed_threads(count), encoder:
+        backbones.text.encode_text(texts)
         for row, clip in enumerate(clips):
             encoder.add(rows, row, str(row), clip)
         encoder.flush()
     return rows
 
 
-def bare_loop(clips: list[Clip], backbones: Backbones, count: int) -> Callable[[], Any] | None:
+def bare_loop(clips: list[Clip], texts: list[str], backbones: Backbones, count: int) -> Callable[[], Any] | None:
     """The models over inputs that are tensors already, clip by clip; None for encoders that are no torch model of frames."""
     visual: Any = backbones.visual
     if not backbones.visual.name.startswith("clip:"):
@@ -87,6 +88,7 @@ def bare_loop(clips: list[Clip], backbones: Backbones, count: int) -> Callable[[
 
     def call() -> list[Any]:
         with threads(count), torch.inference_mode():
+            backbones.text.encode_text(texts)
             pictures = [visual._model.visual(one) for one in ready]
             return [pictures, [backbones.audio.encode_audio([clip.audio], clip.audio_mask[None]) for clip in clips]]
 
@@ -100,6 +102,7 @@ def measure(setting: Setting, options: Options, folder: Path, notes: list[str]) 
     backbones = BackboneChoice(*names, "cpu", setting.random_weights).load()
     requests = list(make_requests(dataset, backbones, 12, "pyav", "aligned"))
     clips = decode(requests, 1)
+    texts = [caption.text for caption in dataset.captions]
     shape = ShardShape(12, backbones.visual.dim, backbones.audio.dim)
     count, number = encode_threads(), 0
     cases, goals = [], []
@@ -119,12 +122,12 @@ def measure(setting: Setting, options: Options, folder: Path, notes: list[str]) 
         parts: dict[str, Callable[[], Any]] = {
             "decoding, 1 worker": lambda: decode(requests, 1),
             "decoding, 2 workers": lambda: decode(requests, 2),
-            "encoding, 1 thread": lambda: encode(clips, backbones, shape, 1),
-            f"encoding, {count} threads": lambda: encode(clips, backbones, shape, count),
+            "encoding, 1 thread": lambda: encode(clips, texts, backbones, shape, 1),
+            f"encoding, {count} threads": lambda: encode(clips, texts, backbones, shape, count),
             "1": extraction(1, place),
             "2": extraction(2, place),
         }
-        loop = bare_loop(clips, backbones, count)
+        loop = bare_loop(clips, texts, backbones, count)
         if loop is not None:
             parts["a bare loop over tensors"] = loop
         timings = race(parts, options, rounds=min(options.rounds, 3))

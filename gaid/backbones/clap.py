@@ -30,6 +30,8 @@ WINDOWS_AT_ONCE = 128  # on a GPU
 class ClapAudio:
     """The audio tower and its projection: one embedding a window, not normalised."""
 
+    thread_safe = True
+
     def __init__(self, name: str, folder: Path | None, device: str = "cpu", seed: int = 0) -> None:
         self._device = device
         self._model, self._extractor = _load(name, folder, seed)

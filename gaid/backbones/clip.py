@@ -27,6 +27,8 @@ TEXTS_AT_ONCE = 512
 class ClipVisual:
     """The image tower: one embedding a frame, as the tower gives it (not normalised), and its patches."""
 
+    thread_safe = True
+
     def __init__(self, weights: ClipWeights, device: str = "cpu", seed: int = 0) -> None:
         self._model = _model(weights, device, seed)
         self._device = device

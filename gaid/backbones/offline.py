@@ -38,6 +38,7 @@ class OfflineVisual:
 
     name = "offline"
     dim = DIM
+    thread_safe = True
     frame_spec = FrameSpec(224, "squash", "bicubic")  # squash: a drawing's ends are not cut off
     patch_shape = (49, DIM)
 
@@ -106,6 +107,7 @@ class OfflineAudio:
 
     name = "offline"
     dim = DIM
+    thread_safe = True
     audio_spec = AudioSpec(rate=16_000, shortest=1.0, longest=10.0)  # a patch of YAMNet is 0.96 s
     token_shape = (3, DIM)
 

@@ -49,7 +49,8 @@ class VisualBackbone(Protocol):
     """A frozen encoder of frames.
 
     `provenance` is JSON: name, weights, sha256, dim, input (size, resize), mean, std, interpolation, random_weights.
-    `patch_shape` is (patches a frame, dim of a patch), or None where there are none.
+    `patch_shape` is (patches a frame, dim of a patch), or None where there are none. `thread_safe`: threads may encode clips
+    side by side on the CPU; a class without the member is asked for one clip at a time.
     """
 
     name: str
@@ -57,6 +58,7 @@ class VisualBackbone(Protocol):
     frame_spec: FrameSpec
     provenance: dict[str, Any]
     patch_shape: tuple[int, int] | None
+    thread_safe: bool
 
     def encode_frames(self, frames: Frames) -> Features:
         """Frames (B, F, H, W, 3) as embeddings (B, F, dim), not normalised."""
@@ -71,6 +73,7 @@ class AudioBackbone(Protocol):
     """A frozen encoder of sound. `provenance` as a visual backbone's, with the rate as its input.
 
     `token_shape` is (tokens a window, dim of a token), or None where there are none; a class without the member has none.
+    `thread_safe` as a visual backbone's.
     """
 
     name: str
@@ -78,6 +81,7 @@ class AudioBackbone(Protocol):
     audio_spec: AudioSpec
     provenance: dict[str, Any]
     token_shape: tuple[int, int] | None
+    thread_safe: bool
 
     def encode_audio(self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]) -> Features:
         """B clips' windows, each (F, samples), as embeddings (B, F, dim); zeros where `mask` (B, F) is False."""

@@ -35,6 +35,7 @@ class TinyVisual:
 
     name = "tiny"
     dim = DIM
+    thread_safe = True
     frame_spec = FrameSpec(size=64, resize="squash", interpolation="area")
     patch_shape = (4, DIM)
 
@@ -62,6 +63,7 @@ class TinyAudio:
 
     name = "tiny"
     dim = DIM
+    thread_safe = True
     audio_spec = AudioSpec(rate=16_000, shortest=0.3, longest=1.0)
     token_shape = (4, DIM)
 

@@ -4,7 +4,8 @@ The three overlap, and no queue grows: the decode pool looks ahead by a bounded 
 the writer only when the one before is on disk.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from gaid.errors import DataInvalid, ExtractInterrupted, OptionInvalid
 from gaid.extract.clip import ClipRequest
 from gaid.extract.interrupt import StopWish
 from gaid.extract.progress import Progress
+from gaid.extract.report import Failure
 from gaid.extract.shard import Encoder, ShardRows, ShardShape, fixed_threads, open_pool, telling_disk_faults, write_rows
 
 if TYPE_CHECKING:
@@ -42,13 +44,28 @@ def run_local(
     pending = list(writer.pending_shards)
     slices = {number: writer.shard_slice(number) for number in pending}
     wanted = (requests[row] for number in pending for row in range(slices[number].start, slices[number].stop))
-    encoder = Encoder(backbones, device, batch_size, shape.patches is not None, shape.audio_tokens is not None)
+    encoder = Encoder(backbones, device, batch_size, shape.patches is not None, shape.audio_tokens is not None, threads)
     extracted = 0
     writing: Future[None] | None = None
+    open_shards: deque[ShardRows] = deque()
+
+    def count(results: Iterable[Failure | None]) -> None:
+        nonlocal extracted, writing
+        for failure in results:
+            extracted += 1
+            progress.advance(failed=failure is not None)
+            if failure is not None:
+                progress.say(str(failure))
+        while open_shards and open_shards[0].complete:
+            if writing is not None:
+                writing.result()
+            writing = thread.submit(write_rows, writer, open_shards.popleft())
+
     with (
         fixed_threads(threads, device),
         ThreadPoolExecutor(1, thread_name_prefix="shard-writer") as thread,
         open_pool(workers, encoder) as pool,
+        encoder,
     ):
         decoded = pool.map(wanted)
         for number in pending:
@@ -56,18 +73,12 @@ def run_local(
                 break
             start, end = slices[number].start, slices[number].stop
             rows = ShardRows(number, end - start, shape)
+            open_shards.append(rows)
             for row in range(end - start):
-                results = encoder.add(rows, row, ids[start + row], next(decoded))
-                if row == end - start - 1:
-                    results += encoder.flush()
-                for failure in results:
-                    extracted += 1
-                    progress.advance(failed=failure is not None)
-                    if failure is not None:
-                        progress.say(str(failure))
-            if writing is not None:
-                writing.result()
-            writing = thread.submit(write_rows, writer, rows)
+                count(encoder.add(rows, row, ids[start + row], next(decoded)))
+            if not encoder.side_by_side:
+                count(encoder.flush())
+        count(encoder.flush())
         if writing is not None:
             writing.result()
     return extracted

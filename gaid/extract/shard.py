@@ -8,10 +8,13 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,6 +160,11 @@ class ShardRows:
         """Row `row` has no features."""
         self.failures.append((row, failure))
 
+    @property
+    def complete(self) -> bool:
+        """Whether every row is filled or has failed."""
+        return int(self.arrays["valid"].sum()) + len(self.failures) == len(self.arrays["valid"])
+
     def listed(self) -> list[dict[str, str]]:
         """The failures in row order, as the store keeps them."""
         return [
@@ -251,19 +259,46 @@ def _checked(
 
 
 class Encoder:
-    """Puts decoded clips into shards' rows: one at a time on the CPU, in batches on a GPU.
+    """Puts decoded clips into shards' rows: in batches on a GPU, on the CPU each clip by itself, `threads` of them side by side.
 
-    A clip of its own batch has the same bytes in whatever company it is extracted, which is why the CPU has no batches.
+    A clip of its own batch, encoded by one thread, has the same bytes in whatever company and on however many cores it is
+    extracted, which is why the CPU has no batches. Backbones that don't say `thread_safe` encode one clip at a time.
+    A context manager: its threads end with it.
     """
 
     def __init__(
-        self, backbones: "Backbones", device: str, batch_size: int, patches: bool, audio_tokens: bool = False
+        self,
+        backbones: "Backbones",
+        device: str,
+        batch_size: int,
+        patches: bool,
+        audio_tokens: bool = False,
+        threads: int = 1,
     ) -> None:
         self.backbones = backbones
-        self.batch_size = batch_size if device.startswith("cuda") else 1
-        self.patches = patches
-        self.audio_tokens = audio_tokens
-        self._waiting: list[tuple[ShardRows, int, str, Clip]] = []
+        self.patches, self.audio_tokens = patches, audio_tokens
+        on_gpu = device.startswith("cuda")
+        self.side_by_side = device == "cpu" and all(
+            getattr(one, "thread_safe", False) for one in (backbones.visual, backbones.audio)
+        )
+        self.batch_size = batch_size if on_gpu else 1
+        self.threads = threads if self.side_by_side else 1
+        self._waiting: list[_Place] = []
+        self._running: deque[tuple[_Place, Future[ClipFeatures | str]]] = deque()
+        self._pool: ThreadPoolExecutor | None = None
+        self._torch_threads = 0
+
+    def __enter__(self) -> "Encoder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+            if self._torch_threads:  # a thread's number is also that of threads which start later
+                sys.modules["torch"].set_num_threads(self._torch_threads)
 
     def add(self, rows: ShardRows, row: int, video: str, clip: Clip | MediaError) -> list[Failure | None]:
         """Takes one clip; gives a result (None: it went well) for each clip that is over with by now."""
@@ -271,34 +306,75 @@ class Encoder:
             failure = Failure(video, clip.reason, clip.message)
             rows.fail(row, failure)
             return [failure]
-        self._waiting.append((rows, row, video, clip))
+        place = _Place(rows, row, video, clip)
+        if self.side_by_side:
+            self._running.append((place, self._start(clip)))
+            # One clip more than there are threads, so that none of them waits for the next.
+            return self._collect(self.threads)
+        self._waiting.append(place)
         return self.flush() if len(self._waiting) >= self.batch_size else []
 
     def flush(self) -> list[Failure | None]:
-        """Encodes what waits. Call at a shard's end."""
+        """Encodes what waits. Call at the end, and at a shard's end unless clips run side by side: batches end with shards."""
         waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return []
-        try:
-            clips = [clip for *_, clip in waiting]
-            encoded = encode_batch(clips, self.backbones, self.patches, self.audio_tokens)
-        except Exception as error:
-            if type(error).__name__ == "OutOfMemoryError":
-                raise OptionInvalid(
-                    f"the device has no memory for {len(waiting)} clips at once; give a smaller --batch-size"
-                ) from error
-            error.add_note(f"while encoding {', '.join(video for _, _, video, _ in waiting)}")
-            raise
-        results: list[Failure | None] = []
-        for (rows, row, video, clip), features in zip(waiting, encoded, strict=True):
-            if isinstance(features, str):
-                failure = Failure(video, NOT_FINITE, features)
-                rows.fail(row, failure)
-                results.append(failure)
-            else:
-                rows.put(row, clip, features)
-                results.append(None)
+        results = self._collect(0)
+        if waiting:
+            with _noting(waiting):
+                encoded = self._encode([place.clip for place in waiting])
+            results += [place.fill(features) for place, features in zip(waiting, encoded, strict=True)]
         return results
+
+    def _encode(self, clips: list[Clip]) -> list[ClipFeatures | str]:
+        return encode_batch(clips, self.backbones, self.patches, self.audio_tokens)
+
+    def _start(self, clip: Clip) -> "Future[ClipFeatures | str]":
+        if self._pool is None:
+            torch = sys.modules.get("torch")  # not loaded: no backbone uses it
+            self._torch_threads = torch.get_num_threads() if torch is not None else 0
+            one_core = (lambda: None) if torch is None else (lambda: torch.set_num_threads(1))
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="encode", initializer=one_core)
+        return self._pool.submit(lambda: self._encode([clip])[0])
+
+    def _collect(self, left: int) -> list[Failure | None]:
+        """Results of the clips that run, the oldest first, until so many are left."""
+        results = []
+        while len(self._running) > left:
+            place, running = self._running.popleft()
+            with _noting([place]):
+                results.append(place.fill(running.result()))
+        return results
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A clip and the row that is its own."""
+
+    rows: ShardRows
+    row: int
+    video: str
+    clip: Clip
+
+    def fill(self, features: ClipFeatures | str) -> Failure | None:
+        if isinstance(features, str):
+            failure = Failure(self.video, NOT_FINITE, features)
+            self.rows.fail(self.row, failure)
+            return failure
+        self.rows.put(self.row, self.clip, features)
+        return None
+
+
+@contextmanager
+def _noting(places: Sequence[_Place]) -> Iterator[None]:
+    """Says in an error which clips were being encoded."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise OptionInvalid(
+                f"the device has no memory for {len(places)} clips at once; give a smaller --batch-size"
+            ) from error
+        error.add_note(f"while encoding {', '.join(place.video for place in places)}")
+        raise
 
 
 def open_pool(workers: int, encoder: Encoder) -> "DecodePool":
@@ -362,9 +438,14 @@ def extract_shard(job: ShardJob) -> ShardReport:
         device = job.backbones.resolved_device
         rows = ShardRows(job.number, len(job.ids), job.shape)
         encoder = Encoder(
-            backbones, device, job.batch_size, job.shape.patches is not None, job.shape.audio_tokens is not None
+            backbones,
+            device,
+            job.batch_size,
+            job.shape.patches is not None,
+            job.shape.audio_tokens is not None,
+            job.threads,
         )
-        with fixed_threads(job.threads, device), open_pool(job.workers, encoder) as pool:
+        with fixed_threads(job.threads, device), open_pool(job.workers, encoder) as pool, encoder:
             for row, clip in enumerate(pool.map(job.requests)):
                 if isinstance(clip, MediaError) and clip.reason == "missing" and job.ids[row] not in job.missing:
                     raise DataMissing(

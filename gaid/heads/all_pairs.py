@@ -1,6 +1,8 @@
 """Scores of all (text, video) pairs from their folded parts, block by block, within a bound on memory."""
 
 import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,7 @@ TRIED_TEXTS = 16
 
 
 def texts_of_block(dim: int) -> int:
-    """Texts of one block: (texts, dim) floats, gone through again and again, fill half of the cores' second-level cache.
+    """Texts of one block: (texts, dim) floats, gone through again and again, fill a core's second-level cache.
 
     The cache is the machine's own as the C library tells it; 1 MiB where it does not. Between 256 and 1,024 texts the
     measured time differs by a tenth, outside it grows (docs/performance.md).
@@ -33,7 +35,7 @@ def texts_of_block(dim: int) -> int:
         cache = os.sysconf("SC_LEVEL2_CACHE_SIZE")
     except (AttributeError, ValueError, OSError):
         cache = 0
-    held = (cache if cache > 0 else 2**20) * torch.get_num_threads() // 2
+    held = cache if cache > 0 else 2**20
     return max(128, min(1024, held // (4 * dim) // 64 * 64))
 
 
@@ -149,7 +151,11 @@ def score(
     memory: int,
     seed: int,
 ) -> Float[Tensor, "texts videos"]:
-    """Scores of all pairs, block by block; `videos_at(start, stop)` gives the projected features of those videos."""
+    """Scores of all pairs, block by block; `videos_at(start, stop)` gives the projected features of those videos.
+
+    On the CPU each thread has blocks of its own: threads that share a block wait for one another at each of its many short
+    steps, which took up to 1.7 times as long (docs/performance.md).
+    """
     everything = _text_side_in_blocks(head, text)
     count, dim, frames = len(own), text.shape[1], videos_at.frames
     scores = text.new_empty(len(text), count)
@@ -159,14 +165,18 @@ def score(
     parts = 1 if head.gate is None else 2 if not isinstance(head.gate, TokenGate) else videos_at.tokens // frames + 1
     # A block holds about six tensors of (videos, vectors, texts) and, a video, its vectors a few times over.
     per_video = 4 * (parts * frames + 3) * (6 * min(size, max(len(text), 1)) + 8 * dim)
+    threads = torch.get_num_threads() if text.device.type == "cpu" else 1
+    memory //= threads
     step = max(1, min(VIDEOS, memory // (2 * per_video)))
-    # Drawing a text's trials costs as much as scoring it with some videos, so many videos are held beside them.
-    held = step if perturbation is None else step * max(1, memory // (2 * step * per_video))
-    for begin in range(0, count, held):
-        runs = [
-            slice(start, min(start + step, begin + held, count))
-            for start in range(begin, min(begin + held, count), step)
-        ]
+    held = step
+    if perturbation is not None:
+        # Drawing a text's trials costs as much as scoring it with some videos, so many videos are held beside them.
+        held *= max(1, min(memory // (2 * step * per_video), -(-count // (step * threads))))
+
+    def fill(begin: int) -> None:
+        """The scores of the videos from `begin` on, as many as are held at once."""
+        end = min(begin + held, count)
+        runs = [slice(start, min(start + step, end)) for start in range(begin, end, step)]
         sides = [folded.video_side(head, *videos_at(run.start, run.stop), weights) for run in runs]
         owning = [everything.rows(own[run]) if gate_own or pool_own else None for run in runs]
         for first in range(0, len(text), size):
@@ -177,7 +187,29 @@ def score(
                 scores[rows, run] = score_block(
                     head, some, side, owner if gate_own else None, owner if pool_own else None, trials
                 ).t()
+
+    _each_in_a_thread(fill, range(0, count, held), threads)
     return scores
+
+
+def _each_in_a_thread(call: Callable[[int], None], items: Sequence[int], threads: int) -> None:
+    """Calls without gradients, side by side in threads that have one core each; one after the other where there is one."""
+    threads = min(threads, len(items))
+    if threads < 2:
+        for item in items:
+            call(item)
+        return
+    inference, before = torch.is_inference_mode_enabled(), torch.get_num_threads()
+
+    def alone(item: int) -> None:
+        with torch.inference_mode(inference), torch.no_grad():
+            call(item)
+
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(alone, items))
+    finally:
+        torch.set_num_threads(before)  # a thread's number is also that of threads which start later
 
 
 class VideoSource:

@@ -320,6 +320,43 @@ def test_batches_on_a_gpu_give_each_clip_its_own_features_and_end_with_the_shard
         np.testing.assert_array_equal(array, single.arrays[name])
 
 
+def test_clips_are_encoded_side_by_side_where_the_backbones_allow_it(world, monkeypatch):
+    from gaid.backbones import load_backbones
+    from gaid.errors import MediaError
+    from gaid.extract.media import ClipRequest, decode_clip
+    from gaid.extract.shard import Encoder, ShardRows, ShardShape
+    from tests.extract.stubs import StubAudio
+
+    backbones = load_backbones(NAMES["visual"], NAMES["audio"], NAMES["text"])
+    specs = (12, StubVisual.frame_spec, StubAudio.audio_spec, "pyav")
+    clips = [decode_clip(ClipRequest(str(world.videos[row].path), None, None, None, *specs)) for row in (0, 1, 3, 4)]
+    clips.insert(1, MediaError("empty", "nothing"))
+    meeting = threading.Barrier(2)  # passed by two clips at a time only
+    plain = StubVisual.encode_frames
+
+    def together(backbone, frames):
+        meeting.wait(20)
+        return plain(backbone, frames)
+
+    found = []
+    for count in (1, 2):
+        rows = [ShardRows(0, 3, ShardShape(12, 12, 5)), ShardRows(1, 2, ShardShape(12, 12, 5))]
+        with Encoder(backbones, "cpu", 32, False, threads=count) as encoder:
+            assert encoder.threads == count
+            results = [encoder.add(rows[at // 3], at % 3, f"v{at}", clip) for at, clip in enumerate(clips)]
+            results.append(encoder.flush())
+        assert sum(map(len, results)) == 5
+        assert all(shard.complete for shard in rows)
+        found.append(rows)
+        monkeypatch.setattr(StubVisual, "thread_safe", True, raising=False)
+        monkeypatch.setattr(StubAudio, "thread_safe", True, raising=False)
+        monkeypatch.setattr(StubVisual, "encode_frames", together)
+    for alone, beside in zip(*found, strict=True):
+        assert alone.listed() == beside.listed()
+        for name, array in alone.arrays.items():
+            np.testing.assert_array_equal(array, beside.arrays[name])
+
+
 def test_a_device_without_memory_names_the_option(world):
     from gaid.extract.shard import Encoder
 

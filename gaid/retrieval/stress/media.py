@@ -18,7 +18,7 @@ from gaid.datasets import DATASETS, load_dataset
 from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
 from gaid.extract.clip import Clip, ClipRequest
 from gaid.extract.decode_pool import DecodePool
-from gaid.extract.plan import encode_threads, make_requests
+from gaid.extract.plan import make_requests
 from gaid.extract.shard import encode_sound, fixed_threads
 from gaid.extract.sound import SILENCE
 from gaid.retrieval.stress.faults import (
@@ -63,7 +63,7 @@ def load_text_of(store: "Store", device: str, name: str | None = None) -> Any:
 
 def encode_texts(backbone: Any, texts: list[str]) -> NDArray[np.float16]:
     """Texts as the store holds captions."""
-    with fixed_threads(encode_threads()):
+    with fixed_threads(1):
         return np.concatenate([
             backbone.encode_text(texts[start : start + 256]).embedding.astype(np.float16)
             for start in range(0, len(texts), 256)
@@ -119,7 +119,7 @@ class Files:
 
     def see(self, change: Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]) -> "Split":
         """The sample with its frames changed: `change(row, frames)`."""
-        with fixed_threads(encode_threads()):
+        with fixed_threads(1):
             features = [
                 self.visual.encode_frames(change(row, clip.frames)[None])[0].astype(np.float16)
                 for row, clip in enumerate(self.clips)
@@ -129,7 +129,7 @@ class Files:
     def hear(self, change: Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> "Split":
         """The sample with its sound changed: `change(row, clip)` gives windows and mask."""
         features, tokens, masks = [], [], []
-        with fixed_threads(encode_threads()):
+        with fixed_threads(1):
             for row, clip in enumerate(self.clips):
                 windows, mask = change(row, clip)
                 vectors, of_tokens = encode_sound([windows], mask[None], self.audio, self.tokens)
