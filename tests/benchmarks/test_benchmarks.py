@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import decode, extract, growth, published, search, store, train
+from benchmarks import decode, extract, growth, published, search, store, tables, train
 from benchmarks.features import write_store
 from benchmarks.harness import Options
 
@@ -113,3 +113,9 @@ def test_a_simulated_clip_is_the_same_whenever_it_is_made():
     whole = gallery.videos(torch.arange(100))
     for together, alone in zip(whole, gallery.videos(torch.tensor([42, 7])), strict=True):
         torch.testing.assert_close(together[[42, 7]], alone, atol=2e-3, rtol=0)
+
+
+def test_every_benchmark_has_its_place_on_the_page():
+    text = tables.PAGE.read_text()
+    for name in (*tables.ORDER, "goals"):
+        assert "\nfound\n" in tables.put(text, name, "found")
