@@ -12,7 +12,7 @@ help:
 	@echo "make demo               clips -> features -> heads -> table and page of pictures (reports/)"
 	@echo "make test               all tests"
 	@echo "make check              ruff, mypy, import-linter"
-	@echo "make bench              each stage beside its peers and the machine's limit, about half an hour -> docs/performance.md"
+	@echo "make bench              each stage beside its peers and the machine's limit, about 45 minutes -> docs/performance.md"
 	@echo "make reproduce-table1   Table 1 (to table6, figure5) of the paper over the data sets that are here; make reproduce: all"
 	@echo "make docs               docs/cli.md from --help"
 	@echo "make clean              removes what the demo made; the environment stays"
