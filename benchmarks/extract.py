@@ -22,8 +22,9 @@ from gaid.errors import MediaError
 from gaid.extract import extract
 from gaid.extract.clip import Clip, ClipRequest
 from gaid.extract.decode_pool import DecodePool
+from gaid.extract.encoder import Encoder, fixed_threads
 from gaid.extract.plan import encode_threads, make_requests
-from gaid.extract.shard import BackboneChoice, Encoder, ShardRows, ShardShape, fixed_threads
+from gaid.extract.shard import BackboneChoice, ShardRows, ShardShape
 
 OURS = "gaid extract"
 FILES = 6  # files that the clips share: their decoding is not cached anywhere

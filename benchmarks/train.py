@@ -23,9 +23,9 @@ from benchmarks.limits import measure_rates
 from benchmarks.media import make_clip
 from gaid.datasets.types import Caption, Dataset, Video
 from gaid.extract import extract
+from gaid.extract.encoder import encode_batch
 from gaid.extract.media import decode_clip
 from gaid.extract.plan import make_requests
-from gaid.extract.shard import encode_batch
 from gaid.heads import build_head
 from gaid.heads.gated import GatedHead
 from gaid.stores import Store, open_store

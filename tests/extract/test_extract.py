@@ -289,8 +289,9 @@ def test_batches_on_a_gpu_give_each_clip_its_own_features_and_end_with_the_shard
     """The device is a name here: what is tested is who gets which row."""
     from gaid.backbones import load_backbones
     from gaid.errors import MediaError
+    from gaid.extract.encoder import Encoder
     from gaid.extract.media import ClipRequest, decode_clip
-    from gaid.extract.shard import Encoder, ShardRows, ShardShape
+    from gaid.extract.shard import ShardRows, ShardShape
     from tests.extract.stubs import StubAudio
 
     backbones = load_backbones(NAMES["visual"], NAMES["audio"], NAMES["text"])
@@ -323,8 +324,9 @@ def test_batches_on_a_gpu_give_each_clip_its_own_features_and_end_with_the_shard
 def test_clips_are_encoded_side_by_side_where_the_backbones_allow_it(world, monkeypatch):
     from gaid.backbones import load_backbones
     from gaid.errors import MediaError
+    from gaid.extract.encoder import Encoder
     from gaid.extract.media import ClipRequest, decode_clip
-    from gaid.extract.shard import Encoder, ShardRows, ShardShape
+    from gaid.extract.shard import ShardRows, ShardShape
     from tests.extract.stubs import StubAudio
 
     backbones = load_backbones(NAMES["visual"], NAMES["audio"], NAMES["text"])
@@ -358,7 +360,7 @@ def test_clips_are_encoded_side_by_side_where_the_backbones_allow_it(world, monk
 
 
 def test_a_device_without_memory_names_the_option(world):
-    from gaid.extract.shard import Encoder
+    from gaid.extract.encoder import Encoder
 
     class OutOfMemoryError(RuntimeError):
         pass

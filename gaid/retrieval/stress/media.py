@@ -18,8 +18,8 @@ from gaid.datasets import DATASETS, load_dataset
 from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
 from gaid.extract.clip import Clip, ClipRequest
 from gaid.extract.decode_pool import DecodePool
+from gaid.extract.encoder import encode_sound, fixed_threads
 from gaid.extract.plan import make_requests
-from gaid.extract.shard import encode_sound, fixed_threads
 from gaid.extract.sound import SILENCE
 from gaid.retrieval.stress.faults import (
     FAULTS,
