@@ -125,8 +125,9 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the store that it was trained on."""
-        return str(self.members[0].describe()["store"]["fingerprint"])
+        """Fingerprint of the store that it was trained on; its first seed tells, whether or not the others are there yet."""
+        first = self if len(self.seeds) == 1 else load_run(self.path / f"seed-{self.seeds[0]}")
+        return str(first.describe()["store"]["fingerprint"])
 
     def describe(self, checkpoint: str = "best") -> dict[str, Any]:
         """A checkpoint's description: the head, the store, the seed, the step and its figures on validation."""

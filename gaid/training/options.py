@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gaid.config import Words, parse_options, read_settings, resolve, setting
+from gaid.config import Words, parse_options, read_settings, resolve, setting, to_tables
 from gaid.errors import OptionInvalid
 
 
@@ -128,14 +128,17 @@ def with_head(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainConfig:
 
 
 def differences(before: TrainConfig, after: TrainConfig) -> list[str]:
-    """What differs between two configs, in words, but for what has no influence on the result."""
+    """What differs between two configs, in words, but for what has no influence on the result.
+
+    They are compared as files hold them, where an option that is off and one whose choice is called "none" are the same word.
+    """
     found = []
+    old, new = to_tables(before), to_tables(after)
     for name in (f.name for f in fields(TrainConfig) if f.name not in (*FREE, "head")):
-        old, new = getattr(before, name), getattr(after, name)
-        if old != new:
-            found.append(f"{name} was {old!r} and is now {new!r}")
-    for name in sorted({*before.head, *after.head}):
-        old, new = before.head.get(name), after.head.get(name)
-        if old != new:
-            found.append(f"head.{name} was {old!r} and is now {new!r}")
+        if old[name] != new[name]:
+            found.append(f"{name} was {old[name]!r} and is now {new[name]!r}")
+    for name in sorted({*old["head"], *new["head"]}):
+        was, is_now = old["head"].get(name), new["head"].get(name)
+        if was != is_now:
+            found.append(f"head.{name} was {was!r} and is now {is_now!r}")
     return found

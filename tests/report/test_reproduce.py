@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -133,10 +134,21 @@ def test_a_data_set_under_two_backbones_has_them_side_by_side(made, tmp_path):
 
 def test_what_is_there_is_used_again_and_other_seeds_or_settings_train_anew(made, make, place):
     run = place / "runs" / "demo-tiny-patches-audio-tokens" / "gaid"
+    hears_nothing = run.parent / "x-pool"
+    of_others = {path: path.stat().st_mtime_ns for path in hears_nothing.rglob("*.safetensors")}
+    assert of_others
+    make("table1")
+    assert {path: path.stat().st_mtime_ns for path in hears_nothing.rglob("*.safetensors")} == of_others
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
     assert before
     make("table6", seeds=2)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")} == before
+    shutil.rmtree(run / "seed-1")  # as where a training of several seeds was stopped
+    (run / "metrics.json").unlink()
+    make("table6", seeds=2)
+    after = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
+    assert set(after) == set(before)
+    assert all(after[path] == before[path] for path in before if "seed-0" in path.parts)
     again = make("table2", seeds=1)
     assert again.tables[0].sections[0].last.seeds == [0]
     assert not (run / "seed-1").exists()

@@ -132,6 +132,14 @@ def test_a_finished_run_is_left_alone(store, noisy, whole):
     assert {file: file.stat().st_mtime_ns for file in (whole.path / "checkpoints").iterdir()} == before
 
 
+@pytest.mark.parametrize("preset", ["mean-pool", "x-pool", "t-mass", "avigate", "gaid-sample", "gaid"])
+def test_every_preset_goes_on_with_the_settings_that_it_began_with(store, tmp_path, preset):
+    """Also those with an option that is the word "none", which in a file stands for no value as well."""
+    options = {"out": tmp_path / "run", "set": ["epochs=1", "head.dim=16"], "progress": False}
+    assert train(store, preset, **options).finished
+    assert train(store, preset, **options, resume=True).finished
+
+
 def test_resume_with_nothing_there_starts(store, noisy, whole, tmp_path):
     assert_same(begin(store, noisy, tmp_path / "run", resume=True), whole)
 
