@@ -118,6 +118,7 @@ def audit(
         gallery_hash=part.gallery_hash,
         backbones={kind: str(about.get("name", "?")) for kind, about in backbones.items()},
         sections=sections,
+        audio_input=ground.audio_input,
         notes=notes,
         against=[str(other.run.path) for other in others],
         seconds=time.perf_counter() - started,

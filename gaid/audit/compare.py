@@ -58,6 +58,7 @@ class Compared:
     tests: dict[str, dict[str, McNemar]]
     pairs_turned: tuple[float, int]
     draws_turned: float
+    audio_inputs: tuple[str | None, str | None] = (None, None)
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +68,7 @@ class Compared:
             "runs": list(self.runs),
             "labels": list(self.labels),
             "seeds": list(self.seeds),
+            "audio_inputs": list(self.audio_inputs),
             "dataset": self.dataset,
             "split": self.split,
             "gallery": self.gallery,
@@ -137,6 +139,7 @@ def compare(
         },
         pairs_turned=pairs,
         draws_turned=drawn,
+        audio_inputs=(a.audio_input, b.audio_input),
         notes=notes,
     )
 

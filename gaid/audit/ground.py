@@ -13,7 +13,7 @@ from gaid.errors import OptionInvalid, StoresDisagree
 from gaid.retrieval.evaluation import DIRECTION, Measurement
 from gaid.retrieval.protocols import first_captions
 from gaid.retrieval.scoring import Features, ranks_of, select
-from gaid.retrieval.subject import Subject, clips_with_sound
+from gaid.retrieval.subject import Subject, audio_input_of, clips_with_sound
 from gaid.runs import Run, build_described_head
 
 if TYPE_CHECKING:
@@ -103,6 +103,11 @@ class Ground:
     def hears(self) -> bool:
         """Whether the head takes sound in at all."""
         return bool(getattr(self._head, "uses_audio", True))
+
+    @cached_property
+    def audio_input(self) -> str | None:
+        """What the head was built to listen to, where it may listen to either (`audio_input_of`)."""
+        return audio_input_of(self._head)
 
     @cached_property
     def _head(self) -> Any:

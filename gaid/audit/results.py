@@ -131,7 +131,10 @@ class Section:
 
 @dataclass
 class Audit:
-    """How much of a run's figure is real: a section a question, and what all of them rest on."""
+    """How much of a run's figure is real: a section a question, and what all of them rest on.
+
+    `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either.
+    """
 
     run: str
     preset: str
@@ -146,6 +149,7 @@ class Audit:
     gallery_hash: str
     backbones: dict[str, str]
     sections: list[Section]
+    audio_input: str | None = None
     notes: list[str] = field(default_factory=list)
     against: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -157,7 +161,7 @@ class Audit:
         """JSON types only; `sections` by the questions' names."""
         about = {name: getattr(self, name) for name in (
             "run", "preset", "store", "dataset", "split", "split_protocol", "seeds", "videos", "captions", "census",
-            "gallery_hash", "backbones", "notes", "against")}  # fmt: skip
+            "gallery_hash", "backbones", "audio_input", "notes", "against")}  # fmt: skip
         about["seconds"] = round(self.seconds, 1)
         return about | {"sections": {section.name: section.to_dict() for section in self.sections}}
 

@@ -43,6 +43,7 @@ def search(
 
     All clips with features are searched, whatever part of the data set they belong to.
     """
+    from gaid.retrieval.results import sound_in_words
     from gaid.retrieval.search import search as find
 
     found = find(query or (), run=run, store=store, preset=preset, query_file=query_file or (), top=top, text=text,
@@ -54,7 +55,10 @@ def search(
     for answer in found.answers:
         _print(answer)
     took = found.seconds["text"] + found.seconds["score"]
-    say(f"{found.clips:,} clips compared in {took:.2f} s, after {found.seconds['load']:.1f} s to load")
+    heard = f", which hears {sound_in_words(found.audio_input)}," if found.audio_input else ""
+    say(
+        f"{found.clips:,} clips compared by {found.preset}{heard} in {took:.2f} s, after {found.seconds['load']:.1f} s to load"
+    )
     if found.page:
         say(f"page: {found.page}")
     return None

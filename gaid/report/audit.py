@@ -8,7 +8,7 @@ from gaid.metrics import NAMES
 from gaid.report import figures
 from gaid.report.html import write_template
 from gaid.report.tables import census_items
-from gaid.retrieval.results import DIRECTIONS
+from gaid.retrieval.results import DIRECTIONS, sound_in_words
 
 # Which series' colour a kind of line has.
 _COLOURS = {"main": 1, "leak": 2, "control": 3, "baseline": 4, "part": 5, "chance": 6}
@@ -35,8 +35,12 @@ def heading(audit: Audit) -> str:
     seeds = f"seeds {', '.join(map(str, audit.seeds))}" if len(audit.seeds) > 1 else f"seed {audit.seeds[0]}"
     return (
         f"{audit.preset} on {audit.dataset}, {audit.split} ({audit.split_protocol}): {audit.videos} clips, "
-        f"{audit.captions} captions, {seeds}"
+        f"{audit.captions} captions, {seeds}{_hears(audit.audio_input)}"
     )
+
+
+def _hears(audio_input: str | None) -> str:
+    return f", hears {sound_in_words(audio_input)}" if audio_input else ""
 
 
 def column_name(name: str) -> str:
@@ -139,9 +143,10 @@ def print_compared(found: Compared) -> None:
         drawn.add_column("", overflow="fold")
         for name in NAMES:
             drawn.add_column(name, justify="right")
-        for label, seeds, values in zip(found.labels, found.seeds, found.values, strict=True):
+        rows = zip(found.labels, found.seeds, found.audio_inputs, found.values, strict=True)
+        for label, seeds, heard, values in rows:
             count = f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
-            drawn.add_row(Text(label + count), *(_two(values[f"{way} {name}"]) for name in NAMES))
+            drawn.add_row(Text(label + count + _hears(heard)), *(_two(values[f"{way} {name}"]) for name in NAMES))
         drawn.add_row(
             Text("difference, paired", style="bold"),
             *(_two(found.difference[f"change {way} {name}"]) for name in NAMES),

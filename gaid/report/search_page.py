@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gaid.report.html import write_template
 from gaid.report.queries import Lane, bars
 from gaid.report.thumbnails import load_strips
+from gaid.retrieval.results import sound_in_words
 from gaid.retrieval.search import Found, Hit
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ def write_search_page(found: Found, store: "Store", path: str | Path, *, root: s
         for answer in found.answers
     ]
     return write_template(
-        path, "search.html", title=f"Search in {found.dataset}", found=found, cards=cards, absent=absent
+        path,
+        "search.html",
+        title=f"Search in {found.dataset}",
+        found=found,
+        cards=cards,
+        absent=absent,
+        hears=sound_in_words(found.audio_input),
     )
 
 

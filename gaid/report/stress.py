@@ -10,6 +10,7 @@ import numpy as np
 from gaid.report.figures import PAPER, SCREEN, Drawing, Palette, drawing, svg
 from gaid.report.html import write_template
 from gaid.report.tables import census_items, csv_text
+from gaid.retrieval.results import sound_in_words
 from gaid.retrieval.stress.results import KINDS, Curve, DaspEffect, Finding, Point, StressResults
 from gaid.runs import write_bytes
 
@@ -68,6 +69,7 @@ def heading(results: StressResults) -> str:
     return (
         f"{results.dataset}, {results.split} ({results.split_protocol}), text to video, {results.queries} queries, gallery of "
         f"{results.gallery}, protocol query, {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''} a head"
+        + "".join(f", {head} hears {sound_in_words(one)}" for head, one in results.audio_inputs.items())
     )
 
 

@@ -34,6 +34,7 @@ from gaid.retrieval.scoring import dual_softmax as apply_dual_softmax
 from gaid.retrieval.subject import (
     SENSES,
     Subject,
+    audio_input_of,
     check_head_fits,
     clips_with_sound,
     load_subject,
@@ -182,7 +183,7 @@ class Measurement:
         listens = None
         for number in range(len(subject.seeds)):
             head = subject.load(number)
-            listens = getattr(head, "config", {}).get("audio_input")  # the same for every seed
+            listens = audio_input_of(head)  # the same for every seed
             scores = self.scores(subject, number, "query", head=head)
             self._rank(scores, self.split.caption_video, ranks)
             if 0 < sounding.sum() < len(sounding):

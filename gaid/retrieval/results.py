@@ -13,9 +13,13 @@ from gaid.retrieval.protocols import PROTOCOLS
 if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
-SOUND = {"tokens": "sound tokens", "frames": "one embedding a frame"}
-"""What a head that may listen to either was given, in words."""
+_SOUND = {"tokens": "sound tokens", "frames": "one embedding a frame"}
 DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
+
+
+def sound_in_words(audio_input: str | None) -> str:
+    """What a head listened to, in words; nothing for one that has no choice."""
+    return _SOUND.get(audio_input or "", "")
 
 
 @dataclass
@@ -180,7 +184,7 @@ class Results:
     @property
     def sound(self) -> str:
         """What the head listened to, in words; nothing for one that has no choice."""
-        return SOUND.get(self.audio_input or "", "")
+        return sound_in_words(self.audio_input)
 
     @property
     def ways(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ import torch
 from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
 from gaid.retrieval.media import find_videos
 from gaid.retrieval.scoring import Features, parse_memory
-from gaid.retrieval.subject import check_head_fits, load_subject, own_clip
+from gaid.retrieval.subject import audio_input_of, check_head_fits, load_subject, own_clip
 from gaid.runs import Run, pick_device
 from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows, with_audio
 
@@ -64,7 +64,10 @@ class Answer:
 
 @dataclass
 class Found:
-    """A search. `clips` were compared; `seconds` tells loading, encoding the text, and scoring apart."""
+    """A search. `clips` were compared; `seconds` tells loading, encoding the text, and scoring apart.
+
+    `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either.
+    """
 
     answers: list[Answer]
     clips: int
@@ -78,6 +81,7 @@ class Found:
     random_weights: bool
     frames: int
     seconds: dict[str, float]
+    audio_input: str | None = None
     notes: list[str] = field(default_factory=list)
     page: Path | None = None
 
@@ -173,6 +177,7 @@ def search(
         random_weights=opened.random_weights,
         frames=opened.frames,
         seconds={"load": loaded - started, "text": encoded - loaded, "score": scored - encoded},
+        audio_input=audio_input_of(head),
         notes=notes,
     )
     if html is not None:

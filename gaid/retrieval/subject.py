@@ -141,6 +141,12 @@ def load_subject(
     return Subject.untrained(preset, opened, device, seed, sense), opened
 
 
+def audio_input_of(head: Any) -> str | None:
+    """What a head that may listen to either was built for, `frames` or `tokens`; None for one that has no choice."""
+    chosen = getattr(head, "config", {}).get("audio_input")
+    return None if chosen is None else str(chosen)
+
+
 def check_head_fits(head: Any, split: "Split", what: str) -> None:
     """Raises HeadMismatch where a head was built for features of another size, or for audio tokens that are not there."""
     config = dict(getattr(head, "config", {}))

@@ -208,3 +208,10 @@ def test_the_page_shows_sentences_as_text_and_says_that_pictures_are_absent(stor
     assert "<script" not in page
     assert "the media are not at hand" in page
     assert page.count('class="weight"') == 2
+
+
+def test_what_the_head_heard_is_told_where_it_has_a_choice(store, tmp_path):
+    found = search("a red star", store=store, preset="avigate", top=2, html=tmp_path / "page.html")
+    assert found.to_dict()["audio_input"] == "frames"
+    assert "avigate (untrained), hears one embedding a frame" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert search("a red star", store=store, preset="gaid", top=2).to_dict()["audio_input"] is None

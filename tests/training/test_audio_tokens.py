@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from gaid import evaluate, export, load_run, open_store, runs, train
-from gaid.audit import audit
+from gaid.audit import audit, compare
 from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.report.audit import print_audit, print_compared, write_page
+from gaid.report.stress import print_stress
 from gaid.report.tables import csv_records, findings, markdown, rows
 from gaid.retrieval.scoring import Features
 from gaid.retrieval.search import find_best
@@ -78,6 +80,24 @@ def test_an_evaluation_says_what_was_heard(store, tokened, trained, tmp_path):
     assert "avigate (untrained) hears one embedding a frame" in findings(untrained)
     beside = evaluate(deaf, store=tokened, against=[trained])
     assert line in findings(beside)
+
+
+def test_pages_and_tables_of_audits_comparisons_and_faults_say_what_was_heard(trained, tokened, tmp_path, capsys):
+    deaf = train(tokened, "x-pool", out=tmp_path / "x-pool", set=["epochs=1", "batch_size=20"], progress=False)
+    audited = audit(trained, only=["pool"])
+    compared = compare(trained, deaf)
+    stressed = stress(deaf, against=[trained], faults=["missing"], progress=False, out=tmp_path / "stress")
+    print_audit(audited)
+    print_compared(compared)
+    print_stress(stressed)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "1 seed a head, avigate hears sound tokens" in printed
+    assert printed.count("avigate, hears sound tokens") == 2  # both directions of the comparison
+    assert "hears sound tokens" in write_page(audited, tmp_path / "audit.html").read_text()
+    assert "avigate hears sound tokens" in (tmp_path / "stress" / "stress.html").read_text()
+    assert audited.to_dict()["audio_input"] == "tokens"
+    assert compared.to_dict()["audio_inputs"] == ["tokens", None]
+    assert stressed.to_dict()["audio_inputs"] == {"avigate": "tokens"}
 
 
 def test_two_runs_that_differ_in_what_they_heard_are_told_apart(tokened, trained, tmp_path):

@@ -177,5 +177,6 @@ def _empty(run: Run, store: "Store", part: "Split", contenders: Sequence[Contend
         gallery_hash=part.gallery_hash,
         backbones={kind: str(one.get("name", "?")) for kind, one in store.attrs.get("backbones", {}).items()},
         random_weights=store.random_weights,
+        audio_inputs={one.label: one.audio_input for one in contenders if one.audio_input is not None},
         notes=notes,
     )

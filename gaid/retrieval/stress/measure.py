@@ -16,7 +16,7 @@ from gaid.retrieval.stress import probes
 from gaid.retrieval.stress.captions import CaptionFault
 from gaid.retrieval.stress.faults import Fault
 from gaid.retrieval.stress.results import Curve, Finding, Kind, Point
-from gaid.retrieval.subject import Subject, check_head_fits
+from gaid.retrieval.subject import Subject, audio_input_of, check_head_fits
 
 if TYPE_CHECKING:
     from gaid.stores import Split
@@ -49,6 +49,11 @@ class Contender:
     def listens_to(self) -> str:
         """`frames`, an embedding a frame, or `tokens`."""
         return str(getattr(self.heads[0], "audio_input", "frames"))
+
+    @property
+    def audio_input(self) -> str | None:
+        """The same where it has a choice, else None."""
+        return audio_input_of(self.heads[0])
 
     @property
     def hears(self) -> bool:

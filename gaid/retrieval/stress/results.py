@@ -127,7 +127,10 @@ class MediaSample:
 
 @dataclass
 class StressResults:
-    """All faults of a run and of those that it stands against, text to video, under the query protocol."""
+    """All faults of a run and of those that it stands against, text to video, under the query protocol.
+
+    `audio_inputs`: what those heads listened to, `frames` or `tokens`, that may listen to either.
+    """
 
     run: str
     heads: dict[str, list[int]]
@@ -142,6 +145,7 @@ class StressResults:
     gallery_hash: str
     backbones: dict[str, str]
     random_weights: bool
+    audio_inputs: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     dasp: list[DaspEffect] = field(default_factory=list)
     media: MediaSample | None = None
@@ -171,6 +175,7 @@ class StressResults:
             "gallery_hash": self.gallery_hash,
             "backbones": self.backbones,
             "random_weights": self.random_weights,
+            "audio_inputs": self.audio_inputs,
             "faults": {one.name: one.to_dict() for one in self.findings},
             "dasp": {one.head: one.to_dict() for one in self.dasp},
             "media": self.media.to_dict() if self.media else None,
