@@ -198,6 +198,7 @@ class Table:
             "published": {
                 "rows": [row.record() for row in self.published],
                 "seconds": self.published_seconds,
+                "unseen": self.spec.unseen,
                 "cautions": self.cautions,
             },
         }
@@ -215,6 +216,8 @@ class Table:
         parts.append("## Published, CLIP fine-tuned. Not measured here")
         if not (self.published or self.published_seconds):
             parts.append("No figure of this table could be found in a source.")
+        if self.spec.unseen:
+            parts.append(self.spec.unseen)
         parts.append(markdown_published(self.published, self.published_seconds))
         return "\n\n".join(parts) + "\n"
 

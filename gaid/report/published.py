@@ -50,12 +50,15 @@ def _data() -> dict[str, Any]:
     return tomllib.loads(files("gaid.report").joinpath("data/published.toml").read_text(encoding="utf-8"))
 
 
-def load_published(datasets: Collection[str], directions: Collection[str]) -> list[PublishedRow]:
-    """What is known about these data sets, in the order of the file: by backbone, then by R@1."""
+def load_published(
+    datasets: Collection[str], directions: Collection[str], presets: Collection[str] = ()
+) -> list[PublishedRow]:
+    """What is known about these data sets, of these presets or of all methods, in the file's order: by backbone, then R@1."""
     data = _data()
     found = []
     for row in data["row"]:
-        if row["dataset"] in datasets and row["direction"] in directions:
+        wanted = not presets or row.get("preset") in presets
+        if wanted and row["dataset"] in datasets and row["direction"] in directions:
             figures = {name: value for name, value in zip(NAMES, row["values"], strict=True) if not math.isnan(value)}
             rest = {key: value for key, value in row.items() if key not in ("values", "source")}
             found.append(PublishedRow(figures=figures, source=data["sources"][row["source"]], **rest))

@@ -250,7 +250,7 @@ def _table(spec: PaperTable, workshop: _Workshop, datasets: Sequence[str] | None
     if not sections:
         raise DataMissing(f"{spec.name}: no data set can be used ({'; '.join(reasons.values())})")
     skipped.update(reasons)
-    published = load_published(spec.datasets, spec.directions)
+    published = load_published(spec.datasets, spec.directions, spec.published)
     return Table(spec, sections, published, published_seconds(spec.number), cautions())
 
 

@@ -100,6 +100,16 @@ def test_measured_and_published_never_mix(made):
     assert str(made.tables[0]).index("## Measured") < str(made.tables[0]).index("## Published")
 
 
+def test_a_table_of_one_methods_variants_has_that_methods_published_figures_alone(made, place):
+    of_all, of_fusions = made.tables
+    assert {row.preset for row in of_fusions.published} == {"gaid"}
+    assert "not seen" in of_fusions.spec.unseen
+    assert of_fusions.spec.unseen in (place / "out" / "table5.md").read_text()
+    assert of_fusions.spec.unseen in (place / "out" / "table5.html").read_text().replace("&#39;", "'")
+    assert {"", "gaid", "t-mass", "avigate", "x-pool"} <= {row.preset for row in of_all.published}
+    assert of_all.spec.unseen == ""
+
+
 def test_a_data_set_under_two_backbones_has_them_side_by_side(made, tmp_path):
     table = made.tables[0]
     assert table.groups == []
