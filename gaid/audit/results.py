@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gaid import metrics
+from gaid.retrieval.results import signed
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Measured:
     @property
     def text(self) -> str:
         """As it is printed: one digit, a difference with its sign."""
-        return _signed(self.value) if self.signed else f"{self.value:.1f}"
+        return signed(self.value) if self.signed else f"{self.value:.1f}"
 
     @property
     def interval(self) -> str:
@@ -32,7 +33,7 @@ class Measured:
         if self.low is None or self.high is None:
             return ""
         if self.signed:
-            return f"{_signed(self.low)} to {_signed(self.high)}"
+            return f"{signed(self.low)} to {signed(self.high)}"
         return f"{self.low:.1f}–{self.high:.1f}"
 
     def __str__(self) -> str:
@@ -164,8 +165,3 @@ class Audit:
             "gallery_hash", "backbones", "audio_input", "notes", "against")}  # fmt: skip
         about["seconds"] = round(self.seconds, 1)
         return about | {"sections": {section.name: section.to_dict() for section in self.sections}}
-
-
-def _signed(value: float) -> str:
-    """With its sign, a minus as it is printed; what rounds to nothing has a plus."""
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")

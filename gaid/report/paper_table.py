@@ -105,7 +105,7 @@ class Section:
     def findings(self, directions: tuple[str, ...]) -> list[str]:
         """What was found beside the figures, of the directions that the table is about."""
         others = tuple(words for direction, words in DIRECTIONS.items() if direction not in directions)
-        return [line for line in findings(self.last) if not line.startswith(others)] if others else findings(self.last)
+        return [line for line in findings(self.last, self.names[-1]) if not line.startswith(others)]
 
     def records(self, directions: tuple[str, ...]) -> list[dict[str, Any]]:
         """Lines of the CSV. A baseline's row is its own result's; as a line under another head it would stand there twice."""

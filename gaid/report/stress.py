@@ -10,7 +10,7 @@ import numpy as np
 from gaid.report.figures import PAPER, SCREEN, Drawing, Palette, drawing, svg
 from gaid.report.html import write_template
 from gaid.report.tables import census_items, csv_text
-from gaid.retrieval.results import sound_in_words
+from gaid.retrieval.results import signed, sound_in_words
 from gaid.retrieval.stress.results import KINDS, Curve, DaspEffect, Finding, Point, StressResults
 from gaid.runs import write_bytes
 
@@ -47,6 +47,7 @@ def write(results: StressResults, out: str | Path) -> list[Path]:
         summary=summary(results),
         behind=behind(results),
         census=census_items(results.census),
+        signed=signed,
     )
     return [out / PAGE, out / "stress.csv", out / "stress.json", *files]
 
@@ -104,11 +105,7 @@ def _side(finding: Finding, head: str, above: bool) -> list[Point]:
 def change(point: Point, metric: str = METRIC) -> str:
     """How far a point lies from the clean one, with its paired interval."""
     low, high = point.spread[metric]
-    return f"{_signed(point.difference[metric])} ({_signed(low)} to {_signed(high)})"
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
+    return f"{signed(point.difference[metric])} ({signed(low)} to {signed(high)})"
 
 
 def lines(finding: Finding) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -158,7 +155,7 @@ def _files(finding: Finding) -> str:
 
 
 def _lead(point: Point, head: str) -> str:
-    value, low, high = (_signed(one) for one in point.lead[head])
+    value, low, high = (signed(one) for one in point.lead[head])
     return f"by {value} points ({low} to {high})"
 
 
@@ -172,7 +169,7 @@ def dasp_lines(effect: DaspEffect) -> list[str]:
     out = [f"{effect.head}: with its trained alpha ({alphas}) against alpha = 0, queries {shares}"]
     for name, (value, low, high) in effect.correlations.items():
         told = "no sign of a connection" if low <= 0 <= high else "an interval without 0"
-        out.append(f"gain against {name}: Spearman {value:+.2f} ({low:+.2f} to {high:+.2f}), {told}".replace("-", "−"))
+        out.append(f"gain against {name}: Spearman {signed(value, 2)} ({signed(low, 2)} to {signed(high, 2)}), {told}")
     return out
 
 

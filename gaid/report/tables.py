@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaid.metrics import NAMES
-from gaid.retrieval.results import Figures, Results
+from gaid.retrieval.results import Figures, Results, signed
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Row:
         """The figure as it is printed; a leak has its sign."""
         value = self.values[name]
         text = f"{value:.0f}" if name == "MdR" and value == round(value) else f"{value:.1f}"
-        return f"{value:+.1f}".replace("-", "−") if self.kind == "leak" else text
+        return signed(value) if self.kind == "leak" else text
 
     def interval(self, name: str) -> str:
         """`low-high`, or nothing where there is none."""
@@ -44,7 +44,7 @@ class Row:
             return ""
         low, high = self.intervals[name]
         if self.kind == "leak":
-            return f"{low:+.1f} to {high:+.1f}".replace("-", "−")
+            return f"{signed(low)} to {signed(high)}"
         digits = 0 if name == "MdR" and low == round(low) and high == round(high) else 1
         return f"{low:.{digits}f}–{high:.{digits}f}"
 
@@ -125,15 +125,16 @@ def census_items(census: dict[str, Any]) -> list[tuple[str, int]]:
     return [(names.get(name, name), int(count)) for name, count in census.items() if count or name in always]
 
 
-def findings(results: Results) -> list[str]:
-    """What else was measured, a sentence each."""
+def findings(results: Results, subject: str | None = None) -> list[str]:
+    """What else was measured, a sentence each; `subject` names the head that is compared, by default as a table of it does."""
+    subject = subject or labels(results)[0]
     lines = []
     for one in results.comparisons:
         for direction, difference in one.difference.items():
             low, high = one.intervals[direction]["R@1"]
             lines.append(
-                f"{results.ways[direction]} R@1: {difference['R@1']:+.1f} points over {one.baseline} "
-                f"(paired 95 % interval {low:+.1f} to {high:+.1f})"
+                f"{results.ways[direction]} R@1: {subject} {signed(difference['R@1'])} points over {one.baseline} "
+                f"(paired 95 % interval {signed(low)} to {signed(high)})"
             )
     for label, head in zip(labels(results), (results, *results.baselines), strict=True):
         if head.sound and label == head.label:  # else the label says it

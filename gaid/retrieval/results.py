@@ -22,6 +22,11 @@ def sound_in_words(audio_input: str | None) -> str:
     return _SOUND.get(audio_input or "", "")
 
 
+def signed(value: float, digits: int = 1) -> str:
+    """A difference as it is printed: with its sign, a minus that is none of a word's; what rounds to nothing has a plus."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+
+
 @dataclass
 class Figures:
     """One direction's figures: means over seeds, each seed's beside them, and intervals from a bootstrap over videos."""
