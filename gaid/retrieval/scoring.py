@@ -19,7 +19,7 @@ from gaid.errors import OptionInvalid
 from gaid.retrieval.protocols import Protocol, first_captions
 
 if TYPE_CHECKING:
-    from gaid.stores.store import Split
+    from gaid.stores.split import Split
 
 MINIMUM_MEMORY = 16 * 2**20
 """Below this nothing of use fits: PyTorch's own scratch is of this order."""

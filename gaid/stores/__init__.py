@@ -4,7 +4,8 @@ from gaid.stores.census import hash_gallery
 from gaid.stores.controls import derangement, with_audio, with_noise
 from gaid.stores.gallery import iter_clips, read_clips, valid_rows
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan
-from gaid.stores.store import Split, Store, convert_store, delete_store, open_store
+from gaid.stores.split import Split
+from gaid.stores.store import Store, convert_store, delete_store, open_store
 from gaid.stores.verify import VerifyReport
 from gaid.stores.writer import StoreWriter
 

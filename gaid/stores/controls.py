@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import OptionInvalid
-from gaid.stores.store import Split
+from gaid.stores.split import Split
 
 Audio = Literal["own", "shuffled", "moved", "silence", "none"]
 """own; another clip's; its own in another order of frames; zeros that count as heard; nothing (mask false everywhere)."""

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.stores.census import hash_gallery
-from gaid.stores.store import Split, Store
+from gaid.stores.split import Split
+from gaid.stores.store import Store
 
 ARRAYS = ("visual", "audio", "audio_mask", "audio_state", "time", "duration")
 

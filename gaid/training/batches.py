@@ -20,7 +20,7 @@ from torch import Tensor
 from gaid.errors import DataMissing
 
 if TYPE_CHECKING:
-    from gaid.stores.store import Split
+    from gaid.stores.split import Split
 
 
 @dataclass(frozen=True)

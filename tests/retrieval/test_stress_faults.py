@@ -9,7 +9,7 @@ import pytest
 from gaid.errors import OptionInvalid
 from gaid.retrieval.stress.captions import CAPTION_FAULTS, misspell, negate, nouns, swap_nouns, words
 from gaid.retrieval.stress.faults import FAULTS, INF, amplitudes, partners
-from gaid.stores.store import Split
+from gaid.stores.split import Split
 
 VIDEOS, FRAMES, DIM = 9, 12, 16
 ARRAYS = ("visual", "audio", "audio_mask", "audio_state", "time", "duration", "text")
