@@ -13,27 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import AudioSpec, FrameSpec
 from gaid.errors import DependencyMissing, MediaError
 from gaid.extract.decode_pool import DecodeLimits, DecodePool
-from gaid.extract.media import Clip, ClipRequest, decode_clip
+from gaid.extract.media import Clip, decode_clip
 from gaid.extract.wire import pack, reply_from_message, request_from_header, request_to_header, unpack
+from tests.extract.asking import request_little as request
 from tests.media_maker import read_number, write_video
 
 STUB = (sys.executable, str(Path(__file__).with_name("decode_stub.py")))
-
-
-def request(path, **changes):
-    plain = ClipRequest(
-        path=str(path),
-        start=None,
-        end=None,
-        audio_path=None,
-        frames=4,
-        frame_spec=FrameSpec(96),
-        audio_spec=AudioSpec(16000, 0.1, 5.0),
-    )
-    return dataclasses.replace(plain, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -1,31 +1,18 @@
 """Which pictures a clip gives, at which moments, in which form, from every kind of video."""
 
-import dataclasses
 import hashlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gaid.backbones.protocol import AudioSpec, FrameSpec
+from gaid.backbones.protocol import FrameSpec
 from gaid.errors import MediaError, OptionInvalid
 from gaid.extract import media_pyav
-from gaid.extract.media import ClipRequest, DecodeLimits, decode_clip, probe
+from gaid.extract.media import DecodeLimits, decode_clip, probe
 from gaid.extract.sampling import PacketIndex, build_timeline, plan_frames
+from tests.extract.asking import request
 from tests.media_maker import draw_number, read_number, tone, write_sound, write_video
-
-
-def request(path, **changes):
-    plain = ClipRequest(
-        path=str(path),
-        start=None,
-        end=None,
-        audio_path=None,
-        frames=12,
-        frame_spec=FrameSpec(96),
-        audio_spec=AudioSpec(16000, 0.5, 5.0),
-    )
-    return dataclasses.replace(plain, **changes)
 
 
 def numbers(clip):

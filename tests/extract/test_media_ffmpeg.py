@@ -1,6 +1,5 @@
 """The ffmpeg program gives the clips that PyAV gives."""
 
-import dataclasses
 import shutil
 import subprocess
 import sys
@@ -8,10 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import AudioSpec, FrameSpec
+from gaid.backbones.protocol import FrameSpec
 from gaid.errors import DependencyMissing, MediaError
-from gaid.extract.media import ClipRequest, DecodeLimits, check_decoder, decode_clip
+from gaid.extract.media import DecodeLimits, check_decoder, decode_clip
 from gaid.extract.picture import fit
+from tests.extract.asking import request
 from tests.media_maker import break_packets, read_number, tone, write_sound, write_video
 
 try:
@@ -20,20 +20,6 @@ try:
 except DependencyMissing as error:
     MISSING = str(error)
 needs_ffmpeg = pytest.mark.skipif(bool(MISSING), reason=MISSING)
-
-
-def request(path, **changes):
-    plain = ClipRequest(
-        path=str(path),
-        start=None,
-        end=None,
-        audio_path=None,
-        frames=12,
-        frame_spec=FrameSpec(96),
-        audio_spec=AudioSpec(16000, 0.5, 5.0),
-        decoder="pyav",
-    )
-    return dataclasses.replace(plain, **changes)
 
 
 def both(path, **changes):

@@ -1,29 +1,20 @@
 """The sound around each frame: where the windows lie, what is silence, what a damaged or missing track does."""
 
-import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import AudioSpec, FrameSpec
-from gaid.extract.media import ClipRequest, decode_clip
+from gaid.backbones.protocol import AudioSpec
+from gaid.extract.media import decode_clip
 from gaid.extract.sound import SoundWindows, to_mono
+from tests.extract import asking
 from tests.media_maker import break_packets, read_number, tone, write_sound, write_video
 
 RATE = 16000
 
 
-def request(path, **changes):
-    plain = ClipRequest(
-        path=str(path),
-        start=None,
-        end=None,
-        audio_path=None,
-        frames=12,
-        frame_spec=FrameSpec(96),
-        audio_spec=AudioSpec(RATE, 0.1, 5.0),
-    )
-    return dataclasses.replace(plain, **changes)
+request = partial(asking.request, audio_spec=AudioSpec(RATE, 0.1, 5.0))
 
 
 def clicks(seconds, at, rate=44100):

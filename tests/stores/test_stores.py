@@ -1,8 +1,6 @@
 """A store keeps what was written, through kills and damage; one suite, for zarr and for HDF5."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,77 +13,15 @@ import zarr
 from gaid.errors import (
     DataInvalid,
     DataMissing,
-    GaidError,
     HeadMismatch,
     OptionInvalid,
-    StoreCorrupt,
     StoreIncomplete,
     StoreInvalid,
     StoreLocked,
     StoresDisagree,
 )
-from gaid.stores import StorePlan, StoreWriter, convert_store, delete_store, hash_gallery, open_store, read_clips
-
-
-def make_plan(**changes):
-    settings = {
-        "video_ids": [f"clip {n} ä" for n in range(7)],
-        "caption_ids": [f"c{n}" for n in range(8)],
-        "caption_texts": ["a red ball", "a bell", "", "ünïcode", "a bell", "x", "y", "z"],
-        "caption_video": [0, 1, 2, 3, 4, 5, 6, 6],
-        "token_offsets": [0, 3, 5, 5, 6, 8, 9, 10, 11],
-        "splits": {"9k": {"train": [0, 1, 2, 3], "val": [4], "test": [5, 6, 7]}, "all": {"test": list(range(8))}},
-        "default_protocol": "9k",
-        "frames": 3, "visual_dim": 4, "audio_dim": 2, "text_dim": 5,
-        "attrs": {"dataset": {"name": "toy"}, "backbones": {"visual": {"name": "tiny"}}, "created": "today"},
-        "shard_rows": 2, "chunk_rows": 1,
-    }  # fmt: skip
-    return StorePlan(**{**settings, **changes})
-
-
-def shard_arrays(rows, plan, seed):
-    random = np.random.default_rng(seed)
-    mask = random.random((rows, plan.frames)) > 0.5
-    audio = random.standard_normal((rows, plan.frames, plan.audio_dim)).astype(np.float16)
-    audio[~mask] = 0
-    tokens = {}
-    if plan.audio_tokens:
-        tokens["audio_tokens"] = random.standard_normal((rows, plan.frames, *plan.audio_tokens)).astype(np.float16)
-        tokens["audio_tokens"][~mask] = 0
-    return {
-        "visual": random.standard_normal((rows, plan.frames, plan.visual_dim)).astype(np.float16),
-        "audio": audio,
-        "audio_mask": mask,
-        "audio_state": np.zeros(rows, np.uint8),
-        "valid": np.ones(rows, bool),
-        "short": np.zeros(rows, bool),
-        "time": random.random((rows, plan.frames)).astype(np.float32),
-        "duration": np.full(rows, 2, np.float32),
-        **tokens,
-    }
-
-
-def fill(path, plan=None, failed=(4,)):
-    """Writes what is not written yet, as an extraction that goes on does."""
-    plan = plan or make_plan()
-    with StoreWriter.open(path, plan) as writer:
-        if writer.finished:
-            return writer.finish()
-        if not writer.captions_done:
-            random = np.random.default_rng(99)
-            writer.write_captions(random.standard_normal((8, 5)), random.standard_normal((11, 5)))
-        for number in writer.pending_shards:
-            rows = writer.shard_slice(number)
-            arrays = shard_arrays(rows.stop - rows.start, plan, number)
-            failures = []
-            for row in failed:
-                if rows.start <= row < rows.stop:
-                    for values in arrays.values():
-                        values[row - rows.start] = 0
-                    arrays["audio_state"][row - rows.start] = 3
-                    failures.append({"id": plan.video_ids[row], "reason": "unreadable", "message": "broken"})
-            writer.write_shard(number, arrays, failures)
-        return writer.finish()
+from gaid.stores import StoreWriter, convert_store, delete_store, hash_gallery, open_store, read_clips
+from tests.stores.toy import edit_attributes, fill, make_plan, shard_arrays
 
 
 @pytest.fixture(params=[".zarr", ".h5"])
@@ -283,75 +219,11 @@ def test_what_is_no_store_is_told_in_one_line(tmp_path):
         StoreWriter.open(tmp_path / "store.npy", make_plan())
 
 
-def edit_attributes(path, change):
-    document = json.loads((path / "zarr.json").read_text())
-    change(document["attributes"])
-    (path / "zarr.json").write_text(json.dumps(document))
-
-
 def test_a_newer_schema_is_refused_by_number(tmp_path):
     store = fill(tmp_path / "s.zarr")
     edit_attributes(store.path, lambda attributes: attributes.update(gaid_schema=2))
     with pytest.raises(StoreInvalid, match="schema 2"):
         open_store(store.path)
-
-
-def test_a_shape_without_bytes_behind_it_is_refused_before_it_is_allocated(tmp_path):
-    store = fill(tmp_path / "s.zarr")
-    for name in ("videos/visual", "videos/audio"):
-        file = store.path / name / "zarr.json"
-        document = json.loads(file.read_text())
-        document["shape"][0] = 10**12
-        file.write_text(json.dumps(document))
-    with pytest.raises(StoreInvalid, match="expected"):
-        open_store(store.path)
-    edit_attributes(store.path, lambda attributes: attributes["layout"].update(videos=10**12))
-    with pytest.raises(GaidError):
-        open_store(store.path)
-
-
-def test_every_flipped_bit_is_found(tmp_path):
-    whole = fill(tmp_path / "s.zarr").path
-    files = sorted(file for file in whole.rglob("*") if file.is_file() and file.name != "failures.jsonl")
-    random = np.random.default_rng(0)
-    copy = tmp_path / "damaged.zarr"
-    for file in files:
-        for damage in ("flip", "truncate", "delete"):
-            shutil.copytree(whole, copy, dirs_exist_ok=True)
-            target = copy / file.relative_to(whole)
-            data = bytearray(target.read_bytes())
-            if damage == "flip":
-                data[random.integers(len(data))] ^= 1 << int(random.integers(8))
-                target.write_bytes(data)
-            elif damage == "truncate":
-                target.write_bytes(data[: random.integers(len(data))])
-            else:
-                target.unlink()
-            try:
-                found = open_store(copy, incomplete=True).verify().problems
-            except GaidError as error:
-                found = [str(error)]
-            assert found, f"{damage} of {file.relative_to(whole)}"
-            shutil.rmtree(copy)
-
-
-def test_damage_to_hdf5_is_found(tmp_path):
-    whole = fill(tmp_path / "s.h5").path
-    data, random = whole.read_bytes(), np.random.default_rng(1)
-    digest = open_store(whole).content_digest()
-    quiet = 0
-    for _ in range(60):
-        damaged = bytearray(data)
-        damaged[random.integers(len(data))] ^= 1 << int(random.integers(8))
-        (tmp_path / "d.h5").write_bytes(damaged)
-        try:
-            store = open_store(tmp_path / "d.h5")
-            if store.verify().ok:
-                quiet += 1
-                assert store.content_digest() == digest  # a bit that holds nothing
-        except (GaidError, OSError, RuntimeError, KeyError, ValueError):
-            pass
-    assert quiet < 60
 
 
 def test_features_that_are_no_numbers_are_refused(tmp_path):
@@ -366,53 +238,3 @@ def test_a_plan_that_contradicts_itself_is_refused():
         make_plan(video_ids=["a"] * 7)
     with pytest.raises(DataInvalid, match="not there"):
         make_plan(caption_video=[0, 1, 2, 3, 4, 5, 6, 7])
-
-
-class Killed(BaseException):
-    """Stands for the process's end: nothing after it runs, nothing catches it."""
-
-
-@pytest.mark.slow
-def test_a_kill_at_any_call_loses_no_finished_shard_and_is_made_good(tmp_path, monkeypatch):
-    """The n-th call that makes a change last is never made, for n = 1, 6, 11, ... until a run passes untouched."""
-    plan = make_plan(shard_rows=4, chunk_rows=4)
-    wanted = fill(tmp_path / "whole.zarr", plan).content_digest()
-    path = tmp_path / "s.zarr"
-    for last in range(1, 2000, 5):
-        calls = 0
-
-        def counted(original, last=last):
-            def call(*arguments, **options):
-                nonlocal calls
-                calls += 1
-                if calls == last:
-                    raise Killed
-                return original(*arguments, **options)
-
-            return call
-
-        with monkeypatch.context() as patch:
-            for module, name in ((os, "fsync"), (os, "rename"), (os, "replace")):
-                patch.setattr(module, name, counted(getattr(module, name)))
-            try:
-                fill(path, plan)
-                untouched = True
-            except Killed:
-                untouched = False
-        if untouched:
-            break
-        finished = json.loads((path / "zarr.json").read_text()) if path.exists() else None
-        done = sorted(file.name for file in path.glob("shards/*.json"))
-        assert fill(path, plan).content_digest() == wanted, f"call {last}"
-        assert open_store(path).verify().ok
-        assert done == [name for name in done if (path / "shards" / name).exists()]
-        assert finished is None or "gaid_schema" in finished["attributes"]
-        shutil.rmtree(path)
-    assert last > 20
-
-
-def test_damage_to_a_marker_names_it(tmp_path):
-    store = fill(tmp_path / "s.zarr")
-    (store.path / "shards" / "00001.json").write_text("{}")
-    with pytest.raises(StoreCorrupt, match="00001"):
-        open_store(store.path).failures  # noqa: B018

@@ -1,0 +1,120 @@
+"""What a store is after damage, and after a writer that stopped anywhere: found, told, made good."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from gaid.errors import GaidError, StoreCorrupt, StoreInvalid
+from gaid.stores import open_store
+from tests.stores.toy import edit_attributes, fill, make_plan
+
+
+def test_a_shape_without_bytes_behind_it_is_refused_before_it_is_allocated(tmp_path):
+    store = fill(tmp_path / "s.zarr")
+    for name in ("videos/visual", "videos/audio"):
+        file = store.path / name / "zarr.json"
+        document = json.loads(file.read_text())
+        document["shape"][0] = 10**12
+        file.write_text(json.dumps(document))
+    with pytest.raises(StoreInvalid, match="expected"):
+        open_store(store.path)
+    edit_attributes(store.path, lambda attributes: attributes["layout"].update(videos=10**12))
+    with pytest.raises(GaidError):
+        open_store(store.path)
+
+
+def test_every_flipped_bit_is_found(tmp_path):
+    whole = fill(tmp_path / "s.zarr").path
+    files = sorted(file for file in whole.rglob("*") if file.is_file() and file.name != "failures.jsonl")
+    random = np.random.default_rng(0)
+    copy = tmp_path / "damaged.zarr"
+    for file in files:
+        for damage in ("flip", "truncate", "delete"):
+            shutil.copytree(whole, copy, dirs_exist_ok=True)
+            target = copy / file.relative_to(whole)
+            data = bytearray(target.read_bytes())
+            if damage == "flip":
+                data[random.integers(len(data))] ^= 1 << int(random.integers(8))
+                target.write_bytes(data)
+            elif damage == "truncate":
+                target.write_bytes(data[: random.integers(len(data))])
+            else:
+                target.unlink()
+            try:
+                found = open_store(copy, incomplete=True).verify().problems
+            except GaidError as error:
+                found = [str(error)]
+            assert found, f"{damage} of {file.relative_to(whole)}"
+            shutil.rmtree(copy)
+
+
+def test_damage_to_hdf5_is_found(tmp_path):
+    whole = fill(tmp_path / "s.h5").path
+    data, random = whole.read_bytes(), np.random.default_rng(1)
+    digest = open_store(whole).content_digest()
+    quiet = 0
+    for _ in range(60):
+        damaged = bytearray(data)
+        damaged[random.integers(len(data))] ^= 1 << int(random.integers(8))
+        (tmp_path / "d.h5").write_bytes(damaged)
+        try:
+            store = open_store(tmp_path / "d.h5")
+            if store.verify().ok:
+                quiet += 1
+                assert store.content_digest() == digest  # a bit that holds nothing
+        except (GaidError, OSError, RuntimeError, KeyError, ValueError):
+            pass
+    assert quiet < 60
+
+
+class Killed(BaseException):
+    """Stands for the process's end: nothing after it runs, nothing catches it."""
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_call_loses_no_finished_shard_and_is_made_good(tmp_path, monkeypatch):
+    """The n-th call that makes a change last is never made, for n = 1, 6, 11, ... until a run passes untouched."""
+    plan = make_plan(shard_rows=4, chunk_rows=4)
+    wanted = fill(tmp_path / "whole.zarr", plan).content_digest()
+    path = tmp_path / "s.zarr"
+    for last in range(1, 2000, 5):
+        calls = 0
+
+        def counted(original, last=last):
+            def call(*arguments, **options):
+                nonlocal calls
+                calls += 1
+                if calls == last:
+                    raise Killed
+                return original(*arguments, **options)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for module, name in ((os, "fsync"), (os, "rename"), (os, "replace")):
+                patch.setattr(module, name, counted(getattr(module, name)))
+            try:
+                fill(path, plan)
+                untouched = True
+            except Killed:
+                untouched = False
+        if untouched:
+            break
+        finished = json.loads((path / "zarr.json").read_text()) if path.exists() else None
+        done = sorted(file.name for file in path.glob("shards/*.json"))
+        assert fill(path, plan).content_digest() == wanted, f"call {last}"
+        assert open_store(path).verify().ok
+        assert done == [name for name in done if (path / "shards" / name).exists()]
+        assert finished is None or "gaid_schema" in finished["attributes"]
+        shutil.rmtree(path)
+    assert last > 20
+
+
+def test_damage_to_a_marker_names_it(tmp_path):
+    store = fill(tmp_path / "s.zarr")
+    (store.path / "shards" / "00001.json").write_text("{}")
+    with pytest.raises(StoreCorrupt, match="00001"):
+        open_store(store.path).failures  # noqa: B018
