@@ -66,6 +66,8 @@ class ZarrArrays:
         try:
             self.group = zarr.open_group(path, mode="r", zarr_format=3)
         except Exception as error:
+            if isinstance(error, OSError) and error.strerror and not isinstance(error, FileNotFoundError):
+                raise StoreInvalid(f"{path}: can't be opened: {error.strerror}") from error
             raise StoreInvalid(
                 f"{path}: not a zarr group of format 3 ({type(error).__name__}); name a gaid store"
             ) from error

@@ -1,6 +1,8 @@
 """A store keeps what was written, through kills and damage; one suite, for zarr and for HDF5."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -217,6 +219,16 @@ def test_what_is_no_store_is_told_in_one_line(tmp_path):
         open_store(tmp_path / "absent.zarr")
     with pytest.raises(OptionInvalid, match=r"\.zarr"):
         StoreWriter.open(tmp_path / "store.npy", make_plan())
+
+
+def test_a_store_that_the_system_will_not_open_is_told_in_the_systems_words(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    store = fill(tmp_path / "s.zarr")
+    monkeypatch.setattr(zarr, "open_group", refuse)
+    with pytest.raises(StoreInvalid, match=r"s\.zarr: can't be opened: Permission denied$"):
+        open_store(store.path)
 
 
 def test_a_newer_schema_is_refused_by_number(tmp_path):
