@@ -80,7 +80,13 @@ TABLES = {
         PaperTable(3, "text to video on VATEX", ("vatex",), ("t2v",), _RIVALS),
         PaperTable(4, "video to text on MSR-VTT", ("msrvtt",), ("v2t",), _RIVALS),
         PaperTable(
-            5, "at which level sound is fused, and what it costs", ("msrvtt",), ("t2v",), _FUSIONS, True, ("gaid",)
+            5,
+            "at which level sound is fused, and what it costs",
+            ("msrvtt",),
+            ("t2v",),
+            _FUSIONS,
+            costs=True,
+            published=("gaid",),
         ),
         PaperTable(
             6,
@@ -88,8 +94,8 @@ TABLES = {
             ("msrvtt",),
             ("t2v",),
             _PERTURBATIONS,
-            True,
-            ("gaid", "t-mass"),
+            costs=True,
+            published=("gaid", "t-mass"),
         ),
     )
 }
