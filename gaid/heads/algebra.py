@@ -14,7 +14,8 @@ from torch import Tensor
 from gaid.heads.pooling import AttentionPooling
 
 # Added to a Gram matrix's diagonal, as a share of its trace: dependent vectors (a silent frame's two ends) would
-# else stop its decomposition. Rounding of float32 in the direct way is of this size.
+# else stop its decomposition. Rounding of float32 in the direct way is of this size. Where it is too little, a hundred times
+# as much is above what rounding in double precision adds up to in any number of vectors that a video has.
 JITTER = 1e-14
 
 
@@ -70,6 +71,12 @@ class Line:
         return torch.addcmul(self.rest[..., None], self.square[..., None], (share - self.nearest[..., None]).square())
 
 
+def _raise_diagonal(gram: Float[Tensor, "videos n n"], share: float) -> Float[Tensor, "videos n n"]:
+    """Gram matrices with a share of their trace on the diagonal."""
+    raised = (share * gram.diagonal(dim1=1, dim2=2).sum(-1)).clamp(min=1e-30)
+    return gram + torch.diag_embed(raised[:, None].expand(gram.shape[:2]))
+
+
 @dataclass
 class Form:
     """Squares of lengths: of a combination `c` of a video's vectors, from their Gram matrix or (`root`) a root R of it, G = R R'.
@@ -100,13 +107,12 @@ class Form:
 
     @classmethod
     def _rooted(cls, gram: Float[Tensor, "videos n n"], dtype: torch.dtype) -> "Form":
-        """Of Gram matrices in double precision, which are changed."""
-        diagonal = gram.diagonal(dim1=1, dim2=2)
-        diagonal += (JITTER * diagonal.sum(-1, keepdim=True)).clamp(min=1e-30)
-        root, failed = torch.linalg.cholesky_ex(gram)
-        if failed.any():  # the jitter was too little for these vectors: the slow way, which always can
-            values, vectors = torch.linalg.eigh(gram)
-            root = vectors * values.clamp(min=0).sqrt()[:, None]
+        """Of Gram matrices in double precision."""
+        root, failed = torch.linalg.cholesky_ex(_raise_diagonal(gram, JITTER))
+        # Looking at a flag would make a GPU wait for all that was launched before: there the second root is always taken.
+        if gram.device.type != "cpu" or failed.any():
+            wider, _ = torch.linalg.cholesky_ex(_raise_diagonal(gram, 100 * JITTER))
+            root = torch.where((failed > 0)[:, None, None], wider, root)
         return cls(root.to(dtype), True)
 
     def __call__(self, coefficients: Float[Tensor, "videos n texts"]) -> Float[Tensor, "videos texts"]:
@@ -153,6 +159,10 @@ class Pooled:
         """Texts as moved for one video with its pairs' embeddings."""
         return (self.basis[video] @ moved.t()).mul_(self.coefficients[video]).sum(0)
 
+    def products_with_own(self, moved: Float[Tensor, "videos texts dim"]) -> Float[Tensor, "videos texts"]:
+        """Texts as moved for each video with its pairs' embeddings."""
+        return torch.bmm(self.basis, moved.transpose(1, 2)).mul_(self.coefficients).sum(1)
+
     def embeddings(self, texts: slice) -> Float[Tensor, "videos texts dim"]:
         """Those of some texts, as they are."""
         coefficients = self.coefficients if self.coefficients.shape[-1] == 1 else self.coefficients[..., texts]
@@ -181,6 +191,10 @@ class Pairs:
     def products_of(self, video: int, moved: Float[Tensor, "texts dim"]) -> Float[Tensor, " texts"]:
         """Texts as moved for one video with its pairs' embeddings."""
         return torch.linalg.vecdot(self.embedding[video], moved)
+
+    def products_with_own(self, moved: Float[Tensor, "videos texts dim"]) -> Float[Tensor, "videos texts"]:
+        """Texts as moved for each video with its pairs' embeddings."""
+        return torch.linalg.vecdot(self.embedding, moved)
 
     def embeddings(self, texts: slice) -> Float[Tensor, "videos texts dim"]:
         """Those of some texts."""

@@ -1,6 +1,5 @@
 """Scores of all (text, video) pairs from their folded parts, block by block, within a bound on memory."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,29 +13,12 @@ from gaid.heads import folded
 from gaid.heads.algebra import Pairs, Pooled, Weights, products_with, with_one
 from gaid.heads.folded import TextSide, VideoSide
 from gaid.heads.gate import TokenGate
-from gaid.heads.perturbation import NOISE_ROWS, DirectionalPerturbation, StochasticPerturbation
+from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
+from gaid.heads.plan import Plan, Work, make_plan
 from gaid.heads.pooling import AttentionPooling
 
 if TYPE_CHECKING:
     from gaid.heads.gated import GatedHead
-
-VIDEOS = 32
-# Texts whose trials are tried at once.
-TRIED_TEXTS = 16
-
-
-def texts_of_block(dim: int) -> int:
-    """Texts of one block: (texts, dim) floats, gone through again and again, fill a core's second-level cache.
-
-    The cache is the machine's own as the C library tells it; 1 MiB where it does not. Between 256 and 1,024 texts the
-    measured time differs by a tenth, outside it grows (docs/performance.md).
-    """
-    try:
-        cache = os.sysconf("SC_LEVEL2_CACHE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        cache = 0
-    held = cache if cache > 0 else 2**20
-    return max(128, min(1024, held // (4 * dim) // 64 * 64))
 
 
 def _text_side_in_blocks(head: "GatedHead", text: Float[Tensor, "texts dim"], size: int = 1024) -> TextSide:
@@ -85,6 +67,7 @@ def score_block(
     gate_own: TextSide | None,
     pool_own: TextSide | None,
     trials: Trials | None,
+    plan: Plan,
 ) -> Float[Tensor, "videos texts"]:
     """Scores of one block; `trials`: those of its texts, where the head makes some."""
     pooled, share = folded.pool_and_shares(head, texts, videos, gate_own, pool_own)
@@ -98,18 +81,35 @@ def score_block(
     weight = torch.cat([linear.weight, linear.bias[:, None]], 1).t()
     sims = with_one(sims)
     if trials is not None:
-        return _best_of_trials(trials, text, pooled, sims, weight) / lengths.clamp(min=1e-12)
+        return _best_of_trials(trials, text, pooled, sims, weight, plan.tried_texts) / lengths.clamp(min=1e-12)
     assert isinstance(perturbation, DirectionalPerturbation)
+    if plan.together:
+        moved = torch.matmul(sims.transpose(1, 2), weight).exp_()
+        torch.addcmul(text, moved, perturbation.alpha, out=moved)
+        products, moved_lengths = pooled.products_with_own(moved), torch.linalg.vector_norm(moved, dim=-1)
+    else:
+        products, moved_lengths = _each_video_by_itself(text, perturbation.alpha, pooled, sims, weight)
+    return products / (moved_lengths * lengths).clamp_(min=1e-12)
+
+
+def _each_video_by_itself(
+    text: Tensor,
+    alpha: Tensor,
+    pooled: Pooled | Pairs,
+    sims: Float[Tensor, "videos frames_and_one texts"],
+    weight: Tensor,
+) -> tuple[Float[Tensor, "videos texts"], Float[Tensor, "videos texts"]]:
+    """Products and lengths of the moved texts (T, D), which stay in the cache from the product that makes them to the last that
+    reads them."""
     products = torch.empty_like(sims[:, 0])
-    moved_lengths = torch.empty_like(products)
-    # A video at a time: the moved texts (T, D) stay in the cache from the product that makes them to the last that reads them.
+    lengths = torch.empty_like(products)
     moved = torch.empty_like(text)
     for video in range(len(sims)):
         torch.mm(sims[video].t(), weight, out=moved)
-        torch.addcmul(text, moved.exp_(), perturbation.alpha, out=moved)
+        torch.addcmul(text, moved.exp_(), alpha, out=moved)
         products[video] = pooled.products_of(video, moved)
-        torch.linalg.vector_norm(moved, dim=1, out=moved_lengths[video])
-    return products / (moved_lengths * lengths).clamp_(min=1e-12)
+        torch.linalg.vector_norm(moved, dim=1, out=lengths[video])
+    return products, lengths
 
 
 def _best_of_trials(
@@ -118,8 +118,9 @@ def _best_of_trials(
     pooled: Pooled | Pairs,
     sims: Float[Tensor, "videos frames_and_one texts"],
     weight: Tensor,
+    size: int,
 ) -> Float[Tensor, "videos texts"]:
-    """A text's trials with a run of videos are three products with its noise.
+    """A text's trials with a run of videos are three products with its noise; `size` texts are tried at once.
 
     Tensors are (texts, videos, dim) here: each text's products then read whole rows, and none of their strides is a power of
     two, by which the rows of a block would share a few lines of the cache (measured: 20 times slower).
@@ -128,8 +129,8 @@ def _best_of_trials(
     square = text.square().sum(-1)[:, None, None]
     sims = sims.permute(2, 0, 1)
     scores = torch.empty_like(plain)
-    for first in range(0, len(text), TRIED_TEXTS):
-        t = slice(first, first + TRIED_TEXTS)
+    for first in range(0, len(text), size):
+        t = slice(first, first + size)
         std = torch.matmul(sims[t].contiguous(), weight).exp_()
         embedding = pooled.embeddings(t)
         # (texts, trials, dim) @ (texts, dim, videos)
@@ -153,42 +154,40 @@ def score(
 ) -> Float[Tensor, "texts videos"]:
     """Scores of all pairs, block by block; `videos_at(start, stop)` gives the projected features of those videos.
 
-    On the CPU each thread has blocks of its own: threads that share a block wait for one another at each of its many short
+    Which blocks there are is the device's `Plan`. On the CPU each thread has blocks of its own: threads that share a block wait for one another at each of its many short
     steps, which took up to 1.7 times as long (docs/performance.md).
     """
     everything = _text_side_in_blocks(head, text)
     count, dim, frames = len(own), text.shape[1], videos_at.frames
     scores = text.new_empty(len(text), count)
     perturbation = head.perturbation if isinstance(head.perturbation, StochasticPerturbation) else None
-    size = NOISE_ROWS if perturbation is not None else texts_of_block(dim)
     weights = Weights.of(head.pooling) if isinstance(head.pooling, AttentionPooling) else None
     parts = 1 if head.gate is None else 2 if not isinstance(head.gate, TokenGate) else videos_at.tokens // frames + 1
-    # A block holds about six tensors of (videos, vectors, texts) and, a video, its vectors a few times over.
-    per_video = 4 * (parts * frames + 3) * (6 * min(size, max(len(text), 1)) + 8 * dim)
-    threads = torch.get_num_threads() if text.device.type == "cpu" else 1
-    memory //= threads
-    step = max(1, min(VIDEOS, memory // (2 * per_video)))
-    held = step
-    if perturbation is not None:
-        # Drawing a text's trials costs as much as scoring it with some videos, so many videos are held beside them.
-        held *= max(1, min(memory // (2 * step * per_video), -(-count // (step * threads))))
+    plan = make_plan(
+        Work(
+            texts=len(text), videos=count, dim=dim, vectors=parts * frames + 3, trials=perturbation.trials if perturbation else 0,
+            moves=head.perturbation is not None, pairs=isinstance(head.gate, TokenGate),
+        ),
+        memory,
+        text.device,
+    )  # fmt: skip
 
     def fill(begin: int) -> None:
         """The scores of the videos from `begin` on, as many as are held at once."""
-        end = min(begin + held, count)
-        runs = [slice(start, min(start + step, end)) for start in range(begin, end, step)]
+        end = min(begin + plan.held, count)
+        runs = [slice(start, min(start + plan.videos, end)) for start in range(begin, end, plan.videos)]
         sides = [folded.video_side(head, *videos_at(run.start, run.stop), weights) for run in runs]
         owning = [everything.rows(own[run]) if gate_own or pool_own else None for run in runs]
-        for first in range(0, len(text), size):
-            rows = slice(first, first + size)
+        for first in range(0, len(text), plan.texts):
+            rows = slice(first, first + plan.texts)
             some = everything.rows(rows)
             trials = None if perturbation is None else Trials.draw(perturbation, some.text, first, seed)
             for run, side, owner in zip(runs, sides, owning, strict=True):
                 scores[rows, run] = score_block(
-                    head, some, side, owner if gate_own else None, owner if pool_own else None, trials
+                    head, some, side, owner if gate_own else None, owner if pool_own else None, trials, plan
                 ).t()
 
-    _each_in_a_thread(fill, range(0, count, held), threads)
+    _each_in_a_thread(fill, range(0, count, plan.held), plan.threads)
     return scores
 
 

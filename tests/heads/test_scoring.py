@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.heads import build_head, direct, folded, gated
+from gaid.heads import all_pairs, build_head, direct, folded, gated, plan
 from gaid.heads.algebra import Pairs
 from gaid.heads.perturbation import StochasticPerturbation
 
@@ -35,10 +36,10 @@ def make(texts=5, videos=4, frames=3, dim=8, seed=0, dtype=torch.float32, weight
     fusion=st.sampled_from(FUSIONS), pooling=st.sampled_from(POOLINGS), perturbation=st.sampled_from(PERTURBATIONS),
     texts=st.integers(1, 70), videos=st.integers(1, 6), frames=st.integers(1, 13), dim=st.sampled_from([7, 16, 64]),
     gate_by=st.sampled_from(["query", "own_caption"]), pool_by=st.sampled_from(["query", "own_caption"]),
-    seed=st.integers(0, 2**16), double=st.booleans(), scale=st.sampled_from([0.01, 1.0, 20.0]),
+    seed=st.integers(0, 2**16), double=st.booleans(), scale=st.sampled_from([0.01, 1.0, 20.0]), gpu=st.booleans(),
 )  # fmt: skip
-def test_folded_scores_are_the_direct_ones(
-    fusion, pooling, perturbation, texts, videos, frames, dim, gate_by, pool_by, seed, double, scale
+def test_folded_scores_are_the_direct_ones_by_the_plan_of_either_device(
+    fusion, pooling, perturbation, texts, videos, frames, dim, gate_by, pool_by, seed, double, scale, gpu
 ):
     dtype = torch.float64 if double else torch.float32
     head, (text, visual, audio, mask) = make(
@@ -48,7 +49,9 @@ def test_folded_scores_are_the_direct_ones(
     options = {"gate_by": gate_by, "pool_by": pool_by, "own_caption": own, "seed": seed}
     features = (text * scale, visual * scale, audio * scale, mask)
     direct = head.score(*features, **options, algorithm="direct")
-    folded = head.score(*features, **options, algorithm="folded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "prefers_large_launches", lambda device: gpu)
+        folded = head.score(*features, **options, algorithm="folded")
     # Scores are float32 whatever they were computed in: in double precision only that rounding is left between the two.
     torch.testing.assert_close(folded, direct, atol=1e-6 if double else 2e-5, rtol=0)
 
@@ -197,6 +200,42 @@ def test_scores_do_not_depend_on_blocks_or_memory():
         atol=5e-6,
         rtol=0,
     )
+
+
+class Launches(TorchDispatchMode):
+    """Counts what a GPU would be asked to do."""
+
+    number = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.number += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_gpu_is_asked_for_as_much_whatever_number_of_videos_a_block_holds(fusion, perturbation, monkeypatch):
+    monkeypatch.setattr(plan, "prefers_large_launches", lambda device: True)
+    launched = []
+    for videos in (3, 30):
+        head, features = make(20, videos, 4, 16, fusion=fusion, perturbation=perturbation, trials=3)
+        with Launches() as launches:
+            head.score(*features, algorithm="folded")
+        launched.append(launches.number)
+    assert launched[0] == launched[1]
+
+
+@pytest.mark.parametrize("perturbation", ["stp", "dasp"])
+def test_a_gpus_blocks_keep_within_the_memory_that_they_are_given(perturbation, monkeypatch):
+    monkeypatch.setattr(plan, "prefers_large_launches", lambda device: True)
+    head, features = make(500, 90, 4, 16, fusion="frame", perturbation=perturbation, trials=3)
+    whole = head.score(*features, algorithm="folded")
+    blocks = []
+    plain = all_pairs.score_block
+    monkeypatch.setattr(all_pairs, "score_block", lambda *a: blocks.append(len(a[2].parts)) or plain(*a))
+    torch.testing.assert_close(head.score(*features, algorithm="folded", memory=2**22), whole, atol=5e-6, rtol=0)
+    assert len(blocks) > 4
+    assert max(blocks) < 90
 
 
 def test_permuting_videos_permutes_scores():
