@@ -100,7 +100,8 @@ def loss(
     std = head.perturbation.deviation(words, own).exp()
     perturbed = head.perturbation.perturb(words, std) if noise is None else head.perturbation.perturb(words, std, noise)  # type: ignore[call-arg]
     sims = torch.einsum("td,tvd->tv", functional.normalize(perturbed, dim=-1), functional.normalize(pooled, dim=-1))
-    return info_nce(sims, head.logit_scale, positive_weights(sims) if head.weighted_loss else None)
+    weights = positive_weights(sims, head.positive_weights) if head.weighted_loss else None
+    return info_nce(sims, head.logit_scale, weights)
 
 
 def step(head: GatedHead, optimiser: torch.optim.Optimizer, batch: tuple[Tensor, ...]) -> float:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads import all_pairs, direct, folded
 from gaid.heads.gate import FrameGate, SampleGate, TokenGate
-from gaid.heads.losses import info_nce, positive_weights, support_embedding
+from gaid.heads.losses import PositiveWeights, info_nce, positive_weights, support_embedding
 from gaid.heads.perturbation import DirectionalPerturbation, Prior, StochasticPerturbation
 from gaid.heads.pooling import AttentionPooling, MeanPooling
 from gaid.heads.projection import projection
@@ -24,6 +24,7 @@ CHOICES = {
     "pooling": ("mean", "attention"),
     "perturbation": ("none", "stp", "dasp"),
     "prior": ("uniform", "normal"),
+    "positive_weights": ("clipped", "published"),
 }
 
 
@@ -42,6 +43,8 @@ class GatedHead(HeadBase):
         dropout: in attention pooling; with 0 training never makes a pair's features, with more it makes one vector a pair.
         logit_scale: what cosines are multiplied by in the loss (CLIP's is 100); frozen.
         weighted_loss: positives count by their similarity (GAID). support_loss_weight: lambda of the support loss.
+        positive_weights: how a positive of negative similarity counts in the weighted loss: `clipped` not at all,
+            `published` with its negative weight, as in GAID's code (`losses.positive_weights`).
 
     Raises: OptionInvalid for a choice that does not exist.
     """
@@ -65,10 +68,14 @@ class GatedHead(HeadBase):
         dropout: float = 0.3,
         logit_scale: float = 100.0,
         weighted_loss: bool = True,
+        positive_weights: PositiveWeights = "clipped",
         support_loss_weight: float = 0.0,
     ) -> None:
         dim = dim or text_dim
-        chosen = {"fusion": fusion, "pooling": pooling, "perturbation": perturbation, "prior": prior}
+        chosen = {
+            "fusion": fusion, "pooling": pooling, "perturbation": perturbation, "prior": prior,
+            "positive_weights": positive_weights,
+        }  # fmt: skip
         for name, value in chosen.items():
             if value not in CHOICES[name]:
                 raise OptionInvalid(f"{name} {value!r} does not exist; choose one of {', '.join(CHOICES[name])}")
@@ -95,6 +102,7 @@ class GatedHead(HeadBase):
             self.perturbation = DirectionalPerturbation(dim, frames)
         self.logit_scale = logit_scale
         self.weighted_loss = weighted_loss
+        self.positive_weights = positive_weights
         self.support_loss_weight = support_loss_weight
         # The mean text of training stands in for a query where there is none (`embed_videos`).
         self.neutral_text: Tensor
@@ -175,7 +183,7 @@ class GatedHead(HeadBase):
             perturbed = self.perturbation.perturb(words, std)
         compare = self._pair_products(words, seen, heard, mask, gate_by, pool_by)
         sims, mean_pooled = compare(perturbed)
-        weights = positive_weights(sims) if self.weighted_loss else None
+        weights = positive_weights(sims, self.positive_weights) if self.weighted_loss else None
         total = info_nce(sims, self.logit_scale, weights, same)
         parts: dict[str, Tensor | float] = {"score": total.detach()}
         if self.support_loss_weight and std is not None:

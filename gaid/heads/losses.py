@@ -1,20 +1,29 @@
 """Losses over a batch's (text, video) similarities."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+PositiveWeights = Literal["clipped", "published"]
 
-def positive_weights(sims: Float[Tensor, "batch batch"]) -> Float[Tensor, " batch"]:
+
+def positive_weights(sims: Float[Tensor, "batch batch"], form: PositiveWeights = "clipped") -> Float[Tensor, " batch"]:
     """Each positive's share of all positives' similarity, without gradient (GAID's weighted loss; method, section 4).
 
-    The published division has no meaning where the shares would change sign: before training, positives may be as often
-    negative as not. There all count alike.
+    `clipped`: a positive whose similarity is not above 0 has no share; where none is above 0, all count alike. Shares are
+    then never negative, so the loss is bounded below by 0 and never pushes a text and its own video apart.
+    `published`: the plain quotient. A positive of negative similarity then has a negative share, which takes the bound
+    from the loss and pushes that pair apart; the quotient is not finite where the similarities add up to 0.
     """
     positives = torch.diag(sims).detach()
+    if form == "published":
+        return positives / positives.sum()
+    positives = positives.clamp(min=0)
     total = positives.sum()
     alike = torch.full_like(positives, 1 / len(positives))
-    return torch.where(total > positives.abs().sum() / 2, positives / total, alike)
+    return torch.where(total >= torch.finfo(total.dtype).tiny, positives / total, alike)
 
 
 def info_nce(

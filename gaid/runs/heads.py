@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # What the store decides of a head.
 _SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
 # Options that heads did not have when runs were first written, and what such a run's head does.
-_LATER = {"audio_input": "frames"}
+_LATER = {"audio_input": "frames", "positive_weights": "published"}
 
 
 def resolve_head(

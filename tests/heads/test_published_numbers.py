@@ -84,7 +84,7 @@ def test_perturbed_texts_agree(numbers, head):
 
 def test_losses_agree(numbers):
     sims = numbers["sims_train"]
-    weights = positive_weights(sims)
+    weights = positive_weights(sims, "published")
     near(info_nce(sims, 100.0, weights), numbers["loss_weighted"])
     near(info_nce(sims, 100.0), numbers["loss_unweighted"])
     pooled = numbers["pooled_paired"].transpose(0, 1)
@@ -98,6 +98,7 @@ def test_losses_agree(numbers):
 def test_a_training_step_gives_the_published_loss(numbers, head, features, monkeypatch):
     monkeypatch.setattr(torch, "rand_like", lambda text: numbers["noise"])
     monkeypatch.setattr(head, "support_loss_weight", 0.8)
+    monkeypatch.setattr(head, "positive_weights", "published")
     found = head.loss(*features, gate_by="own_caption")
     near(found.total.detach(), numbers["loss_weighted"] + 0.8 * numbers["loss_support_weighted"])
 

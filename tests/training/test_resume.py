@@ -140,6 +140,20 @@ def test_every_preset_goes_on_with_the_settings_that_it_began_with(store, tmp_pa
     assert train(store, preset, **options, resume=True).finished
 
 
+def test_a_run_of_before_weights_could_be_chosen_resumes_with_the_published_ones(store, tmp_path, monkeypatch):
+    """Its config.toml does not name them."""
+    options = {"set": [*OPTIONS, "head.positive_weights=published"], "progress": False}
+    straight = train(store, "gaid", out=tmp_path / "straight", **options)
+    stop_after(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        train(store, "gaid", out=tmp_path / "run", **options)
+    monkeypatch.undo()
+    config = tmp_path / "run" / runs.CONFIG
+    config.write_text(config.read_text().replace('positive_weights = "published"\n', ""))
+    assert "positive_weights" not in config.read_text()
+    assert_same(train(store, out=tmp_path / "run", resume=True, progress=False), straight)
+
+
 def test_resume_with_nothing_there_starts(store, noisy, whole, tmp_path):
     assert_same(begin(store, noisy, tmp_path / "run", resume=True), whole)
 
