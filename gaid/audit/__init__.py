@@ -21,8 +21,9 @@ from gaid.audit.selection import selection
 from gaid.audit.softmax import softmax
 from gaid.audit.sound import alignment, audio
 from gaid.errors import OptionInvalid
+from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory
-from gaid.retrieval.subject import open_for
+from gaid.retrieval.subject import open_for, split_of
 from gaid.runs import Run, load_run, pick_device, with_later_options
 from gaid.stores import open_store
 
@@ -73,8 +74,7 @@ def audit(
         raise OptionInvalid(f"{run}: was imported, so there is no training to repeat; leave out --retrain")
     opened = open_for(loaded, store)
     sampled = open_store(published_sampling) if isinstance(published_sampling, str | Path) else published_sampling
-    name = split_protocol or (loaded.protocol if loaded.protocol in opened.protocols else None)
-    part = opened.split(split, name)
+    part = split_of(loaded, opened, split, split_protocol)
     if len(part.video_ids) < 4:
         raise OptionInvalid(f"{opened.path}: the part {split!r} has {len(part.video_ids)} videos, too few to audit on")
 
@@ -100,7 +100,8 @@ def audit(
     for question in asked:
         progress(f"{ground.label}: {question}")
         sections.append(answers[question]())
-    notes = list(ground.subject.notes)
+    overlap = overlaps_of([one.subject for one in (ground, *others)], opened, part.video_ids)
+    notes = ground.subject.notes + notes_of(overlap)
     if opened.random_weights:
         notes.insert(0, "backbones with RANDOM weights: these figures say that the programs run, and nothing else")
     backbones = opened.attrs.get("backbones", {})
@@ -120,6 +121,7 @@ def audit(
         sections=sections,
         audio_input=ground.audio_input,
         notes=notes,
+        training_overlap=overlap,
         against=[str(other.run.path) for other in others],
         seconds=time.perf_counter() - started,
     )

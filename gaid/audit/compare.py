@@ -10,10 +10,10 @@ from scipy.stats import binomtest, permutation_test
 from gaid.audit.ground import Ground, same_queries
 from gaid.audit.results import Measured
 from gaid.audit.seeds import turns_round
-from gaid.errors import OptionInvalid
 from gaid.metrics import RECALLS
+from gaid.retrieval.overlap import TrainingOverlap, notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory
-from gaid.retrieval.subject import open_for
+from gaid.retrieval.subject import open_for, split_of
 from gaid.runs import Run, load_run, pick_device
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Compared:
     draws_turned: float
     audio_inputs: tuple[str | None, str | None] = (None, None)
     notes: list[str] = field(default_factory=list)
+    training_overlap: list[TrainingOverlap] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
@@ -85,6 +86,7 @@ class Compared:
                 "draws": round(self.draws_turned, 4),
             },
             "notes": self.notes,
+            "training_overlap": [one.to_dict() for one in self.training_overlap],
         }
 
 
@@ -109,15 +111,14 @@ def compare(
     for one in (first, second):
         run = load_run(one)
         opened = open_for(run, store)
-        protocol = split_protocol or (run.protocol if run.protocol in opened.protocols else None)
-        part = opened.split(split, protocol)
-        if not part.caption_ids:
-            raise OptionInvalid(f"{opened.path}: the part {split!r} has no captions, and so no queries")
+        part = split_of(run, opened, split, split_protocol)
         if grounds:
             same_queries(grounds[0].split, part, str(run.path))
         grounds.append(Ground.of(run, opened, part, memory=budget, device=device, seeds=None, seed=seed))
     a, b = grounds
     notes = [f"{one.run.path}: {note}" for one in grounds for note in one.subject.notes]
+    overlap = [found for one in grounds for found in overlaps_of([one.subject], one.store, one.split.video_ids)]
+    notes += notes_of(overlap)
     if len(a.owner) > a.videos:
         notes.append("several captions a video: McNemar's p takes them as independent; the p by videos does not")
     pairs, drawn = turns_round(a.query, b.query, seed)
@@ -141,6 +142,7 @@ def compare(
         draws_turned=drawn,
         audio_inputs=(a.audio_input, b.audio_input),
         notes=notes,
+        training_overlap=overlap,
     )
 
 

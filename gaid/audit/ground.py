@@ -200,5 +200,5 @@ def same_queries(one: "Split", other: "Split", what: str) -> None:
         if list(left) != list(right):
             raise StoresDisagree(
                 f"{what}: its {one.part} part holds {len(right)} {kind.removesuffix('_ids')}s, not the same {len(left)}; "
-                "figures can be compared on the same videos and captions only"
+                "figures can be compared on the same videos and captions only (--split-protocol NAME judges all on one split)"
             )

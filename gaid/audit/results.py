@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gaid import metrics
+from gaid.retrieval.overlap import TrainingOverlap
 from gaid.retrieval.results import signed
 
 
@@ -152,6 +153,7 @@ class Audit:
     sections: list[Section]
     audio_input: str | None = None
     notes: list[str] = field(default_factory=list)
+    training_overlap: list[TrainingOverlap] = field(default_factory=list)
     against: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -163,5 +165,6 @@ class Audit:
         about = {name: getattr(self, name) for name in (
             "run", "preset", "store", "dataset", "split", "split_protocol", "seeds", "videos", "captions", "census",
             "gallery_hash", "backbones", "audio_input", "notes", "against")}  # fmt: skip
+        about["training_overlap"] = [one.to_dict() for one in self.training_overlap]
         about["seconds"] = round(self.seconds, 1)
         return about | {"sections": {section.name: section.to_dict() for section in self.sections}}

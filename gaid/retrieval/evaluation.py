@@ -18,6 +18,7 @@ from gaid.retrieval import index as faiss_index
 from gaid.retrieval import sound
 from gaid.retrieval.export import BEST, check_ranks_path, holds_lists, save_lists
 from gaid.retrieval.export import save_ranks as write_ranks
+from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.protocols import PROTOCOLS, get_protocol
 from gaid.retrieval.results import (
     DIRECTIONS,
@@ -41,6 +42,7 @@ from gaid.retrieval.subject import (
     only_first_captions,
     only_sound,
     only_with_sound,
+    split_of,
 )
 from gaid.runs import Run, load_run, pick_device
 from gaid.stores import with_audio
@@ -110,11 +112,11 @@ def evaluate(
         raise OptionInvalid("--save-ranks writes the ranks of texts; use --direction t2v or both")
     device = pick_device(device)
     subject, opened = load_subject(run, store, preset, device, seed, sense)
-    if split_protocol is None and subject.run is not None and subject.run.split_protocol in opened.protocols:
-        split_protocol = subject.run.split_protocol
     if subset not in SUBSETS:
         raise OptionInvalid(f"--subset {subset!r} is none of {', '.join(SUBSETS)}")
-    whole = _load_split(opened, split, split_protocol, sense)
+    whole = split_of(subject.run, opened, split, split_protocol)
+    if sense == SENSES[1]:
+        whole = only_sound(whole)
     clips = only_with_sound(whole) if subset == "with-sound" else whole
     part = only_first_captions(clips) if first_caption else clips
 
@@ -138,10 +140,13 @@ def evaluate(
         results.search = measured.search(subject, candidates)
     if sense == "video":
         results.sound_weight = _sound_truth(subject, opened, measured)
-    for other in against:
-        baseline = measured.of(_baseline(other, opened, device, seed), opened, brief=True)
+    others = [_baseline(other, opened, device, seed) for other in against]
+    for other in others:
+        baseline = measured.of(other, opened, brief=True)
         results.baselines.append(baseline)
         results.comparisons.append(_compare(results, baseline, part, seed))
+    results.training_overlap = overlaps_of([subject, *others], opened, part.video_ids)
+    results.notes += notes_of(results.training_overlap)
     results.evidence = Evidence(opened, part, device, budget, subject.load, *measured.best)
     results.seconds = time.perf_counter() - started
     if ranks_path is not None:
@@ -340,13 +345,6 @@ def _sound_truth(subject: Subject, store: "Store", measured: Measurement) -> sou
             return None
         explained.append(found)
     return sound.measure(explained, truth, split)
-
-
-def _load_split(store: "Store", part: str, protocol: str | None, sense: str) -> "Split":
-    split = store.split(part, protocol)
-    if not split.caption_ids:
-        raise OptionInvalid(f"{store.path}: the part {part!r} has no captions, and so no queries")
-    return only_sound(split) if sense == SENSES[1] else split
 
 
 def _directions(direction: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from gaid import metrics
 from gaid.retrieval.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
+    from gaid.retrieval.overlap import TrainingOverlap
     from gaid.stores import Split, Store
 
 _SOUND = {"tokens": "sound tokens", "frames": "one embedding a frame"}
@@ -176,6 +177,7 @@ class Results:
     baselines: list["Results"] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    training_overlap: list["TrainingOverlap"] = field(default_factory=list)
     report: Path | None = None
     saved_ranks: Path | None = None
     ranks: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -240,6 +242,7 @@ class Results:
             "device": self.device,
             "seconds": round(self.seconds, 3),
             "notes": self.notes,
+            "training_overlap": [one.to_dict() for one in self.training_overlap],
             "baselines": [baseline.to_dict() for baseline in self.baselines],
             "against": {one.baseline: one.to_dict() for one in self.comparisons},
             "report": str(self.report) if self.report else None,

@@ -18,6 +18,7 @@ import torch
 
 from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
 from gaid.retrieval.media import find_videos
+from gaid.retrieval.overlap import TrainingOverlap, notes_of, overlaps_of
 from gaid.retrieval.scoring import Features, parse_memory
 from gaid.retrieval.subject import audio_input_of, check_head_fits, load_subject, own_clip
 from gaid.runs import Run, pick_device
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
 LANES = ("gate", "attention", "sound_weight")
+_NOT_PLAIN = ("answers", "training_overlap", "seconds", "page")
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Found:
     seconds: dict[str, float]
     audio_input: str | None = None
     notes: list[str] = field(default_factory=list)
+    training_overlap: list[TrainingOverlap] = field(default_factory=list)
     page: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +94,8 @@ class Found:
             "answers": [
                 {"query": answer.query, "hits": [hit.to_dict() for hit in answer.hits]} for answer in self.answers
             ],
-            **{name: value for name, value in vars(self).items() if name not in ("answers", "seconds", "page")},
+            **{name: value for name, value in vars(self).items() if name not in _NOT_PLAIN},
+            "training_overlap": [one.to_dict() for one in self.training_overlap],
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "page": str(self.page) if self.page else None,
         }
@@ -138,7 +142,8 @@ def search(
     budget = parse_memory(memory)
     device = pick_device(device)
     subject, opened = load_subject(run, store, preset, device, seed, "video")
-    count = len(valid_rows(opened))
+    valid = valid_rows(opened)
+    count = len(valid)
     if not count:
         raise DataMissing(f"{opened.path}: holds no clip with features (gaid store info {opened.path} tells why)")
     if subject.audio not in ("own", "silence", "none"):
@@ -154,7 +159,8 @@ def search(
         head, opened, words, min(top, count), what=what, audio=subject.audio, device=device, memory=budget, seed=seed
     )
     scored = time.perf_counter()
-    notes = list(subject.notes)
+    overlap = overlaps_of([subject], opened, [opened.ids[row] for row in valid])
+    notes = subject.notes + notes_of(overlap)
     if opened.random_weights:
         notes.insert(0, "backbones with RANDOM weights: what is found says that the programs run, and nothing else")
     if subject.trained and len(subject.seeds) > 1:
@@ -179,6 +185,7 @@ def search(
         seconds={"load": loaded - started, "text": encoded - loaded, "score": scored - encoded},
         audio_input=audio_input_of(head),
         notes=notes,
+        training_overlap=overlap,
     )
     if html is not None:
         # The page is drawn by the layer above, as an evaluation's is.

@@ -104,6 +104,21 @@ def open_for(run: Run | None, store: "str | Path | Store | None") -> "Store":
     return open_store(store) if isinstance(store, str | Path) else store
 
 
+def split_of(run: Run | None, store: "Store", part: str = "test", split_protocol: str | None = None) -> "Split":
+    """The part that a run is judged on, with its captions: every command that ranks asks here.
+
+    `split_protocol` names the split; without it, it is the one that the run was trained under where the store has that, so
+    that no run is judged on its own training videos, else the store's default. Raises OptionInvalid, also for a part
+    without captions.
+    """
+    if split_protocol is None and run is not None and run.split_protocol in store.protocols:
+        split_protocol = run.split_protocol
+    split = store.split(part, split_protocol)
+    if not split.caption_ids:
+        raise OptionInvalid(f"{store.path}: the part {part!r} has no captions, and so no queries")
+    return split
+
+
 def own_clip(run: Run | None, store: "Store", sense: str) -> str | None:
     """The CLIP of an imported run, as a backbone's name, where it encoded the store's `sense` (visual or text); else None.
 

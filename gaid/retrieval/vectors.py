@@ -11,8 +11,9 @@ import torch
 
 from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
 from gaid.retrieval.evaluation import Measurement
+from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory, ranks_of
-from gaid.retrieval.subject import load_subject
+from gaid.retrieval.subject import load_subject, split_of
 from gaid.runs import CONFIG, Run, pick_device, writing
 from gaid.stores import Store, read_clips, valid_rows
 
@@ -76,17 +77,16 @@ def export(
         raise OptionInvalid(f"{source}: is no run, so --store {store} says nothing; name one of the two")
     else:
         subject, opened = load_subject(None, source, preset or "mean-pool", device, seed, "video")  # type: ignore[arg-type]
-    if split_protocol is None and subject.run is not None and subject.run.split_protocol in opened.protocols:
-        split_protocol = subject.run.split_protocol
     if split == CLIPS:
         part = read_clips(opened, valid_rows(opened))
     elif not opened.protocols:
         raise OptionInvalid(f"{opened.path}: has no captions and so no parts; --split {CLIPS} exports its clips")
     else:
-        part = opened.split(split, split_protocol)
+        part = split_of(subject.run, opened, split, split_protocol)
     measured = Measurement(part, ("t2v", "v2t"), budget, device, seed)
     head = subject.load(0)
-    notes = list(subject.notes)
+    overlap = overlaps_of([subject], opened, part.video_ids)
+    notes = subject.notes + notes_of(overlap)
     if len(subject.seeds) > 1:
         notes.append(f"a run of {len(subject.seeds)} seeds: the head of seed {subject.seeds[0]} is exported")
     videos, texts = _embed(head, measured, subject.audio, notes)
@@ -119,6 +119,7 @@ def export(
         "video_embedding": "query-free, unit length: gated and pooled by the mean training text; `scores` are exact and no product of it",
         "text_embedding": "as it meets the videos, before any perturbation",
         "scores": "(queries, videos), protocol query; ranks count ties against the query",
+        "training_overlap": [one.to_dict() for one in overlap],
         "notes": notes,
     }
     files = _write_npz(out, columns, about) if kind == "npz" else _write_parquet(out, columns, about)

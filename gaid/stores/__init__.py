@@ -1,6 +1,6 @@
 """What is kept between the stages: one store, one data set under one set of backbones, in zarr or HDF5 (docs/format.md)."""
 
-from gaid.stores.census import hash_gallery
+from gaid.stores.census import hash_gallery, members_of
 from gaid.stores.controls import derangement, with_audio, with_noise
 from gaid.stores.gallery import iter_clips, read_clips, valid_rows
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan
@@ -22,6 +22,7 @@ __all__ = [
     "derangement",
     "hash_gallery",
     "iter_clips",
+    "members_of",
     "open_store",
     "read_clips",
     "valid_rows",

@@ -35,7 +35,9 @@ def write_run(path, store, preset, *, listen=None, alpha=None, **options):
         if alpha is not None:
             head.perturbation.alpha.fill_(alpha)
     path.mkdir()
-    (path / CONFIG).write_text(f'preset = "{preset}"\nseed = 0\nseeds = 1\nstore = "{store.path}"\nprotocol = "main"\n')
+    (path / CONFIG).write_text(
+        f'preset = "{preset}"\nseed = 0\nseeds = 1\nstore = "{store.path}"\nsplit_protocol = "main"\n'
+    )
     about = {"fingerprint": store.fingerprint, "backbones": store.attrs["backbones"]}
     described = {"head": {"preset": preset, "arguments": head.config}, "store": about, "seed": 0, "step": 1}
     write_checkpoint(path / "checkpoints" / "best.safetensors", head.state_dict(), described)

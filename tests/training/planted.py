@@ -61,11 +61,13 @@ def planted_maps():
 
 
 def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbones: dict = BACKBONES, shards=None,
-                patches: int | None = None, audio_tokens: int | None = None):  # fmt: skip
+                patches: int | None = None, audio_tokens: int | None = None,
+                more_splits: dict[str, dict[str, range]] | None = None):  # fmt: skip
     """A store in which a caption's embedding is its video's hidden vector, seen and heard through fixed maps.
 
     With `patches`, so many patch tokens a frame as well: each is the frame's embedding. With `audio_tokens`, so many tokens
-    of each frame's sound: each is its embedding, and a number more.
+    of each frame's sound: each is its embedding, and a number more. `more_splits`: further split protocols, each part as
+    the rows of its videos.
     """
     rng, (to_seen, to_heard) = np.random.default_rng(seed), planted_maps()
     videos = sum(parts.values())
@@ -77,13 +79,17 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
         name: np.flatnonzero((owner >= a) & (owner < b)).tolist()
         for name, a, b in zip(parts, starts[:-1], starts[1:], strict=True)
     }
+    others = {
+        protocol: {part: np.flatnonzero(np.isin(owner, rows)).tolist() for part, rows in of.items()}
+        for protocol, of in (more_splits or {}).items()
+    }
     plan = StorePlan(
         video_ids=[f"clip{v:03d}" for v in range(videos)],
         caption_ids=[f"caption{n}" for n in range(len(owner))],
         caption_texts=texts,
         caption_video=owner.tolist(),
         token_offsets=list(range(len(owner) + 1)),
-        splits={"main": splits},
+        splits={"main": splits, **others},
         default_protocol="main",
         frames=FRAMES,
         visual_dim=VISUAL,

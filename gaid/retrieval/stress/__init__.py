@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gaid.config import nearest
 from gaid.errors import GaidError, OptionInvalid
+from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory
 from gaid.retrieval.stress.captions import CAPTION_FAULTS
 from gaid.retrieval.stress.dasp import dasp_effect
@@ -20,7 +21,7 @@ from gaid.retrieval.stress.faults import FAULTS
 from gaid.retrieval.stress.measure import Bench, Contender
 from gaid.retrieval.stress.media import encode_texts, load_text_of, media_faults, open_files
 from gaid.retrieval.stress.results import StressResults
-from gaid.retrieval.subject import Subject, open_for, own_clip
+from gaid.retrieval.subject import Subject, open_for, own_clip, split_of
 from gaid.runs import Run, load_run, pick_device
 
 if TYPE_CHECKING:
@@ -70,11 +71,7 @@ def stress(
     opened = open_for(loaded, store)
     subjects = [Subject.of_run(loaded, opened, device)]
     subjects += [Subject.of_run(load_run(other), opened, device) for other in against]
-    if split_protocol is None and loaded.protocol in opened.protocols:
-        split_protocol = loaded.protocol
-    part = opened.split(split, split_protocol)
-    if not part.caption_ids:
-        raise OptionInvalid(f"{opened.path}: the part {split!r} has no captions, and so no queries")
+    part = split_of(loaded, opened, split, split_protocol)
 
     def say(line: str) -> None:
         if progress:
@@ -94,6 +91,8 @@ def stress(
     results = _empty(loaded, opened, part, contenders, seed)
     for subject, one in zip(subjects, contenders, strict=True):
         results.notes += [f"{one.label}: {note}" for note in subject.notes]
+    results.training_overlap = overlaps_of(subjects, opened, part.video_ids)
+    results.notes += notes_of(results.training_overlap)
     _measure(results, bench, opened, names, say, own_clip(loaded, opened, "text"))
     if files is not None:
         results.media = files[1]

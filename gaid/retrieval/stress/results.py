@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gaid.metrics import NAMES
+from gaid.retrieval.overlap import TrainingOverlap
 from gaid.retrieval.results import Figures
 
 Kind = Literal["sound", "picture", "caption", "head", "media"]
@@ -150,6 +151,7 @@ class StressResults:
     dasp: list[DaspEffect] = field(default_factory=list)
     media: MediaSample | None = None
     notes: list[str] = field(default_factory=list)
+    training_overlap: list[TrainingOverlap] = field(default_factory=list)
     seconds: float = 0.0
     files: list[Path] = field(default_factory=list)
 
@@ -180,6 +182,7 @@ class StressResults:
             "dasp": {one.head: one.to_dict() for one in self.dasp},
             "media": self.media.to_dict() if self.media else None,
             "notes": self.notes,
+            "training_overlap": [one.to_dict() for one in self.training_overlap],
             "seconds": round(self.seconds, 3),
             "files": [str(path) for path in self.files],
         }
