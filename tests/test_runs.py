@@ -1,4 +1,4 @@
-"""Run folders: what is one, what is not, and how files get there."""
+"""Run folders: what is one, what is not, and what their files hold."""
 
 import json
 from pathlib import Path
@@ -18,9 +18,7 @@ from gaid.runs import (
     load_run,
     read_checkpoint,
     resolve_head,
-    write_bytes,
     write_checkpoint,
-    write_json,
 )
 
 SIZES = {"visual_dim": 6, "audio_dim": 5, "text_dim": 4, "frames": 3}
@@ -148,26 +146,6 @@ def test_clearing_a_run_leaves_what_others_put_there(run):
     assert [file.name for file in run.path.iterdir()] == ["notes.txt"]
     with pytest.raises(RunInvalid, match="no run"):
         clear_run(run.path)
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "deep" / "file"
-    write_bytes(path, b"old")
-
-    def failing(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.fsync", failing)
-    with pytest.raises(OSError, match="disk full"):
-        write_bytes(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [file.name for file in path.parent.iterdir()] == ["file"]
-
-
-def test_json_has_no_nan(tmp_path):
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "x.json", {"a": float("nan")})
-    assert not list(tmp_path.iterdir())
 
 
 def test_tied_weights_and_views_are_written_as_they_read(tmp_path):

@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any
 
 import typer
 
 from gaid.cli import app
+from gaid.files import write_bytes
 
 INTRODUCTION = """# Commands
 
@@ -98,4 +98,4 @@ def _prose(text: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
+    write_bytes(sys.argv[1], page().encode())

@@ -8,13 +8,13 @@ read in place; stamps that are only SVG are drawn once into the user's cache, ne
 import hashlib
 import os
 import re
-import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from gaid.datasets.types import Caption, Dataset, DatasetSpec, Progress, Video
 from gaid.errors import DataMissing
+from gaid.files import write_bytes
 
 PACKAGE = "tuxpaint-stamps-default"
 SOUNDS = (".ogg", ".wav")
@@ -124,10 +124,7 @@ def draw(picture: Path, target: Path) -> bool:
         )
     except ValueError:  # damaged markup: told by the note of `load`
         return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
-        part.write(bytes(png))
-    Path(part.name).replace(target)  # two runs at once each leave a whole file
+    write_bytes(target, bytes(png))
     return True
 
 

@@ -28,6 +28,7 @@ from gaid.extract.plan import (
 from gaid.extract.progress import Progress
 from gaid.extract.report import ExtractReport, Failure, cut_short, printable
 from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
+from gaid.files import check_folder
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
@@ -63,6 +64,8 @@ class Extraction:
         """Extracts. What is wrong with the arguments is found before a model is loaded."""
         started = time.monotonic()
         self._check()
+        if self.out is not None:
+            check_folder(Path(self.out).expanduser().parent, "--out")
         dataset = self._load()
         names = choose_backbones(dataset, self.visual, self.audio, self.text)
         out = Path(default_out(dataset, names[0]) if self.out is None else self.out).expanduser()

@@ -9,6 +9,7 @@ import torch
 
 from gaid.backbones.protocol import AudioSpec
 from gaid.errors import DataMissing, HeadMismatch
+from gaid.files import writing
 from gaid.report.thumbnails import load_clips
 from gaid.retrieval.scoring import Features
 from gaid.retrieval.sound import load_split_truth
@@ -113,8 +114,8 @@ def _draw(panels: list[Panel], title: str, out: Path) -> list[Path]:
                 f"{panel.duration:.1f} s, {frames} frames; attention and sound weight share a scale"
                 + ("; shaded: the sound informs (truth)" if panel.truth is not None else "")
             )
-        out.mkdir(parents=True, exist_ok=True)
         paths = [out / "figure5.png", out / "figure5.svg"]
-        figure.savefig(paths[0], dpi=130)
-        figure.savefig(paths[1], metadata={"Date": None})
+        with writing(paths[0]) as png, writing(paths[1]) as svg:
+            figure.savefig(png, format="png", dpi=130)
+            figure.savefig(svg, format="svg", metadata={"Date": None})
     return paths

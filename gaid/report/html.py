@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 import gaid
+from gaid.files import write_bytes
 from gaid.metrics import NAMES
 from gaid.report import figures, tables
 from gaid.report.queries import draw_queries
 from gaid.retrieval.results import Results
-from gaid.runs import write_bytes
 
 if TYPE_CHECKING:
     from jinja2 import Environment

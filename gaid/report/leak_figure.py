@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from gaid import metrics
+from gaid.files import write_bytes
 from gaid.heads import build_head
 from gaid.report.figures import PAPER
 from gaid.retrieval.protocols import PROTOCOLS
-from gaid.runs import write_bytes
 
 CLIPS, SHOWN_FRAMES = 4, 12
 VIDEOS, DIM, FRAMES, DRAWS = 1000, 512, 12, 5

@@ -5,6 +5,7 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
+from gaid.files import write_bytes
 from gaid.metrics import NAMES
 from gaid.report.cost import Cost
 from gaid.report.paper import PaperTable
@@ -22,7 +23,6 @@ from gaid.report.tables import (
     rows,
 )
 from gaid.retrieval.results import DIRECTIONS, Results
-from gaid.runs import write_bytes
 
 KINDS = ("main", "protocol", "leak")
 COST_NAMES = ("parameters", "FLOPs a pair", "s, all pairs", "s, direct")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaid.errors import DataMissing, GaidError, OptionInvalid
+from gaid.files import check_folder
 from gaid.report.cost import Cost, measure_cost
 from gaid.report.paper import TABLES, PaperTable, TableRow, choose
 from gaid.report.paper_table import Section, Table
@@ -102,6 +103,7 @@ def reproduce(
     """
     made = Reproduction()
     chosen = choose(list(what))
+    check_folder(out, "--out")
     workshop = _Workshop(
         root, Path(out), seeds, pick_device(device), tuple(set), patches, audio_tokens, random_weights, workers, Path(stores), Path(runs), progress
     )  # fmt: skip

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from gaid.files import write_bytes
 from gaid.report.figures import PAPER, SCREEN, Drawing, Palette, drawing, svg
 from gaid.report.html import write_template
 from gaid.report.tables import census_items, csv_text
 from gaid.retrieval.results import signed, sound_in_words
 from gaid.retrieval.stress.results import KINDS, Curve, DaspEffect, Finding, Point, StressResults
-from gaid.runs import write_bytes
 
 PAGE = "stress.html"
 METRIC = "R@1"

@@ -14,6 +14,7 @@ import numpy as np
 
 from gaid import metrics
 from gaid.errors import OptionInvalid
+from gaid.files import check_writable
 from gaid.retrieval import index as faiss_index
 from gaid.retrieval import sound
 from gaid.retrieval.export import BEST, check_ranks_path, holds_lists, save_lists
@@ -110,6 +111,8 @@ def evaluate(
     ranks_path = check_ranks_path(save_ranks) if save_ranks is not None else None
     if ranks_path is not None and "t2v" not in directions:
         raise OptionInvalid("--save-ranks writes the ranks of texts; use --direction t2v or both")
+    if report is not None:
+        check_writable(report, "--report")
     device = pick_device(device)
     subject, opened = load_subject(run, store, preset, device, seed, sense)
     if subset not in SUBSETS:

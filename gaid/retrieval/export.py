@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaid.errors import OptionInvalid
+from gaid.files import check_folder, check_writable, write_bytes
 from gaid.retrieval import mteb, ranking
-from gaid.runs import write_bytes
 
 if TYPE_CHECKING:
     from gaid.retrieval.results import Results
@@ -22,7 +22,7 @@ BEST = 5
 
 
 def check_ranks_path(path: str | Path) -> Path:
-    """The path, if its suffix says how to write. Raises OptionInvalid."""
+    """The path, if its suffix says how to write and it can be written. Raises OptionInvalid."""
     path = Path(path)
     if path.name.endswith(mteb.SUFFIX):
         mteb.require()
@@ -30,6 +30,9 @@ def check_ranks_path(path: str | Path) -> Path:
         raise OptionInvalid(
             f"--save-ranks {path}: the suffix must be one of {', '.join((*TABLES, *RUNS, mteb.SUFFIX))}"
         )
+    check_writable(path, "--save-ranks")
+    if holds_lists(path):  # and others beside it
+        check_folder(path.parent, "--save-ranks")
     return path
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaid.errors import DependencyMissing
+from gaid.files import write_json
 from gaid.retrieval.ranking import Lists
-from gaid.runs import write_json
 
 if TYPE_CHECKING:
     from gaid.retrieval.results import Results

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import numpy as np
 
+from gaid.files import writing
 from gaid.retrieval.scoring import best_of_captions
-from gaid.runs import writing
 from gaid.stores import Split
 
 DEPTH = 1000

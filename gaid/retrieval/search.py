@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
+from gaid.files import check_writable
 from gaid.retrieval.media import find_videos
 from gaid.retrieval.overlap import TrainingOverlap, notes_of, overlaps_of
 from gaid.retrieval.scoring import Features, parse_memory
@@ -139,6 +140,8 @@ def search(
         raise OptionInvalid(
             "search where? Give a run (--run RUN), or a store and a head (--store PATH --preset mean-pool)"
         )
+    if html is not None:
+        check_writable(html, "--html")
     budget = parse_memory(memory)
     device = pick_device(device)
     subject, opened = load_subject(run, store, preset, device, seed, "video")

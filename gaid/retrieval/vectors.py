@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
+from gaid.files import check_writable, writing
 from gaid.retrieval.evaluation import Measurement
 from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory, ranks_of
 from gaid.retrieval.subject import load_subject, split_of
-from gaid.runs import CONFIG, Run, pick_device, writing
+from gaid.runs import CONFIG, Run, pick_device
 from gaid.stores import Store, read_clips, valid_rows
 
 FORMATS = ("npz", "parquet")
@@ -138,6 +139,7 @@ def _check_format(out: Path, format: str | None) -> str:
         raise OptionInvalid(f"--out {out} and --format {kind} say two things; leave --format out")
     if kind == "parquet":
         _load_pyarrow()
+    check_writable(out, "--out")
     return kind
 
 

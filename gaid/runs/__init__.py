@@ -1,6 +1,6 @@
 """A run: the folder of one training. What is in it, how it is written, and how a head comes out of it (or of a name)."""
 
-from gaid.runs.files import read_checkpoint, read_json, write_bytes, write_checkpoint, write_json, writing
+from gaid.runs.files import read_checkpoint, read_json, write_checkpoint
 from gaid.runs.heads import (
     build_described_head,
     find_class,
@@ -55,8 +55,5 @@ __all__ = [
     "read_json",
     "resolve_head",
     "with_later_options",
-    "write_bytes",
     "write_checkpoint",
-    "write_json",
-    "writing",
 ]

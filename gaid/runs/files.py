@@ -1,53 +1,22 @@
-"""How files get into a run folder and out again.
+"""What files of a run folder hold: JSON, and checkpoints. How a file gets to its place whole is `gaid.files`.
 
-Every file is written whole under another name, synced and renamed. A checkpoint's description is also in its header, so
-that weights and description can't come apart. Nothing is ever unpickled.
+A checkpoint's description is also in its header, so that weights and description can't come apart. Nothing is ever
+unpickled.
 """
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from gaid.errors import RunInvalid
+from gaid.files import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # The key of a safetensors header under which a checkpoint keeps its description.
 _DESCRIPTION = "gaid"
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is there whole after the block or not at all: written under another name, synced, then renamed.
-
-    The other name is always the same, so that what a kill leaves behind is overwritten by the next attempt.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    with writing(path) as file:
-        file.write(content)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """A JSON file for people and programs, atomically; NaN is refused, since JSON has none."""
-    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

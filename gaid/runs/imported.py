@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from gaid.config import nearest
 from gaid.errors import CheckpointInvalid, HeadMismatch, OptionInvalid
-from gaid.runs.files import write_bytes, write_checkpoint, write_json
+from gaid.files import check_folder, write_bytes, write_json
+from gaid.runs.files import write_checkpoint
 from gaid.runs.published_file import read_published
 from gaid.runs.run import CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, Run, clear_run, load_run
 
@@ -120,6 +121,7 @@ def import_checkpoint(
 def _check_place(out: Path, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise OptionInvalid(f"{out}: is a file; a run needs a folder (--out)")
+    check_folder(out, "--out")
     if (out / CONFIG).exists() and not overwrite:
         raise OptionInvalid(f"{out}: holds a run already; replace it (--overwrite) or choose another place (--out)")
 

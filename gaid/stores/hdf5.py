@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import StoreInvalid
+from gaid.files import replacing
 
 ATTRIBUTES = "gaid"  # a dataset of bytes: HDF5 holds no attribute over 64 KiB
 
@@ -19,9 +19,8 @@ ATTRIBUTES = "gaid"  # a dataset of bytes: HDF5 holds no attribute over 64 KiB
 def write(path: Path, attributes: Mapping[str, Any], arrays: Iterable[tuple[str, tuple[int, ...], Any, Iterable[NDArray[Any]]]],
           chunk_rows: int) -> None:  # fmt: skip
     """A file of arrays (name, shape, dtype, pieces along the first axis); whole at once or not there at all."""
-    working = path.with_name(f".{path.name}.writing")
     digests = {}
-    with h5py.File(working, "w", libver="latest") as file:
+    with replacing(path) as working, h5py.File(working, "w", libver="latest") as file:
         for name, shape, dtype, pieces in arrays:
             chunks = (min(chunk_rows, shape[0]), *shape[1:]) if len(shape) > 1 and 0 not in shape else None
             target = file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=chunks is not None)
@@ -35,18 +34,6 @@ def write(path: Path, attributes: Mapping[str, Any], arrays: Iterable[tuple[str,
         text = json.dumps({**attributes, "digests": digests}, sort_keys=True).encode()
         file.create_dataset(ATTRIBUTES, data=np.frombuffer(text, np.uint8))
         file.create_dataset(f"{ATTRIBUTES}_sha256", data=np.frombuffer(hashlib.sha256(text).digest(), np.uint8))
-    with working.open("rb") as written:
-        os.fsync(written.fileno())
-    working.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Hdf5Arrays:

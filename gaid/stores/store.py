@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import DataMissing, OptionInvalid, StoreCorrupt, StoreIncomplete, StoreInvalid
+from gaid.files import check_folder
 from gaid.stores import hdf5
 from gaid.stores.census import census_of, census_of_parts, hash_gallery, members_of
 from gaid.stores.hdf5 import Hdf5Arrays
@@ -359,6 +360,7 @@ def convert_store(source: str | Path, target: str | Path) -> Store:
     store = open_store(source)
     if target.exists():
         raise OptionInvalid(f"{target}: is there already; name another place")
+    check_folder(target.parent, "TARGET")
     if target.suffix in HDF5_SUFFIXES:
         target.parent.mkdir(parents=True, exist_ok=True)
         kept = {key: value for key, value in store.arrays.attributes.items() if key not in ("digests", "failures")}

@@ -6,7 +6,6 @@ their bytes. Presence of data means nothing. One shard has one writer (zarr lose
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +18,9 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, StoresDisagree
+from gaid.files import follow, sync_file, sync_folder, write_bytes
 from gaid.stores import zarr as zarr_arrays
 from gaid.stores.census import take_census
-from gaid.stores.hdf5 import _sync_folder
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
 from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, delete_store, open_store
 
@@ -50,7 +49,7 @@ class StoreWriter:
         Raises: StoresDisagree when another plan's store is there, naming what differs; StoreLocked when another process
         writes it; StoreInvalid when something else is there; OptionInvalid for another suffix.
         """
-        target = Path(path)
+        target = follow(path)
         if target.suffix not in (".zarr", *HDF5_SUFFIXES):
             raise OptionInvalid(f"{target}: a store's name ends in .zarr, .h5 or .hdf5")
         working = target if target.suffix == ".zarr" else target.with_name(f"{target.name}.shards.zarr")
@@ -182,10 +181,10 @@ class StoreWriter:
             for array, values in arrays.items():
                 zarr_arrays.write_rows(self.path, array, start, values)
             files = [file for array in arrays for file in (self.path / array / "c").rglob("*") if file.is_file()]
-            list(self._pool.map(_sync_file, files))
+            list(self._pool.map(sync_file, files))
             digests = _digests(self.path, files)
         folders = {parent for file in files for parent in file.relative_to(self.path).parents}
-        list(self._pool.map(_sync_folder, [self.path / folder for folder in folders]))
+        list(self._pool.map(sync_folder, [self.path / folder for folder in folders]))
         count = len(next(iter(arrays.values())))
         marker = {
             "rows": [start, start + count],
@@ -204,10 +203,10 @@ class StoreWriter:
             raise StoreInvalid(f"{self.target}: {len(self.pending_shards)} shards are not written yet")
         store = open_store(self.path, incomplete=True)
         lines = "".join(json.dumps(failure, ensure_ascii=False) + "\n" for failure in store.failures)
-        _replace(self.path / "failures.jsonl", lines.encode())
+        write_bytes(self.path / "failures.jsonl", lines.encode())
         document = json.loads((self.path / "zarr.json").read_text())
         document["attributes"]["census"] = take_census(store)
-        _replace(self.path / "zarr.json", json.dumps(document, indent=2).encode())
+        write_bytes(self.path / "zarr.json", json.dumps(document, indent=2).encode())
         if self.target == self.path:
             return open_store(self.path)
         finished = convert_store(self.path, self.target)
@@ -259,11 +258,11 @@ def _create(path: Path, plan: StorePlan) -> None:
     marker = {"files": _digests(working, files), "attributes": digest_json(attributes)}
     _write_marker(working / "shards" / "plan.json", marker)
     for file in [*files, working / "zarr.json"]:
-        _sync_file(file)
+        sync_file(file)
     for folder in [working, *(folder for folder in working.rglob("*") if folder.is_dir())]:
-        _sync_folder(folder)
+        sync_folder(folder)
     working.rename(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _check_same(target: Path, found: Mapping[str, Any], plan: StorePlan) -> None:
@@ -306,18 +305,4 @@ def _digests(root: Path, files: list[Path]) -> dict[str, dict[str, Any]]:
 
 def _write_marker(path: Path, marker: Mapping[str, Any]) -> None:
     """A marker holds a digest of itself, so that damage to it is not taken for damage to data."""
-    _replace(path, json.dumps({**marker, "digest": digest_json(marker)}, indent=1).encode())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Writes a file whole: under another name, synced, then renamed."""
-    working = path.with_name(f".{path.name}.writing")
-    working.write_bytes(data)
-    _sync_file(working)
-    working.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    write_bytes(path, json.dumps({**marker, "digest": digest_json(marker)}, indent=1).encode())

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gaid import runs
+from gaid import files, runs
 from gaid.errors import TrainingDiverged
 from gaid.extract.interrupt import stop_on_signal
 from gaid.training.batches import Batch, Batches, Clips, Resident, on_device
@@ -236,12 +236,12 @@ class Loop:
         description = {**self.description, "step": figures["step"], "epoch": figures["epoch"], "validation": validation}
         folder = self.out / runs.CHECKPOINTS
         runs.write_checkpoint(folder / f"{name}.safetensors", tensors, description)
-        runs.write_json(folder / f"{name}.json", description)
+        files.write_json(folder / f"{name}.json", description)
 
     def _rewrite_log(self) -> None:
         """The log as the state knows it: a kill may have come between the two."""
         lines = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in self.state.log)
-        runs.write_bytes(self.out / runs.LOG, lines.encode())
+        files.write_bytes(self.out / runs.LOG, lines.encode())
 
     def _write_metrics(self, finished: bool) -> None:
         state = self.state
@@ -249,7 +249,7 @@ class Loop:
         stopped = None
         if finished:
             stopped = "epochs" if state.step >= self.steps else "patience"
-        runs.write_json(
+        files.write_json(
             self.out / runs.METRICS,
             {
                 "preset": self.config.preset,

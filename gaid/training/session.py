@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from gaid import runs
+from gaid import files, runs
 from gaid.config import resolve, to_tables, to_toml
 from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
 from gaid.metrics import NAMES
@@ -126,12 +126,12 @@ class Session:
             self._write_settings(member, settings)
             self._train(member, settings)
         whole = runs.load_run(self.out)
-        runs.write_json(self.out / runs.METRICS, _over_seeds(whole))
+        files.write_json(self.out / runs.METRICS, _over_seeds(whole))
         return whole
 
     def _write_settings(self, out: Path, settings: TrainConfig) -> None:
         text = "# Everything that this run was trained with; `gaid train-head --config` takes this file.\n\n"
-        runs.write_bytes(out / runs.CONFIG, (text + to_toml(settings)).encode())
+        files.write_bytes(out / runs.CONFIG, (text + to_toml(settings)).encode())
 
     def _train(self, out: Path, settings: TrainConfig) -> None:
         if runs.load_run(out).finished:
@@ -140,7 +140,7 @@ class Session:
             head, described = _build(self.store, settings)
             source = _source_of(settings.preset)
             if source is not None:
-                runs.write_bytes(out / runs.HEAD_SOURCE, source)
+                files.write_bytes(out / runs.HEAD_SOURCE, source)
             description = {
                 "gaid": version_of("gaid"),
                 "preset": settings.preset,
@@ -155,7 +155,7 @@ class Session:
             self._check_resumable(loop)
             if not loop.resume_file.exists():
                 (out / runs.LOG).unlink(missing_ok=True)
-                runs.write_json(out / runs.ENVIRONMENT, describe_environment(self.device))
+                files.write_json(out / runs.ENVIRONMENT, describe_environment(self.device))
             loop.run()
 
     def _store_description(self) -> dict[str, Any]:
@@ -233,6 +233,7 @@ def _open(store: Any, allow_incomplete: bool) -> Any:
 def _looks_like_a_run(out: Path) -> bool:
     if out.exists() and not out.is_dir():
         raise OptionInvalid(f"{out}: is a file; a run needs a folder (--out)")
+    files.check_folder(out, "--out")
     return (out / runs.CONFIG).exists()
 
 

@@ -134,7 +134,7 @@ def test_hdf5_goes_on_after_ctrl_c(world, reference, tmp_path):
 
 def test_hdf5_that_was_killed_while_it_was_written_is_written_again(world, reference, tmp_path, monkeypatch):
     def killed(source, target):
-        target.with_name(f".{target.name}.writing").write_bytes(b"half")
+        target.with_name(f".{target.name}.0123abcd.part").write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from gaid.errors import OptionInvalid
+from gaid.files import write_json
 from gaid.heads import build_head
 from gaid.retrieval.protocols import PROTOCOLS
 from gaid.retrieval.scoring import Features, score_all
@@ -17,7 +18,6 @@ from gaid.retrieval.stress import NAMES, probes, stress
 from gaid.retrieval.stress.dasp import correlation, resampled
 from gaid.retrieval.stress.faults import FAULTS
 from gaid.runs import CONFIG, load_run, write_checkpoint
-from gaid.runs.files import write_json
 from tests.retrieval.conftest import DIM, write_store
 
 BUDGET = 2**28

@@ -11,7 +11,7 @@ import torch
 
 from gaid import load_run, runs, train
 from gaid.errors import OptionInvalid, RunInvalid, StoresDisagree
-from gaid.runs import files
+from gaid.runs import files as run_files
 from gaid.training import loop as loop_module
 
 from .planted import write_store
@@ -90,7 +90,7 @@ def test_killed_before_or_after_any_file_it_goes_on_to_the_same(store, noisy, wh
         if calls == at:
             raise Killed
 
-    for module in (runs, files):
+    for module in (files, run_files):
         monkeypatch.setattr(module, "write_bytes", killing)
     # Of the 33 files that a training writes: all of its start, then some of every kind.
     for at in (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 33):

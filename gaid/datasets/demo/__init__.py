@@ -20,6 +20,7 @@ from gaid.datasets.demo.grammar import describe
 from gaid.datasets.demo.world import SIZES, VERSION, ClipPlan, plan_world
 from gaid.datasets.types import Caption, Dataset, DatasetSpec, Progress, Video
 from gaid.errors import DataInvalid, DataMissing
+from gaid.files import write_bytes
 
 __all__ = ["SPEC", "load", "load_truth", "prepare"]
 
@@ -195,6 +196,4 @@ def _read(path: Path) -> Any:
 
 
 def _write(path: Path, content: Any) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-    unfinished.replace(path)
+    write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode())

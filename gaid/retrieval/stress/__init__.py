@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gaid.config import nearest
 from gaid.errors import GaidError, OptionInvalid
+from gaid.files import check_folder
 from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory
 from gaid.retrieval.stress.captions import CAPTION_FAULTS
@@ -67,6 +68,8 @@ def stress(
     started = time.perf_counter()
     names = _names(faults)
     budget, device = parse_memory(memory), pick_device(device)
+    if out is not None:
+        check_folder(out, "--out")
     loaded = load_run(run)
     opened = open_for(loaded, store)
     subjects = [Subject.of_run(loaded, opened, device)]
