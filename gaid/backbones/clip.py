@@ -90,8 +90,9 @@ class ClipVisual:
 
     def _encode(self, frames: Frames, patches: bool = False) -> tuple[Tensor, Tensor]:
         visual = self._model.visual
-        with inferring(self._device):
-            found = visual(frames_to_tensor(frames, self._mean, self._std, self._device))
+        with inferring(self._device, half_weights=True):
+            pixels = frames_to_tensor(frames, self._mean, self._std, self._device)
+            found = visual(pixels.to(_precision(self._device)))
             if not isinstance(found, tuple):
                 return found, found
             pooled, tokens = found
@@ -151,7 +152,7 @@ class ClipText:
 
     def _encode(self, ids: Tensor) -> Tensor:
         tower, length = self._tower, ids.shape[1]
-        with inferring(self._device):
+        with inferring(self._device, half_weights=True):
             hidden = tower.token_embedding(ids.to(self._device)) + tower.positional_embedding[:length]
             hidden = tower.transformer(hidden, attn_mask=tower.attn_mask[:length, :length])
             return self._project(tower.ln_final(hidden))
@@ -193,7 +194,12 @@ def _model(weights: ClipWeights, device: str, seed: int) -> Any:
             ) from error
     if isinstance(model.visual, VisionTransformer):
         model.visual.output_tokens = True
-    return model.to(device).eval().requires_grad_(False)
+    return model.to(device, _precision(device)).eval().requires_grad_(False)
+
+
+def _precision(device: str) -> torch.dtype:
+    """Of the towers: float16 on a GPU, the precision that CLIP's authors run theirs in there (docs/performance.md)."""
+    return torch.float16 if device.startswith("cuda") else torch.float32
 
 
 def _tokenizer(model: str) -> SimpleTokenizer:

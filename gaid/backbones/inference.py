@@ -4,20 +4,22 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gaid.backbones.protocol import Features, Frames
 
 
 @contextmanager
-def inferring(device: str) -> Iterator[None]:
-    """Inference mode; on a GPU under float16 autocast, which keeps more digits of a feature than bfloat16 does and is
-    what a store keeps anyway."""
-    on_gpu = device.startswith("cuda")
-    with torch.inference_mode(), torch.autocast("cuda", dtype=torch.float16, enabled=on_gpu):
+def inferring(device: str, half_weights: bool = False) -> Iterator[None]:
+    """Inference mode; on a GPU in float16, which keeps more digits of a feature than bfloat16 does and is what a store keeps
+    anyway: by autocast, unless the weights are float16 themselves."""
+    autocasts = device.startswith("cuda") and not half_weights
+    with torch.inference_mode(), torch.autocast("cuda", dtype=torch.float16, enabled=autocasts):
         yield
 
 
@@ -53,11 +55,20 @@ def quietly() -> Iterator[None]:
 
 def frames_to_tensor(frames: Frames, mean: list[float], std: list[float], device: str) -> Tensor:
     """Frames (n, H, W, 3) as normalised (n, 3, H, W); the bytes travel to the GPU, not the floats."""
-    pixels = torch.from_numpy(np.array(frames)).to(device).permute(0, 3, 1, 2)  # a copy: frames may be read-only
+    pixels = to_device(frames, device).permute(0, 3, 1, 2)
     scaled = pixels.float().div_(255)
     return scaled.sub_(torch.tensor(mean, device=device)[:, None, None]).div_(
         torch.tensor(std, device=device)[:, None, None]
     )
+
+
+def to_device(array: NDArray[Any], device: str) -> Tensor:
+    """A copy of an array on a device; to a GPU through memory that its driver reads without copying once more."""
+    if not device.startswith("cuda"):
+        return torch.from_numpy(np.array(array)).to(device)  # a copy: the array may be read-only
+    staged = torch.empty(array.shape, dtype=torch.from_numpy(np.empty(0, array.dtype)).dtype, pin_memory=True)
+    staged.numpy()[...] = array
+    return staged.to(device, non_blocking=True)
 
 
 def to_numpy(features: Tensor) -> Features:

@@ -15,7 +15,7 @@ DEVICES = ["cpu:0", pytest.param("cuda:0", marks=[pytest.mark.gpu, needs_gpu])]
 
 
 def tolerance(device: str) -> float:
-    return 1e-5 if device.startswith("cpu") else 2e-2  # float16 autocast over values of about 1
+    return 1e-5 if device.startswith("cpu") else 2e-2  # float16 over values of about 1
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -47,3 +47,34 @@ def test_sentences_in_batches_are_sentences_one_by_one(device: str) -> None:
     np.testing.assert_allclose(found.embedding, expected.embedding, atol=tolerance(device))
     for ours, theirs in zip(found.tokens, expected.tokens, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=5 * tolerance(device))
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_gpus_half_precision_turns_no_feature_of_clip() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 3, 224, 224, 3), dtype=np.uint8)
+    expected, found = (
+        load_visual("clip:ViT-B-32/openai", device=device, random_weights=True).encode_frames(frames)
+        for device in ("cpu", "cuda:0")
+    )
+    cosines = (expected * found).sum(-1) / np.linalg.norm(expected, axis=-1) / np.linalg.norm(found, axis=-1)
+    assert cosines.min() > 0.9999
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_mels_on_a_gpu_are_those_of_the_cpu() -> None:
+    transformers = pytest.importorskip("transformers", reason="needs the extra 'clap'")
+    from gaid.backbones.clap import ClapMel
+
+    extractor = transformers.ClapFeatureExtractor()
+    windows = np.random.default_rng(0).standard_normal((5, 96_000)).astype(np.float32) * [
+        [1],
+        [1e-1],
+        [1e-3],
+        [1e-6],
+        [0],
+    ]
+    windows = windows.astype(np.float32)
+    on_gpu = ClapMel(extractor, "cuda:0")(windows).cpu()
+    np.testing.assert_allclose(on_gpu, ClapMel(extractor)(windows), atol=1e-4)  # dB
