@@ -22,6 +22,8 @@ from gaid.extract.limits import DecodeLimits, no_memory
 FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,gif,ogg,wav,w64,mp3,flac,aac,ac3,eac3,aiff,au,caf,amr,wv"
 PROTOCOLS = "file"
 PROBE_BYTES = 16
+# A tag (title, encoder) that is not UTF-8 must not cost the clip. PyAV 19 keeps its bytes as surrogates; 17 and 18 are told to.
+_TAGS: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "surrogateescape"}
 
 
 def show_path(path: str | os.PathLike[str]) -> str:
@@ -68,7 +70,7 @@ def open_media(path: str, limits: DecodeLimits) -> "av.container.InputContainer"
     """Opens a checked, absolute path; MediaError says why not."""
     name = show_path(path)
     try:
-        container = av.open(f"file:{path}", options=open_options(limits), metadata_errors="replace")
+        container = av.open(f"file:{path}", options=open_options(limits), **_TAGS)
     except av.error.ArgumentError:
         raise MediaError(
             "refused", f"{name}: its content is not of a kind that is opened (playlists and lists of files never are)"

@@ -297,6 +297,16 @@ def test_a_name_in_any_script_is_read(tmp_path, decoder, name):
     assert str(error.value).isprintable()
 
 
+@pytest.mark.parametrize("kind", ["mkv", "mp4"])
+def test_a_tag_that_is_not_utf8_does_not_cost_the_clip(tmp_path, decoder, kind):
+    path = write_video(tmp_path / f"a.{kind}", frames=10)
+    whole = path.read_bytes()
+    assert b"Lavf" in whole, "the muxer no longer writes its name as a tag"
+    path.write_bytes(whole.replace(b"Lavf", b"L\xe9vf"))
+    clip = decode_clip(request(path, decoder=decoder))
+    assert [read_number(frame) for frame in clip.frames] == [1, 3, 6, 8]
+
+
 # Files that want too much.
 
 
