@@ -80,5 +80,9 @@ class CheckpointInvalid(GaidError, ValueError):
     """A published checkpoint can't be read, lacks weights, or is another method's: the text names which."""
 
 
+class CodeRefused(GaidError):
+    """Code that lies within a run or a store, which may come from anywhere: move it elsewhere, or allow it."""
+
+
 class TrainingDiverged(GaidError):
     """A loss or gradient is not a number any more: lower the learning rate."""

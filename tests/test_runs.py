@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gaid.errors import DataMissing, HeadMismatch, OptionInvalid, RunInvalid
+from gaid.errors import CodeRefused, DataMissing, HeadMismatch, OptionInvalid, RunInvalid
 from gaid.heads import build_head
 from gaid.runs import (
     Run,
@@ -104,7 +104,7 @@ def test_code_within_a_run_is_not_run_unasked(run, tmp_path):
     path = run.path / "checkpoints/best.safetensors"
     described = {"preset": f"{code}:Head", "arguments": {}}
     write_checkpoint(path, head.state_dict(), {"head": described, "store": {}})
-    with pytest.raises(RunInvalid, match="its head is code within the run"):
+    with pytest.raises(CodeRefused, match=r"head.py: is code within the run"):
         load_run(run.path).load_head()
 
 

@@ -24,7 +24,7 @@ from gaid.errors import OptionInvalid
 from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory
 from gaid.retrieval.subject import open_for, split_of
-from gaid.runs import Run, load_run, pick_device, with_later_options
+from gaid.runs import Run, load_run, pick_device
 from gaid.stores import open_store
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class _Trainer:
         from gaid.training import train
 
         self.progress(f"{self.run.preset}: training again, {name}")
-        config = {**with_later_options(self.run.config), **changes}
+        config = {**self.run.settings, **changes}
         return train(
             store or self.store, out=self.work / name, config=config, device=self.device, resume=True, progress=False
         )

@@ -14,7 +14,7 @@ from gaid.retrieval.evaluation import DIRECTION, Measurement
 from gaid.retrieval.protocols import first_captions
 from gaid.retrieval.scoring import Features, ranks_of, select
 from gaid.retrieval.subject import Subject, audio_input_of, clips_with_sound
-from gaid.runs import Run, build_described_head
+from gaid.runs import Run
 
 if TYPE_CHECKING:
     from gaid.stores import Split, Store
@@ -130,7 +130,7 @@ class Ground:
         one = self.run.members[member]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(one.seed)
-            head = build_described_head(one.describe()["head"])
+            head = one.build_head()
         return head.to(self.measurement.device).eval()
 
     def scores(self, member: int, condition: Condition | None = None) -> np.ndarray:

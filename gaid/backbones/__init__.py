@@ -1,18 +1,18 @@
 """Frozen encoders by name. Nothing heavy is imported until one is loaded, and what is loaded is kept for the process.
 
 Names: `tiny`, `offline`, `clip:MODEL/PRETRAINED` (`clip` alone is ViT-B-32/openai), `clap:CHECKPOINT` (`clap` alone is
-laion/clap-htsat-unfused), or a class of one's own as `my_module:MyBackbone`.
+laion/clap-htsat-unfused), or a class of one's own as `my_module:MyBackbone` or `file.py:MyBackbone`.
 """
 
 import difflib
 import inspect
-import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from gaid import own_code
 from gaid.backbones.protocol import (
     AudioBackbone,
     AudioSpec,
@@ -23,7 +23,7 @@ from gaid.backbones.protocol import (
     TextFeatures,
     VisualBackbone,
 )
-from gaid.errors import OptionInvalid
+from gaid.errors import CodeRefused, OptionInvalid
 
 __all__ = [
     "AudioBackbone",
@@ -109,11 +109,12 @@ def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) ->
     family, _, rest = name.partition(":")
     if family not in FAMILIES:
         if rest:
-            return partial(_load_own, family, rest, kind, device, random_weights, seed)
+            module, _, attribute = name.rpartition(":")
+            return partial(_load_own, module, attribute, kind, device, random_weights, seed)
         near = difflib.get_close_matches(name, FAMILIES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise OptionInvalid(
-            f"no backbone is named {name!r}; {hint}known: {', '.join(FAMILIES)}, or my_module:MyBackbone"
+            f"no backbone is named {name!r}; {hint}known: {', '.join(FAMILIES)}, or my_module:MyBackbone, file.py:MyBackbone"
         )
     kinds = FAMILIES[family]
     if kind not in kinds:
@@ -160,19 +161,20 @@ def _load_offline(attribute: str, device: str) -> Any:
 def _load_own(module: str, attribute: str, kind: str, device: str, random_weights: bool, seed: int) -> Any:
     """A class of the user's own; it is given those of device, random_weights and seed that its constructor names."""
     where = f"{module}:{attribute}"
-    here = str(Path.cwd())  # a console script does not look for modules where the user stands
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
     try:
-        factory = getattr(import_module(module), attribute)
+        factory = getattr(own_code.load_module(module), attribute)
+    except CodeRefused:
+        raise
+    except FileNotFoundError as error:
+        raise OptionInvalid(f"backbone {where!r}: {error}") from error
     except ModuleNotFoundError as error:
-        raise OptionInvalid(f"backbone {where!r}: no module {error.name!r} here or installed ({here})") from error
+        raise OptionInvalid(f"backbone {where!r}: no module {error.name!r} here or installed ({Path.cwd()})") from error
     except AttributeError as error:
         raise OptionInvalid(f"backbone {where!r}: the module has no {attribute!r}") from error
-    finally:
-        if added:
-            sys.path.remove(here)
+    except Exception as error:  # a user's module may raise anything while it is imported
+        raise OptionInvalid(
+            f"backbone {where!r}: {module} can't be imported ({type(error).__name__}: {error})"
+        ) from error
     given = {"device": _device(device), "random_weights": random_weights, "seed": seed}
     wanted = inspect.signature(factory).parameters
     built = factory(**{option: value for option, value in given.items() if option in wanted})

@@ -20,12 +20,16 @@ def extract(
     visual: Annotated[
         str | None,
         option(
-            "Encoder of pictures: tiny, offline, clip:MODEL/WEIGHTS, module:Class. Default: the data set's.", "NAME"
+            "Encoder of pictures: tiny, offline, clip:MODEL/WEIGHTS, module:Class, file.py:Class. Default: the data set's.",
+            "NAME",
         ),
     ] = None,
     audio: Annotated[
         str | None,
-        option("Encoder of sounds: tiny, offline, clap:CHECKPOINT, module:Class. Default: the data set's.", "NAME"),
+        option(
+            "Encoder of sounds: tiny, offline, clap:CHECKPOINT, module:Class, file.py:Class. Default: the data set's.",
+            "NAME",
+        ),
     ] = None,
     text: Annotated[str | None, option("Encoder of captions. Default: the one of --visual.", "NAME")] = None,
     frames: Annotated[

@@ -11,7 +11,7 @@ def train_head(
     preset: Annotated[
         str | None,
         option(
-            "mean-pool, x-pool, t-mass, avigate, gaid-sample, gaid-token, gaid, or module:Class. Default: gaid.",
+            "mean-pool, x-pool, t-mass, avigate, gaid-sample, gaid-token, gaid, module:Class, file.py:Class. Default: gaid.",
             "NAME",
         ),
     ] = None,

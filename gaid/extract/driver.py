@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from gaid import own_code
 from gaid.datasets.types import Dataset
 from gaid.errors import ExtractInterrupted, OptionInvalid
 from gaid.extract.clip import AudioSampling, Decoder
@@ -69,7 +70,10 @@ class Extraction:
         dataset = self._load()
         names = choose_backbones(dataset, self.visual, self.audio, self.text)
         out = Path(default_out(dataset, names[0]) if self.out is None else self.out).expanduser()
-        choice = BackboneChoice(*names, self.device, self.random_weights, self.patches, self.audio_tokens)
+        # A worker of a cluster stands elsewhere.
+        visual, audio = map(own_code.absolute, names[:2])
+        text = names[2] and own_code.absolute(names[2])
+        choice = BackboneChoice(visual, audio, text, self.device, self.random_weights, self.patches, self.audio_tokens)
         backbones = choice.load()
         plan = make_plan(
             dataset, backbones, self.frames, self.decoder, self.patches, self.audio_sampling, self.audio_tokens

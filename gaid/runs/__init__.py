@@ -7,7 +7,6 @@ from gaid.runs.heads import (
     head_options,
     head_settings,
     resolve_head,
-    with_later_options,
 )
 from gaid.runs.imported import KINDS, Imported, import_checkpoint
 from gaid.runs.run import (
@@ -54,6 +53,5 @@ __all__ = [
     "read_checkpoint",
     "read_json",
     "resolve_head",
-    "with_later_options",
     "write_checkpoint",
 ]

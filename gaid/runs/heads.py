@@ -1,17 +1,13 @@
 """From the name of a preset, or the path of a class of one's own, to a head and what it and its training can be told."""
 
-import importlib
-import importlib.util
 import inspect
-import re
-import sys
 from collections.abc import Mapping
 from dataclasses import field, make_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from gaid import own_code
 from gaid.config import can_hold, nearest
-from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.errors import CodeRefused, HeadMismatch, OptionInvalid
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,18 +111,26 @@ def build_described_head(described: Mapping[str, Any]) -> "nn.Module":
 
 
 def find_class(path: str) -> Any:
-    """The nn.Module class at `module:Class` or `file.py:Class`; the current folder is looked in too. OptionInvalid."""
+    """The nn.Module class at `module:Class` or `file.py:Class`; the current folder is looked in too.
+
+    Raises OptionInvalid, and CodeRefused for code within a run or store.
+    """
     from torch import nn
 
-    source, _, name = path.rpartition(":")
+    shown = own_code.shown(path)
+    source, _, name = shown.rpartition(":")
     try:
-        module = _module_of_file(Path(source)) if source.endswith(".py") else _module_here(source)
+        module = own_code.load_module(source)
+    except CodeRefused:
+        raise
     except Exception as error:  # a user's module may raise anything while it is imported
-        raise OptionInvalid(f"preset {path!r}: {source} can't be imported ({type(error).__name__}: {error})") from error
+        raise OptionInvalid(
+            f"preset {shown!r}: {source} can't be imported ({type(error).__name__}: {error})"
+        ) from error
     cls = getattr(module, name, None)
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         classes = [n for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, nn.Module)]
-        raise OptionInvalid(f"preset {path!r}: {source} has no torch.nn.Module {name!r}; {nearest(name, classes)}")
+        raise OptionInvalid(f"preset {shown!r}: {source} has no torch.nn.Module {name!r}; {nearest(name, classes)}")
     return cls
 
 
@@ -156,28 +160,3 @@ def head_options(preset: str) -> type | None:
     return make_dataclass(
         "HeadOptions", [(name, kind if can_hold(kind) else Any, field(default=None)) for name, kind in kinds.items()]
     )
-
-
-def _module_here(name: str) -> Any:
-    here = str(Path.cwd())
-    sys.path.insert(0, here)  # as `python -m` has it and a console script has not
-    try:
-        importlib.invalidate_caches()
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(here)
-
-
-def _module_of_file(path: Path) -> Any:
-    name = f"gaid_own_{re.sub(r'[^0-9a-zA-Z]', '_', str(path.resolve()))}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module

@@ -19,10 +19,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaid import own_code
 from gaid.config import nearest, read_settings
-from gaid.errors import DataMissing, HeadMismatch, OptionInvalid, RunInvalid, StoresDisagree
+from gaid.errors import CodeRefused, DataMissing, HeadMismatch, OptionInvalid, RunInvalid, StoresDisagree
 from gaid.runs.files import read_checkpoint, read_json
-from gaid.runs.heads import build_described_head
+from gaid.runs.heads import build_described_head, with_later_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,8 +44,8 @@ class Run:
 
     @property
     def preset(self) -> str:
-        """Name of the preset, or the dotted path of the head's class."""
-        return str(self.config["preset"])
+        """Name of the preset, or where the head's class is, its file as seen from the current folder."""
+        return own_code.shown(str(self.config["preset"]))
 
     @property
     def seed(self) -> int:
@@ -142,8 +143,7 @@ class Run:
         path = self._checkpoint(checkpoint)
         tensors, description = read_checkpoint(path)
         described = description["head"]
-        self._refuse_code_of_the_run(described["preset"])
-        head = build_described_head(described)
+        head = self._build(described)
         try:
             head.load_state_dict(tensors)
         except RuntimeError as error:
@@ -152,6 +152,18 @@ class Run:
                 f"{path}: its weights don't fit the head {described['preset']!r} ({reason}); was the class changed?"
             ) from error
         return head.to(device).eval()
+
+    def build_head(self) -> "nn.Module":
+        """The head as it was before it learned anything: same parts, same sizes. Seeding is the caller's affair."""
+        return self._build(self.describe()["head"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """`config` with what was not in it when it was written: options that heads have by now, and where its class is now.
+
+        Raises CodeRefused where the head's class lies within a run.
+        """
+        return with_later_options({**self.config, "preset": self._class_at_hand(str(self.config["preset"]))})
 
     @cached_property
     def head(self) -> "nn.Module":
@@ -212,13 +224,23 @@ class Run:
             )
         return path
 
-    def _refuse_code_of_the_run(self, preset: str) -> None:
-        """A run may come from anywhere and its weights are only numbers; code that lies within it is not run unasked."""
-        source, colon, _ = preset.rpartition(":")
-        if colon and source.endswith(".py") and Path(source).resolve().is_relative_to(self.path.resolve()):
-            raise RunInvalid(
-                f"{self.path}: its head is code within the run ({source}); move the file elsewhere to run it"
-            )
+    def _build(self, described: Mapping[str, Any]) -> "nn.Module":
+        return build_described_head({**described, "preset": self._class_at_hand(str(described["preset"]))})
+
+    def _class_at_hand(self, preset: str) -> str:
+        """The preset, or in place of a class of one's own that can't be found the run's own copy of it."""
+        source, colon, name = preset.rpartition(":")
+        copy = (self.path if len(self.seeds) == 1 else self.path / f"seed-{self.seed}") / HEAD_SOURCE
+        if not colon or own_code.is_there(source) or not copy.is_file():
+            return own_code.absolute(preset)
+        try:
+            own_code.refuse_downloaded(copy)
+        except CodeRefused as error:
+            raise CodeRefused(
+                f"{self.path}: the class of its head, {own_code.shown(preset)}, is not here; put it back, or run the copy that "
+                f"the run keeps ({own_code.shown_path(copy)}) with {own_code.TRUST}=1 where you trust it"
+            ) from error
+        return own_code.absolute(f"{copy}:{name}")
 
 
 def load_run(path: "str | Path | Run") -> Run:
@@ -235,7 +257,7 @@ def load_run(path: "str | Path | Run") -> Run:
         config = read_settings(path / CONFIG)
     except OptionInvalid as error:
         raise RunInvalid(f"{error}; the run is damaged") from error
-    missing = [key for key in ("preset", "seed", "store") if key not in config]
+    missing = [key for key in own_code.RUN_KEYS if key not in config]
     if missing:
         raise RunInvalid(f"{path / CONFIG}: no run's settings (without {', '.join(missing)})")
     return Run(path, config)

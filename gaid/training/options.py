@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from gaid import own_code
 from gaid.config import Words, parse_options, read_settings, resolve, setting, to_tables
 from gaid.errors import OptionInvalid
 
@@ -83,9 +84,9 @@ def gather(
 
 
 def preset_of(layers: Layers) -> str:
-    """The preset that the last layer which names one names."""
+    """The preset that the last layer which names one names, with the whole path of a class's file."""
     name = next((layer["preset"] for _, layer in reversed(layers) if "preset" in layer), TrainConfig.preset)
-    return name.text if isinstance(name, Words) else str(name)
+    return own_code.absolute(name.text if isinstance(name, Words) else str(name))
 
 
 def decide(layers: Layers) -> TrainConfig:
@@ -105,7 +106,7 @@ def decide(layers: Layers) -> TrainConfig:
         faults.append(str(error))
     if found is None or options_of_head is None:
         raise OptionInvalid("; ".join(faults))
-    return replace(found, head=options_of_head)
+    return replace(found, preset=preset, head=options_of_head)
 
 
 def _head_options(preset: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Session:
                     f"{self.out}: holds a run already; go on with it (--resume), replace it (--overwrite) "
                     "or choose another place (--out)"
                 )
-            earlier = runs.with_later_options(runs.load_run(self.out).config)
+            earlier = runs.load_run(self.out).settings
             if "imported" in earlier:
                 raise OptionInvalid(
                     f"{self.out}: was imported, so there is no training to go on with; give another --out"
@@ -198,7 +198,7 @@ def planned_settings(store: Store, preset: str, *, seeds: int, set: Iterable[str
 
 def settings_in(run: runs.Run) -> TrainConfig:
     """What a run was trained with. Raises OptionInvalid for one of a version with other settings."""
-    return resolve(TrainConfig, [(str(run.path), runs.with_later_options(run.config))])
+    return resolve(TrainConfig, [(str(run.path), run.settings)])
 
 
 def _build(store: Store, settings: TrainConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
