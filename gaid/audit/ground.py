@@ -10,8 +10,9 @@ import numpy as np
 from gaid import metrics
 from gaid.audit.results import Ranks
 from gaid.errors import OptionInvalid, StoresDisagree
-from gaid.retrieval.evaluation import DIRECTION, Measurement
+from gaid.retrieval.evaluation import Measurement
 from gaid.retrieval.protocols import first_captions
+from gaid.retrieval.results import DIRECTION
 from gaid.retrieval.scoring import Features, ranks_of, select
 from gaid.retrieval.subject import Subject, audio_input_of, clips_with_sound
 from gaid.runs import Run

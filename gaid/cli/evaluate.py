@@ -51,9 +51,12 @@ def evaluate(
         option("with-sound takes only the clips that have sound, and prints all beside.", "all|with-sound"),
     ] = "all",
     dual_softmax: Annotated[
-        bool,
-        flag("Also rank every query with the help of all others (--DSL), beside the plain figure.", "--dual-softmax"),
-    ] = False,
+        Literal["published", "per-direction"] | None,
+        option(
+            "Also with a second softmax (--DSL), beside the plain figures: over the texts both ways, or each way's queries.",
+            "published|per-direction",
+        ),
+    ] = None,
     first_caption: Annotated[
         bool,
         flag("Only each video's first caption asks, as published for VATEX; all captions beside.", "--first-caption"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaid.metrics import NAMES
-from gaid.retrieval.results import Figures, Results, signed
+from gaid.retrieval.results import Doubled, Figures, Results, signed
 
 
 @dataclass
@@ -67,11 +67,8 @@ def rows(results: Results, direction: str) -> list[Row]:
         leak = results.leak
         found.append(Row.of(f"{own}, protocol {leak.protocol}", "protocol", leak.figures[direction]))
         found.append(Row(f"leak ({leak.protocol} − query)", "leak", leak.difference[direction], {}, []))
-    if results.dual_softmax:
-        doubled = results.dual_softmax
-        found.append(Row.of(f"{own}, dual softmax", "protocol", doubled.figures[direction]))
-        more = doubled.difference[direction], doubled.intervals[direction]
-        found.append(Row("its gain (needs all queries at once)", "leak", *more, []))
+        found += _doubled_rows(f"{own}, protocol {leak.protocol}", leak.dual_softmax, direction)
+    found += _doubled_rows(own, results.dual_softmax, direction)
     if results.search is not None and direction == "t2v" and results.search.figures:
         seed = f", seed {results.seeds[0]}" if len(results.seeds) > 1 else ""
         label = f"{own}, best {results.search.candidates} of an index{seed}"
@@ -91,6 +88,18 @@ def rows(results: Results, direction: str) -> list[Row]:
     for label, one in zip(others, results.baselines, strict=True):
         found.append(Row.of(label, "baseline", one.figures[direction], one.sound))
     return found
+
+
+def _doubled_rows(who: str, doubled: Doubled | None, direction: str) -> list[Row]:
+    """The figures with a second softmax and its gain; nothing where it was not asked for."""
+    if doubled is None:
+        return []
+    label = f"{who}, dual softmax ({doubled.form})"
+    more = doubled.difference[direction], doubled.intervals[direction]
+    return [
+        Row.of(label, "protocol", doubled.figures[direction]),
+        Row("its gain (needs all queries at once)", "leak", *more, []),
+    ]
 
 
 def heading(results: Results) -> str:

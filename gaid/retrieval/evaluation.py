@@ -17,22 +17,31 @@ from gaid.errors import OptionInvalid
 from gaid.files import check_writable
 from gaid.retrieval import index as faiss_index
 from gaid.retrieval import sound
+from gaid.retrieval.dual_softmax import SecondSoftmax
 from gaid.retrieval.export import BEST, check_ranks_path, holds_lists, save_lists
 from gaid.retrieval.export import save_ranks as write_ranks
 from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.protocols import PROTOCOLS, get_protocol
 from gaid.retrieval.results import (
+    DIRECTION,
     DIRECTIONS,
     Comparison,
-    Doubled,
     Evidence,
-    Figures,
     Leak,
     Results,
     difference_of,
+    figures_of,
 )
-from gaid.retrieval.scoring import Features, best_videos, parse_memory, ranks_of, score_all, select
-from gaid.retrieval.scoring import dual_softmax as apply_dual_softmax
+from gaid.retrieval.scoring import (
+    DUAL_SOFTMAX,
+    DualSoftmax,
+    Features,
+    best_videos,
+    parse_memory,
+    ranks_of,
+    score_all,
+    select,
+)
 from gaid.retrieval.subject import (
     SENSES,
     Subject,
@@ -53,7 +62,6 @@ if TYPE_CHECKING:
 
 INDEXES = ("exact", "faiss")
 SUBSETS = ("all", "with-sound")
-DIRECTION: dict[str, metrics.Direction] = {"t2v": "t2v", "v2t": "v2t"}
 
 
 def evaluate(
@@ -75,7 +83,7 @@ def evaluate(
     seed: int = 0,
     sense: str = "video",
     subset: str = "all",
-    dual_softmax: bool = False,
+    dual_softmax: DualSoftmax | None = None,
     first_caption: bool = False,
 ) -> Results:
     """Retrieval figures of a run (of all its seeds), or of a preset without training on a store.
@@ -94,7 +102,8 @@ def evaluate(
         seed: of the bootstrap, of trials in scoring, of an untrained head, and of the page's choice of queries.
         sense: `sound` compares texts with the sounds alone, among the clips that have any (untrained heads only).
         subset: `with-sound` takes only the clips that have sound; the figures over all clips stand beside.
-        dual_softmax: also the figures with the published second softmax over all queries, beside the plain ones.
+        dual_softmax: also the figures with a second softmax, beside the plain ones of every protocol that is measured:
+            `published` takes it over the texts in both directions, `per-direction` over the queries of each.
         first_caption: only each video's first caption asks; the figures with all captions stand beside.
 
     Returns Results; its figures are the query protocol's, whatever `protocol` is. Raises OptionInvalid, DataMissing,
@@ -107,6 +116,8 @@ def evaluate(
         raise OptionInvalid(f"--index {index!r} is none of {', '.join(INDEXES)}")
     if index == "faiss" and "t2v" not in directions:
         raise OptionInvalid("--index faiss finds videos for texts; use --direction t2v or both")
+    if dual_softmax is not None and dual_softmax not in DUAL_SOFTMAX:
+        raise OptionInvalid(f"--dual-softmax {dual_softmax!r} is none of {', '.join(DUAL_SOFTMAX)}")
     budget = parse_memory(memory)
     ranks_path = check_ranks_path(save_ranks) if save_ranks is not None else None
     if ranks_path is not None and "t2v" not in directions:
@@ -124,7 +135,7 @@ def evaluate(
     part = only_first_captions(clips) if first_caption else clips
 
     measured = Measurement(part, directions, budget, device, seed)
-    results = measured.of(subject, opened)
+    results = measured.of(subject, opened, dual_softmax=dual_softmax)
     if clips is not whole:
         everything = Measurement(
             only_first_captions(whole) if first_caption else whole, directions, budget, device, seed
@@ -133,12 +144,10 @@ def evaluate(
     if len(part.caption_ids) < len(clips.caption_ids):
         everything = Measurement(clips, directions, budget, device, seed)
         results.all_captions = everything.of(subject, opened, brief=True).figures
-    if dual_softmax:
-        results.dual_softmax = measured.dual_softmax(subject, results)
     results.sense, results.index, results.device, results.subset = sense, index, device, subset
     results.first_caption = first_caption
     if chosen.gallery_reads_captions:
-        results.leak = measured.leak(subject, results, chosen.name)
+        results.leak = measured.leak(subject, results, chosen.name, dual_softmax)
     if index == "faiss":
         results.search = measured.search(subject, candidates)
     if sense == "video":
@@ -183,10 +192,13 @@ class Measurement:
             self._features[key] = Features.of(with_audio(self.split, audio, self.seed), self.device, head)
         return self._features[key]
 
-    def of(self, subject: Subject, store: "Store", brief: bool = False) -> Results:
+    def of(
+        self, subject: Subject, store: "Store", brief: bool = False, dual_softmax: DualSoftmax | None = None
+    ) -> Results:
         """Figures under the query protocol; with `brief` nothing but figures (for a baseline)."""
         ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         with_sound: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
+        doubled = self._second(dual_softmax)
         sounding = clips_with_sound(self.split)
         listens = None
         for number in range(len(subject.seeds)):
@@ -194,6 +206,8 @@ class Measurement:
             listens = audio_input_of(head)  # the same for every seed
             scores = self.scores(subject, number, "query", head=head)
             self._rank(scores, self.split.caption_video, ranks)
+            if doubled is not None:
+                doubled.add(scores)
             if 0 < sounding.sum() < len(sounding):
                 captions = np.flatnonzero(sounding[self.split.caption_video])
                 place = np.cumsum(sounding) - 1
@@ -213,7 +227,7 @@ class Measurement:
             split_protocol=self.split.protocol,
             trained=subject.trained,
             seeds=subject.seeds,
-            figures=self._figures(ranks, self.split.caption_video),
+            figures=figures_of(ranks, self.split.caption_video, self.seed),
             census=dict(self.split.census),
             gallery_hash=self.split.gallery_hash,
             random_weights=store.random_weights,
@@ -227,36 +241,25 @@ class Measurement:
         if any(with_sound.values()):
             captions = np.flatnonzero(sounding[self.split.caption_video])
             own = (np.cumsum(sounding) - 1)[self.split.caption_video[captions]]
-            results.with_sound = self._figures(with_sound, own)
+            results.with_sound = figures_of(with_sound, own, self.seed)
+        if doubled is not None:
+            results.dual_softmax = doubled.beside(results.figures, ranks)
         return results
 
-    def leak(self, subject: Subject, results: Results, protocol: str) -> Leak:
+    def leak(self, subject: Subject, results: Results, protocol: str, dual_softmax: DualSoftmax | None = None) -> Leak:
         """The same heads with a gallery that reads captions, and how far that lifts them."""
         ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
+        doubled = self._second(dual_softmax)
         for number in range(len(subject.seeds)):
-            self._rank(self.scores(subject, number, protocol), self.split.caption_video, ranks)
-        figures = self._figures(ranks, self.split.caption_video)
-        return Leak(protocol, figures, difference_of(figures, results.figures))
-
-    def dual_softmax(self, subject: Subject, results: Results) -> Doubled:
-        """The same heads with every query ranked with the help of all others, and how far that lifts them."""
-        ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
-        for number in range(len(subject.seeds)):
-            scores = self.scores(subject, number, "query")
-            for one in self.directions:
-                doubled = apply_dual_softmax(scores, one, memory=self.memory)
-                ranks[one].append(ranks_of(doubled, self.split.caption_video, one, memory=self.memory))
-        figures = self._figures(ranks, self.split.caption_video)
-        spread = {
-            one: metrics.intervals(
-                np.stack(found),
-                metrics.videos_of_ranks(self.split.caption_video, DIRECTION[one]),
-                seed=self.seed,
-                against=results.ranks[one],
-            )
-            for one, found in ranks.items()
-        }
-        return Doubled(figures, difference_of(figures, results.figures), spread)
+            scores = self.scores(subject, number, protocol)
+            self._rank(scores, self.split.caption_video, ranks)
+            if doubled is not None:
+                doubled.add(scores)
+        figures = figures_of(ranks, self.split.caption_video, self.seed)
+        found = Leak(protocol, figures, difference_of(figures, results.figures))
+        if doubled is not None:
+            found.dual_softmax = doubled.beside(figures, ranks)
+        return found
 
     def search(self, subject: Subject, candidates: int | None) -> faiss_index.Search:
         """The first seed's head through the index, held against its own exact ranking."""
@@ -275,7 +278,7 @@ class Measurement:
             seed=self.seed,
         )
         found.seconds["exact"] = seconds
-        found.figures = self._figures({"t2v": [found.ranks]}, self.split.caption_video)["t2v"]
+        found.figures = figures_of({"t2v": [found.ranks]}, self.split.caption_video, self.seed)["t2v"]
         return found
 
     def scores(
@@ -301,17 +304,14 @@ class Measurement:
             own_caption=own_caption,
         )
 
+    def _second(self, form: DualSoftmax | None) -> SecondSoftmax | None:
+        if form is None:
+            return None
+        return SecondSoftmax(form, self.split.caption_video, self.directions, memory=self.memory, seed=self.seed)
+
     def _rank(self, scores: np.ndarray, caption_video: np.ndarray, found: dict[str, list[np.ndarray]]) -> None:
         for one in self.directions:
             found[one].append(ranks_of(scores, caption_video, one, memory=self.memory))
-
-    def _figures(self, ranks: dict[str, list[np.ndarray]], own: np.ndarray) -> dict[str, Figures]:
-        # Video to text a list has a place a video too: where its best caption stands.
-        videos = len(np.unique(own))
-        return {
-            one: Figures.of_ranks(np.stack(found), metrics.videos_of_ranks(own, DIRECTION[one]), one, videos, self.seed)
-            for one, found in ranks.items()
-        }
 
 
 def _compare(results: Results, baseline: Results, split: "Split", seed: int) -> Comparison:

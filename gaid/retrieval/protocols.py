@@ -52,6 +52,16 @@ def get_protocol(name: str) -> Protocol:
         raise OptionInvalid(f"--protocol {name!r} is none of {', '.join(PROTOCOLS)}{hint}") from None
 
 
+def places_of(caption_video: np.ndarray) -> np.ndarray:
+    """(captions) the place of each caption among those of its video, in the order of rows: 0 for the first."""
+    owner = np.asarray(caption_video)
+    order = np.argsort(owner, kind="stable")
+    starts = np.searchsorted(owner[order], owner[order])
+    places = np.empty(len(owner), np.int64)
+    places[order] = np.arange(len(owner)) - starts
+    return places
+
+
 def first_captions(caption_video: np.ndarray, videos: int) -> np.ndarray:
     """For each of `videos` rows the row of its first caption, which is what "own caption" means. Raises ValueError."""
     rows = np.full(videos, -1, dtype=np.int64)

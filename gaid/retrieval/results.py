@@ -9,12 +9,14 @@ import numpy as np
 
 from gaid import metrics
 from gaid.retrieval.protocols import PROTOCOLS
+from gaid.retrieval.scoring import DUAL_SOFTMAX, DualSoftmax
 
 if TYPE_CHECKING:
     from gaid.retrieval.overlap import TrainingOverlap
     from gaid.stores import Split, Store
 
 _SOUND = {"tokens": "sound tokens", "frames": "one embedding a frame"}
+DIRECTION: dict[str, metrics.Direction] = {"t2v": "t2v", "v2t": "v2t"}
 DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
 
 
@@ -65,35 +67,21 @@ class Figures:
 
 
 @dataclass
-class Leak:
-    """The same head under a protocol in which the gallery reads captions, beside the query's figures."""
-
-    protocol: str
-    figures: dict[str, Figures]
-    difference: dict[str, dict[str, float]]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "protocol": self.protocol,
-            "meaning": PROTOCOLS[self.protocol].summary,
-            **{
-                direction: {**figures.to_dict(), "leak": _rounded(self.difference[direction])}
-                for direction, figures in self.figures.items()
-            },
-        }
-
-
-@dataclass
 class Doubled:
-    """The same head with the published second softmax, beside the plain figures; intervals of the difference, paired."""
+    """The same head with a second softmax, beside the plain figures of its protocol; intervals of the difference, paired.
 
+    `form`: what the softmax is taken over, a name of `scoring.DUAL_SOFTMAX`.
+    """
+
+    form: DualSoftmax
     figures: dict[str, Figures]
     difference: dict[str, dict[str, float]]
     intervals: dict[str, dict[str, tuple[float, float]]]
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "meaning": "score x softmax(100 x score) over all test queries of the direction, known at once",
+            "form": self.form,
+            "meaning": DUAL_SOFTMAX[self.form],
             **{
                 direction: {
                     **figures.to_dict(),
@@ -104,6 +92,27 @@ class Doubled:
                 }
                 for direction, figures in self.figures.items()
             },
+        }
+
+
+@dataclass
+class Leak:
+    """The same head under a protocol in which the gallery reads captions, beside the query's figures."""
+
+    protocol: str
+    figures: dict[str, Figures]
+    difference: dict[str, dict[str, float]]
+    dual_softmax: Doubled | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "protocol": self.protocol,
+            "meaning": PROTOCOLS[self.protocol].summary,
+            **{
+                direction: {**figures.to_dict(), "leak": _rounded(self.difference[direction])}
+                for direction, figures in self.figures.items()
+            },
+            **({"dual_softmax": self.dual_softmax.to_dict()} if self.dual_softmax else {}),
         }
 
 
@@ -249,6 +258,17 @@ class Results:
             "saved_ranks": str(self.saved_ranks) if self.saved_ranks else None,
         }
         return out
+
+
+def figures_of(ranks: dict[str, list[np.ndarray]], caption_video: np.ndarray, seed: int = 0) -> dict[str, Figures]:
+    """Each direction's figures from a row of ranks per seed. Video to text a list has a place per video: its best caption's."""
+    videos = len(np.unique(caption_video))
+    return {
+        one: Figures.of_ranks(
+            np.stack(found), metrics.videos_of_ranks(caption_video, DIRECTION[one]), one, videos, seed
+        )
+        for one, found in ranks.items()
+    }
 
 
 def difference_of(figures: dict[str, Figures], plain: dict[str, Figures]) -> dict[str, dict[str, float]]:

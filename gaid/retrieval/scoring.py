@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 MINIMUM_MEMORY = 16 * 2**20
 """Below this nothing of use fits: PyTorch's own scratch is of this order."""
+
+Over = Literal["texts", "videos"]
+DualSoftmax = Literal["published", "per-direction"]
+DUAL_SOFTMAX: dict[DualSoftmax, str] = {
+    "published": "score x softmax(100 x score) over all test texts, in both directions, as T-MASS's and GAID's code has it",
+    "per-direction": "score x softmax(100 x score) over all test queries of the direction, known at once",
+}
+"""Forms of the second softmax. In `published` video to text keeps its order, but for scores below 0 and several captions."""
 
 DUAL_SCALE = 100.0
 """What the published scripts multiply scores by before the second softmax."""
@@ -158,24 +166,23 @@ def select(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray, memory: in
 
 def dual_softmax(
     scores: np.ndarray,
-    direction: str,
+    over: Over,
     groups: Sequence[np.ndarray] | None = None,
     *,
     memory: int,
     scale: float = DUAL_SCALE,
 ) -> np.ndarray:
-    """Score x softmax(scale x score) over the queries that are known at once, float64 of the same shape.
+    """Score x softmax(scale x score) over `texts` or over `videos`, float64 of the same shape.
 
-    What CAMoE introduced and the published scripts of T-MASS and GAID switch on (`--DSL`): a video that many texts like
-    counts less for each of them, so every query is ranked with the help of the others. `t2v` takes the softmax over
-    captions, `v2t` over videos. `groups`: rows of the queries that are known together, each query in one group; all of
-    them by default. Of a query alone the softmax is 1 and its scores stay.
+    Over texts, a video that many of them like counts less for each, so every text is ranked with the help of the others.
+    `groups`: rows (of texts, or of videos) whose softmax is taken together, each row in one group; all by default. Of a
+    row alone the softmax is 1 and its scores stay.
     """
-    queries = scores if direction == "t2v" else scores.T
+    queries = scores if over == "texts" else scores.T
     count, items = queries.shape
     rows, width = scores.shape
     out = _matrix(rows, width, 8 * scores.size <= memory // 4, np.float64)
-    turned = out if direction == "t2v" else out.T
+    turned = out if over == "texts" else out.T
     # In double precision: 100 x a difference of scores is soon below what float32 holds, and zeros would be ties.
     for columns in _blocks(items, memory // (40 * count)):
         block = np.asarray(queries[:, columns], np.float64)

@@ -165,6 +165,18 @@ def test_one_query_at_a_time_a_second_softmax_changes_nothing(whole):
         assert all(one.value == 0 for name, one in line.values.items() if name.startswith("change"))
 
 
+def test_the_published_second_softmax_helps_texts_alone(run):
+    """One caption per video: over texts it is the same text to video, and leaves video to text as it was."""
+    section = audit(run, only=["dual-softmax"], seeds=1)["dual-softmax"]
+    group = "one caption a video asks, as published"
+    published = section.line("as published: over texts, both ways", group).values
+    every = section.line("100% of the queries at once", group).values
+    assert published["t2v MnR"] == every["t2v MnR"]
+    assert published["change v2t R@1"].value == 0
+    assert published["change t2v MnR"].value != 0
+    assert any("for both directions: video to text +0.0" in line for line in section.findings)
+
+
 def test_other_clips_sound_costs_a_head_that_hears_and_nothing_else_is_said_of_one_that_does_not(whole, deaf, work):
     section = whole["audio"]
     assert figures(section, "another clip's sound", "changed at test only", "change t2v R@1").high < 0
