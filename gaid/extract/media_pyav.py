@@ -253,9 +253,9 @@ class Pictures:
 
 def display_matrix(picture: Any) -> Matrix:
     """How a picture is to be turned and mirrored for display."""
-    for data in picture.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            m = np.frombuffer(bytes(data), np.int32)
-            if len(m) >= 5 and (m[0] or m[1]):
-                return int(m[0]), int(m[1]), int(m[3]), int(m[4])
+    data = picture.side_data.get("DISPLAYMATRIX")
+    if data is not None:
+        m = np.frombuffer(bytes(data), np.int32)
+        if len(m) >= 5 and (m[0] or m[1]):
+            return int(m[0]), int(m[1]), int(m[3]), int(m[4])
     return 1, 0, 0, 1
