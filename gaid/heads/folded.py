@@ -147,8 +147,10 @@ def _shares(texts: TextSide, videos: VideoSide, own: TextSide | None) -> Float[T
     return torch.cat([(1 - gates) / gates.shape[1], gates.mean(1, keepdim=True)], 1)
 
 
-def at(ends: Float[Tensor, "videos parts frames texts"], share: Float[Tensor, "videos *parts frames texts"]) -> Tensor:
-    """What the ends of each frame have at its share."""
+def at(
+    ends: Float[Tensor, "videos parts frames #texts"], share: Float[Tensor, "videos *parts frames #texts"]
+) -> Float[Tensor, "videos frames #texts"]:
+    """What the ends of each frame have at its share; either may be the same for all texts."""
     if share.ndim == 4:
         return (ends * share).sum(1)
     return ends[:, 0] if ends.shape[1] == 1 else torch.lerp(ends[:, 0], ends[:, 1], share)

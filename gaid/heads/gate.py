@@ -24,6 +24,11 @@ class FrameGate(nn.Module):
         audio_mask: Bool[Tensor, "videos frames"],
     ) -> Float[Tensor, "videos frames"]:
         """The frames' part of the logits."""
+        return self._of_features(visual, audio)
+
+    def _of_features(
+        self, visual: Float[Tensor, "*some dim"], audio: Float[Tensor, "*some dim"]
+    ) -> Float[Tensor, "*some"]:
         visual_weight, audio_weight, _ = self.linear.weight[0].chunk(3)
         return visual @ visual_weight + audio @ audio_weight
 
@@ -57,9 +62,9 @@ class SampleGate(FrameGate):
     ) -> Float[Tensor, "videos frames"]:
         """The video's part of the logits, the same for each of its frames."""
         heard = audio_mask.to(audio.dtype)[..., None]
-        mean_audio = (audio * heard).sum(1, keepdim=True) / heard.sum(1, keepdim=True).clamp(min=1)
-        of_video = super().of_frames(visual.mean(1, keepdim=True), mean_audio, audio_mask)
-        return of_video.expand(-1, visual.shape[1])
+        mean_audio = (audio * heard).sum(1) / heard.sum(1).clamp(min=1)
+        of_videos = self._of_features(visual.mean(1), mean_audio)
+        return of_videos[:, None].expand(-1, visual.shape[1])
 
 
 class TokenGate(FrameGate):

@@ -195,7 +195,7 @@ def test_training_on_tokens_has_gradients_for_every_part(of_tokens, inputs, toke
         assert torch.isfinite(parameter.grad).all(), name
 
 
-def test_sound_of_the_other_kind_is_refused(of_tokens, head, inputs, tokens):
+def test_sound_of_the_other_kind_is_refused(unchecked, of_tokens, head, inputs, tokens):
     text, visual, audio, mask = inputs
     with pytest.raises(HeadMismatch, match="takes tokens as its sound"):
         of_tokens.score(text, visual, audio, mask)

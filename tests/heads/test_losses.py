@@ -70,6 +70,6 @@ def test_a_head_is_trained_with_the_weights_that_its_option_names(form):
     assert opposed == [form == "published"] * 5
 
 
-def test_weights_of_positives_that_do_not_exist_are_refused():
+def test_weights_of_positives_that_do_not_exist_are_refused(unchecked):
     with pytest.raises(OptionInvalid, match="clipped, published"):
         build_head("gaid", visual_dim=8, audio_dim=8, text_dim=8, positive_weights="negative")

@@ -289,7 +289,7 @@ def test_half_precision_features_are_widened():
     torch.testing.assert_close(half, head.score(text.half().float(), visual.half().float(), audio.half().float(), mask))
 
 
-def test_what_does_not_fit_is_said():
+def test_what_does_not_fit_is_said(unchecked):
     head, (text, visual, audio, mask) = make(texts=5, videos=4)
     with pytest.raises(HeadMismatch, match="visual has 9, the head wants 8"):
         head.score(text, audio, audio, mask)
