@@ -20,7 +20,7 @@ from gaid.backbones.inference import frames_to_tensor
 from gaid.datasets.types import Caption, Dataset, Video
 from gaid.errors import MediaError
 from gaid.extract import extract
-from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.clip import Clip, ClipRequest, Sampling
 from gaid.extract.decode_pool import DecodePool
 from gaid.extract.encoder import Encoder, fixed_threads
 from gaid.extract.plan import encode_threads, make_requests
@@ -101,7 +101,7 @@ def measure(setting: Setting, options: Options, folder: Path, notes: list[str]) 
     dataset = make_dataset(setting.clips, 2.0 if options.quick else 10.0, folder)
     names = (setting.visual, setting.audio, setting.visual)
     backbones = BackboneChoice(*names, "cpu", setting.random_weights).load()
-    requests = list(make_requests(dataset, backbones, 12, "pyav", "aligned"))
+    requests = list(make_requests(dataset, backbones, Sampling()))
     clips = decode(requests, 1)
     texts = [caption.text for caption in dataset.captions]
     shape = ShardShape(12, backbones.visual.dim, backbones.audio.dim)

@@ -23,6 +23,7 @@ from benchmarks.limits import measure_rates
 from benchmarks.media import make_clip
 from gaid.datasets.types import Caption, Dataset, Video
 from gaid.extract import extract
+from gaid.extract.clip import Sampling
 from gaid.extract.encoder import encode_batch
 from gaid.extract.media import decode_clip
 from gaid.extract.plan import make_requests
@@ -182,7 +183,7 @@ class InTheLoop:
 
     def __init__(self, store: Store, dataset: Dataset, backbones: Any, batch: int, seed: int, out: Path) -> None:
         self.ours = Ours(store, batch, out, seed)
-        requests = make_requests(dataset, backbones, store.frames, "pyav")
+        requests = make_requests(dataset, backbones, Sampling.of_store(store))
         self.request = {video.id: request for video, request in zip(dataset.videos, requests, strict=True)}
         self.backbones = backbones
 

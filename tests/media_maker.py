@@ -80,7 +80,7 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     tick = Fraction(1, 12800)
     span = frames / rate if times is None else times[-1] + 1 / rate
-    channels = {"mono": 1, "stereo": 2, "5.1": 6}[layout]
+    channels = av.AudioLayout(layout).nb_channels
     if isinstance(sound, str):
         sound = tone(span, sound_rate, channels=channels)
     with av.open(str(path), "w", format=format, options=container_options or {}) as out:
@@ -130,8 +130,8 @@ def _encode_sound(stream: object, sound: np.ndarray, rate: int, layout: str, off
     resampler = av.AudioResampler(format=context.format, layout=layout, rate=context.sample_rate)
     packets = []
     for begin in range(0, sound.shape[1], size):
-        piece = np.ascontiguousarray(sound[:, begin : begin + size], np.float32)
-        frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
+        piece = np.ascontiguousarray(sound[:, begin : begin + size].T, np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(piece, format="flt", layout=layout)
         frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
         frame.pts = begin + round(offset * rate)
         for converted in resampler.resample(frame):

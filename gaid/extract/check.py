@@ -5,8 +5,7 @@ itself, `check_clips` decodes every clip as an extraction would, `check_store` r
 command's.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,23 +151,18 @@ def count_published(dataset: Dataset, published: Iterable[Published]) -> list[Co
 def check_headers(
     dataset: Dataset, frames: int = 12, workers: int = 4, tell: Tell = lambda done: None
 ) -> list[Finding]:
-    """What the files say of themselves, each opened once and nothing decoded. `tell` is told of each file that is done.
+    """What the files say of themselves, each opened once, in processes of their own, and nothing decoded. `tell` is told of
+    each file that is done.
 
     Silence and damage further in can't be seen this way; lengths and numbers of pictures are those of the header.
     """
-    from gaid.extract.media import probe
-
-    def look(path: Path) -> "MediaInfo | MediaError":
-        try:
-            return probe(path)
-        except MediaError as error:
-            return error
+    from gaid.extract.decode_pool import DecodePool
 
     missing = set(dataset.missing)
     paths = list({video.path for video in dataset.videos if video.id not in missing})
     infos: dict[Path, MediaInfo | MediaError] = {}
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for path, info in zip(paths, pool.map(look, paths), strict=True):
+    with DecodePool(max(1, workers)) as pool:
+        for path, info in zip(paths, pool.probe(map(str, paths)), strict=True):
             infos[path] = info
             tell(1)
     findings = []
@@ -206,25 +200,13 @@ def _judge(video: Video, info: "MediaInfo | MediaError", frames: int) -> list[Fi
 def check_clips(dataset: Dataset, frames: int = 12, workers: int = 2, tell: Tell = lambda done: None) -> list[Finding]:
     """Every clip decoded, in processes of their own, as an extraction of `frames` frames would decode it."""
     from gaid.backbones.protocol import AudioSpec, FrameSpec
-    from gaid.extract.clip import ClipRequest
+    from gaid.extract.clip import ClipRequest, Sampling
     from gaid.extract.decode_pool import DecodePool
 
     missing = set(dataset.missing)
     there = [video for video in dataset.videos if video.id not in missing]
-    sound = AudioSpec(rate=_RATE, shortest=_SHORTEST, longest=_LONGEST)
-    requests: Sequence[ClipRequest] = [
-        ClipRequest(
-            path=str(video.path.absolute()),
-            start=video.start,
-            end=video.end,
-            audio_path=None if video.audio_path is None else str(video.audio_path.absolute()),
-            frames=frames,
-            frame_spec=FrameSpec(_SIZE),
-            audio_spec=sound,
-            entry=video.entry,
-        )
-        for video in there
-    ]
+    small, sound = FrameSpec(_SIZE), AudioSpec(rate=_RATE, shortest=_SHORTEST, longest=_LONGEST)
+    requests = [ClipRequest.of(video, Sampling(frames), small, sound) for video in there]
     findings = [
         Finding(video.id, "missing", f"looked for {video.path}") for video in dataset.videos if video.id in missing
     ]

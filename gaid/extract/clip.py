@@ -1,16 +1,42 @@
 """What is asked of the decoders and what they give back: plain data, no decoding. `gaid.extract.media` decodes."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaid.backbones.protocol import AudioSpec, FrameSpec
 
+if TYPE_CHECKING:
+    from gaid.datasets.types import Video
+    from gaid.stores import Store
+
 Decoder = Literal["pyav", "ffmpeg"]
 AudioSampling = Literal["aligned", "published"]
 AudioState = Literal["sound", "silent", "no track", "failed"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How all clips of a store are sampled, whatever its backbones: a part of every request, and of the store's identity."""
+
+    frames: int = 12
+    decoder: Decoder = "pyav"
+    audio_sampling: AudioSampling = "aligned"
+
+    @classmethod
+    def of_store(cls, store: "Store") -> "Sampling":
+        """The sampling that a store was extracted with, for whatever decodes its clips again."""
+        told = store.attrs.get("sampling", {})
+        return cls(store.frames, told.get("decoder", "pyav"), told.get("audio_sampling", "aligned"))
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """A file that is asked what it says of itself; nothing of it is decoded."""
+
+    path: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +60,22 @@ class ClipRequest:
     audio_sampling: AudioSampling = "aligned"
     sound_late: float = 0.0
     entry: str = ""
+
+    @classmethod
+    def of(cls, video: "Video", sampling: Sampling, frame_spec: FrameSpec, audio_spec: AudioSpec) -> "ClipRequest":
+        """The request of a data set's clip. Paths are absolute, since a worker's current folder may be another."""
+        return cls(
+            path=str(video.path.absolute()),
+            start=video.start,
+            end=video.end,
+            audio_path=None if video.audio_path is None else str(video.audio_path.absolute()),
+            frames=sampling.frames,
+            frame_spec=frame_spec,
+            audio_spec=audio_spec,
+            decoder=sampling.decoder,
+            audio_sampling=sampling.audio_sampling,
+            entry=video.entry,
+        )
 
 
 @dataclass

@@ -19,12 +19,13 @@ from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
+from typing import Any
 
 from gaid.errors import GaidError, MediaError
-from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
 from gaid.extract.decode_worker import ALARM_AFTER
 from gaid.extract.limits import DecodeLimits, too_slow
-from gaid.extract.media import decode_clip
+from gaid.extract.media import decode_clip, probe
 from gaid.extract.opening import show_path
 from gaid.extract.wire import fault, pack, reply_from_message, request_to_header, unpack
 
@@ -34,6 +35,9 @@ TRIES = 2
 START_SECONDS = 60.0  # granted to a child's start, which waits for the disk on a busy machine
 GRACE = 10.0  # s after which a child that even its own alarm has not ended is killed
 PIECE = 1 << 20
+
+Asked = ClipRequest | ProbeRequest
+Answer = Clip | MediaInfo | MediaError
 
 COMMAND = (sys.executable, "-P", "-m", "gaid.extract.decode_worker")
 
@@ -65,7 +69,7 @@ class _Child:
         )
         self._fresh = True
 
-    def ask(self, request: ClipRequest) -> Clip | MediaError:
+    def ask(self, request: Asked) -> Answer:
         """The answer to a request; _Died where the child ended instead, TimeoutError where it does neither."""
         if self.process is None:
             self.start()
@@ -158,14 +162,22 @@ class DecodePool:
 
     def map(self, requests: Iterable[ClipRequest]) -> Iterator[Clip | MediaError]:
         """For each request, in order, its clip or what is wrong with it. Faults that are no clip's are raised."""
+        return self._run(requests)
+
+    def probe(self, paths: Iterable[str]) -> Iterator[MediaInfo | MediaError]:
+        """For each file, in order, what `media.probe` finds, or what is wrong with it."""
+        return self._run(ProbeRequest(path) for path in paths)
+
+    def _run(self, requests: Iterable[Asked]) -> Iterator[Any]:
+        """The answers, in order: of each request's own kind, or a MediaError."""
         if self.workers == 0:
             for request in requests:
-                yield _decode_here(request, self.limits)
+                yield _answer_here(request, self.limits)
             return
-        pending: deque[Future[Clip | MediaError]] = deque()
+        pending: deque[Future[Answer]] = deque()
         try:
             for request in requests:
-                pending.append(self._threads.submit(self._decode, request))
+                pending.append(self._threads.submit(self._answer, request))
                 if len(pending) >= self.ahead:
                     yield pending.popleft().result()
             while pending:
@@ -174,14 +186,14 @@ class DecodePool:
             for future in pending:
                 future.cancel()
 
-    def _decode(self, request: ClipRequest) -> Clip | MediaError:
+    def _answer(self, request: Asked) -> Answer:
         child = self._idle.get()
         try:
             return self._try(child, request)
         finally:
             self._idle.put(child)
 
-    def _try(self, child: _Child, request: ClipRequest) -> Clip | MediaError:
+    def _try(self, child: _Child, request: Asked) -> Answer:
         """Asks a child; one that dies takes only this clip with it, and is asked once more in a new process."""
         name = show_path(request.path)
         ended: int | None = None
@@ -214,8 +226,10 @@ def _tell_end(code: int | None) -> str:
     return f"exit status {code}"
 
 
-def _decode_here(request: ClipRequest, limits: DecodeLimits) -> Clip | MediaError:
+def _answer_here(request: Asked, limits: DecodeLimits) -> Answer:
     try:
+        if isinstance(request, ProbeRequest):
+            return probe(request.path, limits)
         return decode_clip(request, limits)
     except MediaError as error:
         return error

@@ -1,4 +1,4 @@
-"""The process that decodes for `decode_pool`: requests come on its standard input, clips go to its standard output.
+"""The process that decodes for `decode_pool`: requests come on its standard input, answers go to its standard output.
 
 It holds no model and imports no torch, has a limit on its memory, and ends itself when a clip takes too long, so that a
 decoder that hangs does not outlive a parent that was killed.
@@ -13,14 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
 
-from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
 from gaid.extract.limits import DecodeLimits
-from gaid.extract.media import decode_clip
-from gaid.extract.wire import clip_to_message, error_to_message, request_from_header, unpack
+from gaid.extract.media import decode_clip, probe
+from gaid.extract.wire import Header, clip_to_message, error_to_message, info_to_message, request_from_header, unpack
 
 ALARM_AFTER = 2.0  # s beyond the limit: the decoder's own clock, which can tell the clip's name, comes first
 
 Decode = Callable[[ClipRequest, DecodeLimits], Clip]
+Probe = Callable[[str, DecodeLimits], MediaInfo]
 
 
 def limit_memory(limits: DecodeLimits) -> None:
@@ -36,7 +37,7 @@ def limit_memory(limits: DecodeLimits) -> None:
         pass
 
 
-def serve(requests: BinaryIO, replies: BinaryIO, limits: DecodeLimits, decode: Decode = decode_clip) -> None:
+def serve(requests: BinaryIO, replies: BinaryIO, limits: DecodeLimits, decode: Decode, probe: Probe) -> None:
     """Answers requests until the input ends, which it does when the parent is gone."""
 
     def read(size: int) -> bytes:
@@ -54,7 +55,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, limits: DecodeLimits, decode: D
             return
         signal.setitimer(signal.ITIMER_REAL, limits.seconds + ALARM_AFTER)
         try:
-            reply = clip_to_message(decode(request_from_header(header), limits))
+            reply = _answer(header, limits, decode, probe)
         except Exception as error:
             reply = error_to_message(error)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -62,7 +63,14 @@ def serve(requests: BinaryIO, replies: BinaryIO, limits: DecodeLimits, decode: D
         replies.flush()
 
 
-def main(decode: Decode = decode_clip) -> None:
+def _answer(header: Header, limits: DecodeLimits, decode: Decode, probe: Probe) -> bytes:
+    request = request_from_header(header)
+    if isinstance(request, ProbeRequest):
+        return info_to_message(probe(request.path, limits))
+    return clip_to_message(decode(request, limits))
+
+
+def main(decode: Decode = decode_clip, probe: Probe = probe) -> None:
     # Ctrl-C reaches the whole process group, but it is the parent who decides what is still finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -71,7 +79,7 @@ def main(decode: Decode = decode_clip) -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not write into the replies
     with suppress(BrokenPipeError):
-        serve(sys.stdin.buffer, replies, limits, decode)
+        serve(sys.stdin.buffer, replies, limits, decode, probe)
     os._exit(0)  # nothing here needs an orderly end, and a library's may hang
 
 

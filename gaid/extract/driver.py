@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from gaid import own_code
 from gaid.datasets.types import Dataset
 from gaid.errors import ExtractInterrupted, OptionInvalid
-from gaid.extract.clip import AudioSampling, Decoder
+from gaid.extract.clip import AudioSampling, Decoder, Sampling
 from gaid.extract.interrupt import StopWish, stop_on_signal, tell_stopping
 from gaid.extract.plan import (
     check_missing,
@@ -61,6 +61,10 @@ class Extraction:
     limit: int | None
     progress: bool
 
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.frames, self.decoder, self.audio_sampling)
+
     def run(self) -> ExtractReport:
         """Extracts. What is wrong with the arguments is found before a model is loaded."""
         started = time.monotonic()
@@ -75,9 +79,7 @@ class Extraction:
         text = names[2] and own_code.absolute(names[2])
         choice = BackboneChoice(visual, audio, text, self.device, self.random_weights, self.patches, self.audio_tokens)
         backbones = choice.load()
-        plan = make_plan(
-            dataset, backbones, self.frames, self.decoder, self.patches, self.audio_sampling, self.audio_tokens
-        )
+        plan = make_plan(dataset, backbones, self.sampling, self.patches, self.audio_tokens)
         if plan.attrs["random_weights"]:
             self._say("random weights: the features mean nothing, and the store says so")
         return self._fill(dataset, choice, backbones, plan, out, started)
@@ -200,7 +202,7 @@ class Extraction:
         stop: StopWish,
     ) -> int:
         ids = [video.id for video in dataset.videos]
-        requests = make_requests(dataset, backbones, self.frames, self.decoder, self.audio_sampling)
+        requests = make_requests(dataset, backbones, self.sampling)
         shape = ShardShape(plan.frames, plan.visual_dim, plan.audio_dim, plan.patches, plan.audio_tokens)
         pending = list(writer.pending_shards)
         already = len(ids) - sum(_rows(writer.shard_slice(number)) for number in pending)

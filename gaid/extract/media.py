@@ -15,7 +15,7 @@ from gaid.extract.media_pyav import decode_with_pyav, make_clip
 from gaid.extract.opening import check_file, read_head, show_path
 from gaid.extract.picture import fit, is_still, read_still
 from gaid.extract.pyav_file import PyAVFile
-from gaid.extract.pyav_sound import decode_sound_file, sound_duration
+from gaid.extract.pyav_sound import decode_sound_file, sound_duration, take_channels
 from gaid.extract.sampling import middles
 from gaid.extract.sound import SoundWindows
 
@@ -92,7 +92,10 @@ def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip
 
 
 def probe(path: str | PathLike[str], limits: DecodeLimits | None = None) -> MediaInfo:
-    """What a video or sound file says of itself, without decoding it. Raises MediaError as `decode_clip` does."""
+    """What a video or sound file says of itself, without decoding it, in this process. Raises MediaError as `decode_clip` does.
+
+    For files that may be anything: `decode_pool.DecodePool.probe`.
+    """
     limits = limits or DecodeLimits()
     absolute = check_file(path)
     if is_still(read_head(absolute)):
@@ -120,5 +123,5 @@ def probe(path: str | PathLike[str], limits: DecodeLimits | None = None) -> Medi
             video_codec=video.name if video else None,
             audio_codec=audio.name if audio else None,
             audio_rate=audio.sample_rate if audio else 0,
-            channels=audio.layout.nb_channels if audio else 0,
+            channels=len(take_channels(audio)) if audio else 0,
         )

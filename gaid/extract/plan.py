@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaid.datasets.types import Dataset
 from gaid.errors import DataMissing, OptionInvalid
-from gaid.extract.clip import AudioSampling, ClipRequest, Decoder
+from gaid.extract.clip import ClipRequest, Sampling
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
@@ -106,27 +106,10 @@ def restrict(dataset: Dataset, limit: int) -> Dataset:
     )
 
 
-def make_requests(
-    dataset: Dataset,
-    backbones: "Backbones",
-    frames: int,
-    decoder: Decoder,
-    audio_sampling: AudioSampling = "aligned",
-) -> list[ClipRequest]:
-    """One request a video, in row order. Paths are absolute: a worker stands elsewhere."""
+def make_requests(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> list[ClipRequest]:
+    """One request per video, in row order."""
     return [
-        ClipRequest(
-            path=str(video.path.absolute()),
-            start=video.start,
-            end=video.end,
-            audio_path=None if video.audio_path is None else str(video.audio_path.absolute()),
-            frames=frames,
-            frame_spec=backbones.visual.frame_spec,
-            audio_spec=backbones.audio.audio_spec,
-            decoder=decoder,
-            audio_sampling=audio_sampling,
-            entry=video.entry,
-        )
+        ClipRequest.of(video, sampling, backbones.visual.frame_spec, backbones.audio.audio_spec)
         for video in dataset.videos
     ]
 
@@ -134,10 +117,8 @@ def make_requests(
 def make_plan(
     dataset: Dataset,
     backbones: "Backbones",
-    frames: int,
-    decoder: Decoder,
+    sampling: Sampling,
     patches: bool,
-    audio_sampling: AudioSampling = "aligned",
     audio_tokens: bool = False,
 ) -> "StorePlan":
     """The store's plan: everything that its contents depend on, and what it tells of its making."""
@@ -160,25 +141,19 @@ def make_plan(
             for protocol, parts in dataset.splits.items()
         },
         default_protocol=dataset.default_protocol,
-        frames=frames,
+        frames=sampling.frames,
         visual_dim=backbones.visual.dim,
         audio_dim=backbones.audio.dim,
         text_dim=backbones.text.dim,
         patches=backbones.visual.patch_shape if patches else None,
         audio_tokens=backbones.audio.token_shape if audio_tokens else None,
-        attrs=describe(dataset, backbones, frames, decoder, audio_sampling),
+        attrs=describe(dataset, backbones, sampling),
         shard_rows=rows,
         chunk_rows=min(50, rows),
     )
 
 
-def describe(
-    dataset: Dataset,
-    backbones: "Backbones",
-    frames: int,
-    decoder: Decoder,
-    audio_sampling: AudioSampling = "aligned",
-) -> dict[str, Any]:
+def describe(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> dict[str, Any]:
     """The store's attributes. `backbones` and `sampling` determine the features; the rest says where they came from."""
     provenance = {
         "visual": backbones.visual.provenance,
@@ -189,13 +164,13 @@ def describe(
         "dataset": {"name": dataset.name, "root": str(dataset.root), "protocol": dataset.default_protocol},
         "backbones": provenance,
         "sampling": {
-            "frames": frames,
-            "decoder": decoder,
+            "frames": sampling.frames,
+            "decoder": sampling.decoder,
             "frame": asdict(backbones.visual.frame_spec),
             "audio": asdict(backbones.audio.audio_spec),
             "clips": digest_clips(dataset),
             # Only where it is not the usual one: stores made before there was a choice keep their fingerprint.
-            **({} if audio_sampling == "aligned" else {"audio_sampling": audio_sampling}),
+            **({} if sampling.audio_sampling == "aligned" else {"audio_sampling": sampling.audio_sampling}),
         },
         "random_weights": any(bool(one.get("random_weights")) for one in provenance.values()),
         "versions": versions(),

@@ -3,14 +3,24 @@
 from fractions import Fraction
 from typing import Any
 
-import av
 import numpy as np
+from av.audio.plane import AudioPlane
 from numpy.typing import NDArray
 
 from gaid.errors import MediaError
 from gaid.extract.limits import Deadline, DecodeLimits
 from gaid.extract.pyav_file import DECODE_ERRORS, PyAVFile, seconds
 from gaid.extract.sound import Sound, SoundWindows
+
+# FFmpeg's packed forms of samples: the type, its zero, and what makes its range [-1, 1].
+SAMPLES: dict[str, tuple[Any, int, float]] = {
+    "u8": (np.uint8, 128, 2.0**-7),
+    "s16": (np.int16, 0, 2.0**-15),
+    "s32": (np.int32, 0, 2.0**-31),
+    "s64": (np.int64, 0, 2.0**-63),
+    "flt": (np.float32, 0, 1.0),
+    "dbl": (np.float64, 0, 1.0),
+}
 
 
 class Track:
@@ -19,11 +29,12 @@ class Track:
     def __init__(self, stream: Any, windows: SoundWindows, start: float) -> None:
         self.windows, self.start = windows, start
         self.context = stream.codec_context
+        if self.context is not None:
+            take_channels(self.context)
         self._tick = stream.time_base
         self.complete = False
         self._good = self._bad = 0
         self._skipped = False
-        self._resampler: Any = None
         self._end = float(np.max(windows.starts)) / windows.rate + windows.length
 
     def feed(self, packet: Any) -> None:
@@ -54,19 +65,7 @@ class Track:
 
     def _give(self, piece: Any) -> None:
         time = None if piece.pts is None else seconds(piece.pts, self._tick) - self.start
-        if piece.format.name == "fltp":
-            self.windows.add(time, piece.sample_rate, _channels(piece))
-            return
-        if self._resampler is None:
-            self._resampler = av.AudioResampler(format="fltp")
-        try:
-            converted = self._resampler.resample(piece)
-        except ValueError:  # the track changes its layout or rate on the way
-            self._resampler = av.AudioResampler(format="fltp")
-            converted = self._resampler.resample(piece)
-        for part in converted:
-            self.windows.add(time, part.sample_rate, _channels(part))
-            time = None
+        self.windows.add(time, piece.sample_rate, _channels(piece))
 
     def finish(self) -> Sound:
         """The windows; state "failed" where most packets could not be decoded, since what is left is not the sound."""
@@ -77,9 +76,35 @@ class Track:
         return self.windows.finish()
 
 
+def take_channels(context: Any) -> list[str]:
+    """The names of a track's channels as its container gives them ("NONE" where it gives none), for a context not yet open.
+
+    Reading a context's layout gives an object that owns the context's own memory: PyAV (18) copies a pointer, and a layout in an
+    order of its own, as QuickTime has them, would be freed twice. So the context gets a layout without such memory at once.
+    """
+    layout = context.layout
+    names = [channel.name for channel in layout.channels]
+    if names:
+        context.layout = f"{len(names)}C"
+    return names
+
+
 def _channels(piece: Any) -> list[NDArray[np.float32]]:
-    """The rows of a planar piece, as they lie in memory."""
-    return [np.frombuffer(plane, np.float32, piece.samples) for plane in piece.planes]
+    """The channels of a piece, in full scale of 1. Only as many planes are looked at as there are: PyAV's own list of them runs on
+    into other memory where there are eight and more."""
+    samples, count = piece.samples, piece.layout.nb_channels
+    dtype, offset, scale = SAMPLES[piece.format.name.removesuffix("p")]
+    if piece.format.is_planar:
+        rows = [np.frombuffer(_plane(piece, number), dtype, samples) for number in range(count)]
+    else:
+        rows = list(np.frombuffer(_plane(piece, 0), dtype, samples * count).reshape(samples, count).T)
+    if dtype is np.float32:
+        return rows
+    return [(row.astype(np.float32) - np.float32(offset)) * np.float32(scale) for row in rows]
+
+
+def _plane(piece: Any, number: int) -> Any:
+    return AudioPlane(piece, number)
 
 
 def decode_sound_file(

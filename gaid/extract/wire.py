@@ -13,7 +13,7 @@ import numpy as np
 
 from gaid.backbones.protocol import AudioSpec, FrameSpec
 from gaid.errors import DependencyMissing, GaidError, MediaError, OptionInvalid
-from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
 
 LENGTHS = struct.Struct("<QQ")
 LONGEST_HEADER = 1 << 20
@@ -42,20 +42,27 @@ def unpack(read: Callable[[int], bytes]) -> Message:
     return header, read(body_length)
 
 
-def request_to_header(request: ClipRequest) -> Header:
+def request_to_header(request: ClipRequest | ProbeRequest) -> Header:
     # A file name that is not UTF-8 holds surrogates, which JSON's escapes carry as they are.
-    return asdict(request)
+    return {"probe" if isinstance(request, ProbeRequest) else "clip": asdict(request)}
 
 
-def request_from_header(header: Header) -> ClipRequest:
-    frame_spec, audio_spec = FrameSpec(**header.pop("frame_spec")), AudioSpec(**header.pop("audio_spec"))
-    return ClipRequest(frame_spec=frame_spec, audio_spec=audio_spec, **header)
+def request_from_header(header: Header) -> ClipRequest | ProbeRequest:
+    if "probe" in header:
+        return ProbeRequest(**header["probe"])
+    clip = header["clip"]
+    frame_spec, audio_spec = FrameSpec(**clip.pop("frame_spec")), AudioSpec(**clip.pop("audio_spec"))
+    return ClipRequest(frame_spec=frame_spec, audio_spec=audio_spec, **clip)
 
 
 def clip_to_message(clip: Clip) -> bytes:
     shapes = {name: getattr(clip, name).shape for name in ARRAYS}
     body = b"".join(np.ascontiguousarray(getattr(clip, name), dtype).tobytes() for name, dtype in ARRAYS.items())
     return pack({"clip": {name: getattr(clip, name) for name in VALUES}, "shapes": shapes}, body)
+
+
+def info_to_message(info: MediaInfo) -> bytes:
+    return pack({"info": asdict(info)})
 
 
 def fault(error: BaseException) -> MediaError:
@@ -70,7 +77,7 @@ def error_to_message(error: Exception) -> bytes:
     return pack({"media_error": [media_error.reason, media_error.message]})
 
 
-def reply_from_message(message: Message) -> Clip | MediaError:
+def reply_from_message(message: Message) -> Clip | MediaInfo | MediaError:
     """What a worker answered; a fault that is not the clip's (a missing program) is raised."""
     header, body = message
     if "fatal" in header:
@@ -79,6 +86,8 @@ def reply_from_message(message: Message) -> Clip | MediaError:
     if "media_error" in header:
         reason, text = header["media_error"]
         return MediaError(reason, text)
+    if "info" in header:
+        return MediaInfo(**header["info"])
     arrays: dict[str, Any] = {}
     at = 0
     for name, dtype in ARRAYS.items():

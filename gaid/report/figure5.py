@@ -9,6 +9,7 @@ import torch
 
 from gaid.backbones.protocol import AudioSpec
 from gaid.errors import DataMissing, HeadMismatch
+from gaid.extract.clip import Sampling
 from gaid.files import writing
 from gaid.report.thumbnails import load_clips
 from gaid.retrieval.scoring import Features
@@ -44,8 +45,10 @@ def draw_figure5(run: "Run", store: "Store", out: Path, device: str, seed: int =
     if not getattr(head, "uses_audio", False) or not hasattr(head, "explain"):
         raise HeadMismatch(f"{run.path}: {run.preset} has no gates to draw; give a run of gaid or gaid-sample")
     panels = _panels(head, split, store, device, seed)
-    written = _draw(panels, f"{run.preset} on {store.dataset}", out)
-    return written
+    title = f"{run.preset} on {store.dataset}"
+    if Sampling.of_store(store).audio_sampling == "published":
+        title += "; under each frame the sound of its part of 30 s, as published"
+    return _draw(panels, title, out)
 
 
 def _panels(head: Any, split: "Split", store: "Store", device: str, seed: int) -> list[Panel]:

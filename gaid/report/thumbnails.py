@@ -34,11 +34,11 @@ def load_strips(
 def load_clips(
     store: "Store", ids: Iterable[str], audio_spec: AudioSpec, root: str | Path | None = None
 ) -> tuple[dict[str, "Clip"], str | None]:
-    """(video id -> its frames, small, and its sound, at the moments that the store sampled; why some or all are absent).
+    """(video id -> its frames, small, and its sound, sampled as the store's were; why some or all are absent).
 
     `root`: where the clips lie, if not where the store says.
     """
-    from gaid.extract.clip import ClipRequest
+    from gaid.extract.clip import ClipRequest, Sampling
     from gaid.extract.decode_pool import DecodePool
 
     wanted = list(dict.fromkeys(ids))
@@ -47,18 +47,8 @@ def load_clips(
     except (GaidError, OSError) as error:
         return {}, f"the media are not at hand ({error})"
     clips, failures = {}, []
-    requests = [
-        ClipRequest(
-            path=str(video.path.absolute()),
-            start=video.start,
-            end=video.end,
-            audio_path=None if video.audio_path is None else str(video.audio_path.absolute()),
-            frames=store.frames,
-            frame_spec=FrameSpec(SIZE, "crop", "area"),
-            audio_spec=audio_spec,
-        )
-        for video in videos
-    ]
+    sampling, small = Sampling.of_store(store), FrameSpec(SIZE, "crop", "area")
+    requests = [ClipRequest.of(video, sampling, small, audio_spec) for video in videos]
     with DecodePool(1) as pool:
         for video, clip in zip(videos, pool.map(requests), strict=True):
             if isinstance(clip, MediaError):

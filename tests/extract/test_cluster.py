@@ -109,13 +109,14 @@ def job_of(world, out, **changes):
     """A job as the driver would send it, changed."""
     import dataclasses
 
+    from gaid.extract.clip import Sampling
     from gaid.extract.plan import make_plan, make_requests
     from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
     from gaid.stores import StoreWriter
 
     choice = BackboneChoice("tiny", "tiny", "tiny", "cpu")
     backbones = choice.load()
-    plan = make_plan(world, backbones, 12, "pyav", False)
+    plan = make_plan(world, backbones, Sampling(), False)
     with StoreWriter.open(out, plan) as writer:
         rows = writer.shard_slice(1)
     job = ShardJob(
@@ -123,7 +124,7 @@ def job_of(world, out, **changes):
         store=out,
         fingerprint=plan.fingerprint,
         ids=tuple(plan.video_ids[rows]),
-        requests=tuple(make_requests(world, backbones, 12, "pyav")[rows]),
+        requests=tuple(make_requests(world, backbones, Sampling())[rows]),
         shape=ShardShape(12, plan.visual_dim, plan.audio_dim),
         backbones=choice,
         provenance=plan.attrs["backbones"],

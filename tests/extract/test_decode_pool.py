@@ -257,3 +257,11 @@ def test_an_error_keeps_its_reason():
     answer = reply_from_message(({"media_error": ["empty", "x: 0 bytes"]}, b""))
     assert isinstance(answer, MediaError)
     assert (answer.reason, str(answer)) == ("empty", "empty: x: 0 bytes")
+
+
+def test_a_file_that_ends_the_worker_when_it_is_only_asked_costs_nothing_else(clips, tmp_path):
+    path = named(clips, tmp_path, "segfault.mp4")
+    with DecodePool(1, command=STUB) as pool:
+        first, second = pool.probe([str(path), str(clips[0])])
+    assert (first.reason, "SIGSEGV" in first.message) == ("crashed", True)
+    assert (second.width, second.video_codec) == (160, "h264")

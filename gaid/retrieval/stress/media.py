@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gaid.backbones import AudioBackbone, Backbones, VisualBackbone, load_audio, load_text, load_visual
 from gaid.datasets import DATASETS, load_dataset
 from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
-from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.clip import Clip, ClipRequest, Sampling
 from gaid.extract.decode_pool import DecodePool
 from gaid.extract.encoder import encode_sound, fixed_threads
 from gaid.extract.plan import make_requests
@@ -262,11 +262,7 @@ def open_files(
     chosen = replace(
         dataset, videos=tuple(videos[split.video_ids[row]] for row in rows), captions=(), splits={}, missing=()
     )
-    sampling = store.attrs.get("sampling", {})
-    requests = make_requests(
-        chosen, Backbones(seeing, hearing, None), store.frames,  # type: ignore[arg-type]
-        sampling.get("decoder", "pyav"), sampling.get("audio_sampling", "aligned"),
-    )  # fmt: skip
+    requests = make_requests(chosen, Backbones(seeing, hearing, None), Sampling.of_store(store))  # type: ignore[arg-type]
     decoded = _decode(requests)
     good = [row for row, clip in enumerate(decoded) if isinstance(clip, Clip)]
     failed = [split.video_ids[rows[row]] for row, clip in enumerate(decoded) if not isinstance(clip, Clip)]

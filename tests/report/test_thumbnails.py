@@ -1,0 +1,50 @@
+"""Clips that are decoded again for a page are sampled as the store's were."""
+
+import numpy as np
+import pytest
+
+from gaid.backbones.protocol import AudioSpec
+from gaid.errors import MediaError
+from gaid.extract import extract
+from gaid.extract.clip import ClipRequest, Sampling
+from gaid.extract.decode_pool import DecodePool
+from gaid.report.thumbnails import load_clips
+from gaid.stores import open_store
+from tests.media_maker import write_video
+
+TINY = {"visual": "tiny", "audio": "tiny", "text": "tiny"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Of one clip of 5 s with sound throughout, extracted with the published sampling of its sound."""
+    root = tmp_path_factory.mktemp("clips")
+    write_video(root / "a.mp4", frames=25, rate=5, size=(64, 48), sound_rate=16000)
+    (root / "a.txt").write_text("a tone\n")
+    out = root / "s.zarr"
+    extract("folder", root=root, out=out, workers=0, audio_sampling="published", progress=False, **TINY)
+    return open_store(out)
+
+
+def test_the_sound_drawn_is_the_sound_that_the_store_was_made_of(store):
+    clips, absent = load_clips(store, store.ids, AudioSpec(16000, 0.01, 1e6))
+    assert absent is None
+    # Twelve bins of 2.5 s over the 30 s to which the published code pads: the clip's 5 s fill two of them.
+    assert clips["a"].audio.shape == (12, 40000)
+    np.testing.assert_array_equal(clips["a"].audio_mask, [True, True] + [False] * 10)
+    np.testing.assert_array_equal(clips["a"].audio_mask, store["videos/audio_mask"][0])
+
+
+def test_a_store_made_with_the_other_decoder_is_read_with_it_again(store, monkeypatch):
+    asked: list[ClipRequest] = []
+
+    def fail(pool, requests):
+        asked.extend(requests)
+        return iter([MediaError("unreadable", "not looked at")])
+
+    other = open_store(store.path)
+    other.attrs["sampling"]["decoder"] = "ffmpeg"
+    monkeypatch.setattr(DecodePool, "map", fail)
+    assert load_clips(other, other.ids, AudioSpec(16000, 0.01, 1e6))[0] == {}
+    assert [one.decoder for one in asked] == ["ffmpeg"]
+    assert Sampling.of_store(other) == Sampling(frames=12, decoder="ffmpeg", audio_sampling="published")
