@@ -6,7 +6,7 @@
 Each picture carries its own number as 8 black or white blocks, so a test knows which picture it was given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def write_video(
             options={"g": str(gop), "threads": "1", **_codec_options(codec, bframes), **(options or {})},
         )
         video.width, video.height, video.pix_fmt = *size, pix_fmt
-        video.codec_context.time_base = tick if codec not in ("mpeg4", "mjpeg") else Fraction(1, rate)
+        video.codec_context.time_base = tick if codec not in ("mpeg2video", "mpeg4", "mjpeg") else Fraction(1, rate)
         if rotation:
             video.set_display_rotation(rotation)
         tick = video.codec_context.time_base
@@ -152,8 +152,11 @@ def write_sound(
     return path
 
 
-def break_packets(source: Path, target: Path, kind: str = "audio", seed: int = 0) -> Path:
-    """Copies a file with the packets of one kind of stream overwritten by noise."""
+def break_packets(
+    source: Path, target: Path, kind: str = "audio", seed: int = 0, which: Container[int] | None = None
+) -> Path:
+    """Copies a file with the packets of one kind of stream overwritten by noise: all, or those of these numbers."""
+    number = -1
     rng = np.random.default_rng(seed)
     with av.open(str(source)) as inp, av.open(str(target), "w") as out:
         streams = {s.index: out.add_stream_from_template(s) for s in inp.streams}
@@ -161,7 +164,8 @@ def break_packets(source: Path, target: Path, kind: str = "audio", seed: int = 0
             if not packet.size:
                 continue
             stream = packet.stream
-            if stream.type == kind:
+            number += stream.type == kind
+            if stream.type == kind and (which is None or number in which):
                 noise = av.Packet(rng.integers(0, 256, max(8, packet.size), np.uint8).tobytes())
                 noise.pts, noise.dts, noise.duration, noise.time_base = (
                     packet.pts,

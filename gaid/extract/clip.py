@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Decoder = Literal["pyav", "ffmpeg"]
 AudioSampling = Literal["aligned", "published"]
 AudioState = Literal["sound", "silent", "no track", "failed"]
+Remark = tuple[Literal["replaced", "one picture", "long gap"], str]  # its kind, by which it is counted, and the words
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Clip:
     at those moments came on screen. A clip of fewer than F pictures has each once, at the middle of its time on
     screen, and its last ones repeat (`short`); a single picture stays on screen for the whole clip. `audio_mask` is False
     where the window has no sound; `audio_state` tells why. `decoded` counts the pictures that were decoded to get these.
+    `remarks` say what of the pictures is not as it should be, or hardly what was meant.
     """
 
     frames: NDArray[np.uint8]  # (F, H, W, 3)
@@ -97,6 +99,7 @@ class Clip:
     short: bool
     decoded: int
     frame_times: NDArray[np.float32]  # (F,)
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)

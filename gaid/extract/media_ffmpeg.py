@@ -62,6 +62,7 @@ class Probed:
     index: PacketIndex
     sound_packets: NDArray[np.float64]  # s
     sound_start: float  # s
+    sound_end: float  # s
 
 
 class FFmpegFile:
@@ -79,6 +80,7 @@ class FFmpegFile:
         video, audio = next(iter(pictures), None), next(iter(sounds), None)
         index = PacketIndex(_fraction(video["time_base"]), _rate(video)) if video else PacketIndex(1.0, None)
         sound_packets = []
+        sound_end = 0.0
         tick = _fraction(audio["time_base"]) if audio else 1.0
         entries = "packet=stream_index,pts,dts,duration,flags"
         for line in self._ffprobe("-show_entries", entries, "-of", "csv=p=0").splitlines():
@@ -90,9 +92,10 @@ class FFmpegFile:
                 index.add(pts, dts, duration, "K" in fields[4], "D" in fields[4])
             elif audio and stream == audio["index"] and pts is not None:
                 sound_packets.append(pts * tick)
+                sound_end = max(sound_end, (pts + (duration or 0)) * tick)
         start = _number(str(audio.get("start_pts", ""))) if audio else None
         first = min(sound_packets, default=0.0) if start is None else start * tick
-        return Probed(video, audio, index, np.array(sound_packets), first)
+        return Probed(video, audio, index, np.array(sound_packets), first, sound_end)
 
     def _ffprobe(self, *arguments: str) -> bytes:
         options = [x for name, value in open_options(self.limits).items() for x in (f"-{name}", value)]
@@ -197,7 +200,7 @@ def decode_with_ffmpeg(request: ClipRequest, limits: DecodeLimits) -> Clip:
     if not probed.video.get("codec_name"):
         raise MediaError("unreadable", f"{file.name}: no decoder for its picture")
     check_size(file.name, int(probed.video.get("width", 0)), int(probed.video.get("height", 0)), limits)
-    timeline = build_timeline(probed.index)
+    timeline = build_timeline(probed.index, int(probed.video.get("has_b_frames", 0))).hold(probed.sound_end)
     zero = int(timeline.shown[0])
     plan = plan_frames(timeline, request.frames, request.start, request.end, zero, file.name)
     frames, decoded = _decode_pictures(file, probed.video, timeline, plan, request)
@@ -208,7 +211,7 @@ def decode_with_ffmpeg(request: ClipRequest, limits: DecodeLimits) -> Clip:
         sound = windows.nothing("no track")
     else:
         sound = _decode_sound(file, probed, windows, plan.start * timeline.tick, plan.duration)
-    return make_clip(frames, plan.moments, plan.frame_times, plan.duration, sound, plan.short, decoded)
+    return make_clip(frames, plan.moments, plan.frame_times, plan.duration, sound, plan.short, decoded, plan.remarks(0))
 
 
 def _decode_pictures(
@@ -253,7 +256,7 @@ def _decode_pictures(
         raise MediaError("unreadable", f"{file.name}: none of its pictures could be decoded")
     have = np.array(sorted(got))
     nearest = np.maximum(np.searchsorted(have, plan.labels, "right") - 1, 0)
-    first = 0 if late is None else int(plan.key_ordinals[0])
+    first = 0 if late is None else int(plan.begin_at(timeline.keys)[0])
     decoded = sum(1 for label in timeline.labels if label <= wanted[-1]) - first
     return np.stack([got[int(have[i])] for i in nearest]), max(decoded, len(got))
 

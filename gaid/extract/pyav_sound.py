@@ -45,7 +45,7 @@ class Track:
             if begin > self._end:
                 self.complete = True
                 return
-            if not self.windows.wants(begin, begin + max(0.0, _length(packet, self._tick))):
+            if not self.windows.wants(begin, begin + max(0.0, packet_length(packet, self._tick))):
                 self._skipped = True
                 return
         if self._skipped and self.context.is_open:
@@ -140,7 +140,7 @@ def sound_duration(path: str, limits: DecodeLimits, deadline: Deadline) -> float
             for packet in file.packets(deadline):
                 if packet.pts is not None:
                     at = seconds(packet.pts, tick)
-                    begin, end = min(begin, at), max(end, at + _length(packet, tick))
+                    begin, end = min(begin, at), max(end, at + packet_length(packet, tick))
             return max(0.0, end - begin) if end > begin else 0.0
     except MediaError as error:
         if error.reason == "too slow":
@@ -148,7 +148,7 @@ def sound_duration(path: str, limits: DecodeLimits, deadline: Deadline) -> float
         return 0.0
 
 
-def _length(packet: Any, tick: Fraction) -> float:
+def packet_length(packet: Any, tick: Fraction) -> float:
     """Seconds that a packet says it lasts. FFmpeg's Ogg reader lets the length of a short file's last packet, which is negative
     where the file ends before it does, wrap at 32 bits."""
     ticks = packet.duration or 0

@@ -19,7 +19,7 @@ LENGTHS = struct.Struct("<QQ")
 LONGEST_HEADER = 1 << 20
 LONGEST_BODY = 4 << 30
 ARRAYS = {"frames": "uint8", "times": "float32", "audio": "float32", "audio_mask": "bool", "frame_times": "float32"}
-VALUES = ("duration", "audio_state", "short", "decoded")
+VALUES = ("duration", "audio_state", "short", "decoded", "remarks")
 FATAL: dict[str, type[GaidError]] = {"DependencyMissing": DependencyMissing, "OptionInvalid": OptionInvalid}
 
 Header = dict[str, Any]
@@ -96,4 +96,6 @@ def reply_from_message(message: Message) -> Clip | MediaInfo | MediaError:
         # A copy of its own, so that the clip can be written to and the message's memory goes.
         arrays[name] = np.frombuffer(body, dtype, count, at).reshape(shape).copy()
         at += arrays[name].nbytes
-    return Clip(**arrays, **{name: header["clip"][name] for name in VALUES})
+    values = {name: header["clip"][name] for name in VALUES}
+    values["remarks"] = tuple((str(kind), str(said)) for kind, said in values["remarks"])
+    return Clip(**arrays, **values)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from gaid.backbones.protocol import FrameSpec
 from gaid.errors import MediaError, OptionInvalid
-from gaid.extract import media_pyav
+from gaid.extract import media_pyav, pyav_pictures
 from gaid.extract.media import DecodeLimits, decode_clip, probe
 from gaid.extract.sampling import PacketIndex, build_timeline, plan_frames
 from tests.extract.asking import request
@@ -179,7 +179,7 @@ def test_a_file_too_large_to_keep_is_read_twice_with_the_same_result(tmp_path, m
 def test_leaving_out_what_nothing_refers_to_changes_no_pixel(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", frames=120, gop=60, bframes=3)
     fewer = decode_clip(request(path))
-    monkeypatch.setattr(media_pyav, "LEAVES_OUT", ())
+    monkeypatch.setattr(pyav_pictures, "LEAVES_OUT", ())
     every = decode_clip(request(path))
     assert fewer.decoded < every.decoded
     np.testing.assert_array_equal(fewer.frames, every.frames)
@@ -294,7 +294,7 @@ def test_decoding_begins_at_the_last_key_frame_that_is_not_later():
     timeline = build_timeline(index_of(range(40), keys=(0, 10, 20, 30)))
     plan = plan_frames(timeline, 4, None, None, 0, "x")
     np.testing.assert_array_equal(plan.labels, [5, 15, 25, 35])
-    np.testing.assert_array_equal(plan.key_ordinals, [0, 10, 20, 30])
+    np.testing.assert_array_equal(plan.begin_at(timeline.keys), [0, 10, 20, 30])
 
 
 def test_the_last_picture_stays_as_long_as_the_others_where_nothing_tells():

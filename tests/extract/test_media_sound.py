@@ -85,12 +85,18 @@ def test_a_window_past_the_ends_is_padded_with_zeros(tmp_path):
     assert np.sqrt(np.mean(clip.audio[0, quarter:] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
 
 
-def test_sound_beyond_the_pictures_is_ignored(tmp_path):
+def test_the_last_picture_stays_as_long_as_the_sound(tmp_path):
     long = np.concatenate([tone(2, 44100, level=0.1), tone(5, 44100, level=0.9)], axis=1)
     path = write_video(tmp_path / "a.mkv", frames=50, sound=long, sound_codec="pcm_s16le", pix_fmt="yuv422p10le")
-    clip = decode_clip(request(path, audio_spec=AudioSpec(RATE, 1.0, 5.0)))
-    assert clip.duration == pytest.approx(2.0, abs=0.01)
-    assert np.abs(clip.audio).max() < 0.2
+    clip = decode_clip(request(path, frames=7, audio_spec=AudioSpec(RATE, 1.0, 5.0)))
+    assert clip.duration == pytest.approx(7.0, abs=0.01)
+    assert [read_number(frame) for frame in clip.frames] == [12, 37, 49, 49, 49, 49, 49]
+    np.testing.assert_array_equal(np.abs(clip.audio).max(axis=1) > 0.2, [False] * 2 + [True] * 5)
+
+
+def test_sound_that_ends_a_little_later_does_not_lengthen_a_clip(tmp_path):
+    path = write_video(tmp_path / "a.mkv", frames=50, sound=tone(2.4, 44100), sound_codec="pcm_s16le")
+    assert decode_clip(request(path)).duration == pytest.approx(2.0, abs=0.01)
 
 
 def test_where_the_sound_ends_before_the_pictures_the_mask_does(tmp_path):
