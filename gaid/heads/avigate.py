@@ -98,6 +98,7 @@ class AvigateHead(HeadBase):
     """
 
     has_video_embedding = True
+    capturable = True
 
     def __init__(
         self,

@@ -50,6 +50,7 @@ class GatedHead(HeadBase):
     """
 
     has_video_embedding = True
+    capturable = True
 
     def __init__(
         self,

@@ -79,6 +79,9 @@ class HeadBase(nn.Module):
 
     uses_audio = True
     has_video_embedding = False
+    # Whether `loss` does the same operations on every batch of a size and keeps nothing in Python from one to the next: then
+    # training records a step on a GPU once and replays it.
+    capturable = False
     visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
     audio_input = "frames"  # or "tokens": `audio` is then (videos, frames, tokens, audio_dim)
 

@@ -23,6 +23,7 @@ from gaid.training.optimiser import Average, make_optimiser, rate_factor
 from gaid.training.options import TrainConfig
 from gaid.training.progress import Progress
 from gaid.training.state import Losses, State, load_state, save_state
+from gaid.training.step import Step, make_step
 from gaid.training.validation import Validation, merit
 
 # Steps on a GPU between looks at whether the losses are still numbers: each look waits for the device.
@@ -59,7 +60,10 @@ class Loop:
         self.batches = Batches(clips, config.batch_size, config.seed)
         trainable = any(parameter.requires_grad for parameter in head.parameters())
         self.steps = config.epochs * self.batches.batches_per_epoch if trainable else 0
-        self.optimiser = make_optimiser(head, config.lr, config.weight_decay) if trainable else None
+        self.optimiser = make_optimiser(head, config.lr, config.weight_decay, self.device) if trainable else None
+        self.take_step: Step | None = None
+        if self.optimiser is not None:
+            self.take_step = make_step(head, self.optimiser, config.clip_norm, self.conditioning, self.device)
         self.average = Average(head, config.ema) if config.ema and trainable else None
         self.state = State()
         self.doubts: list[Doubt] = []
@@ -123,22 +127,15 @@ class Loop:
             self._evaluate(time.monotonic() - begun, shown)
 
     def _step(self, batch: Batch, inputs: tuple[Tensor, ...], same: Tensor | None) -> None:
-        assert self.optimiser is not None
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr * rate_factor(self.state.step, self.steps, self.config.warmup)
-        self.optimiser.zero_grad(set_to_none=True)
-        found = self.head.loss(*inputs, same=same, **self.conditioning)  # type: ignore[operator]
-        total = found if isinstance(found, Tensor) else found.total
-        total.backward()
-        norm = nn.utils.clip_grad_norm_(self.head.parameters(), self.config.clip_norm)
-        finite = torch.stack([torch.isfinite(total.detach()).all(), torch.isfinite(norm)])
-        self.doubts.append(Doubt(self.state.step, batch, finite))
+        assert self.take_step is not None
+        rate = self.config.lr * rate_factor(self.state.step, self.steps, self.config.warmup)
+        taken = self.take_step(inputs, same, rate)
+        self.doubts.append(Doubt(self.state.step, batch, taken.finite))
         if self.device.type == "cpu" or len(self.doubts) >= _LOOK_EVERY:
             self._look()
-        self.optimiser.step()
         if self.average is not None:
             self.average.update(self.head)
-        self.state.losses.add({"loss": total, **getattr(found, "parts", {})})
+        self.state.losses.add(taken.losses)
         self.state.step += 1
 
     def _look(self) -> None:

@@ -8,14 +8,22 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
-def make_optimiser(head: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW whose decay spares norms, biases and scalars: what has fewer than two dimensions."""
+def make_optimiser(head: nn.Module, lr: float, weight_decay: float, device: torch.device) -> torch.optim.AdamW:
+    """AdamW whose decay spares norms, biases and scalars: what has fewer than two dimensions.
+
+    On a GPU its rate is a tensor there, so that a step that was recorded reads the rate of the day (`step`).
+    """
     trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
+    groups = [group for group in groups if group["params"]]
+    if device.type != "cuda":
+        return torch.optim.AdamW(groups, lr=lr, fused=True)
+    for group in groups:
+        group["lr"] = torch.tensor(lr, device=device)
+    return torch.optim.AdamW(groups, fused=True, capturable=True)
 
 
 def rate_factor(step: int, steps: int, warmup: float) -> float:

@@ -8,6 +8,7 @@ from benchmarks.train import Ours
 from gaid.heads import build_head
 from gaid.training.batches import on_device
 from gaid.training.state import Losses
+from gaid.training.step import PLAIN_STEPS
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 SIZES = {"visual_dim": 16, "audio_dim": 16, "text_dim": 16, "frames": 4}
@@ -39,10 +40,11 @@ def test_a_step_never_asks_the_device_for_a_number(preset):
 def test_steps_on_a_gpu_do_not_wait(tmp_path):
     store = write_store(tmp_path / "random.zarr", 40, 16, 4, validation=8)
     loop = Ours(store, 8, tmp_path, 0, device="cuda").loop
-    batches = loop.batches.epoch(0)
+    batches = loop.batches.epoch(0) + loop.batches.epoch(1)
     taken = zip(batches, on_device(loop.data, batches), strict=True)
-    batch, first = next(taken)
-    loop._step(batch, *first)  # kernels are loaded and memory is taken at the first
+    for _ in range(PLAIN_STEPS + 1):  # kernels are loaded, memory is taken and the step is recorded
+        batch, given = next(taken)
+        loop._step(batch, *given)
     torch.cuda.set_sync_debug_mode("error")
     try:
         for batch, (inputs, same) in taken:

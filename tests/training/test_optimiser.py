@@ -8,6 +8,8 @@ from torch import nn
 
 from gaid.training.optimiser import Average, make_optimiser, optimiser_tensors, rate_factor, restore_optimiser
 
+CPU = torch.device("cpu")
+
 
 def test_the_rate_rises_over_the_warm_up_and_falls_to_nothing():
     factors = [rate_factor(step, 100, 0.1) for step in range(100)]
@@ -27,7 +29,7 @@ def test_norms_biases_and_scalars_do_not_decay():
     head = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
     head.register_parameter("scale", nn.Parameter(torch.tensor(2.0)))
     before = {name: value.clone() for name, value in head.state_dict().items()}
-    optimiser = make_optimiser(head, lr=0.1, weight_decay=0.5)
+    optimiser = make_optimiser(head, lr=0.1, weight_decay=0.5, device=CPU)
     for parameter in head.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step()
@@ -39,7 +41,7 @@ def test_norms_biases_and_scalars_do_not_decay():
 def test_frozen_weights_are_left_out():
     head = nn.Linear(2, 2)
     head.weight.requires_grad_(False)
-    assert [len(group["params"]) for group in make_optimiser(head, 0.1, 0.1).param_groups] == [1]
+    assert [len(group["params"]) for group in make_optimiser(head, 0.1, 0.1, CPU).param_groups] == [1]
 
 
 def test_an_optimiser_put_back_goes_on_as_it_would_have():
@@ -51,10 +53,10 @@ def test_an_optimiser_put_back_goes_on_as_it_would_have():
 
     torch.manual_seed(0)
     one, two = nn.Linear(3, 2), nn.Linear(3, 2)
-    first = make_optimiser(one, 0.1, 0.2)
+    first = make_optimiser(one, 0.1, 0.2, CPU)
     trained(one, first, range(3))
     two.load_state_dict(one.state_dict())
-    second = make_optimiser(two, 0.1, 0.2)
+    second = make_optimiser(two, 0.1, 0.2, CPU)
     restore_optimiser(second, {name: value.clone() for name, value in optimiser_tensors(first).items()})
     trained(one, first, range(3, 6))
     trained(two, second, range(3, 6))

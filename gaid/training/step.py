@@ -1,0 +1,129 @@
+"""One step of training: forward, backward, clipping, optimiser. Batches, evaluations and stopping are `loop`'s.
+
+On a GPU a step of a small head is hundreds of short kernels, and starting them costs several times what they do. So a head
+that says `capturable = True` has its step recorded once as a CUDA graph, for each size of batch, and replayed from then on:
+inputs are copied into the tensors that the graph reads. The first steps run plainly: they load kernels and fill the
+optimiser's state, which a recording must find there.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+PLAIN_STEPS = 3  # of each size of batch, before its step is recorded
+
+
+@dataclass
+class Taken:
+    """What a step found, on the device: the loss and its parts, and whether loss and gradient norm are finite (two booleans)."""
+
+    losses: dict[str, Tensor | float]
+    finite: Tensor
+
+
+class Step:
+    """A step run operation by operation."""
+
+    def __init__(
+        self, head: nn.Module, optimiser: torch.optim.Optimizer, clip_norm: float, conditioning: dict[str, Any]
+    ) -> None:
+        self.head, self.optimiser, self.clip_norm, self.conditioning = head, optimiser, clip_norm, conditioning
+
+    def __call__(self, inputs: tuple[Tensor, ...], same: Tensor | None, rate: float) -> Taken:
+        """Moves the head by a batch at a learning rate; `same` marks captions that are no negatives, if there are any."""
+        set_rate(self.optimiser, rate)
+        self.optimiser.zero_grad(set_to_none=True)
+        return self.move(inputs, same)
+
+    def move(self, inputs: tuple[Tensor, ...], same: Tensor | None) -> Taken:
+        """The step itself, at the rate that the optimiser has; asks the device for nothing."""
+        found = self.head.loss(*inputs, same=same, **self.conditioning)  # type: ignore[operator]
+        total = found if isinstance(found, Tensor) else found.total
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.head.parameters(), self.clip_norm)
+        finite = torch.stack([torch.isfinite(total.detach()).all(), torch.isfinite(norm)])
+        self.optimiser.step()
+        return Taken({"loss": total.detach(), **getattr(found, "parts", {})}, finite)
+
+
+@dataclass
+class Recording:
+    """A step as a graph, the tensors that it reads and those that it writes."""
+
+    graph: "torch.cuda.CUDAGraph"
+    inputs: tuple[Tensor, ...]
+    same: Tensor
+    taken: Taken
+
+
+class CapturedStep(Step):
+    """A step recorded for each size of batch and replayed. Its optimiser is `capturable`."""
+
+    def __init__(
+        self, head: nn.Module, optimiser: torch.optim.Optimizer, clip_norm: float, conditioning: dict[str, Any]
+    ) -> None:
+        super().__init__(head, optimiser, clip_norm, conditioning)
+        self._plain: dict[int, int] = {}
+        self._recordings: dict[int, Recording] = {}
+        self._beside = torch.cuda.Stream()
+
+    def __call__(self, inputs: tuple[Tensor, ...], same: Tensor | None, rate: float) -> Taken:
+        set_rate(self.optimiser, rate)
+        size = len(inputs[0])
+        if same is None:  # a recording has one form: of masked negatives, if only of none
+            same = torch.zeros((size, size), dtype=torch.bool, device=inputs[0].device)
+        if size not in self._recordings:
+            done = self._plain[size] = self._plain.get(size, 0) + 1
+            if done <= PLAIN_STEPS:
+                return self._beside_the_stream(inputs, same)
+            self._recordings[size] = self._record(inputs, same)
+        recording = self._recordings[size]
+        for kept, given in zip((*recording.inputs, recording.same), (*inputs, same), strict=True):
+            kept.copy_(given)
+        recording.graph.replay()
+        taken = recording.taken
+        return Taken(taken.losses, taken.finite.clone())  # looked at later, when the graph has written others over it
+
+    def _beside_the_stream(self, inputs: tuple[Tensor, ...], same: Tensor) -> Taken:
+        """A plain step, where recording wants it to have run: on a stream of its own."""
+        main = torch.cuda.current_stream()
+        self._beside.wait_stream(main)
+        with torch.cuda.stream(self._beside):
+            self.optimiser.zero_grad(set_to_none=True)
+            taken = self.move(inputs, same)
+        main.wait_stream(self._beside)
+        return taken
+
+    def _record(self, inputs: tuple[Tensor, ...], same: Tensor) -> Recording:
+        kept = tuple(part.clone() for part in inputs)
+        mask = same.clone()
+        # Without gradients of their own before it, those of a recording lie in its memory and are written anew each time.
+        self.optimiser.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            taken = self.move(kept, mask)
+        return Recording(graph, kept, mask, taken)
+
+
+def make_step(
+    head: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    clip_norm: float,
+    conditioning: dict[str, Any],
+    device: torch.device,
+) -> Step:
+    """The fastest step that the head and the device allow."""
+    # Said by the class itself: one that is derived from it may do what can't be recorded.
+    captured = device.type == "cuda" and bool(vars(type(head)).get("capturable"))
+    return (CapturedStep if captured else Step)(head, optimiser, clip_norm, conditioning)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the next step: written into the tensor that a recording reads, where there is one."""
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
