@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from gaid import load_run, runs, train
+from gaid import files, load_run, runs, train
 from gaid.errors import OptionInvalid, RunInvalid, StoresDisagree
 from gaid.runs import files as run_files
 from gaid.training import loop as loop_module
