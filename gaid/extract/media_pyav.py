@@ -7,7 +7,7 @@ for what a key frame is: where the decoder disagrees (`pyav_pictures`), the key 
 file's beginning.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import MediaError
 from gaid.extract.clip import Clip, ClipRequest, Remark
+from gaid.extract.clock import TS_FORMAT, Clock
 from gaid.extract.limits import Deadline, DecodeLimits
 from gaid.extract.pyav_file import DECODE_ERRORS, PyAVFile, seconds
 from gaid.extract.pyav_pictures import HOLDS_BACK, KeyIsNone, Pictures, prove_keys
@@ -50,6 +51,7 @@ class Reading:
     index: PacketIndex
     kept: list[Any] | None = field(default_factory=list)
     sound_end: float = 0.0  # s, on the file's clock
+    moves: NDArray[np.int64] | None = None  # ticks by which each packet was moved, where the file's clock was set anew
 
 
 class Decoding:
@@ -58,8 +60,11 @@ class Decoding:
     def __init__(
         self, request: ClipRequest, limits: DecodeLimits, deadline: Deadline, back: float | None, files: ExitStack
     ) -> None:
-        self.request, self.limits, self.deadline, self.back, self.files = request, limits, deadline, back, files
+        self.request, self.limits, self.deadline, self.files = request, limits, deadline, files
         self.file = self._open()
+        # A transport stream's clock may be set anew, and then its times say nothing of where a clip is.
+        self.joined = TS_FORMAT in self.file.container.format.name
+        self.back = None if self.joined else back
         self.file.check_video()
         self.origin: int | None = self.file.video.start_time
 
@@ -123,8 +128,11 @@ class Decoding:
             None if end is None or self.origin is None else seconds(self.origin, video.time_base) + end + SEEK_MARGIN
         )
         running = {stream.index for stream in self.file.streams}
+        clock = Clock(float(video.time_base), video.index) if self.joined else None
         for packet in self.file.packets(self.deadline):
             tick = packet.stream.time_base
+            if clock is not None:
+                clock.follow(packet.stream_index, packet.pts, packet.dts, packet.duration)
             if packet.stream_index == video.index:
                 reading.index.add(packet.pts, packet.dts, packet.duration, packet.is_keyframe, packet.is_discard)
             elif packet.pts is not None:
@@ -135,10 +143,17 @@ class Decoding:
             elif reading.kept is not None:
                 reading.kept.append(packet)
             at = packet.dts if packet.dts is not None else packet.pts
-            if limit is not None and at is not None and seconds(at, tick) > limit:
+            if limit is not None and at is not None and seconds(at, tick) > limit and not (clock and clock.broken):
                 running.discard(packet.stream_index)
                 if not running:
                     break
+        if clock is not None and clock.broken:
+            reading.index.move(clock.moves(video.index))
+            reading.moves = clock.moves()
+            if self.file.audio is not None:
+                reading.sound_end = seconds(clock.end(self.file.audio.index), video.time_base)
+            if reading.kept is not None:
+                reading.kept = list(_moved(reading.kept, reading.moves))
         return reading
 
     def _again(self, reading: Reading) -> tuple[PyAVFile, Iterable[Any]]:
@@ -147,7 +162,8 @@ class Decoding:
             file = self._open()
             if self.back is not None:
                 self._seek(file)
-            return file, file.packets(self.deadline)
+            packets = file.packets(self.deadline)
+            return file, packets if reading.moves is None else _moved(packets, reading.moves)
         for stream in self.file.streams:
             if stream.codec_context is not None and stream.codec_context.is_open:
                 stream.codec_context.flush_buffers()
@@ -201,6 +217,14 @@ class Decoding:
                 break
         frames = pictures.finish()
         return frames, pictures, track.finish() if track is not None else None
+
+
+def _moved(packets: Iterable[Any], moves: NDArray[np.int64]) -> Iterator[Any]:
+    """The packets, each moved by its number of ticks."""
+    for packet, move in zip(packets, moves.tolist(), strict=False):
+        packet.pts = None if packet.pts is None else packet.pts + move
+        packet.dts = None if packet.dts is None else packet.dts + move
+        yield packet
 
 
 def make_clip(

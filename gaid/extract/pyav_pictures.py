@@ -85,7 +85,7 @@ class Pictures:
         if self._fed >= 0 and ordinal > self._fed + 1:
             self.context.flush_buffers()
         if ordinal > self._fed + 1 or (self._fed < 0 and self._jumped):
-            self._trial = packet.pts
+            self._trial = None if packet.is_discard else packet.pts  # a hidden key's own picture never comes
         self._fed = ordinal
         if self.leaves_out:
             before = packet.pts is not None and packet.pts < self._wanted

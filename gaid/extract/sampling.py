@@ -37,6 +37,11 @@ class PacketIndex:
         self.key.append(key)
         self.hidden.append(hidden)
 
+    def move(self, moves: NDArray[np.int64]) -> None:
+        """Moves each packet's times by its number of ticks."""
+        self.pts = [None if t is None else t + move for t, move in zip(self.pts, moves.tolist(), strict=True)]
+        self.dts = [None if t is None else t + move for t, move in zip(self.dts, moves.tolist(), strict=True)]
+
     def __len__(self) -> int:
         return len(self.pts)
 
