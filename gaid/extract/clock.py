@@ -4,6 +4,7 @@ Only in transport streams: their times mean nothing across a break, while anothe
 Packets in, by how much each is to be moved out. Reading packets and moving them are the decoders'.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,6 +98,26 @@ class Clock:
         return max(
             (piece.ends() + moves[of] for (of, other), piece in self._pieces.items() if other == stream), default=0
         )
+
+    def follower(self, stream: int) -> Callable[[float], float]:
+        """Moves times of a stream (s), given in its order, as its packets are moved: what is decoded carries the file's times."""
+        pieces = sorted((segment, piece) for (segment, other), piece in self._pieces.items() if other == stream)
+        moves = self._of_segments()
+        place, last = 0, -np.inf
+
+        def move(time: float) -> float:
+            nonlocal place, last
+            at = time / self.tick
+            slack = BACK / self.tick
+            place += at < last - slack and place + 1 < len(pieces)
+            while (
+                place + 1 < len(pieces) and not pieces[place][1].begin - slack <= at <= pieces[place][1].ends() + slack
+            ):
+                place += 1
+            last = at
+            return (at + (moves[pieces[place][0]] if pieces else 0)) * self.tick
+
+        return move
 
     def _of_segments(self) -> list[int]:
         # What a segment's pictures say of its time, or another stream where it has none.

@@ -22,15 +22,17 @@ from numpy.typing import NDArray
 
 from gaid.errors import DependencyMissing, MediaError
 from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.clock import TS_FORMAT, Clock
+from gaid.extract.ffmpeg_pictures import Pictures
 from gaid.extract.limits import Deadline, DecodeLimits, check_size, too_large, too_slow
 from gaid.extract.media_pyav import SEEK_FROM, SEEK_MARGIN, make_clip
 from gaid.extract.opening import check_file, open_options, show_path
-from gaid.extract.picture import RGB, Matrix, fit, orient
-from gaid.extract.sampling import PacketIndex, Plan, Timeline, build_timeline, plan_frames
+from gaid.extract.sampling import PacketIndex, build_timeline, plan_frames
 from gaid.extract.sound import Sound, SoundWindows
 
 INPUT = "file:input"
-SHOWN = re.compile(rb"^\[Parsed_a?showinfo_\d+ @ [^\]]*\] n: *(\d+) .*?pts_time: *(-?[\d.]+)")
+SHOWN = re.compile(rb"^\[Parsed_a?showinfo_\d+ @ [^\]]*\] n: *(\d+) pts: *(-?\d+) +pts_time: *(-?[\d.]+)")
+TIME_BASE = re.compile(rb"^\[Parsed_showinfo_\d+ @ [^\]]*\] config in time_base: *(\d+)/(\d+)")
 TOO_LARGE = re.compile(rb"Picture size (\d+)x(\d+) exceeds specified max pixel count")
 SAMPLES = re.compile(rb" nb_samples: *(\d+)")
 
@@ -63,6 +65,7 @@ class Probed:
     sound_packets: NDArray[np.float64]  # s
     sound_start: float  # s
     sound_end: float  # s
+    clock: Clock | None  # of a file whose clock was set anew
 
 
 class FFmpegFile:
@@ -73,29 +76,49 @@ class FFmpegFile:
         self.url = f"file:{self.path}"
 
     def probe(self) -> Probed:
-        header = json.loads(self._ffprobe("-show_streams", "-of", "json") or b"{}")
+        header = json.loads(self._ffprobe("-show_streams", "-show_format", "-of", "json") or b"{}")
         streams = header.get("streams", [])
         pictures = [s for s in streams if s.get("codec_type") == "video" and not _is_cover(s)]
         sounds = [s for s in streams if s.get("codec_type") == "audio"]
         video, audio = next(iter(pictures), None), next(iter(sounds), None)
         index = PacketIndex(_fraction(video["time_base"]), _rate(video)) if video else PacketIndex(1.0, None)
-        sound_packets = []
-        sound_end = 0.0
         tick = _fraction(audio["time_base"]) if audio else 1.0
+        joined = TS_FORMAT in str(header.get("format", {}).get("format_name", ""))
+        used = [stream["index"] for stream in (video, audio) if stream]
+        clock = Clock(index.tick, used[0]) if joined and video else None
+        sound: list[tuple[int | None, int]] = []  # time and length of each packet, in ticks
         entries = "packet=stream_index,pts,dts,duration,flags"
         for line in self._ffprobe("-show_entries", entries, "-of", "csv=p=0").splitlines():
             fields = line.decode("ascii", "replace").rstrip(",").split(",")
             if len(fields) < 5:
                 continue
             stream, pts, dts, duration = (_number(field) for field in fields[:4])
+            if clock is not None and stream is not None and stream in used:
+                clock.follow(stream, pts, dts, duration)
             if video and stream == video["index"]:
                 index.add(pts, dts, duration, "K" in fields[4], "D" in fields[4])
-            elif audio and stream == audio["index"] and pts is not None:
-                sound_packets.append(pts * tick)
-                sound_end = max(sound_end, (pts + (duration or 0)) * tick)
+            elif audio and stream == audio["index"]:
+                sound.append((pts, duration or 0))
         start = _number(str(audio.get("start_pts", ""))) if audio else None
-        first = min(sound_packets, default=0.0) if start is None else start * tick
-        return Probed(video, audio, index, np.array(sound_packets), first, sound_end)
+        if clock is not None and clock.broken:
+            index.move(clock.moves(used[0]))
+            if audio:
+                moves = clock.moves(audio["index"]).tolist()
+                sound = [
+                    (None if pts is None else pts + m, length) for (pts, length), m in zip(sound, moves, strict=True)
+                ]
+        timed = [(pts * tick, (pts + length) * tick) for pts, length in sound if pts is not None]
+        times = np.array([begin for begin, _ in timed])
+        first = float(times.min(initial=np.inf)) if start is None else start * tick
+        return Probed(
+            video=video,
+            audio=audio,
+            index=index,
+            sound_packets=times,
+            sound_start=first if timed or start is not None else 0.0,
+            sound_end=max((end for _, end in timed), default=0.0),
+            clock=clock if clock is not None and clock.broken else None,
+        )
 
     def _ffprobe(self, *arguments: str) -> bytes:
         options = [x for name, value in open_options(self.limits).items() for x in (f"-{name}", value)]
@@ -168,9 +191,14 @@ class Running(AbstractContextManager["Running"]):
 
     def pieces(self) -> Iterator[tuple[int, float, bytes]]:
         """(number, time in s, the whole line) of each piece that passes; its bytes are to be `read` before the next."""
+        tick: float | None = (
+            None  # what is printed in seconds has six digits; a picture's unit is told at the beginning
+        )
         while (line := self._lines.get()) is not None:
             if found := SHOWN.match(line):
-                yield int(found[1]), float(found[2]), line
+                yield int(found[1]), float(found[3]) if tick is None else int(found[2]) * tick, line
+            elif unit := TIME_BASE.match(line):
+                tick = int(unit[1]) / int(unit[2])
 
     def read(self, size: int) -> bytes:
         assert self.process.stdout is not None
@@ -203,7 +231,8 @@ def decode_with_ffmpeg(request: ClipRequest, limits: DecodeLimits) -> Clip:
     timeline = build_timeline(probed.index, int(probed.video.get("has_b_frames", 0))).hold(probed.sound_end)
     zero = int(timeline.shown[0])
     plan = plan_frames(timeline, request.frames, request.start, request.end, zero, file.name)
-    frames, decoded = _decode_pictures(file, probed.video, timeline, plan, request)
+    pictures = Pictures(file, probed.video, timeline, plan, request, probed.clock)
+    frames = pictures.frames()
     windows = SoundWindows.of(request, plan.moments, plan.duration)
     if request.audio_path is not None:
         sound = _decode_sound_file(request.audio_path, windows, (plan.start - zero) * timeline.tick, limits, deadline)
@@ -211,54 +240,10 @@ def decode_with_ffmpeg(request: ClipRequest, limits: DecodeLimits) -> Clip:
         sound = windows.nothing("no track")
     else:
         sound = _decode_sound(file, probed, windows, plan.start * timeline.tick, plan.duration)
-    return make_clip(frames, plan.moments, plan.frame_times, plan.duration, sound, plan.short, decoded, plan.remarks(0))
-
-
-def _decode_pictures(
-    file: FFmpegFile, stream: dict[str, Any], timeline: Timeline, plan: Plan, request: ClipRequest
-) -> tuple[NDArray[np.uint8], int]:
-    width, height = int(stream["width"]), int(stream["height"])
-    wanted = np.unique(plan.labels)
-    start = plan.start * timeline.tick
-    late = None
-    if timeline.counted:
-        terms = [f"eq(n,{label})" for label in wanted]
-    else:
-        half = 0.5 * timeline.tick
-        terms = [f"between(t,{x * timeline.tick - half:.9f},{x * timeline.tick + half:.9f})" for x in wanted]
-        if (request.start or 0.0) > SEEK_FROM:
-            late = start - SEEK_MARGIN
-    filters: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
-        ("select", ("+".join(terms),), {}),
-        ("scale", (width, height), {"flags": "bilinear"}),
-        ("format", ("rgb24",), {}),
-        ("showinfo", (), {}),
-        # An even rate in place of the true times, so that none is doubled or dropped: the option for that differs by version.
-        ("settb", ("1/25",), {}),
-        ("setpts", ("N",), {}),
-    ]
-    output = {"format": "rawvideo", "pix_fmt": "rgb24", "r": 25, "frames:v": len(wanted)}
-    got: dict[int, RGB] = {}
-    # Some containers are sought past the goal: then all is read from the beginning.
-    for seek in (late, None) if late is not None else (None,):
-        if len(got) == len(wanted):
-            break
-        with file.run(stream["index"], seek, filters, output) as running:
-            for number, time, _ in running.pieces():
-                data = running.read(width * height * 3)
-                if len(data) < width * height * 3:
-                    break
-                picture = orient(np.frombuffer(data, np.uint8).reshape(height, width, 3), _matrix(stream))
-                row = number if timeline.counted else np.abs(wanted * timeline.tick - time).argmin()
-                got[int(wanted[row])] = fit(picture, request.frame_spec)
-    file.deadline.check(file.name)
-    if not got:
-        raise MediaError("unreadable", f"{file.name}: none of its pictures could be decoded")
-    have = np.array(sorted(got))
-    nearest = np.maximum(np.searchsorted(have, plan.labels, "right") - 1, 0)
-    first = 0 if late is None else int(plan.begin_at(timeline.keys)[0])
-    decoded = sum(1 for label in timeline.labels if label <= wanted[-1]) - first
-    return np.stack([got[int(have[i])] for i in nearest]), max(decoded, len(got))
+    remarks = plan.remarks(pictures.replaced)
+    return make_clip(
+        frames, plan.moments, plan.frame_times, plan.duration, sound, plan.short, pictures.decoded, remarks
+    )
 
 
 def _decode_sound(file: FFmpegFile, probed: Probed, windows: SoundWindows, start: float, duration: float) -> Sound:
@@ -268,9 +253,11 @@ def _decode_sound(file: FFmpegFile, probed: Probed, windows: SoundWindows, start
     channels, rate = int(stream.get("channels", 0)), int(stream.get("sample_rate", 0))
     if not (channels and rate and stream.get("codec_name")):
         return windows.nothing("failed")
-    late = start - SEEK_MARGIN if start - probed.sound_start > SEEK_FROM else None
+    moved = probed.clock.follower(stream["index"]) if probed.clock is not None else None
+    late = start - SEEK_MARGIN if start - probed.sound_start > SEEK_FROM and moved is None else None
+    part = {"start": f"{start - SEEK_MARGIN / 2:.6f}", "end": f"{start + duration + SEEK_MARGIN / 2:.6f}"}
     filters: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
-        ("atrim", (), {"start": f"{start - SEEK_MARGIN / 2:.6f}", "end": f"{start + duration + SEEK_MARGIN / 2:.6f}"}),
+        *([("atrim", (), part)] if moved is None else []),
         ("aformat", (), {"sample_fmts": "flt", "sample_rates": rate}),
         ("ashowinfo", (), {}),
     ]
@@ -280,6 +267,8 @@ def _decode_sound(file: FFmpegFile, probed: Probed, windows: SoundWindows, start
             break
         with file.run(stream["index"], seek, filters, {"format": "f32le", "ac": channels, "ar": rate}) as running:
             for _, time, line in running.pieces():
+                if moved is not None:
+                    time = moved(time)
                 if seek is not None and not got and time > start and np.any(probed.sound_packets <= start):
                     break  # sought past the clip's start: read from the beginning instead
                 found = SAMPLES.search(line)
@@ -327,13 +316,3 @@ def _rate(stream: dict[str, Any]) -> float | None:
 
 def _number(text: str) -> int | None:
     return int(text) if text.lstrip("-").isdigit() else None
-
-
-def _matrix(stream: dict[str, Any]) -> Matrix:
-    for data in stream.get("side_data_list", []):
-        numbers = [
-            int(n) for line in data.get("displaymatrix", "").splitlines() for n in line.partition(":")[2].split()
-        ]
-        if len(numbers) >= 5 and (numbers[0] or numbers[1]):
-            return numbers[0], numbers[1], numbers[3], numbers[4]
-    return 1, 0, 0, 1

@@ -3,8 +3,20 @@
 from dataclasses import replace
 from functools import partial
 
+import pytest
+
 from gaid.backbones.protocol import AudioSpec, FrameSpec
-from gaid.extract.media import ClipRequest
+from gaid.errors import DependencyMissing
+from gaid.extract.media import ClipRequest, check_decoder
+
+
+def skip_without(decoder: str) -> str:
+    """The decoder's name; the test is skipped where it can't run on this machine."""
+    try:
+        check_decoder(decoder)
+    except DependencyMissing as error:
+        pytest.skip(str(error))
+    return decoder
 
 
 def request(path, **changes) -> ClipRequest:
