@@ -61,6 +61,13 @@ def evaluate(
         bool,
         flag("Only each video's first caption asks, as published for VATEX; all captions beside.", "--first-caption"),
     ] = False,
+    own_caption: Annotated[
+        Literal["first", "same"],
+        option(
+            "Which of its captions a gallery video reads under --protocol published: the first, or for k-th ones its k-th.",
+            "first|same",
+        ),
+    ] = "first",
     device: Device = "auto",
     seed: Annotated[int, option("Seed of the intervals, and of the page's choice of queries.", "N")] = 0,
     json: Json = False,
@@ -75,7 +82,7 @@ def evaluate(
     results = judge(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
                     save_ranks=save_ranks, report=report, device=device, seed=seed, sense=sense,
-                    subset=subset, dual_softmax=dual_softmax, first_caption=first_caption)  # fmt: skip
+                    subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption)  # fmt: skip
     if json:
         return give(results.to_dict())
     from gaid.report.tables import print_results

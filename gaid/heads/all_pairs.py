@@ -146,19 +146,19 @@ def score(
     head: "GatedHead",
     text: Float[Tensor, "texts dim"],
     videos_at: "VideoSource",
-    own: Int[Tensor, " videos"],
-    gate_own: bool,
-    pool_own: bool,
+    gate_own: Int[Tensor, " videos"] | None,
+    pool_own: Int[Tensor, " videos"] | None,
     memory: int,
     seed: int,
 ) -> Float[Tensor, "texts videos"]:
     """Scores of all pairs, block by block; `videos_at(start, stop)` gives the projected features of those videos.
 
+    `gate_own`, `pool_own`: rows of the captions that gate and pool the videos; None where the text that asks does.
     Which blocks there are is the device's `Plan`. On the CPU each thread has blocks of its own: threads that share a block wait for one another at each of its many short
     steps, which took up to 1.7 times as long (docs/performance.md).
     """
     everything = _text_side_in_blocks(head, text)
-    count, dim, frames = len(own), text.shape[1], videos_at.frames
+    count, dim, frames = len(videos_at), text.shape[1], videos_at.frames
     scores = text.new_empty(len(text), count)
     perturbation = head.perturbation if isinstance(head.perturbation, StochasticPerturbation) else None
     weights = Weights.of(head.pooling) if isinstance(head.pooling, AttentionPooling) else None
@@ -177,15 +177,15 @@ def score(
         end = min(begin + plan.held, count)
         runs = [slice(start, min(start + plan.videos, end)) for start in range(begin, end, plan.videos)]
         sides = [folded.video_side(head, *videos_at(run.start, run.stop), weights) for run in runs]
-        owning = [everything.rows(own[run]) if gate_own or pool_own else None for run in runs]
+        gating, pooling = (
+            [None if own is None else everything.rows(own[run]) for run in runs] for own in (gate_own, pool_own)
+        )
         for first in range(0, len(text), plan.texts):
             rows = slice(first, first + plan.texts)
             some = everything.rows(rows)
             trials = None if perturbation is None else Trials.draw(perturbation, some.text, first, seed)
-            for run, side, owner in zip(runs, sides, owning, strict=True):
-                scores[rows, run] = score_block(
-                    head, some, side, owner if gate_own else None, owner if pool_own else None, trials, plan
-                ).t()
+            for run, side, gate, pool in zip(runs, sides, gating, pooling, strict=True):
+                scores[rows, run] = score_block(head, some, side, gate, pool, trials, plan).t()
 
     _each_in_a_thread(fill, range(0, count, plan.held), plan.threads)
     return scores
@@ -218,6 +218,9 @@ class VideoSource:
         self.head, self.visual, self.audio, self.mask = head, visual, audio, mask
         self.frames = visual.shape[1]
         self.tokens = visual[0, ..., 0].numel() if len(visual) else 0
+
+    def __len__(self) -> int:
+        return len(self.visual)
 
     @property
     def bytes_per_video(self) -> int:

@@ -30,14 +30,16 @@ def fuse(
     gate_by: By,
     pool_by: By,
     own: Tensor | None = None,
+    pool_own: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The text that pools (T or 1, V or 1, D), the fused frames (T or 1, V, F, D) and the gates (T or 1, V, F) of all pairs.
 
-    `own`: the videos' own captions' texts (V, D), by default `words`. A frame's gate is the mean of its tokens' where
+    `own`: the videos' own captions' texts (V, D), by default `words`; `pool_own` those that pool, by default the same. A frame's gate is the mean of its tokens' where
     tokens are fused: the share of the sound in the frame all the same.
     """
     own = words if own is None else own
-    pooling_text = own[None] if pool_by == "own_caption" else words[:, None]
+    pool_own = own if pool_own is None else pool_own
+    pooling_text = pool_own[None] if pool_by == "own_caption" else words[:, None]
     if head.gate is None:
         return pooling_text, seen[None], seen.new_zeros((1, *mask.shape))
     of_text = head.gate.of_text(own)[None] if gate_by == "own_caption" else head.gate.of_text(words)[:, None]
@@ -69,6 +71,7 @@ def score(
     words: Float[Tensor, "texts dim"],
     source: "VideoSource",
     own_caption: Tensor,
+    pool_caption: Tensor,
     gate_by: By,
     pool_by: By,
     memory: int,
@@ -85,10 +88,10 @@ def score(
     for start in range(0, videos, step):
         stop = min(start + step, videos)
         seen, heard, mask = source(start, stop)
-        own = words[own_caption[start:stop]]
+        own, pool_own = words[own_caption[start:stop]], words[pool_caption[start:stop]]
         for first in range(0, len(words), rows):
             block = words[first : first + rows]
-            pooling_text, fused, _ = fuse(head, block, seen, heard, mask, gate_by, pool_by, own)
+            pooling_text, fused, _ = fuse(head, block, seen, heard, mask, gate_by, pool_by, own, pool_own)
             pooled = head.pooling(pooling_text, fused)
             pooled = functional.normalize(pooled, dim=-1).expand(len(block), stop - start, -1)
             scores[first : first + rows, start:stop] = _compare(head, block, fused, pooled, first, seed)

@@ -226,6 +226,7 @@ class GatedHead(HeadBase):
         gate_by: By = "query",
         pool_by: By = "query",
         own_caption: Int[Tensor, " videos"] | None = None,
+        pool_caption: Int[Tensor, " videos"] | None = None,
         algorithm: Algorithm = "auto",
         memory: int = 2**30,
         seed: int = 0,
@@ -237,6 +238,7 @@ class GatedHead(HeadBase):
             gate_by, pool_by: whose text conditions gate and pooling: the query that asks, or each gallery video's own
                 caption, as published evaluations do (method, section 7).
             own_caption: row in `text` of each video's own caption; 0..V-1 by default where there are as many of both.
+            pool_caption: row of the own caption that pools, where it is another than the one that gates.
             algorithm: `folded`, `direct` (every tensor made), or by `auto` the faster one; equal within rounding.
             seed: of STP's trials.
 
@@ -265,12 +267,14 @@ class GatedHead(HeadBase):
             words = self.embed_text(text)
             source = all_pairs.VideoSource(self, visual, audio, audio_mask)
             own_caption = own_caption.to(words.device)
+            pool_caption = own_caption if pool_caption is None else pool_caption.to(words.device)
             if algorithm == "auto":
                 algorithm = "direct" if len(text) <= self.few_texts(source.tokens // source.frames) else "folded"
             if algorithm == "folded":
-                gate_own, pool_own = gate_by == "own_caption", pool_by == "own_caption"
-                return all_pairs.score(self, words, source, own_caption, gate_own, pool_own, memory, seed).float()
-            return direct.score(self, words, source, own_caption, gate_by, pool_by, memory, seed).float()
+                gate_own = own_caption if gate_by == "own_caption" else None
+                pool_own = pool_caption if pool_by == "own_caption" else None
+                return all_pairs.score(self, words, source, gate_own, pool_own, memory, seed).float()
+            return direct.score(self, words, source, own_caption, pool_caption, gate_by, pool_by, memory, seed).float()
         finally:
             self.train(training)
 

@@ -66,6 +66,7 @@ class Head(Protocol):
         gate_by: By = "query",
         pool_by: By = "query",
         own_caption: Int[Tensor, " videos"] | None = None,
+        pool_caption: Int[Tensor, " videos"] | None = None,
         algorithm: Algorithm = "auto",
         memory: int = 2**30,
         seed: int = 0,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaid.metrics import NAMES
+from gaid.retrieval.protocols import OWN_CAPTIONS
 from gaid.retrieval.results import Doubled, Figures, Results, signed
 
 
@@ -150,7 +151,7 @@ def findings(results: Results, subject: str | None = None) -> list[str]:
             lines.append(f"{label} hears {head.sound}")
     if results.leak:
         lines.append(
-            f"leak: under `{results.leak.protocol}` gallery videos have read their own captions; "
+            f"leak: under `{results.leak.protocol}` gallery videos have read their own captions ({OWN_CAPTIONS[results.leak.own_caption]}); "
             "only the query's figures say how well the head finds a video"
         )
     if results.sound_weight is not None:

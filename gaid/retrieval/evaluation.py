@@ -21,7 +21,7 @@ from gaid.retrieval.dual_softmax import SecondSoftmax
 from gaid.retrieval.export import BEST, check_ranks_path, holds_lists, save_lists
 from gaid.retrieval.export import save_ranks as write_ranks
 from gaid.retrieval.overlap import notes_of, overlaps_of
-from gaid.retrieval.protocols import PROTOCOLS, get_protocol
+from gaid.retrieval.protocols import OWN_CAPTIONS, PROTOCOLS, OwnCaption, get_protocol
 from gaid.retrieval.results import (
     DIRECTION,
     DIRECTIONS,
@@ -85,6 +85,7 @@ def evaluate(
     subset: str = "all",
     dual_softmax: DualSoftmax | None = None,
     first_caption: bool = False,
+    own_caption: OwnCaption = "first",
 ) -> Results:
     """Retrieval figures of a run (of all its seeds), or of a preset without training on a store.
 
@@ -105,6 +106,8 @@ def evaluate(
         dual_softmax: also the figures with a second softmax, beside the plain ones of every protocol that is measured:
             `published` takes it over the texts in both directions, `per-direction` over the queries of each.
         first_caption: only each video's first caption asks; the figures with all captions stand beside.
+        own_caption: which of its own captions a gallery video reads where the protocol lets it and there are several:
+            its `first`, or for k-th captions its k-th, the `same`, as the published function has it.
 
     Returns Results; its figures are the query protocol's, whatever `protocol` is. Raises OptionInvalid, DataMissing,
     StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
@@ -118,6 +121,13 @@ def evaluate(
         raise OptionInvalid("--index faiss finds videos for texts; use --direction t2v or both")
     if dual_softmax is not None and dual_softmax not in DUAL_SOFTMAX:
         raise OptionInvalid(f"--dual-softmax {dual_softmax!r} is none of {', '.join(DUAL_SOFTMAX)}")
+    if own_caption not in OWN_CAPTIONS:
+        raise OptionInvalid(f"--own-caption {own_caption!r} is none of {', '.join(OWN_CAPTIONS)}")
+    if own_caption != "first" and chosen.pool_by != "own_caption":
+        raise OptionInvalid(
+            f"--own-caption {own_caption} names the caption that pools a gallery video, which under --protocol {chosen.name} "
+            "is the text that asks; give --protocol published"
+        )
     budget = parse_memory(memory)
     ranks_path = check_ranks_path(save_ranks) if save_ranks is not None else None
     if ranks_path is not None and "t2v" not in directions:
@@ -147,7 +157,7 @@ def evaluate(
     results.sense, results.index, results.device, results.subset = sense, index, device, subset
     results.first_caption = first_caption
     if chosen.gallery_reads_captions:
-        results.leak = measured.leak(subject, results, chosen.name, dual_softmax)
+        results.leak = measured.leak(subject, results, chosen.name, dual_softmax, own_caption)
     if index == "faiss":
         results.search = measured.search(subject, candidates)
     if sense == "video":
@@ -246,17 +256,24 @@ class Measurement:
             results.dual_softmax = doubled.beside(results.figures, ranks)
         return results
 
-    def leak(self, subject: Subject, results: Results, protocol: str, dual_softmax: DualSoftmax | None = None) -> Leak:
+    def leak(
+        self,
+        subject: Subject,
+        results: Results,
+        protocol: str,
+        dual_softmax: DualSoftmax | None = None,
+        reads: OwnCaption = "first",
+    ) -> Leak:
         """The same heads with a gallery that reads captions, and how far that lifts them."""
         ranks: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         doubled = self._second(dual_softmax)
         for number in range(len(subject.seeds)):
-            scores = self.scores(subject, number, protocol)
+            scores = self.scores(subject, number, protocol, reads=reads)
             self._rank(scores, self.split.caption_video, ranks)
             if doubled is not None:
                 doubled.add(scores)
         figures = figures_of(ranks, self.split.caption_video, self.seed)
-        found = Leak(protocol, figures, difference_of(figures, results.figures))
+        found = Leak(protocol, figures, difference_of(figures, results.figures), reads)
         if doubled is not None:
             found.dual_softmax = doubled.beside(figures, ranks)
         return found
@@ -290,6 +307,7 @@ class Measurement:
         features: Features | None = None,
         head: Any = None,
         own_caption: np.ndarray | None = None,
+        reads: OwnCaption = "first",
     ) -> np.ndarray:
         """Scores (captions, videos) of a member; other features, another head or other own captions where given."""
         head = subject.load(number) if head is None else head
@@ -302,6 +320,7 @@ class Measurement:
             memory=self.memory,
             seed=self.seed,
             own_caption=own_caption,
+            reads=reads,
         )
 
     def _second(self, form: DualSoftmax | None) -> SecondSoftmax | None:

@@ -14,6 +14,12 @@ import numpy as np
 from gaid.errors import OptionInvalid
 
 By = Literal["query", "own_caption"]
+OwnCaption = Literal["first", "same"]
+OWN_CAPTIONS: dict[OwnCaption, str] = {
+    "first": "each gallery video has read its first caption",
+    "same": "for k-th captions each gallery video is pooled by its own k-th caption, as in the published code, and gated by its first",
+}
+"""Which of several captions of its own a gallery video reads; of one caption both are the same."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,14 @@ PROTOCOLS = {
         Protocol("published-pooling", "query", "own_caption", "gate by the text that asks, pooling by the own caption"),
     )
 }
+
+
+def captions_of_place(place: int, caption_video: np.ndarray, videos: int) -> np.ndarray:
+    """(videos) the row of each video's caption of a place; of its first where it has no such one."""
+    rows = first_captions(caption_video, videos)
+    of_place = np.flatnonzero(places_of(caption_video) == place)
+    rows[np.asarray(caption_video)[of_place]] = of_place
+    return rows
 
 
 def get_protocol(name: str) -> Protocol:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaid import metrics
-from gaid.retrieval.protocols import PROTOCOLS
+from gaid.retrieval.protocols import OWN_CAPTIONS, PROTOCOLS, OwnCaption
 from gaid.retrieval.scoring import DUAL_SOFTMAX, DualSoftmax
 
 if TYPE_CHECKING:
@@ -97,17 +97,23 @@ class Doubled:
 
 @dataclass
 class Leak:
-    """The same head under a protocol in which the gallery reads captions, beside the query's figures."""
+    """The same head under a protocol in which the gallery reads captions, beside the query's figures.
+
+    `own_caption`: which of several captions of its own a video reads, a name of `protocols.OWN_CAPTIONS`.
+    """
 
     protocol: str
     figures: dict[str, Figures]
     difference: dict[str, dict[str, float]]
+    own_caption: OwnCaption = "first"
     dual_softmax: Doubled | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "protocol": self.protocol,
             "meaning": PROTOCOLS[self.protocol].summary,
+            "own_caption": self.own_caption,
+            "own_caption_meaning": OWN_CAPTIONS[self.own_caption],
             **{
                 direction: {**figures.to_dict(), "leak": _rounded(self.difference[direction])}
                 for direction, figures in self.figures.items()

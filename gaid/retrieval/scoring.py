@@ -4,6 +4,7 @@ The head scores a block of videos against all captions; what it does inside a bl
 memory where a quarter of the budget holds it, else in a file that vanishes with it.
 """
 
+import inspect
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,8 @@ import torch
 from scipy.special import softmax
 
 from gaid import metrics
-from gaid.errors import OptionInvalid
-from gaid.retrieval.protocols import Protocol, first_captions
+from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.retrieval.protocols import OwnCaption, Protocol, captions_of_place, first_captions, places_of
 
 if TYPE_CHECKING:
     from gaid.stores.split import Split
@@ -102,10 +103,12 @@ def score_all(
     memory: int,
     seed: int = 0,
     own_caption: np.ndarray | None = None,
+    reads: OwnCaption = "first",
 ) -> np.ndarray:
     """Scores (captions, videos) float32 of all pairs under a protocol.
 
     `own_caption` (videos): the row of the caption that each video reads where the protocol lets it; its first by default.
+    `reads="same"` pools each video by its own k-th caption for k-th captions, which are then scored place by place.
     `memory` bounds in bytes what is held beside the features: an eighth for a block's scores and an eighth for its
     widened features, half for the head, and a quarter for the matrix, which else goes to a temporary file.
     """
@@ -113,19 +116,49 @@ def score_all(
     scores = _matrix(captions, videos, in_memory=captions * videos * 4 <= memory // 4)
     if own_caption is None:
         own_caption = first_captions(caption_video, videos)
-    own = torch.from_numpy(own_caption).to(features.text.device)
+    by_place = reads == "same" and protocol.pool_by == "own_caption"
+    places = places_of(caption_video) if by_place else np.zeros(captions, np.int64)
+    pooled_by = [captions_of_place(place, caption_video, videos) for place in range(int(places.max(initial=0)) + 1)]
+    options: dict[str, Any] = {"gate_by": protocol.gate_by, "pool_by": protocol.pool_by, "seed": seed}
+    options["memory"] = memory // 2
     for rows in _blocks(videos, min(memory // 8 // (4 * max(captions, 1)), memory // 8 // features.bytes_per_video)):
-        block = head.score(
-            features.text,
-            *features.videos(rows),
-            gate_by=protocol.gate_by,
-            pool_by=protocol.pool_by,
-            own_caption=own[rows] if protocol.gallery_reads_captions else None,
-            memory=memory // 2,
-            seed=seed,
-        )
-        scores[:, rows] = block.float().cpu().numpy()
+        if len(pooled_by) == 1:
+            own = torch.from_numpy(own_caption[rows]).to(features.text.device)
+            options["own_caption"] = own if protocol.gallery_reads_captions else None
+            scores[:, rows] = head.score(features.text, *features.videos(rows), **options).float().cpu().numpy()
+            continue
+        for place, pooling in enumerate(pooled_by):
+            asking = np.flatnonzero(places == place)
+            gating = own_caption[rows] if protocol.gate_by == "own_caption" else pooling[rows]
+            scores[asking, rows] = _score_place(head, features, rows, asking, gating, pooling[rows], options)
     return scores
+
+
+def _score_place(
+    head: Any,
+    features: Features,
+    rows: slice,
+    asking: np.ndarray,
+    gating: np.ndarray,
+    pooling: np.ndarray,
+    options: dict[str, Any],
+) -> np.ndarray:
+    """Scores (asking, rows) where one caption of a video gates it and another pools it; the head sees no other texts."""
+    texts = np.union1d(asking, np.concatenate([gating, pooling]))
+    device = features.text.device
+    gate, pool = (torch.from_numpy(np.searchsorted(texts, one)).to(device) for one in (gating, pooling))
+    options = options | {"own_caption": gate}
+    if (gating != pooling).any():
+        parameters = inspect.signature(head.score).parameters
+        if "pool_caption" not in parameters and all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
+            raise HeadMismatch(
+                f"{type(head).__name__}.score takes no pool_caption, by which --own-caption same pools a video by another "
+                "of its captions than the one that gates it; add it, or leave --own-caption at first"
+            )
+        options["pool_caption"] = pool
+    block = head.score(features.text[torch.from_numpy(texts).to(device)], *features.videos(rows), **options)
+    found: np.ndarray = block.float().cpu().numpy()
+    return found[np.searchsorted(texts, asking)]
 
 
 def ranks_of(

@@ -45,8 +45,8 @@ def test_folded_scores_are_the_direct_ones_by_the_plan_of_either_device(
     head, (text, visual, audio, mask) = make(
         texts, videos, frames, dim, seed, dtype, fusion=fusion, pooling=pooling, perturbation=perturbation, trials=3
     )
-    own = torch.randint(texts, (videos,))
-    options = {"gate_by": gate_by, "pool_by": pool_by, "own_caption": own, "seed": seed}
+    own, pooling_own = torch.randint(texts, (2, videos))
+    options = {"gate_by": gate_by, "pool_by": pool_by, "own_caption": own, "pool_caption": pooling_own, "seed": seed}
     features = (text * scale, visual * scale, audio * scale, mask)
     direct = head.score(*features, **options, algorithm="direct")
     with pytest.MonkeyPatch.context() as patch:
