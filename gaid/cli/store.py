@@ -66,9 +66,9 @@ def _provenance(attributes: dict[str, Any]) -> list[str]:
 @app.command("verify", cls=Command)
 def verify(path: Place, json: Json = False) -> int:
     """Read every byte against its checksum, and every array against the format; exit code 3 where something is wrong."""
-    from gaid.stores import open_store
+    from gaid.stores import verify_store
 
-    report = open_store(path, incomplete=True).verify()
+    report = verify_store(path)
     if json:
         give({"path": path, "ok": report.ok, "files": report.files, "bytes": report.bytes, "problems": report.problems})
     else:

@@ -6,7 +6,7 @@ from gaid.stores.gallery import iter_clips, read_clips, valid_rows
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan
 from gaid.stores.split import Split
 from gaid.stores.store import Store, convert_store, delete_store, open_store
-from gaid.stores.verify import VerifyReport
+from gaid.stores.verify import VerifyReport, verify_store
 from gaid.stores.writer import StoreWriter
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "open_store",
     "read_clips",
     "valid_rows",
+    "verify_store",
     "with_audio",
     "with_noise",
 ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.errors import StoreInvalid
+from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.files import replacing
+from gaid.stores.arrays import StoreArray, reading
 
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ATTRIBUTES = "gaid"  # a dataset of bytes: HDF5 holds no attribute over 64 KiB
 
 
@@ -37,42 +40,100 @@ def write(path: Path, attributes: Mapping[str, Any], arrays: Iterable[tuple[str,
 
 
 class Hdf5Arrays:
-    """The arrays of a store in a file, read only; the file stays open while this lives."""
+    """The arrays of a store in a file, read only; the file stays open while this lives.
+
+    Raises StoreInvalid for what is no gaid store in HDF5, StoreCorrupt for one that is damaged.
+    """
 
     def __init__(self, path: Path) -> None:
+        _check_length(path)
         try:
             self.file = h5py.File(path, "r")
+            there = ATTRIBUTES in self.file
+        except Exception as error:
+            raise _damaged(path, error) from error
+        if not there:
+            raise StoreInvalid(f"{path}: an HDF5 file that is no gaid store (it has no dataset {ATTRIBUTES!r})")
+        try:
             text = self.file[ATTRIBUTES][...].tobytes()
             if hashlib.sha256(text).digest() != self.file[f"{ATTRIBUTES}_sha256"][...].tobytes():
-                raise StoreInvalid(
-                    f"{path}: its attributes are not those that were written; convert or extract it again"
-                )
+                raise ValueError("its attributes are not those that were written")
             self.attributes: dict[str, Any] = json.loads(text)
-        except (OSError, KeyError, ValueError, AttributeError) as error:
-            if isinstance(error, StoreInvalid):
-                raise
-            raise StoreInvalid(f"{path}: not a gaid store in HDF5 ({type(error).__name__}: {error})") from error
+            self._names = self._find_names()
+        except Exception as error:
+            raise _damaged(path, error) from error
         self.path = path
+        self._checked: set[str] = set()
 
-    def names(self) -> list[str]:
+    def _find_names(self) -> list[str]:
         found: list[str] = []
         self.file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
         return sorted(name for name in found if not name.startswith(ATTRIBUTES))
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.file
+    def check(self) -> None:
+        """Raises StoreCorrupt where an array that was written is not there."""
+        for name in self.attributes.get("digests", {}):
+            if name not in self._names:
+                raise _damaged(self.path, KeyError(f"the array {name} is missing"))
 
-    def __getitem__(self, name: str) -> Any:
-        return self.file[name]
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """Videos without features."""
+        return list(self.attributes.get("failures", []))
+
+    def names(self) -> list[str]:
+        return list(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> StoreArray:
+        place = f"{self.path}: {name}"
+        with reading(place, self.path):
+            array = self.file[name]
+        return StoreArray(array, place, self.path, lambda: self._check(name))
 
     def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Some rows of an array in memory; `rows` rise. Everything between the first and the last is read, as chunks are."""
         first, stop = int(rows[0]), int(rows[-1]) + 1
-        found = self.file[name][first:stop]
-        return np.asarray(found if stop - first == len(rows) else found[rows - first])
+        found = self[name][first:stop]
+        return found if stop - first == len(rows) else found[rows - first]
+
+    def _check(self, name: str) -> None:
+        """Arrays without a checksum of their own (those of one dimension) are compared with their digest, once each."""
+        array = self.file[name]
+        expected = self.attributes.get("digests", {}).get(name)
+        if array.ndim > 1 or name in self._checked or expected is None:
+            return
+        with reading(f"{self.path}: {name}", self.path):
+            if hashlib.sha256(array[...].tobytes()).hexdigest() != expected:
+                raise ValueError("its values are not those that were written")
+        self._checked.add(name)
 
     def bytes_on_disk(self, name: str) -> int:
-        return int(self.file[name].id.get_storage_size())
+        with reading(f"{self.path}: {name}", self.path):
+            return int(self.file[name].id.get_storage_size())
 
     def close(self) -> None:
         self.file.close()
+
+
+def _check_length(path: Path) -> None:
+    """Holds the file to the length that its first block tells; HDF5 itself takes a longer file without a word."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(48)
+            length = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise StoreInvalid(f"{path}: can't be opened: {error.strerror or error}") from error
+    if not head.startswith(_SIGNATURE):
+        raise StoreInvalid(f"{path}: not a gaid store in HDF5 (it does not begin as an HDF5 file does)")
+    if len(head) == 48 and head[8] in (2, 3) and head[9] == 8:  # the block's version, and numbers of eight bytes
+        told = int.from_bytes(head[28:36], "little")
+        if told != length:
+            raise _damaged(path, ValueError(f"has {length:,} bytes, written were {told:,}"))
+
+
+def _damaged(path: Path, error: Exception) -> StoreCorrupt:
+    reason = " ".join(str(error.args[0] if error.args else error).split())[:200]
+    return StoreCorrupt(f"{path}: is damaged ({reason}); put a copy of it back, or extract again with --overwrite")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.errors import DataMissing, OptionInvalid, StoreCorrupt, StoreIncomplete, StoreInvalid
+from gaid.errors import DataMissing, OptionInvalid, StoreIncomplete, StoreInvalid
 from gaid.files import check_folder
 from gaid.stores import hdf5
 from gaid.stores.census import census_of, census_of_parts, hash_gallery, members_of
@@ -42,10 +42,11 @@ class Store:
         self.arrays = arrays
         raw = arrays.attributes
         schema = raw.get("gaid_schema")
-        if schema is None:
+        if schema is None and (isinstance(arrays, Hdf5Arrays) or not arrays.inventory.markers):
             raise StoreInvalid(f"{path}: no gaid store (it has no gaid_schema); make one with `gaid extract`")
-        if not isinstance(schema, int) or schema > SCHEMA_VERSION:
+        if isinstance(schema, int) and schema > SCHEMA_VERSION:
             raise StoreInvalid(f"{path}: schema {schema}; this gaid reads up to {SCHEMA_VERSION}: install a newer one")
+        arrays.check()
         try:
             self.identity: dict[str, Any] = raw["identity"]
             self.layout: dict[str, Any] = raw["layout"]
@@ -144,21 +145,6 @@ class Store:
 
     # What is done
 
-    def markers(self) -> dict[str, dict[str, Any]]:
-        """The markers of what is written, by name; an HDF5 store has none, since it is whole."""
-        folder = self.path / "shards"
-        found = {}
-        for file in sorted(folder.glob("*.json")) if folder.is_dir() else []:
-            try:
-                marker = json.loads(file.read_text())
-                intact = marker.pop("digest") == digest_json(marker)
-            except (ValueError, KeyError, AttributeError, UnicodeDecodeError):
-                intact = False
-            if not intact:
-                raise StoreCorrupt(f"{file}: damaged; delete it and extract again: only its shard is made anew")
-            found[file.stem] = marker
-        return found
-
     @property
     def shards(self) -> range:
         return range(-(-self.layout["videos"] // self.layout["shard_rows"]))
@@ -168,7 +154,7 @@ class Store:
         """Names of what is not written yet: shard numbers, `captions`."""
         if isinstance(self.arrays, Hdf5Arrays):
             return ()
-        there = {file.stem for file in (self.path / "shards").glob("*.json")}
+        there = self.arrays.inventory.markers
         return tuple(name for name in [*(f"{number:05d}" for number in self.shards), "captions"] if name not in there)
 
     @property
@@ -178,9 +164,7 @@ class Store:
     @property
     def failures(self) -> list[dict[str, str]]:
         """Videos without features: id, reason, message."""
-        if isinstance(self.arrays, Hdf5Arrays):
-            return list(self.arrays.attributes.get("failures", []))
-        return [failure for name, marker in self.markers().items() if name.isdigit() for failure in marker["failures"]]
+        return self.arrays.failures
 
     # Reading
 
@@ -189,14 +173,7 @@ class Store:
             return np.array(self._texts(name), dtype=object)
         if name not in self.arrays:
             raise KeyError(f"{name}: not in {self.path}; there are {', '.join(self.names())}")
-        array = self.arrays[name]
-        # Flags that all equal the fill value take no bytes; features can't, since theirs is NaN.
-        dense = array.dtype.kind == "f" and self.complete
-        if dense and self.arrays.bytes_on_disk(name) < array.size * array.dtype.itemsize:
-            raise StoreCorrupt(
-                f"{self.path}: {name} has fewer bytes on disk than its shape tells; see `gaid store verify`"
-            )
-        return array
+        return self.arrays[name]
 
     def names(self) -> list[str]:
         """Names of all arrays; texts under their own name."""
@@ -285,9 +262,9 @@ class Store:
 
     def verify(self) -> "VerifyReport":
         """Reads every byte against its digest and every array against the schema's invariants."""
-        from gaid.stores.verify import verify
+        from gaid.stores.verify import verify_store
 
-        return verify(self)
+        return verify_store(self.path)
 
     def plan(self) -> StorePlan:
         """The plan that this store was made by."""
@@ -312,19 +289,15 @@ class Store:
 def open_store(path: str | Path, incomplete: bool = False) -> Store:
     """Opens a store to read; an unfinished one only if asked for.
 
-    Raises: DataMissing when nothing is there; StoreInvalid for what is no store, or of a newer schema; StoreIncomplete.
+    Raises: DataMissing when nothing is there; StoreInvalid for what is no store, or of a newer schema; StoreIncomplete;
+    StoreCorrupt where a file is missing or is not of the size that was written.
     """
     path = Path(path)
     if not path.exists():
         begun = path.with_name(f"{path.name}.shards.zarr").exists()
         remedy = "an extraction into it has begun: run it again" if begun else "make one with `gaid extract`"
         raise DataMissing(f"{path}: no store there; {remedy}")
-    if path.is_dir():
-        if not (path / "zarr.json").is_file():
-            raise StoreInvalid(f"{path}: a folder that is no zarr store (no zarr.json in it); name a gaid store")
-        store = Store(path, ZarrArrays(path))
-    else:
-        store = Store(path, Hdf5Arrays(path))
+    store = Store(path, ZarrArrays(path) if path.is_dir() else Hdf5Arrays(path))
     if not incomplete and store.missing_shards:
         total = len(store.shards) + 1
         raise StoreIncomplete(

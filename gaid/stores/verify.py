@@ -3,13 +3,15 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaid.errors import GaidError
+from gaid.errors import StoreCorrupt
 from gaid.stores.hdf5 import Hdf5Arrays
-from gaid.stores.schema import AUDIO_STATES, digest_json
+from gaid.stores.inventory import PLAN, fault_of, marker_files, read_marker
+from gaid.stores.schema import AUDIO_STATES
+from gaid.stores.store import open_store
 from gaid.stores.zarr import read_all
 
 if TYPE_CHECKING:
@@ -29,66 +31,61 @@ class VerifyReport:
         return not self.problems
 
 
-def verify(store: "Store") -> VerifyReport:
-    """Reads the whole store. Raises nothing for damage: the report tells it."""
-    report = VerifyReport()
-    if isinstance(store.arrays, Hdf5Arrays):
-        _check_file(store, report)
-    else:
-        _check_folder(store, report)
-    if report.ok:
-        _check_invariants(store, report)
+def verify_store(path: str | Path) -> VerifyReport:
+    """Reads the whole store at `path`. Damage is in the report; what is no store at all is raised, as `open_store` does."""
+    path, report = Path(path), VerifyReport()
+    if path.is_dir() and (path / "shards").is_dir():
+        _check_files(path, report)
+    if not report.ok:
+        return report
+    try:
+        store = open_store(path, incomplete=True)
+        if isinstance(store.arrays, Hdf5Arrays):
+            _check_arrays(store, report)
+        report.problems += [f"shards/{name}.json: not written yet" for name in store.missing_shards]
+        if report.ok:
+            _check_invariants(store, report)
+    except StoreCorrupt as error:
+        report.problems.append(str(error))
     return report
 
 
-def _check_file(store: "Store", report: VerifyReport) -> None:
+def _check_arrays(store: "Store", report: VerifyReport) -> None:
+    """An HDF5 file's arrays against their digests."""
     digests: dict[str, str] = store.arrays.attributes["digests"]
     names = store.arrays.names()
     report.files = 1
-    report.problems += [f"{name}: is missing" for name in digests if name not in names]
     report.problems += [f"{name}: was not written by gaid" for name in names if name not in digests]
     for name in names:
         try:
             values = read_all(store.arrays[name])
-        except (OSError, ValueError) as error:
-            report.problems.append(f"{name}: can't be read ({error})")
+        except StoreCorrupt as error:
+            report.problems.append(str(error))
             continue
         report.bytes += values.nbytes
         if name in digests and hashlib.sha256(values.tobytes()).hexdigest() != digests[name]:
             report.problems.append(f"{name}: its values are not those that were written")
 
 
-def _check_folder(store: "Store", report: VerifyReport) -> None:
-    try:
-        markers = store.markers()
-    except GaidError as error:
-        report.problems.append(str(error))
-        return
-    report.problems += [f"shards/{name}.json: not written yet" for name in store.missing_shards]
-    if "plan" not in markers:
+def _check_files(root: Path, report: VerifyReport) -> None:
+    """A folder's files against what the markers tell of them."""
+    if not (root / "zarr.json").is_file():
+        report.problems.append("zarr.json: is missing")
+    found = marker_files(root)
+    if PLAN not in found:
         report.problems.append("shards/plan.json: is missing")
-    elif markers["plan"]["attributes"] != digest_json(
-        {key: value for key, value in store.arrays.attributes.items() if key != "census"}
-    ):
-        report.problems.append("zarr.json: its attributes are not those that were written")
-    for name, marker in markers.items():
-        if name != "plan" and marker["fingerprint"] != store.fingerprint:
-            report.problems.append(f"shards/{name}.json: of another store")
+    for file in found.values():
+        try:
+            marker = read_marker(file)
+        except StoreCorrupt as error:
+            report.problems.append(str(error))
+            continue
         for place, expected in marker["files"].items():
-            _check_bytes(store.path / place, place, expected, report)
-
-
-def _check_bytes(file: Path, place: str, expected: dict[str, Any], report: VerifyReport) -> None:
-    if not file.is_file():
-        report.problems.append(f"{place}: is missing")
-        return
-    data = file.read_bytes()
-    report.files += 1
-    report.bytes += len(data)
-    if len(data) != expected["bytes"]:
-        report.problems.append(f"{place}: has {len(data)} bytes, written were {expected['bytes']}")
-    elif hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        report.problems.append(f"{place}: its bytes are not those that were written")
+            fault = fault_of(root / place, expected, read=True)
+            report.files += 1
+            report.bytes += expected["bytes"]
+            if fault:
+                report.problems.append(f"{place}: {fault}")
 
 
 def _check_invariants(store: "Store", report: VerifyReport) -> None:

@@ -21,6 +21,7 @@ from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, S
 from gaid.files import follow, sync_file, sync_folder, write_bytes
 from gaid.stores import zarr as zarr_arrays
 from gaid.stores.census import take_census
+from gaid.stores.inventory import CENSUS, PLAN, digest_attributes
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
 from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, delete_store, open_store
 
@@ -202,11 +203,13 @@ class StoreWriter:
         if self.pending_shards or not self.captions_done:
             raise StoreInvalid(f"{self.target}: {len(self.pending_shards)} shards are not written yet")
         store = open_store(self.path, incomplete=True)
+        self._marker(CENSUS).unlink(missing_ok=True)  # of an earlier finish, before a shard was made anew
         lines = "".join(json.dumps(failure, ensure_ascii=False) + "\n" for failure in store.failures)
         write_bytes(self.path / "failures.jsonl", lines.encode())
         document = json.loads((self.path / "zarr.json").read_text())
-        document["attributes"]["census"] = take_census(store)
+        census = document["attributes"]["census"] = take_census(store)
         write_bytes(self.path / "zarr.json", json.dumps(document, indent=2).encode())
+        _write_marker(self._marker(CENSUS), {"fingerprint": self.fingerprint, "census": census, "files": {}})
         if self.target == self.path:
             return open_store(self.path)
         finished = convert_store(self.path, self.target)
@@ -255,8 +258,8 @@ def _create(path: Path, plan: StorePlan) -> None:
     zarr_arrays.create(working, attributes, whole, filled, plan.shard_rows, plan.chunk_rows)
     (working / "shards").mkdir()
     files = [file for file in working.rglob("*") if file.is_file() and file != working / "zarr.json"]
-    marker = {"files": _digests(working, files), "attributes": digest_json(attributes)}
-    _write_marker(working / "shards" / "plan.json", marker)
+    marker = {"files": _digests(working, files), "attributes": digest_attributes(attributes)}
+    _write_marker(working / "shards" / f"{PLAN}.json", marker)
     for file in [*files, working / "zarr.json"]:
         sync_file(file)
     for folder in [working, *(folder for folder in working.rglob("*") if folder.is_dir())]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.stores import shard_file
+from gaid.stores.arrays import StoreArray, reading
+from gaid.stores.inventory import Inventory
 from gaid.stores.schema import ArraySpec
 
 # An array whose values all equal the fill value must have its bytes on disk all the same: presence says "done".
@@ -60,19 +62,46 @@ def write_shards(path: Path, number: int, shard_rows: int, chunk_rows: int,
 
 
 class ZarrArrays:
-    """The arrays of a store on disk, read only."""
+    """The arrays of a store on disk, read only, and its markers."""
 
     def __init__(self, path: Path) -> None:
+        damaged = (path / "shards" / "plan.json").is_file()
+        if not (path / "zarr.json").is_file():
+            if damaged:
+                raise StoreCorrupt(f"{path / 'zarr.json'}: is missing; put it back, or extract again with --overwrite")
+            raise StoreInvalid(f"{path}: a folder that is no zarr store (no zarr.json in it); name a gaid store")
         try:
             self.group = zarr.open_group(path, mode="r", zarr_format=3)
+            self.attributes: dict[str, Any] = dict(self.group.attrs)
         except Exception as error:
             if isinstance(error, OSError) and error.strerror and not isinstance(error, FileNotFoundError):
                 raise StoreInvalid(f"{path}: can't be opened: {error.strerror}") from error
+            if damaged:
+                raise StoreCorrupt(
+                    f"{path / 'zarr.json'}: is damaged ({type(error).__name__}); put it back, or extract again with --overwrite"
+                ) from error
             raise StoreInvalid(
                 f"{path}: not a zarr group of format 3 ({type(error).__name__}); name a gaid store"
             ) from error
         self.path = path
-        self.attributes: dict[str, Any] = dict(self.group.attrs)
+        self._inventory: Inventory | None = None
+
+    @property
+    def inventory(self) -> Inventory:
+        """The store's markers and files, as they were when they were first asked for. Raises StoreCorrupt."""
+        if self._inventory is None:
+            self._inventory = Inventory(self.path)
+        return self._inventory
+
+    def check(self) -> None:
+        """Raises StoreCorrupt where the files are not those that the markers tell."""
+        self.inventory.check(self.attributes)
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """Videos without features, in the order of the shards."""
+        markers = self.inventory.markers
+        return [failure for name, marker in markers.items() if name.isdigit() for failure in marker["failures"]]
 
     def names(self) -> list[str]:
         """As the attributes list them: the group's folder holds the markers too, which are no arrays."""
@@ -81,26 +110,33 @@ class ZarrArrays:
     def __contains__(self, name: str) -> bool:
         return name in self.attributes["arrays"]
 
-    def __getitem__(self, name: str) -> Any:
-        try:
-            return self.group[name]
-        except Exception as error:
-            raise StoreCorrupt(
-                f"{self.path / name}: can't be opened ({type(error).__name__}); extract it again"
-            ) from error
+    def __getitem__(self, name: str) -> StoreArray:
+        place = self.path / name
+        with reading(place, self.path):
+            array: Any = self.group[name]
+        return StoreArray(array, place, self.path, lambda: self._check(name, array.dtype))
 
     def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Some rows of an array over videos or captions, in memory; `rows` rise."""
         layout = shard_file.ShardLayout.of(self.path / name)
-        found = None if layout is None else shard_file.read_rows(self.path / name, layout, rows)
+        found = None
+        if layout is not None:
+            self._check(name, layout.dtype)
+            found = shard_file.read_rows(self.path / name, layout, rows)
         if found is None:
+            self.inventory.check_sizes(name)
             first = int(rows[0])
             found = self[name][first : int(rows[-1]) + 1]
             found = found if len(found) == len(rows) else found[rows - first]
         return np.ascontiguousarray(found)
 
+    def _check(self, name: str, dtype: Any) -> None:
+        """What is small is compared with its digest; features, in half precision, are not."""
+        if np.dtype(dtype) != np.float16:
+            self.inventory.check_bytes(name)
+
     def bytes_on_disk(self, name: str) -> int:
-        return sum(file.stat().st_size for file in (self.path / name).rglob("*") if file.is_file())
+        return self.inventory.bytes_of(name)
 
     def close(self) -> None:
         """Nothing is held open."""

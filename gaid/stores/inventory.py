@@ -1,0 +1,124 @@
+"""Which files a store consists of, by its markers, and whether they are those: sizes at opening, digests when read.
+
+A file that is missing would otherwise be read as fill values, that is as videos without features or sound. Every file stands
+in a marker with its size and SHA-256. Sizes, and the bytes of what is small, are compared at every opening; everything but the
+features is compared again when it is read. The features' own bytes are compared by `gaid store verify` alone (`verify`).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gaid.errors import StoreCorrupt
+from gaid.stores.schema import digest_json
+
+PLAN, CENSUS = "plan", "census"
+# Attributes that are not there from the start, so that the plan's marker can't hold them.
+LATER = ("census",)
+
+
+def marker_files(root: Path) -> dict[str, Path]:
+    """The files of a store's markers by name. Hidden ones are others' (`._00000.json`) or half written."""
+    folder = root / "shards"
+    found = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    return {file.stem: file for file in found if not file.name.startswith(".")}
+
+
+def read_marker(file: Path) -> dict[str, Any]:
+    """A marker, without the digest of itself. Raises StoreCorrupt."""
+    try:
+        marker: dict[str, Any] = json.loads(file.read_bytes())
+        intact = marker.pop("digest") == digest_json(marker)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        intact = False
+    if not intact:
+        raise StoreCorrupt(f"{file}: damaged; delete it and extract again: only its shard is made anew")
+    return marker
+
+
+def fault_of(file: Path, expected: Mapping[str, Any], read: bool) -> str:
+    """What is wrong with a file of a store, in words, or nothing; `read` compares its bytes and not only their number."""
+    try:
+        size = os.stat(file).st_size  # noqa: PTH116 (a Path's is slower, and there are thousands)
+        if size != expected["bytes"]:
+            return f"has {size:,} bytes, written were {expected['bytes']:,}"
+        if read and hashlib.sha256(file.read_bytes()).hexdigest() != expected["sha256"]:
+            return "its bytes are not those that were written"
+    except (FileNotFoundError, NotADirectoryError):
+        return "is missing"
+    except OSError as error:
+        return f"can't be read ({error.strerror or error})"
+    return ""
+
+
+@dataclass
+class Inventory:
+    """A store's markers, and from them its files. Raises StoreCorrupt where a marker is damaged."""
+
+    root: Path
+    markers: dict[str, dict[str, Any]] = field(init=False)
+    files: dict[str, Mapping[str, Any]] = field(init=False)
+    _checked: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.markers = {name: read_marker(file) for name, file in marker_files(self.root).items()}
+        self.files = {place: told for marker in self.markers.values() for place, told in marker["files"].items()}
+
+    def check(self, attributes: Mapping[str, Any]) -> None:
+        """Raises StoreCorrupt for the first file that is missing or not of its size, and for attributes that were changed."""
+        if PLAN not in self.markers:
+            raise self._corrupt("shards/plan.json", "is missing")
+        if self.markers[PLAN]["attributes"] != digest_attributes(attributes):
+            raise self._corrupt("zarr.json", "its attributes are not those that were written")
+        for name, marker in self.markers.items():
+            if name != PLAN and marker["fingerprint"] != attributes["fingerprint"]:
+                raise self._corrupt(f"shards/{name}.json", "belongs to another store")
+        told = self.markers.get(CENSUS)  # stores of before there was this marker have none
+        if told is not None and told["census"] != attributes.get("census"):
+            raise self._corrupt("zarr.json", "its census is not the one that was written")
+        for place in self.files:
+            self._check_file(place, read=place.endswith("zarr.json"))
+
+    def check_bytes(self, name: str) -> None:
+        """Raises StoreCorrupt where a file of an array is not what was written; each array is read for this once."""
+        if name in self._checked:
+            return
+        for place in self.of_array(name):
+            self._check_file(place, read=True)
+        self._checked.add(name)
+
+    def check_sizes(self, name: str) -> None:
+        """Raises StoreCorrupt where a file of an array went since the store was opened."""
+        for place in self.of_array(name):
+            self._check_file(place, read=False)
+
+    def of_array(self, name: str) -> Iterator[str]:
+        """The files of an array."""
+        return (place for place in self.files if place.startswith(f"{name}/"))
+
+    def bytes_of(self, name: str) -> int:
+        """Bytes of an array on disk."""
+        return sum(self.files[place]["bytes"] for place in self.of_array(name))
+
+    def _check_file(self, place: str, read: bool) -> None:
+        fault = fault_of(self.root / place, self.files[place], read)
+        if fault:
+            raise self._corrupt(place, fault)
+
+    def _corrupt(self, place: str, fault: str) -> StoreCorrupt:
+        part = next((name for name, marker in self.markers.items() if place in marker["files"]), PLAN)
+        anew = "extract again with --overwrite"
+        if part != PLAN:
+            anew = f"delete its shards/{part}.json and extract again, which makes that part anew"
+        return StoreCorrupt(
+            f"{self.root / place}: {fault}; `gaid store verify {self.root}` lists all damage; put the file back, or {anew}"
+        )
+
+
+def digest_attributes(attributes: Mapping[str, Any]) -> str:
+    """The digest of the attributes that a store has from its start."""
+    return digest_json({key: value for key, value in attributes.items() if key not in LATER})
