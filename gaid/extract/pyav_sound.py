@@ -1,9 +1,12 @@
 """Sound through PyAV: the packets that touch a window are decoded into it, from the video's file or one of its own."""
 
+from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from av.audio.layout import AudioLayout
 from av.audio.plane import AudioPlane
 from numpy.typing import NDArray
 
@@ -29,8 +32,7 @@ class Track:
     def __init__(self, stream: Any, windows: SoundWindows, start: float) -> None:
         self.windows, self.start = windows, start
         self.context = stream.codec_context
-        if self.context is not None:
-            take_channels(self.context)
+        self._names = [] if self.context is None else take_channels(self.context)
         self._tick = stream.time_base
         self.complete = False
         self._good = self._bad = 0
@@ -65,7 +67,10 @@ class Track:
 
     def _give(self, piece: Any) -> None:
         time = None if piece.pts is None else seconds(piece.pts, self._tick) - self.start
-        self.windows.add(time, piece.sample_rate, _channels(piece))
+        names = name_channels(piece.layout.name)
+        if "NONE" in names and len(names) == len(self._names):  # the decoder leaves that to the container
+            names = self._names
+        self.windows.add(time, piece.sample_rate, _channels(piece), names)
 
     def finish(self) -> Sound:
         """The windows; state "failed" where most packets could not be decoded, since what is left is not the sound."""
@@ -87,6 +92,15 @@ def take_channels(context: Any) -> list[str]:
     if names:
         context.layout = f"{len(names)}C"
     return names
+
+
+@lru_cache
+def name_channels(layout: str) -> Sequence[str]:
+    """The channels of a layout by FFmpeg's name for it, as ("FL", "FR") for stereo; none where the name is not known."""
+    try:
+        return tuple(channel.name for channel in AudioLayout(layout).channels)
+    except ValueError:
+        return ()
 
 
 def _channels(piece: Any) -> list[NDArray[np.float32]]:

@@ -1,0 +1,122 @@
+"""Channels as one: the standard downmix, what cancels in it, and which channel decides what is silent."""
+
+from functools import partial
+
+import av
+import numpy as np
+import pytest
+
+from gaid.backbones.protocol import AudioSpec
+from gaid.extract.media import decode_clip
+from gaid.extract.mixing import channel_weights
+from tests.extract import asking
+from tests.media_maker import tone, write_video
+
+RATE = 48000
+request = partial(asking.request, frames=4, audio_spec=AudioSpec(16000, 0.1, 5.0))
+
+
+def names_of(layout):
+    return [channel.name for channel in av.AudioLayout(layout).channels]
+
+
+def write_channels(path, layout, channels, **options):
+    """Two seconds of video with these channels {name: samples}; the others are silent."""
+    sound = np.stack([channels.get(name, np.zeros(2 * RATE, np.float32)) for name in names_of(layout)])
+    codec = {".mov": "pcm_f32le", ".mkv": "flac", ".avi": "pcm_s16le"}[path.suffix]
+    return write_video(path, sound=sound, sound_rate=RATE, sound_codec=codec, layout=layout, **options)
+
+
+def level(windows):
+    return np.sqrt(np.mean(np.square(windows, dtype=float)))
+
+
+TONE = tone(2, RATE, 500)[0]
+LEVEL = 0.5 / np.sqrt(2)
+
+
+@pytest.mark.parametrize(
+    ("layout", "left", "right"),
+    [
+        ("mono", {"FC": 1}, {"FC": 1}),
+        ("stereo", {"FL": 1}, {"FR": 1}),
+        ("2.1", {"FL": 1}, {"FR": 1}),
+        ("5.1", {"FL": 1, "FC": 0.7071, "BL": 0.7071}, {"FR": 1, "FC": 0.7071, "BR": 0.7071}),
+        ("5.1(side)", {"FL": 1, "FC": 0.7071, "SL": 0.7071}, {"FR": 1, "FC": 0.7071, "SR": 0.7071}),
+        (
+            "6.1",
+            {"FL": 1, "FC": 0.7071, "SL": 0.7071, "BC": 0.5},
+            {"FR": 1, "FC": 0.7071, "SR": 0.7071, "BC": 0.5},
+        ),
+        (
+            "7.1",
+            {"FL": 1, "FC": 0.7071, "BL": 0.7071, "SL": 0.7071},
+            {"FR": 1, "FC": 0.7071, "BR": 0.7071, "SR": 0.7071},
+        ),
+    ],
+)
+def test_the_weights_are_the_mean_of_the_stereo_downmix_and_sum_to_one(layout, left, right):
+    names = names_of(layout)
+    mean = np.array([(left.get(name, 0) + right.get(name, 0)) / 2 for name in names])
+    np.testing.assert_allclose(channel_weights(names, len(names)), mean / mean.sum(), atol=1e-4)
+
+
+@pytest.mark.parametrize("names", [[], ["NONE"] * 4, ["AMBI0", "AMBI1", "AMBI2", "AMBI3"]])
+def test_channels_without_a_place_are_averaged(names):
+    np.testing.assert_array_equal(channel_weights(names, 4), np.full(4, 0.25, np.float32))
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mkv", "avi"])
+@pytest.mark.parametrize(("channel", "share"), [("FC", 0.2929), ("FL", 0.2071), ("BR", 0.1464)])
+def test_a_channel_of_a_film_is_heard_at_its_share(tmp_path, suffix, channel, share):
+    path = write_channels(tmp_path / f"a.{suffix}", "5.1", {channel: TONE})
+    clip = decode_clip(request(path))
+    assert clip.audio_mask.all()
+    assert level(clip.audio) == pytest.approx(share * LEVEL, rel=0.01)
+
+
+def test_a_track_of_nothing_but_low_frequency_effects_is_silent(tmp_path):
+    clip = decode_clip(request(write_channels(tmp_path / "a.mkv", "5.1", {"LFE": TONE})))
+    assert (clip.audio_state, clip.audio_mask.any()) == ("silent", False)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.97])
+def test_stereo_in_opposite_phase_is_heard_as_its_louder_channel(tmp_path, share):
+    path = write_channels(tmp_path / "a.mov", "stereo", {"FL": TONE, "FR": -share * TONE})
+    alone = decode_clip(request(write_channels(tmp_path / "b.mov", "mono", {"FC": TONE})))
+    clip = decode_clip(request(path))
+    assert (clip.audio_state, clip.audio_mask.all()) == ("sound", True)
+    assert level(clip.audio) == pytest.approx(LEVEL, rel=0.01)
+    np.testing.assert_allclose(clip.audio, alone.audio, atol=2e-3)
+
+
+def test_only_the_windows_in_which_channels_cancel_lose_their_mix(tmp_path):
+    half = np.where(np.arange(2 * RATE) < RATE, 1, -1)
+    other = tone(2, RATE, 700, level=0.25)[0]
+    path = write_channels(tmp_path / "a.mov", "stereo", {"FL": TONE, "FR": np.where(half > 0, other, -TONE)})
+    clip = decode_clip(request(path))
+    mixed = np.sqrt(np.mean((0.5 * (TONE + other)[:RATE]) ** 2))
+    np.testing.assert_allclose([level(window) for window in clip.audio], [mixed, mixed, LEVEL, LEVEL], rtol=0.01)
+
+
+def test_windows_that_overlap_are_each_judged_by_their_own_sound(tmp_path):
+    path = write_channels(tmp_path / "a.mov", "stereo", {"FL": TONE, "FR": -TONE})
+    clip = decode_clip(request(path, frames=8, audio_spec=AudioSpec(16000, 1.0, 5.0)))
+    assert clip.audio.shape == (8, 16000)
+    assert level(clip.audio[3:5]) == pytest.approx(LEVEL, rel=0.01)
+
+
+@pytest.mark.parametrize(("loud", "heard"), [(1.3e-3, True), (0.9e-3, False)])
+def test_a_sound_of_one_side_is_silent_where_that_side_is(tmp_path, loud, heard):
+    path = write_channels(tmp_path / "a.mov", "stereo", {"FL": loud * np.sqrt(2) / 0.5 * TONE})
+    clip = decode_clip(request(path))
+    assert (clip.audio_mask == heard).all()
+    assert (clip.audio_state == "sound") == heard
+
+
+def test_a_quiet_noise_that_is_other_on_either_side_is_mixed(tmp_path):
+    rng = np.random.default_rng(0)
+    left, right = (0.1 * rng.standard_normal((2, 2 * RATE))).astype(np.float32)
+    clip = decode_clip(request(write_channels(tmp_path / "a.mov", "stereo", {"FL": left, "FR": right})))
+    alone = decode_clip(request(write_channels(tmp_path / "b.mov", "mono", {"FC": (left + right) / 2})))
+    np.testing.assert_allclose(clip.audio, alone.audio, atol=1e-5)
