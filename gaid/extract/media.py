@@ -15,7 +15,7 @@ from gaid.extract.media_pyav import decode_with_pyav, make_clip
 from gaid.extract.opening import check_file, read_head, show_path
 from gaid.extract.picture import fit, is_still, read_still
 from gaid.extract.pyav_file import PyAVFile
-from gaid.extract.pyav_sound import decode_sound_file, sound_duration, take_channels
+from gaid.extract.pyav_sound import decode_sound_file, sound_duration
 from gaid.extract.sampling import middles
 from gaid.extract.sound import SoundWindows
 
@@ -123,5 +123,5 @@ def probe(path: str | PathLike[str], limits: DecodeLimits | None = None) -> Medi
             video_codec=video.name if video else None,
             audio_codec=audio.name if audio else None,
             audio_rate=audio.sample_rate if audio else 0,
-            channels=len(take_channels(audio)) if audio else 0,
+            channels=len(file.channels),
         )

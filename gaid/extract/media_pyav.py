@@ -204,7 +204,7 @@ class Decoding:
         track: Track | None = None
         if file.audio is not None:
             windows = SoundWindows.of(self.request, plan.moments, plan.duration)
-            track = Track(file.audio, windows, plan.start * timeline.tick)
+            track = Track(file, windows, plan.start * timeline.tick)
         ordinal = 0
         for packet in packets:
             self.deadline.check(file.name)

@@ -16,7 +16,7 @@ DECODE_ERRORS = (av.FFmpegError, ValueError, OSError)
 
 
 class PyAVFile(AbstractContextManager["PyAVFile"]):
-    """An open file with the streams that are used, each decoded by one thread."""
+    """An open file with the streams that are used, each decoded by one thread; `channels` names the sound's, as the file does."""
 
     def __init__(self, path: str, limits: DecodeLimits, *, video: bool, audio: bool) -> None:
         self.path, self.name, self.limits = check_file(path), show_path(path), limits
@@ -28,6 +28,8 @@ class PyAVFile(AbstractContextManager["PyAVFile"]):
             if stream.codec_context is not None:
                 stream.codec_context.thread_count = 1
                 stream.codec_context.options = {"max_pixels": str(limits.pixels)}
+        context = self.audio.codec_context if self.audio is not None else None
+        self.channels = _take_channels(context) if context is not None else []
 
     @property
     def streams(self) -> list[Any]:
@@ -58,6 +60,19 @@ class PyAVFile(AbstractContextManager["PyAVFile"]):
                 return
             if packet.size:
                 yield packet
+
+
+def _take_channels(context: Any) -> list[str]:
+    """The names of a track's channels as its container gives them ("NONE" where it gives none), for a context not yet open.
+
+    Reading a context's layout gives an object that owns the context's own memory: PyAV (18) copies a pointer, and a layout in an
+    order of its own, as QuickTime has them, would be freed twice. So the context gets a layout without such memory at once.
+    """
+    layout = context.layout
+    names = [channel.name for channel in layout.channels]
+    if names:
+        context.layout = f"{len(names)}C"
+    return names
 
 
 def seconds(ticks: int, tick: Fraction) -> float:

@@ -29,11 +29,11 @@ SAMPLES: dict[str, tuple[Any, int, float]] = {
 class Track:
     """Decodes those packets of a sound track that touch a window."""
 
-    def __init__(self, stream: Any, windows: SoundWindows, start: float) -> None:
+    def __init__(self, file: PyAVFile, windows: SoundWindows, start: float) -> None:
         self.windows, self.start = windows, start
-        self.context = stream.codec_context
-        self._names = [] if self.context is None else take_channels(self.context)
-        self._tick = stream.time_base
+        self.context = file.audio.codec_context
+        self._names = file.channels
+        self._tick = file.audio.time_base
         self.complete = False
         self._good = self._bad = 0
         self._skipped = False
@@ -81,19 +81,6 @@ class Track:
         return self.windows.finish()
 
 
-def take_channels(context: Any) -> list[str]:
-    """The names of a track's channels as its container gives them ("NONE" where it gives none), for a context not yet open.
-
-    Reading a context's layout gives an object that owns the context's own memory: PyAV (18) copies a pointer, and a layout in an
-    order of its own, as QuickTime has them, would be freed twice. So the context gets a layout without such memory at once.
-    """
-    layout = context.layout
-    names = [channel.name for channel in layout.channels]
-    if names:
-        context.layout = f"{len(names)}C"
-    return names
-
-
 @lru_cache
 def name_channels(layout: str) -> Sequence[str]:
     """The channels of a layout by FFmpeg's name for it, as ("FL", "FR") for stereo; none where the name is not known."""
@@ -133,7 +120,7 @@ def decode_sound_file(
             for packet in file.packets(deadline):
                 if track is None:
                     first = file.audio.start_time if file.audio.start_time is not None else packet.pts or 0
-                    track = Track(file.audio, windows, seconds(first, file.audio.time_base) + offset)
+                    track = Track(file, windows, seconds(first, file.audio.time_base) + offset)
                 track.feed(packet)
                 if track.complete:
                     break
