@@ -68,6 +68,10 @@ class StoresDisagree(GaidError, ValueError):
     """Features of different backbones, sampling or data meet: use one, or extract into another place."""
 
 
+class PageNotWritten(GaidError):
+    """The figures are there, but the page or files about them could not be written: the text says why."""
+
+
 class HeadMismatch(GaidError, ValueError):
     """A head and the features or weights given to it don't fit."""
 

@@ -1,6 +1,7 @@
 """The command `gaid`: parses, calls the function of the same name, prints. Heavy imports happen inside the commands.
 
-Exit codes: 0 done, 1 an unexpected fault, 2 the user's mistake, 3 some clips failed, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 an unexpected fault, 2 the user's mistake, 3 done in part (clips failed, or a page was not written), 130 stopped by
+Ctrl-C.
 """
 
 import os
@@ -10,8 +11,9 @@ import traceback
 import typer
 
 from gaid.cli import commands
-from gaid.cli.common import Group, say
+from gaid.cli.common import Group
 from gaid.cli.faults import STOPPED, explain
+from gaid.console import Lasting, say, show
 
 app = typer.Typer(
     name="gaid",
@@ -20,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 unexpected fault, 2 mistake in an option, path or file, 3 some clips failed, 130 stopped.",
+    epilog="Exit codes: 0 done, 1 unexpected fault, 2 mistake in an option, path or file, 3 done in part, 130 stopped.",
 )
 commands.register(app)
 
@@ -33,6 +35,17 @@ def top(
     """Text-video retrieval with sound: extract frozen features once, then train and judge heads on them in minutes."""
 
 
+def _options(arguments: list[str]) -> list[str]:
+    """The arguments before `--`; those after it are no options, whatever they look like."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _spelled(arguments: list[str]) -> list[str]:
+    """A command line as typer takes it; what stands after `--` is left as it is."""
+    options = _options(arguments)
+    return [with_dashes(one) for one in options if one != "--debug"] + arguments[len(options) :]
+
+
 def with_dashes(argument: str) -> str:
     """`--batch_size=3` as `--batch-size=3`: both spellings are in people's fingers. Values are left alone."""
     if not argument.startswith("--"):
@@ -43,20 +56,20 @@ def with_dashes(argument: str) -> str:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line; gives its exit code. A mistake becomes one line on stderr."""
-    if "--version" in arguments:
+    if "--version" in _options(arguments):
         from gaid import __version__
 
-        print(f"gaid {__version__}")
+        show(f"gaid {__version__}")
         return 0
-    debug = "--debug" in arguments
-    arguments = [with_dashes(argument) for argument in arguments if argument != "--debug"]
+    debug = "--debug" in _options(arguments)
+    arguments = _spelled(arguments)
     try:
         code = app(arguments, prog_name="gaid", standalone_mode=False)
-        sys.stdout.flush()
+        Lasting(sys.stdout).flush()
     except (BrokenPipeError, SystemExit):  # typer's way of saying the same
-        # What reads our output has enough (| head); Python would complain again when it closes stdout.
+        # What reads the help has enough (| head); Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 0
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
@@ -71,6 +84,9 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    # A stream that was closed for us (>&-) is no stream at all.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may hold what the terminal can't show
             stream.reconfigure(errors="backslashreplace")

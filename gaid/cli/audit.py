@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from gaid.cli.common import Device, Json, flag, give, option, say
+from gaid.cli.common import Device, Json, chosen_page, flag, give, option, write_after
+from gaid.console import say, show
 
 Seed = Annotated[int, option("Seed of the draws: intervals, noise, other clips' sounds, groups of queries.", "N")]
 Memory = Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")]
@@ -46,19 +47,24 @@ def audit(
     Leak, selection, dual softmax, alignment, pool and ties, seeds, audio, captions, protocol; each figure with an interval.
     """  # fmt: skip
     from gaid.audit import audit as ask
+    from gaid.report.audit import print_audit, write_page
 
+    page = chosen_page(out, "--out")
+    if out is None:
+        page = run / "audit.html"
     found = ask(run, store=store, split=split, split_protocol=split_protocol, against=tuple(against or ()), only=tuple(only or ()),
                 retrain=retrain, work=work, published_sampling=published_sampling, seeds=seeds, memory=memory, device=device,
                 seed=seed, progress=say)  # fmt: skip
-    from gaid.report.audit import print_audit, write_page
+    if not json:
+        print_audit(found)
 
-    page = None if str(out) == "none" else write_page(found, out or run / "audit.html")
-    if json:
-        return give(found.to_dict() | {"page": str(page) if page else None})
-    print_audit(found)
-    if page:
-        print(f"page: {page}")
-    return None
+    def tell(written: Path | None) -> None:
+        if json:
+            give(found.to_dict() | {"page": written})
+        elif written:
+            show(f"page: {written}")
+
+    write_after(page, lambda path: write_page(found, path), tell)
 
 
 def compare(

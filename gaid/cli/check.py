@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaid.cli.common import give, say, table
+from gaid.cli.common import give
+from gaid.console import print_table, say, show
 
 if TYPE_CHECKING:
     from gaid.extract.check import CheckReport
@@ -62,7 +63,7 @@ def _print(report: "CheckReport") -> None:
              *_pair(one.captions, one.published.captions), "" if one.equal else "DIFFERS", one.published.source]
             for one in report.counted
         ]  # fmt: skip
-        table("Counts", ["protocol", "part", "videos", "published", "captions", "published", "", "by"], rows)
+        print_table("Counts", ["protocol", "part", "videos", "published", "captions", "published", "", "by"], rows)
     looked = {
         "headers": "by what files say of themselves (--decode looks inside)",
         "clips": "every clip decoded",
@@ -74,18 +75,20 @@ def _print(report: "CheckReport") -> None:
         for protocol, parts in report.parts().items()
         for part, one in parts.items()
     ]
-    table(f"Clips, {looked[report.looked]}, {report.frames} frames", ["protocol", "part", *names, "gallery"], rows)
+    print_table(
+        f"Clips, {looked[report.looked]}, {report.frames} frames", ["protocol", "part", *names, "gallery"], rows
+    )
     for kind, meaning in (FAULTS | TRAITS).items():
         found = report.of(kind)
         if not found:
             continue
-        print(f"{kind} ({meaning}): {len(found):,} of {len(report.dataset.videos):,}")
+        show(f"{kind} ({meaning}): {len(found):,} of {len(report.dataset.videos):,}")
         for finding in found[:SHOWN]:
-            print(f"  {finding}")
+            show(f"  {finding}", hang=4)
         if len(found) > SHOWN:
-            print(f"  ... and {len(found) - SHOWN:,} more (--json lists all)")
+            show(f"  ... and {len(found) - SHOWN:,} more (--json lists all)")
     for note in report.dataset.notes:
-        print(f"note: {note}")
+        show(f"note: {note}")
     say(
         f"{report.dataset.name}: {report.wrong:,} things are wrong"
         if report.wrong

@@ -4,12 +4,19 @@ import json
 import math
 import re
 import sys
-from typing import Annotated, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from gaid.errors import OptionInvalid
+from gaid.cli.faults import explain
+from gaid.console import Lasting
+from gaid.errors import OptionInvalid, PageNotWritten
+from gaid.files import check_writable
+
+T = TypeVar("T")
 
 
 class _PlainHelp:
@@ -62,14 +69,38 @@ def option(help: str, metavar: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, metavar=metavar, help=help, **more)
 
 
-def say(line: str) -> None:
-    """Words for a person."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def give(value: dict[str, Any]) -> None:
     """One JSON object on stdout; what JSON has no number for is null."""
-    print(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    # JSON writes out what could move a terminal's cursor only as far as ASCII goes.
+    text = "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text)
+    stdout = Lasting(sys.stdout)
+    stdout.write(f"{text}\n")
+    stdout.flush()
+
+
+def chosen_page(path: Path | None, option: str) -> Path | None:
+    """The page that was asked for, once it is known that it can be written; `none` is none. Raises OptionInvalid."""
+    if path is None or str(path) == "none":
+        return None
+    check_writable(path, option)
+    return path
+
+
+def write_after(path: Path | None, write: Callable[[Path], T], tell: Callable[[T | None], None]) -> None:
+    """Writes the page or files that follow figures, and gives `tell` what came of it: None where nothing was written.
+
+    Raises PageNotWritten after that: what goes wrong with a page does not take the figures with it.
+    """
+    if path is None:
+        return tell(None)
+    try:
+        written = write(path)
+    except Exception as error:
+        tell(None)
+        reason = explain(error)[1].removeprefix(f"{path}: ")
+        raise PageNotWritten(f"{path}: could not be written, and the figures stand without it: {reason}") from error
+    return tell(written)
 
 
 def _plain(value: Any) -> Any:
@@ -84,25 +115,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()  # names of files may be no text
     return value if value is None or isinstance(value, (bool, int, float)) else _plain(str(value))
-
-
-def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    """A table on stdout, drawn by rich; numbers stand to the right."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(title=Text(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
-    for number, column in enumerate(columns):
-        figures = all(isinstance(row[number], (int, float)) for row in rows)
-        drawn.add_column(column, justify="right" if figures else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
-    console.print(drawn)
 
 
 def human_bytes(count: float) -> str:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gaid.cli.common import Json, flag, give, option, say, table
+from gaid.cli.common import Json, flag, give, option
+from gaid.console import print_table, say, show
 from gaid.errors import OptionInvalid
 
 
@@ -73,13 +74,13 @@ def datasets(
         for protocol, parts in counts.items()
         for part, counted in parts.items()
     ]  # fmt: skip
-    table(f"{name}: {len(dataset.videos):,} videos, {len(dataset.captions):,} captions in {dataset.root}",
+    print_table(f"{name}: {len(dataset.videos):,} videos, {len(dataset.captions):,} captions in {dataset.root}",
           ["protocol", "part", "captions", "videos", "videos missing"], rows)  # fmt: skip
     if dataset.missing:
         shown = ", ".join(dataset.missing[:20]) + (", ... (--json lists all)" if len(dataset.missing) > 20 else "")
-        print(f"{len(dataset.missing):,} of {len(dataset.videos):,} videos are missing: {shown}")
+        show(f"{len(dataset.missing):,} of {len(dataset.videos):,} videos are missing: {shown}")
     for note in dataset.notes:
-        print(f"note: {note}")
+        show(f"note: {note}")
     return 0
 
 
@@ -90,7 +91,9 @@ def _list(root: Path | None, json: bool) -> None:
     if json:
         return give({"datasets": found})
     for one in found:
-        print(f"{one['name']:15} {one['what']}\n{'':15} files: {one['source']}\n{'':15} here:  {one['here']}")
+        show(f"{one['name']:15} {one['what']}", hang=16)
+        show(f"{'':15} files: {one['source']}", hang=23)
+        show(f"{'':15} here:  {one['here']}", hang=23)
     say("gaid datasets NAME counts the splits of one, and lists what is missing")
     return None
 

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gaid.cli.common import Json, give, human_bytes, table
+from gaid.cli.common import Json, give, human_bytes
+from gaid.console import print_table, show
 
 PACKAGES = (
     "gaid", "torch", "torchvision", "open_clip_torch", "transformers", "numpy", "zarr", "h5py", "av", "faiss-cpu", "faiss-gpu",
@@ -31,16 +32,16 @@ def doctor(json: Json = False) -> None:
     if json:
         return give(told)
     for name, value in told["machine"].items():
-        print(f"{name:16} {value}")
+        show(f"{name:16} {value}", hang=17)
     for name, value in told["packages"].items():
-        print(f"{name:16} {value or 'not installed'}")
+        show(f"{name:16} {value or 'not installed'}")
     rows = [
         [one["name"], one["kind"], "yes" if one["at_hand"] else "no", "" if one["remedy"] else one["weights"]]
         for one in told["backbones"]
     ]
-    table("Encoders", ["name", "of", "at hand", "weights"], rows)
+    print_table("Encoders", ["name", "of", "at hand", "weights"], rows)
     for line in told["advice"]:
-        print(line)
+        show(line)
     return None
 
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from gaid.cli.common import Device, Json, flag, give, option
+from gaid.cli.common import Device, Json, chosen_page, flag, give, option, write_after
+from gaid.console import show
 
 
 def evaluate(
@@ -73,19 +74,25 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a head: R@1/5/10, median and mean rank, with 95 % intervals, both ways, and a page of pictures."""
+    from gaid.report.html import write_page
+    from gaid.report.tables import print_results
     from gaid.retrieval import evaluate as judge
 
+    page = chosen_page(report, "--report")
     if report is None and run is not None:
-        report = run / ("report.html" if split == "test" else f"report-{split}.html")
-    elif report is not None and str(report) == "none":
-        report = None
+        page = run / ("report.html" if split == "test" else f"report-{split}.html")
     results = judge(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
-                    save_ranks=save_ranks, report=report, device=device, seed=seed, sense=sense,
+                    save_ranks=save_ranks, device=device, seed=seed, sense=sense,
                     subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption)  # fmt: skip
-    if json:
-        return give(results.to_dict())
-    from gaid.report.tables import print_results
+    if not json:
+        print_results(results)
 
-    print_results(results)
-    return None
+    def tell(written: Path | None) -> None:
+        results.report = written
+        if json:
+            give(results.to_dict())
+        elif written:
+            show(f"page: {written}")
+
+    write_after(page, lambda path: write_page(results, path, seed=seed), tell)

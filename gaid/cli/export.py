@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from gaid.cli.common import Device, Json, give, option, say
+from gaid.cli.common import Device, Json, give, option
+from gaid.console import say, show
 
 
 def export(
@@ -39,5 +40,5 @@ def export(
     for note in told.notes:
         say(f"note: {note}")
     dim = f", {told.dim} numbers each" if told.dim else ", without embeddings"
-    print(f"{' and '.join(map(str, told.files))}: {told.videos:,} videos{dim}, {told.queries:,} queries")
+    show(f"{' and '.join(map(str, told.files))}: {told.videos:,} videos{dim}, {told.queries:,} queries")
     return None

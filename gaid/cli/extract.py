@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from gaid.cli.common import Device, Json, flag, give, option
+from gaid.console import show
 
 CLIPS_FAILED = 3
 
@@ -77,5 +78,5 @@ def extract(
     if json:
         give(report.to_dict())
     else:
-        print(report)
+        show(report)
     return CLIPS_FAILED if report.failed else 0

@@ -4,9 +4,9 @@ import difflib
 import errno
 import re
 
-from gaid.errors import ExtractInterrupted, GaidError, StoreCorrupt
+from gaid.errors import ExtractInterrupted, GaidError, PageNotWritten, StoreCorrupt
 
-FAULT, MISTAKE, DAMAGED, STOPPED = 1, 2, 3, 130
+FAULT, MISTAKE, DAMAGED, PARTLY, STOPPED = 1, 2, 3, 3, 130
 # What a person can mend: the rest of an operating system's errors are not his doing.
 _HIS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
         errno.ENOSPC, errno.EDQUOT)  # fmt: skip
@@ -25,6 +25,8 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return STOPPED, str(error)
     if isinstance(error, StoreCorrupt):
         return DAMAGED, str(error)
+    if isinstance(error, PageNotWritten):
+        return PARTLY, str(error)
     if isinstance(error, GaidError):
         return MISTAKE, str(error)
     if hasattr(error, "format_message"):  # typer's errors, whose class is not public

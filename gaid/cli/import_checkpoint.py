@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from gaid.cli.common import Json, flag, give, option, say
+from gaid.cli.common import Json, flag, give, option
+from gaid.console import say, show
 
 
 def import_checkpoint(
@@ -47,9 +48,9 @@ def import_checkpoint(
         f"{sizes['text_dim']}, {sizes['frames']} frames"
     )
     if found.visual:
-        print(f"{found.run.path}: {found.kind} is imported; now: gaid extract --dataset NAME --visual {found.visual}")
+        show(f"{found.run.path}: {found.kind} is imported; now: gaid extract --dataset NAME --visual {found.visual}")
     else:
-        print(
+        show(
             f"{found.run.path}: {found.kind} is imported, no CLIP was in it; now: gaid eval --run {found.run.path} --store PATH"
         )
     return None

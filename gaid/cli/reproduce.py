@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gaid.cli.common import Device, Json, flag, give, option
+from gaid.console import show_markdown
 
 
 def reproduce(
@@ -56,5 +57,5 @@ def reproduce(
                audio_tokens=audio_tokens, random_weights=random_weights, workers=workers, device=device)  # fmt: skip
     if json:
         return give(made.to_dict())
-    print(made)
+    show_markdown(str(made))
     return None

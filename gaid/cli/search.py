@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gaid.cli.common import Device, Json, give, option, say, table
+from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
+from gaid.console import print_table, say, show
 
 
 def search(
@@ -43,13 +44,29 @@ def search(
 
     All clips with features are searched, whatever part of the data set they belong to.
     """
-    from gaid.retrieval.results import sound_in_words
+    from gaid.report.search_page import write_search_page
     from gaid.retrieval.search import search as find
+    from gaid.stores import open_store
 
+    page = chosen_page(html, "--html")
     found = find(query or (), run=run, store=store, preset=preset, query_file=query_file or (), top=top, text=text,
-                 root=root, html=html, device=device, memory=memory, seed=seed)  # fmt: skip
-    if json:
-        return give(found.to_dict())
+                 root=root, device=device, memory=memory, seed=seed)  # fmt: skip
+    if not json:
+        _print_found(found)
+
+    def tell(written: Path | None) -> None:
+        found.page = written
+        if json:
+            give(found.to_dict())
+        elif written:
+            say(f"page: {written}")
+
+    write_after(page, lambda path: write_search_page(found, open_store(found.store), path, root=root), tell)
+
+
+def _print_found(found: Any) -> None:
+    from gaid.retrieval.results import sound_in_words
+
     for note in found.notes:
         say(f"note: {note}")
     for answer in found.answers:
@@ -59,9 +76,6 @@ def search(
     say(
         f"{found.clips:,} clips compared by {found.preset}{heard} in {took:.2f} s, after {found.seconds['load']:.1f} s to load"
     )
-    if found.page:
-        say(f"page: {found.page}")
-    return None
 
 
 def _print(answer: Any) -> None:
@@ -76,8 +90,8 @@ def _print(answer: Any) -> None:
         "file": [hit.path or "" for hit in hits],
     }
     kept = {name: cells for name, cells in columns.items() if any(cells)}
-    print(answer.query)
-    table("", list(kept), [list(row) for row in zip(*kept.values(), strict=True)])
+    show(answer.query)
+    print_table("", list(kept), [list(row) for row in zip(*kept.values(), strict=True)])
 
 
 def _seconds(hit: Any) -> str:

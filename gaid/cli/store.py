@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gaid.cli.common import Command, Group, Json, give, human_bytes, say, table
+from gaid.cli.common import Command, Group, Json, give, human_bytes
+from gaid.console import print_table, say, show
 
 DAMAGED = 3
 
@@ -27,23 +28,23 @@ def info(path: Place, json: Json = False) -> None:
     if json:
         return give(told | {"failed": failures})
     whole = "complete" if told["complete"] else f"not complete: {len(told['missing_shards'])} parts are to be extracted"
-    print(f"{path}: {told['format']}, {human_bytes(told['bytes'])} in {told['files']} files, {whole}")
+    show(f"{path}: {told['format']}, {human_bytes(told['bytes'])} in {told['files']} files, {whole}")
     if told["parts"]:
         rows = [[name, part, *(one[entry] for entry in CENSUS), one["gallery_hash"][:12]]
                 for name, parts in told["parts"].items() for part, one in parts.items()]  # fmt: skip
-        table("Splits, counted", ["protocol", "part", *CENSUS, "gallery"], rows)
+        print_table("Splits, counted", ["protocol", "part", *CENSUS, "gallery"], rows)
     elif told["splits"]:
         rows = [[name, part, count] for name, parts in told["splits"].items() for part, count in parts.items()]
-        table("Splits", ["protocol", "part", "captions"], rows)
+        print_table("Splits", ["protocol", "part", "captions"], rows)
     rows = [[name, one["dtype"], " x ".join(map(str, one["shape"])), human_bytes(one["bytes"])]
             for name, one in told["arrays"].items()]  # fmt: skip
-    table("Arrays", ["array", "type", "shape", "on disk"], rows)
+    print_table("Arrays", ["array", "type", "shape", "on disk"], rows)
     for line in _provenance(told["attributes"]):
-        print(line)
+        show(line)
     for failure in failures[:20]:
-        print(f"failed: {failure['id']}: {failure['reason']}: {failure['message']}")
+        show(f"failed: {failure['id']}: {failure['reason']}: {failure['message']}")
     if len(failures) > 20:
-        print(f"failed: ... and {len(failures) - 20} more (--json lists all)")
+        show(f"failed: ... and {len(failures) - 20} more (--json lists all)")
     return None
 
 
@@ -75,7 +76,7 @@ def verify(path: Place, json: Json = False) -> int:
         for problem in report.problems:
             say(f"{path}: {problem}")
         state = "sound" if report.ok else f"{len(report.problems)} problems"
-        print(f"{path}: {state}; {report.files} files, {human_bytes(report.bytes)} read")
+        show(f"{path}: {state}; {report.files} files, {human_bytes(report.bytes)} read")
     return 0 if report.ok else DAMAGED
 
 
@@ -91,5 +92,5 @@ def convert(
     store = convert_store(path, target)
     if json:
         return give({"path": store.path, "fingerprint": store.fingerprint, "videos": len(store.ids)})
-    print(f"{store.path}: {len(store.ids):,} videos, the same fingerprint {store.fingerprint[:12]}")
+    show(f"{store.path}: {len(store.ids):,} videos, the same fingerprint {store.fingerprint[:12]}")
     return None

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from gaid.cli.common import Device, Json, flag, give, option
+from gaid.cli.common import Device, Json, flag, give, option, write_after
+from gaid.files import check_folder
 
 
 def stress(
@@ -33,14 +34,21 @@ def stress(
     json: Json = False,
 ) -> None:
     """Spoil sound, picture, captions and the head itself, and show what each fault costs, with 95 % intervals."""
+    from gaid.report.stress import print_files, print_stress, write
     from gaid.retrieval.stress import stress as measure
 
+    if out is not None:
+        check_folder(out, "--out")
     results = measure(run, against=tuple(against or ()), store=store, split=split, split_protocol=split_protocol,
-                      faults=fault, media=media, clips=clips, root=root, memory=memory, device=device, seed=seed,
-                      out=out or run / "stress")  # fmt: skip
-    if json:
-        return give(results.to_dict())
-    from gaid.report.stress import print_stress
+                      faults=fault, media=media, clips=clips, root=root, memory=memory, device=device, seed=seed)  # fmt: skip
+    if not json:
+        print_stress(results)
 
-    print_stress(results)
-    return None
+    def tell(written: list[Path] | None) -> None:
+        results.files = written or []
+        if json:
+            give(results.to_dict())
+        else:
+            print_files(results)
+
+    write_after(out or run / "stress", lambda folder: write(results, folder), tell)

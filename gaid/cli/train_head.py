@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from gaid.cli.common import Device, Json, flag, give, option
+from gaid.console import show
 
 
 def train_head(
@@ -54,5 +55,5 @@ def train_head(
                 allow_incomplete=allow_incomplete)  # fmt: skip
     if json:
         return give({"run": run.path, "preset": run.preset, "seeds": run.seeds, "metrics": run.metrics})
-    print(f"{run.path}: {run.preset} is trained; now: gaid eval --run {run.path}")
+    show(f"{run.path}: {run.preset} is trained; now: gaid eval --run {run.path}")
     return None

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaid.console import printable
 from gaid.datasets.types import Dataset, Published, Video
 from gaid.errors import MediaError
-from gaid.extract.report import printable, tell_cut_short
+from gaid.extract.report import tell_cut_short
 
 if TYPE_CHECKING:
     from gaid.extract.clip import MediaInfo

@@ -4,7 +4,6 @@ The work itself is in `plan`, `local`, `cluster` and `gaid.stores`.
 """
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from gaid import own_code
+from gaid.console import say
 from gaid.datasets.types import Dataset
 from gaid.errors import ExtractInterrupted, OptionInvalid
 from gaid.extract.clip import AudioSampling, Decoder, Sampling
@@ -27,7 +27,7 @@ from gaid.extract.plan import (
     restrict,
 )
 from gaid.extract.progress import Progress
-from gaid.extract.report import ExtractReport, Failure, cut_short, printable
+from gaid.extract.report import ExtractReport, Failure, cut_short
 from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
 from gaid.files import check_folder
 
@@ -286,7 +286,7 @@ class Extraction:
 
     def _say(self, line: Any) -> None:
         if self.progress:
-            print(printable(str(line)), file=sys.stderr, flush=True)
+            say(line)
 
 
 def _rows(rows: slice) -> int:

@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from gaid.console import printable, say
+
 
 class Progress:
     """Counts items of one phase; shows rate, failures and the time left.
@@ -69,7 +71,7 @@ class Progress:
 
     def _print(self, line: str) -> None:
         self._told = time.monotonic()
-        print(line, file=sys.stderr, flush=True)
+        say(line)
 
 
 class _Bar:
@@ -109,7 +111,7 @@ class _Bar:
     def say(self, line: str) -> None:
         from rich.text import Text
 
-        self._rich.console.print(Text(line), soft_wrap=True)  # Text: a file's name is no markup
+        self._rich.console.print(Text(printable(line)), soft_wrap=True)  # Text: a file's name is no markup
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaid.console import printable
+
 if TYPE_CHECKING:
     from gaid.datasets.types import Dataset, Video
     from gaid.stores import Store
@@ -105,8 +107,3 @@ def tell_cut_short(video: "Video", duration: float) -> list[str]:
         f"{printable(video.id)}: lasts {duration:.2f} s of the {length:.2f} s asked for, then {printable(video.path.name)} "
         f"ends ({printable(video.entry)})"
     ]
-
-
-def printable(text: str) -> str:
-    """`text` on one line, with whatever could move a terminal's cursor written out; other scripts stay as they are."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,9 +1,10 @@
 """An audit for the eye: tables for the terminal, and one self-contained page with a figure a question. Measures nothing."""
 
 from pathlib import Path
-from typing import Any
 
+from gaid import console
 from gaid.audit import Audit, Compared, Line, Section
+from gaid.audit.results import Measured
 from gaid.metrics import NAMES
 from gaid.report import figures
 from gaid.report.html import write_template
@@ -82,101 +83,76 @@ def forest(section: Section) -> figures.Drawing:
 
 
 def print_audit(audit: Audit) -> None:
-    """All sections for a terminal; wide enough to be piped."""
-    console = _console(150)
-    from rich.text import Text
-
+    """All sections, for a person."""
     for note in audit.notes:
-        console.print(Text(f"! {note}", style="bold yellow"))
-    console.print(Text(heading(audit), style="bold"))
+        console.show(f"! {note}", "bold yellow")
+    console.show(heading(audit), "bold")
     for section in audit.sections:
-        console.print()
-        console.print(Text(f"{section.title}. {section.question}", style="bold"))
+        console.show()
+        console.show(f"{section.title}. {section.question}", "bold")
         if section.lines:
-            console.print(_table(section))
+            _print_lines(section)
         if section.unmeasured:
-            console.print(Text(section.unmeasured, style="yellow"))
+            console.show(section.unmeasured, "yellow")
         for line in section.findings:
-            console.print(Text(f"* {line}"))
+            console.show(f"* {line}", hang=2)
         for line in section.notes:
-            console.print(Text(f"  {line}", style="dim"))
-    console.print()
-    console.print(Text("beside each figure its 95 % interval, from a bootstrap over videos; ± is a paired difference "
-                       "to what we report, in points", style="dim"))  # fmt: skip
+            console.show(f"  {line}", "dim", hang=2)
+    console.show()
+    console.show(
+        "in brackets 95 % intervals, from a bootstrap over videos; ± is a paired difference to what we report, in points",
+        "dim",
+    )
     census = ", ".join(f"{name} {count}" for name, count in census_items(audit.census))
-    console.print(Text(f"census: {census}; gallery {audit.gallery_hash[:12]}; {audit.store}", style="dim"))
+    console.show(f"census: {census}; gallery {audit.gallery_hash[:12]}; {audit.store}", "dim")
 
 
-def _table(section: Section) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    drawn.add_column("", overflow="fold")
-    for name in section.shown:
-        drawn.add_column(column_name(name), justify="right", no_wrap=True)
+def _print_lines(section: Section) -> None:
+    rows: list[list[console.Cell]] = []
     for group, lines in section.groups:
         if group:
-            drawn.add_row(Text(group, style="italic"))
+            rows.append([console.label(group, "italic")])
         for line in lines:
-            cells = [str(line.values[name]) if name in line.values else "" for name in section.shown]
             style = "bold" if line.kind == "main" else ""
-            drawn.add_row(
-                Text(f"  {line.label}" if group else line.label, style=style),
-                *(Text(cell, style=style) for cell in cells),
-            )
-    return drawn
+            cells = [_figure(line.values.get(name), style) for name in section.shown]
+            rows.append([console.label(line.label, style, 2 if group else 0), *cells])
+    console.print_table("", ["", *map(column_name, section.shown)], rows)
+
+
+def _figure(one: Measured | None, style: str = "") -> console.Cell:
+    if one is None:
+        return console.figure("")
+    return console.figure(one.text, f"({one.interval})" if one.interval else "", style=style)
 
 
 def print_compared(found: Compared) -> None:
     """Two runs side by side, their paired differences and the tests."""
-    from rich.table import Table
-    from rich.text import Text
-
-    console = _console(120)
     for note in found.notes:
-        console.print(Text(f"! {note}", style="bold yellow"))
-    console.print(Text(f"{found.dataset}, {found.split}, gallery of {found.gallery} clips", style="bold"))
+        console.show(f"! {note}", "bold yellow")
+    console.show(f"{found.dataset}, {found.split}, gallery of {found.gallery} clips", "bold")
     for way, words in DIRECTIONS.items():
-        drawn = Table(title=Text(f"{words} ({found.queries[way]} queries)"), title_justify="left", header_style="bold")
-        drawn.add_column("", overflow="fold")
-        for name in NAMES:
-            drawn.add_column(name, justify="right")
-        rows = zip(found.labels, found.seeds, found.audio_inputs, found.values, strict=True)
-        for label, seeds, heard, values in rows:
+        rows = []
+        for label, seeds, heard, values in zip(
+            found.labels, found.seeds, found.audio_inputs, found.values, strict=True
+        ):
             count = f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
-            drawn.add_row(Text(label + count + _hears(heard)), *(_two(values[f"{way} {name}"]) for name in NAMES))
-        drawn.add_row(
-            Text("difference, paired", style="bold"),
-            *(_two(found.difference[f"change {way} {name}"]) for name in NAMES),
-        )
-        console.print(drawn)
+            figures_ = [_figure(values[f"{way} {name}"]) for name in NAMES]
+            rows.append([console.label(label + count + _hears(heard)), *figures_])
+        differences = [_figure(found.difference[f"change {way} {name}"]) for name in NAMES]
+        rows.append([console.label("difference, paired", "bold"), *differences])
+        console.print_table(f"{words} ({found.queries[way]} queries)", ["", *NAMES], rows)
         for name, test in found.tests[way].items():
-            console.print(Text(
+            console.show(
                 f"{name}: {test.only_first} queries that only {found.labels[0]} found, {test.only_second} that only {found.labels[1]} found; "
                 f"McNemar p {_p(test.p)}, by videos {_p(test.by_video)}"
-            ))  # fmt: skip
+            )
     turned, pairs = found.pairs_turned
-    console.print(Text(
+    console.show(
         f"text to video R@1: {turned:g} of {pairs} pairs of trainings rank the runs the other way round than their means; with the "
         f"test videos drawn again and one training of each, {100 * found.draws_turned:.1f} % of draws do"
-    ))  # fmt: skip
-    console.print(Text("in brackets 95 % intervals, from a bootstrap over videos", style="dim"))
-
-
-def _two(one: Any) -> Any:
-    from rich.text import Text
-
-    return Text(one.text).append(f"\n{one.interval}", style="dim") if one.interval else Text(one.text)
+    )
+    console.show("in brackets 95 % intervals, from a bootstrap over videos", "dim")
 
 
 def _p(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
-
-
-def _console(width: int) -> Any:
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=width)

@@ -1,5 +1,6 @@
 """Figure 5: over the time of some clips, what is seen, what is heard, and what gate and attention made of it."""
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,9 +9,11 @@ import numpy as np
 import torch
 
 from gaid.backbones.protocol import AudioSpec
+from gaid.console import printable
 from gaid.errors import DataMissing, HeadMismatch
 from gaid.extract.clip import Sampling
 from gaid.files import writing
+from gaid.report.figures import own_style
 from gaid.report.thumbnails import load_clips
 from gaid.retrieval.scoring import Features
 from gaid.retrieval.sound import load_split_truth
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
 CLIPS = 4
+LINE = 130  # signs of a caption beside one another
 RATE = 16_000
 LANES = (("gate", "#2a9d8f"), ("attention", "#6c757d"), ("sound weight", "#c1440e"))
 _WAVE, _TRUTH = "#3b3b3b", "#9ad1b3"
@@ -84,15 +88,13 @@ def _panels(head: Any, split: "Split", store: "Store", device: str, seed: int) -
 
 
 def _draw(panels: list[Panel], title: str, out: Path) -> list[Path]:
-    import matplotlib
-    from matplotlib.figure import Figure
+    with own_style({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
+        from matplotlib.figure import Figure
 
-    style: Any = {"svg.hashsalt": "gaid", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
-    with matplotlib.rc_context(style):
         figure = Figure(figsize=(9, 2.9 * len(panels) + 0.4), layout="constrained")
         figure.suptitle(f"Figure 5: which frames' sound counts, for each clip's own caption. {title}", fontsize=10)
         for group, panel in zip(figure.subfigures(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
-            group.suptitle(panel.caption, fontsize=9, x=0.01, ha="left")
+            group.suptitle(_shortened(panel.caption), fontsize=9, x=0.01, ha="left")
             picture, wave, *bars = group.subplots(5, 1, sharex=False, height_ratios=[1.5, 1, 0.7, 0.7, 0.7])
             frames = len(panel.lanes["gate"])
             picture.imshow(panel.strip, aspect="auto", extent=(0, frames, 0, 1))
@@ -122,3 +124,8 @@ def _draw(panels: list[Panel], title: str, out: Path) -> list[Path]:
             figure.savefig(png, format="png", dpi=130)
             figure.savefig(svg, format="svg", metadata={"Date": None})
     return paths
+
+
+def _shortened(caption: str) -> str:
+    """A caption in at most two lines of the figure, of signs that can be drawn."""
+    return textwrap.fill(printable(" ".join(caption.split())), LINE, max_lines=2, placeholder=" ...")

@@ -4,7 +4,11 @@ Lines and words carry place-holder colours that become CSS variables; the legend
 """
 
 import io
+import os
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -36,7 +40,6 @@ SCREEN = Palette(_INK, _GRID, _SERIES)
 PAPER = Palette("#626b76", "#e0ddd5", ("#0b6e99", "#d9822b", "#7a8793", "#8a5fb0", "#3f9a6b", "#b8476a"))
 _STYLE: Any = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "gaid",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -122,6 +125,26 @@ def _legend(heads: list[tuple[str, np.ndarray]]) -> list[tuple[str, int]]:
     return [(label, number) for number, (label, _) in enumerate(heads, start=1)]
 
 
+@contextmanager
+def own_style(style: Any) -> Iterator[None]:
+    """matplotlib with this style over its own defaults, whatever a matplotlibrc or MPLBACKEND asks for.
+
+    No text is mathematics: a caption's dollars are dollars. A sign that the font lacks is drawn as a box, without a word.
+    """
+    try:
+        import matplotlib
+    except ValueError:  # MPLBACKEND names what this matplotlib does not know, as another program's may
+        named = os.environ.pop("MPLBACKEND", "")
+        import matplotlib
+
+        os.environ["MPLBACKEND"] = named
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({"text.parse_math": False, "svg.hashsalt": "gaid", **style})
+        yield
+
+
 class drawing:  # noqa: N801  (used as a function)
     """A figure and its axes under our style; no window, no global state of pyplot."""
 
@@ -133,11 +156,10 @@ class drawing:  # noqa: N801  (used as a function)
                         "xtick.color": palette.ink, "ytick.color": palette.ink, "grid.color": palette.grid}  # fmt: skip
 
     def __enter__(self) -> tuple[Any, Any]:
-        import matplotlib
+        self.context = own_style(_STYLE | self.colours)
+        self.context.__enter__()
         from matplotlib.figure import Figure
 
-        self.context = matplotlib.rc_context(_STYLE | self.colours)
-        self.context.__enter__()
         figure = Figure(figsize=self.size, layout="constrained")
         return figure, figure.subplots()
 

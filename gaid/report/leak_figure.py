@@ -13,7 +13,7 @@ import numpy as np
 from gaid import metrics
 from gaid.files import write_bytes
 from gaid.heads import build_head
-from gaid.report.figures import PAPER
+from gaid.report.figures import PAPER, own_style
 from gaid.retrieval.protocols import PROTOCOLS
 
 CLIPS, SHOWN_FRAMES = 4, 12
@@ -51,17 +51,16 @@ def draw(path: str | Path, measured: dict[str, np.ndarray] | None = None) -> Pat
     """Writes the picture as SVG: frames and captions, both ways of pooling them, and what is found among noise."""
     import io
 
-    import matplotlib
-    from matplotlib.figure import Figure
-
     measured = noise_recalls() if measured is None else measured
     rng = np.random.default_rng(1)
     frames = rng.normal(0, 0.52, (CLIPS, SHOWN_FRAMES, 2))
     angles = np.deg2rad([75, 350, 250, 165])
     captions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    style: Any = {"svg.fonttype": "path", "svg.hashsalt": "gaid", "font.size": 9.5, "text.color": "#1d2126", "axes.titlesize": 10.5,
+    style: Any = {"svg.fonttype": "path", "font.size": 9.5, "text.color": "#1d2126", "axes.titlesize": 10.5,
                   "axes.titlelocation": "left", "axes.facecolor": "#fbfaf7"}  # fmt: skip
-    with matplotlib.rc_context(style):
+    with own_style(style):
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(11.6, 3.9), layout="constrained")
         axes = figure.subplots(1, 4, width_ratios=[1, 1, 1, 0.82])
         _plane(

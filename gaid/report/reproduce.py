@@ -4,12 +4,12 @@ On a machine with a table's data sets and the weights of CLIP and CLAP the table
 need no network, each headed as what it is. Published figures stand in a table of their own.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaid.console import say
 from gaid.errors import DataMissing, GaidError, OptionInvalid
 from gaid.files import check_folder
 from gaid.report.cost import Cost, measure_cost
@@ -172,7 +172,7 @@ class _Workshop:
 
     def say(self, line: str) -> None:
         if self.progress:
-            print(line, file=sys.stderr)
+            say(line)
 
     def features(self, setting: Setting) -> "Store":
         """The store of a data set under backbones, extracted now or before."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gaid import console
 from gaid.files import write_bytes
 from gaid.report.figures import PAPER, SCREEN, Drawing, Palette, drawing, svg
 from gaid.report.html import write_template
@@ -257,50 +258,50 @@ def _dots(axes: Any, curves: list[Curve], colours: dict[str, str]) -> None:
 # The terminal
 
 
-def print_stress(results: StressResults, console: Any = None) -> None:
-    """All curves as tables; wide enough to be piped."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=150)
+def print_stress(results: StressResults) -> None:
+    """All curves as tables, for a person."""
     for note in results.notes:
-        console.print(Text(f"! {note}", style="bold yellow"))
-    console.print(Text(headline(results), style="bold"))
-    console.print(Text(heading(results), style="dim"))
+        console.show(f"! {note}", "bold yellow")
+    console.show(headline(results), "bold")
+    console.show(heading(results), "dim")
     for finding in results.findings:
         for head, reason in finding.not_applicable.items():
-            console.print(Text(f"{finding.title}: not applicable to {head}, which {reason}", style="dim"))
-        if not finding.curves:
-            continue
-        real = f" (real files of {results.media.clips} clips)" if results.media and finding.kind == "media" else ""
-        drawn = Table(title=Text(f"{finding.title}{real}: {METRIC}"), title_justify="left", header_style="bold")
-        drawn.add_column(finding.axis, overflow="fold")
-        for curve in finding.curves:
-            drawn.add_column(curve.head, no_wrap=True)
-        for points in zip(*(curve.points for curve in finding.curves), strict=True):
-            cells = [
-                Text(f"{point.figures.values[METRIC]:5.1f}  ").append(change(point), style="dim") for point in points
-            ]
-            drawn.add_row(points[0].label, *cells)
-        console.print(drawn)
+            console.show(f"{finding.title}: not applicable to {head}, which {reason}", "dim")
+        if finding.curves:
+            _print_curves(finding, results)
     for line in behind(results):
-        console.print(Text(line))
-    console.print(Text("beside each figure its change from the clean one, with the paired 95 % interval", style="dim"))
+        console.show(line)
+    console.show("beside each figure its change from the clean one, with the paired 95 % interval", "dim")
     for effect in results.dasp:
         for number, line in enumerate(dasp_lines(effect)):
-            console.print(Text(line if number == 0 else f"  {line}"))
+            console.show(line if number == 0 else f"  {line}", hang=2)
     if results.media:
-        console.print(Text(media_line(results)))
+        console.show(media_line(results))
+
+
+def print_files(results: StressResults) -> None:
+    """Which files were written, for a person."""
     for path in results.files:
         if path.suffix != ".png":
-            console.print(Text(f"written: {path}"))
+            console.show(f"written: {path}")
     pictures = [path for path in results.files if path.suffix == ".png"]
     if pictures:
-        console.print(Text(f"figures: {len(pictures)} in {pictures[0].parent}"))
+        console.show(f"figures: {len(pictures)} in {pictures[0].parent}")
+
+
+def _print_curves(finding: Finding, results: StressResults) -> None:
+    real = f" (real files of {results.media.clips} clips)" if results.media and finding.kind == "media" else ""
+    rows = []
+    for points in zip(*(curve.points for curve in finding.curves), strict=True):
+        figures = []
+        for point in points:
+            value, (low, high) = signed(point.difference[METRIC]), point.spread[METRIC]
+            figures.append(
+                console.figure(f"{point.figures.values[METRIC]:.1f}", value, f"({signed(low)} to {signed(high)})")
+            )
+        rows.append([console.label(points[0].label), *figures])
+    columns = [finding.axis, *(curve.head for curve in finding.curves)]
+    console.print_table(f"{finding.title}{real}: {METRIC}", columns, rows)
 
 
 def media_line(results: StressResults) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from gaid import console
 from gaid.metrics import NAMES
 from gaid.retrieval.protocols import OWN_CAPTIONS
 from gaid.retrieval.results import Doubled, Figures, Results, signed
@@ -174,47 +175,37 @@ def findings(results: Results, subject: str | None = None) -> list[str]:
     return lines
 
 
-def print_results(results: Results, console: Any = None) -> None:
-    """Everything about an evaluation, for a terminal; wide enough to be piped."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=120)
+def print_results(results: Results) -> None:
+    """Everything about an evaluation, for a person."""
     for note in results.notes:
-        console.print(Text(f"! {note}", style="bold yellow"))
-    console.print(Text(heading(results), style="bold"))
+        console.show(f"! {note}", "bold yellow")
+    console.show(heading(results), "bold")
     for direction, words in results.ways.items():
         queries = results.figures[direction].queries
-        drawn = Table(title=Text(f"{words} ({queries} queries)"), title_justify="left", header_style="bold")
-        drawn.add_column("", overflow="fold")
-        for name in NAMES:
-            drawn.add_column(name, justify="right", no_wrap=True)
-        for row in rows(results, direction):
-            cells = [Text(row.label, style="bold" if row.kind == "main" else "")]
-            for name in NAMES:
-                cell = Text(row.cell(name), style="bold" if row.kind in ("main", "leak") else "")
-                interval = row.interval(name)
-                cells.append(cell.append(f"\n{interval}", style="dim not bold") if interval else cell)
-            drawn.add_row(*cells)
-        console.print(drawn)
-    console.print(Text("below each figure its 95 % interval, from a bootstrap over videos", style="dim"))
+        lines = [
+            [console.label(row.label, "bold" if row.kind == "main" else ""), *(_figure(row, name) for name in NAMES)]
+            for row in rows(results, direction)
+        ]
+        console.print_table(f"{words} ({queries} queries)", ["", *NAMES], lines)
+    console.show("in brackets 95 % intervals, from a bootstrap over videos", "dim")
     if len(results.seeds) > 1:
         for direction, figures in results.figures.items():
             each = ", ".join(f"{one['R@1']:.1f}" for one in figures.per_seed)
-            console.print(Text(f"{direction} R@1 of seeds {', '.join(map(str, results.seeds))}: {each}", style="dim"))
+            console.show(f"{direction} R@1 of seeds {', '.join(map(str, results.seeds))}: {each}", "dim")
     for line in findings(results):
-        console.print(Text(line))
+        console.show(line)
     census = ", ".join(f"{name} {count}" for name, count in census_items(results.census))
-    console.print(Text(f"census: {census}; gallery {results.gallery_hash[:12]}", style="dim"))
+    console.show(f"census: {census}; gallery {results.gallery_hash[:12]}", "dim")
     backbones = ", ".join(f"{kind} {name}" for kind, name in results.backbones.items())
-    console.print(Text(f"features: {backbones}; {results.store}", style="dim"))
-    for what, path in (("ranks", results.saved_ranks), ("page", results.report)):
-        if path:
-            console.print(Text(f"{what}: {path}"))
+    console.show(f"features: {backbones}; {results.store}", "dim")
+    if results.saved_ranks:
+        console.show(f"ranks: {results.saved_ranks}")
+
+
+def _figure(row: Row, name: str) -> console.Cell:
+    interval = row.interval(name)
+    style = "bold" if row.kind in ("main", "leak") else ""
+    return console.figure(row.cell(name), f"({interval})" if interval else "", style=style)
 
 
 def markdown(results: Results) -> str:

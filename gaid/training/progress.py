@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from gaid.console import printable, say
+
 
 class Progress:
     """A bar over steps with the last evaluation beside it. A context manager."""
@@ -62,7 +64,7 @@ class Progress:
         if self._bar is not None:
             from rich.text import Text
 
-            self._bar.console.print(Text(line), soft_wrap=True)
+            self._bar.console.print(Text(printable(line)), soft_wrap=True)
             return
         self._told = time.monotonic()
-        print(line, file=sys.stderr, flush=True)
+        say(line)

@@ -158,7 +158,7 @@ def test_a_reader_that_has_enough_is_no_fault(tmp_path):
     with subprocess.Popen([sys.executable, "-c", code], **place) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait() == 1
+        assert process.wait() == 0
 
 
 def test_run_gives_the_exit_code_of_the_command():

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from gaid.cli.common import give, human_bytes, table
+from gaid.cli.common import give, human_bytes
+from gaid.console import print_table
 from gaid.datasets import DATASETS
 
 
@@ -32,7 +33,7 @@ def test_json_is_one_object_of_plain_values(capsys):
 
 
 def test_a_cell_is_no_markup(capsys):
-    table("[bold]title", ["name", "count"], [["[red]a", 1234]])
+    print_table("[bold]title", ["name", "count"], [["[red]a", 1234]])
     told = capsys.readouterr().out
     assert "[bold]title" in told
     assert "[red]a" in told

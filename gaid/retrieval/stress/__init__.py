@@ -4,13 +4,13 @@
 heads, `media` the real files; `measure` scores, `dasp` asks which queries DASP helps. Pages and tables are `report`'s.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gaid import console
 from gaid.config import nearest
 from gaid.errors import GaidError, OptionInvalid
 from gaid.files import check_folder
@@ -78,7 +78,7 @@ def stress(
 
     def say(line: str) -> None:
         if progress:
-            print(f"stress: {line}", file=sys.stderr, flush=True)
+            console.say(f"stress: {line}")
 
     contenders = [
         Contender.of(subject, part, label) for subject, label in zip(subjects, _labels(subjects), strict=True)
