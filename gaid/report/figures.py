@@ -6,9 +6,10 @@ Lines and words carry place-holder colours that become CSS variables; the legend
 import io
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -131,18 +132,26 @@ def own_style(style: Any) -> Iterator[None]:
 
     No text is mathematics: a caption's dollars are dollars. A sign that the font lacks is drawn as a box, without a word.
     """
-    try:
-        import matplotlib
-    except ValueError:  # MPLBACKEND names what this matplotlib does not know, as another program's may
-        named = os.environ.pop("MPLBACKEND", "")
-        import matplotlib
-
-        os.environ["MPLBACKEND"] = named
+    matplotlib = _matplotlib()
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({"text.parse_math": False, "svg.hashsalt": "gaid", **style})
         yield
+
+
+def _matplotlib() -> Any:
+    """matplotlib, which refuses to be imported where MPLBACKEND names a backend that it does not know."""
+    if "matplotlib" not in sys.modules and "MPLBACKEND" in os.environ:
+        named = os.environ.pop("MPLBACKEND")
+        import matplotlib
+
+        os.environ["MPLBACKEND"] = named
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = named  # as the import would have done
+    import matplotlib
+
+    return matplotlib
 
 
 class drawing:  # noqa: N801  (used as a function)
