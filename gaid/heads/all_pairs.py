@@ -13,6 +13,7 @@ from gaid.heads import folded
 from gaid.heads.algebra import Pairs, Pooled, Weights, products_with, with_one
 from gaid.heads.folded import TextSide, VideoSide
 from gaid.heads.gate import TokenGate
+from gaid.heads.pair_noise import PairNoise
 from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
 from gaid.heads.plan import Plan, Work, make_plan
 from gaid.heads.pooling import AttentionPooling
@@ -60,16 +61,25 @@ class Trials:
         return cls(noise, 2 * noise * text[:, None], noise.square())
 
 
+@dataclass
+class OwnTrials:
+    """Noise of each pair's own, for a block whose first text and first video have these rows."""
+
+    noise: PairNoise
+    text: int
+    video: int
+
+
 def score_block(
     head: "GatedHead",
     texts: TextSide,
     videos: VideoSide,
     gate_own: TextSide | None,
     pool_own: TextSide | None,
-    trials: Trials | None,
+    trials: Trials | OwnTrials | None,
     plan: Plan,
 ) -> Float[Tensor, "videos texts"]:
-    """Scores of one block; `trials`: those of its texts, where the head makes some."""
+    """Scores of one block; `trials`: those of its texts or of its pairs, where the head makes some."""
     pooled, share = folded.pool_and_shares(head, texts, videos, gate_own, pool_own)
     text, perturbation = texts.text, head.perturbation
     lengths = pooled.lengths()
@@ -80,8 +90,11 @@ def score_block(
     linear = perturbation.deviation.linear
     weight = torch.cat([linear.weight, linear.bias[:, None]], 1).t()
     sims = with_one(sims)
-    if trials is not None:
+    if isinstance(trials, Trials):
         return _best_of_trials(trials, text, pooled, sims, weight, plan.tried_texts) / lengths.clamp(min=1e-12)
+    if isinstance(trials, OwnTrials):
+        choosing = pooled if pool_own is None else folded.pool(head, texts, videos, gate_own)
+        return _best_of_own_trials(trials, text, pooled, choosing, sims, weight, plan) / lengths.clamp(min=1e-12)
     assert isinstance(perturbation, DirectionalPerturbation)
     if plan.together:
         moved = torch.matmul(sims.transpose(1, 2), weight).exp_()
@@ -142,6 +155,28 @@ def _best_of_trials(
     return scores.t()
 
 
+def _best_of_own_trials(
+    trials: OwnTrials,
+    text: Tensor,
+    pooled: Pooled | Pairs,
+    choosing: Pooled | Pairs,
+    sims: Float[Tensor, "videos frames_and_one texts"],
+    weight: Tensor,
+    plan: Plan,
+) -> Float[Tensor, "videos texts"]:
+    """`PairNoise.best` by some texts at a time: `choosing` says which trial counts, `pooled` what it scores."""
+    sims = sims.permute(2, 0, 1)
+    scores = text.new_empty(sims.shape[:2])
+    for first in range(0, len(text), plan.tried_texts):
+        t = slice(first, first + plan.tried_texts)
+        std = torch.matmul(sims[t].contiguous(), weight).exp_()
+        embeddings = [of.embeddings(t).transpose(0, 1).expand_as(std) for of in (choosing, pooled)]
+        scores[t] = trials.noise.best(
+            trials.text + first, trials.video, text[t], std, *embeddings, size=plan.tried_pairs
+        )
+    return scores.t()
+
+
 def score(
     head: "GatedHead",
     text: Float[Tensor, "texts dim"],
@@ -150,6 +185,7 @@ def score(
     pool_own: Int[Tensor, " videos"] | None,
     memory: int,
     seed: int,
+    own_noise: PairNoise | None = None,
 ) -> Float[Tensor, "texts videos"]:
     """Scores of all pairs, block by block; `videos_at(start, stop)` gives the projected features of those videos.
 
@@ -165,8 +201,9 @@ def score(
     parts = 1 if head.gate is None else 2 if not isinstance(head.gate, TokenGate) else videos_at.tokens // frames + 1
     plan = make_plan(
         Work(
-            texts=len(text), videos=count, dim=dim, vectors=parts * frames + 3, trials=perturbation.trials if perturbation else 0,
-            moves=head.perturbation is not None, pairs=isinstance(head.gate, TokenGate),
+            texts=len(text), videos=count, dim=dim, vectors=parts * frames + 3,
+            trials=perturbation.trials if perturbation and own_noise is None else 0,
+            own_trials=own_noise.trials if own_noise else 0, moves=head.perturbation is not None, pairs=isinstance(head.gate, TokenGate),
         ),
         memory,
         text.device,
@@ -183,8 +220,12 @@ def score(
         for first in range(0, len(text), plan.texts):
             rows = slice(first, first + plan.texts)
             some = everything.rows(rows)
-            trials = None if perturbation is None else Trials.draw(perturbation, some.text, first, seed)
+            trials: Trials | OwnTrials | None = None
+            if perturbation is not None and own_noise is None:
+                trials = Trials.draw(perturbation, some.text, first, seed)
             for run, side, gate, pool in zip(runs, sides, gating, pooling, strict=True):
+                if own_noise is not None:
+                    trials = OwnTrials(own_noise, first, run.start)
                 scores[rows, run] = score_block(head, some, side, gate, pool, trials, plan).t()
 
     _each_in_a_thread(fill, range(0, count, plan.held), plan.threads)

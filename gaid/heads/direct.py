@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from gaid.heads.gate import TokenGate
+from gaid.heads.pair_noise import PairNoise
 from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
+from gaid.heads.plan import pairs_at_once, prefers_large_launches
 from gaid.heads.protocol import By
 
 if TYPE_CHECKING:
@@ -76,10 +78,17 @@ def score(
     pool_by: By,
     memory: int,
     seed: int,
+    own_noise: PairNoise | None = None,
 ) -> Float[Tensor, "texts videos"]:
     """Scores of all pairs: about a dozen tensors of (texts, videos, frames, dim) a block."""
     videos, frames = len(own_caption), source.frames
-    trials = head.perturbation.trials if isinstance(head.perturbation, StochasticPerturbation) else 1
+    trials = 1
+    if isinstance(head.perturbation, StochasticPerturbation) and own_noise is None:
+        trials = head.perturbation.trials
+    at_once = 0
+    if own_noise is not None:
+        cached = not prefers_large_launches(words.device)
+        at_once = pairs_at_once(own_noise.trials * own_noise.dim, memory, cached)
     pair = words.element_size() * (words.shape[1] * max(12 * frames, 4 * trials) + 4 * source.tokens)
     rows = max(1, min(len(words), TEXTS))
     step = max(1, min(videos, memory // (pair * rows + source.bytes_per_video)))
@@ -92,9 +101,17 @@ def score(
         for first in range(0, len(words), rows):
             block = words[first : first + rows]
             pooling_text, fused, _ = fuse(head, block, seen, heard, mask, gate_by, pool_by, own, pool_own)
-            pooled = head.pooling(pooling_text, fused)
-            pooled = functional.normalize(pooled, dim=-1).expand(len(block), stop - start, -1)
-            scores[first : first + rows, start:stop] = _compare(head, block, fused, pooled, first, seed)
+            shape = (len(block), stop - start, words.shape[1])
+            pooled = functional.normalize(head.pooling(pooling_text, fused), dim=-1).expand(shape)
+            if own_noise is None:
+                scores[first : first + rows, start:stop] = _compare(head, block, fused, pooled, first, seed)
+                continue
+            assert head.perturbation is not None
+            std = head.perturbation.deviation(block[:, None], fused).exp().expand(shape)
+            choosing = pooled if pool_by == "query" else head.pooling(block[:, None], fused).expand(shape)
+            scores[first : first + rows, start:stop] = own_noise.best(
+                first, start, block, std, choosing, pooled, at_once
+            )
     return scores
 
 

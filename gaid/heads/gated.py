@@ -11,10 +11,11 @@ from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads import all_pairs, direct, folded
 from gaid.heads.gate import FrameGate, SampleGate, TokenGate
 from gaid.heads.losses import PositiveWeights, info_nce, positive_weights, support_embedding
+from gaid.heads.pair_noise import PairNoise
 from gaid.heads.perturbation import DirectionalPerturbation, Prior, StochasticPerturbation
 from gaid.heads.pooling import AttentionPooling, MeanPooling
 from gaid.heads.projection import projection
-from gaid.heads.protocol import Algorithm, By, Explanation, HeadBase, LossParts
+from gaid.heads.protocol import Algorithm, By, Explanation, HeadBase, LossParts, Noise
 
 Fusion = Literal["none", "sample", "frame", "token"]
 Pooling = Literal["mean", "attention"]
@@ -101,6 +102,7 @@ class GatedHead(HeadBase):
             self.perturbation = StochasticPerturbation(dim, frames, prior, prior_std, trials)
         elif perturbation == "dasp":
             self.perturbation = DirectionalPerturbation(dim, frames)
+        self.has_trials = perturbation == "stp"
         self.logit_scale = logit_scale
         self.weighted_loss = weighted_loss
         self.positive_weights = positive_weights
@@ -230,6 +232,9 @@ class GatedHead(HeadBase):
         algorithm: Algorithm = "auto",
         memory: int = 2**30,
         seed: int = 0,
+        noise: Noise = "text",
+        text_rows: Int[Tensor, " texts"] | None = None,
+        video_rows: Int[Tensor, " videos"] | None = None,
     ) -> Float[Tensor, "texts videos"]:
         """Similarity of every text with every video, in blocks within `memory` bytes over the inputs and the result.
 
@@ -241,6 +246,11 @@ class GatedHead(HeadBase):
             pool_caption: row of the own caption that pools, where it is another than the one that gates.
             algorithm: `folded`, `direct` (every tensor made), or by `auto` the faster one; equal within rounding.
             seed: of STP's trials.
+            noise: whose STP's trials are. `text`: drawn once per text for all videos, and the best of a pair's scores counts.
+                `pair`: as T-MASS publishes it, drawn anew for each pair; the trial is the one that is nearest to the video as
+                the query pools it (its frames gated as `gate_by` says), and its score counts, by whichever pooling.
+            text_rows, video_rows: where these texts and videos stand in an evaluation of which they are a part; a pair's own
+                draws depend on it. As they come by default.
 
         Raises: HeadMismatch when sizes don't fit or own captions are needed and unknown; OptionInvalid for a wrong word.
         """
@@ -249,6 +259,7 @@ class GatedHead(HeadBase):
             ("gate_by", gate_by, ("query", "own_caption")),
             ("pool_by", pool_by, ("query", "own_caption")),
             ("algorithm", algorithm, ("auto", "folded", "direct")),
+            ("noise", noise, ("text", "pair")),
         ):
             if value not in choices:
                 raise OptionInvalid(f"{name} {value!r} does not exist; choose one of {', '.join(choices)}")
@@ -270,11 +281,19 @@ class GatedHead(HeadBase):
             pool_caption = own_caption if pool_caption is None else pool_caption.to(words.device)
             if algorithm == "auto":
                 algorithm = "direct" if len(text) <= self.few_texts(source.tokens // source.frames) else "folded"
+            own_noise = None
+            if noise == "pair" and isinstance(self.perturbation, StochasticPerturbation):
+                places = (
+                    len(words) if text_rows is None else text_rows,
+                    len(visual) if video_rows is None else video_rows,
+                )
+                own_noise = PairNoise(self.perturbation, words.shape[1], seed, *places, words.device)
+            rest = (memory, seed, own_noise)
             if algorithm == "folded":
                 gate_own = own_caption if gate_by == "own_caption" else None
                 pool_own = pool_caption if pool_by == "own_caption" else None
-                return all_pairs.score(self, words, source, gate_own, pool_own, memory, seed).float()
-            return direct.score(self, words, source, own_caption, pool_caption, gate_by, pool_by, memory, seed).float()
+                return all_pairs.score(self, words, source, gate_own, pool_own, *rest).float()
+            return direct.score(self, words, source, own_caption, pool_caption, gate_by, pool_by, *rest).float()
         finally:
             self.train(training)
 

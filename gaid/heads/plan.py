@@ -17,14 +17,17 @@ CPU_VIDEOS = 32
 CPU_TRIED_TEXTS = 16
 GPU_TEXTS = 2048
 GPU_TRIED_TEXTS = 4 * NOISE_ROWS
+# Numbers of pairs' own noise that are at hand at once on the CPU: with what becomes of them they fill a second-level cache.
+CPU_NOISE = 2**17
 
 
 @dataclass(frozen=True)
 class Work:
     """What there is to score: all pairs of `texts` and `videos`.
 
-    `vectors` are those that a video's pooled embeddings combine; `trials` is 0 without STP; `moves` says whether texts are
-    perturbed; `pairs` whether pooled embeddings are made for each pair (fusion of tokens).
+    `vectors` are those that a video's pooled embeddings combine; `trials` are STP's that a text has for all videos,
+    `own_trials` those of each pair's own; `moves` says whether texts are perturbed; `pairs` whether pooled embeddings are
+    made for each pair (fusion of tokens).
     """
 
     texts: int
@@ -32,13 +35,14 @@ class Work:
     dim: int
     vectors: int
     trials: int
+    own_trials: int
     moves: bool
     pairs: bool
 
     @property
     def floats_per_pair(self) -> int:
         """What is held of a pair where all pairs of a block are gone through at once."""
-        wide = (4 if self.pairs else 0) + (3 if self.trials else 2 if self.moves else 0)
+        wide = (4 if self.pairs else 0) + (6 if self.own_trials else 3 if self.trials else 2 if self.moves else 0)
         return 6 * self.vectors + 2 * self.trials + wide * self.dim
 
 
@@ -47,12 +51,14 @@ class Plan:
     """Blocks of `texts` by `videos`. `together`: what a block's texts become for its videos is one tensor, not one per video.
 
     `held`: videos whose parts are kept while a run of texts' trials is at hand, since drawing these costs as much as trying them.
+    `tried_pairs`: pairs whose own trials are tried at once.
     """
 
     texts: int
     videos: int
     held: int
     tried_texts: int
+    tried_pairs: int
     threads: int
     together: bool
 
@@ -68,23 +74,31 @@ def make_plan(work: Work, memory: int, device: torch.device) -> Plan:
 
 
 def _in_cache(work: Work, memory: int) -> Plan:
-    texts = NOISE_ROWS if work.trials else texts_of_block(work.dim)
+    texts = NOISE_ROWS if work.trials or work.own_trials else texts_of_block(work.dim)
     threads = torch.get_num_threads()
     # A block holds about six tensors of (videos, vectors, texts) and, for each video, its vectors a few times over.
     per_video = 4 * work.vectors * (6 * min(texts, max(work.texts, 1)) + 8 * work.dim)
     videos = max(1, min(CPU_VIDEOS, memory // threads // (2 * per_video)))
     held = _held(work, videos, memory // threads // (2 * per_video), threads)
-    return Plan(texts, videos, held, CPU_TRIED_TEXTS, threads, together=False)
+    pairs = pairs_at_once(work.own_trials * work.dim, memory // threads, cached=True)
+    return Plan(texts, videos, held, CPU_TRIED_TEXTS, pairs, threads, together=False)
 
 
 def _few_launches(work: Work, memory: int) -> Plan:
-    texts = min(max(work.texts, 1), GPU_TRIED_TEXTS if work.trials else GPU_TEXTS)
+    texts = min(max(work.texts, 1), GPU_TRIED_TEXTS if work.trials or work.own_trials else GPU_TEXTS)
     of_texts = 12 * texts * work.trials * work.dim
     # In double precision while their products are taken.
     of_video = 4 * work.vectors * (8 * work.dim + 12 * work.vectors)
     videos = max(1, (memory // 2 - of_texts) // (4 * work.floats_per_pair * texts + of_video))
     videos = min(videos, max(work.videos, 1))
-    return Plan(texts, videos, _held(work, videos, memory // 2 // of_video, 1), texts, 1, together=True)
+    pairs = pairs_at_once(work.own_trials * work.dim, memory, cached=False)
+    return Plan(texts, videos, _held(work, videos, memory // 2 // of_video, 1), texts, pairs, 1, together=True)
+
+
+def pairs_at_once(numbers: int, memory: int, cached: bool) -> int:
+    """Pairs whose `numbers` of noise fit, with what becomes of them (16 bytes each), a quarter of the memory, and a CPU's cache."""
+    held = min(memory // 64, CPU_NOISE) if cached else memory // 64
+    return max(1, held // max(numbers, 1))
 
 
 def _held(work: Work, videos: int, most: int, threads: int) -> int:

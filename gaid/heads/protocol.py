@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 By = Literal["query", "own_caption"]
 Algorithm = Literal["auto", "folded", "direct"]
+Noise = Literal["text", "pair"]
 
 
 @dataclass
@@ -85,6 +86,7 @@ class HeadBase(nn.Module):
     capturable = False
     visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
     audio_input = "frames"  # or "tokens": `audio` is then (videos, frames, tokens, audio_dim)
+    has_trials = False  # or True: `score` draws noise, and takes `noise`, `text_rows`, `video_rows` (`GatedHead.score`)
 
     def __init__(self, **config: Any) -> None:
         super().__init__()

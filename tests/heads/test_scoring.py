@@ -37,16 +37,22 @@ def make(texts=5, videos=4, frames=3, dim=8, seed=0, dtype=torch.float32, weight
     texts=st.integers(1, 70), videos=st.integers(1, 6), frames=st.integers(1, 13), dim=st.sampled_from([7, 16, 64]),
     gate_by=st.sampled_from(["query", "own_caption"]), pool_by=st.sampled_from(["query", "own_caption"]),
     seed=st.integers(0, 2**16), double=st.booleans(), scale=st.sampled_from([0.01, 1.0, 20.0]), gpu=st.booleans(),
+    noise=st.sampled_from(["text", "pair"]),
 )  # fmt: skip
 def test_folded_scores_are_the_direct_ones_by_the_plan_of_either_device(
-    fusion, pooling, perturbation, texts, videos, frames, dim, gate_by, pool_by, seed, double, scale, gpu
+    fusion, pooling, perturbation, texts, videos, frames, dim, gate_by, pool_by, seed, double, scale, gpu, noise
 ):
     dtype = torch.float64 if double else torch.float32
     head, (text, visual, audio, mask) = make(
         texts, videos, frames, dim, seed, dtype, fusion=fusion, pooling=pooling, perturbation=perturbation, trials=3
     )
     own, pooling_own = torch.randint(texts, (2, videos))
-    options = {"gate_by": gate_by, "pool_by": pool_by, "own_caption": own, "pool_caption": pooling_own, "seed": seed}
+    if not double and pool_by == "own_caption":
+        noise = "text"  # of two trials that are equally near within float32's rounding each way may take another
+    options = {
+        "gate_by": gate_by, "pool_by": pool_by, "own_caption": own, "pool_caption": pooling_own, "seed": seed,
+        "noise": noise,
+    }  # fmt: skip
     features = (text * scale, visual * scale, audio * scale, mask)
     direct = head.score(*features, **options, algorithm="direct")
     with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,184 @@
+"""T-MASS's published evaluation: noise for each (video, text, trial), the trial chosen by the query's pooling, any pooling scored."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch.nn import functional
+
+from gaid.errors import OptionInvalid
+from gaid.heads import build_head, plan
+from gaid.heads.pair_noise import PairNoise
+
+BY = ["query", "own_caption"]
+
+
+def make(texts, videos, frames=3, dim=8, trials=4, dtype=torch.float64, **parts):
+    """A head with weights far from the identity, and features of which a third have no sound."""
+    torch.manual_seed(0)
+    parts = {"perturbation": "stp", "trials": trials, **parts}
+    head = build_head(visual_dim=dim, audio_dim=dim + 1, text_dim=dim, dim=dim, frames=frames, **parts).to(dtype)
+    with torch.no_grad():
+        for weight in head.parameters():
+            weight.add_(torch.randn_like(weight) * 0.3)
+    features = (
+        torch.randn(texts, dim, dtype=dtype),
+        torch.randn(videos, frames, dim, dtype=dtype),
+        torch.randn(videos, frames, dim + 1, dtype=dtype),
+        torch.rand(videos, frames) > 0.33,
+    )
+    return head.eval(), features
+
+
+def draws(head, text, video, seed):
+    """(trials, dim) of a pair."""
+    noise = PairNoise(head.perturbation, head.config["dim"], seed, text + 1, video + 1, torch.device("cpu"))
+    return noise.draw(torch.tensor([text]), torch.tensor([video]), torch.float64)[0]
+
+
+def pool(pooling, text, frames):
+    """A video as a text pools it (method, section 2), from one text and its fused frames."""
+
+    def norm(layer, x):
+        return functional.layer_norm(x, x.shape[-1:], layer.weight, layer.bias, layer.eps)
+
+    query = pooling.query(norm(pooling.norm_inputs, text))
+    inputs = [norm(pooling.norm_inputs, frame) for frame in frames]
+    logits = torch.stack([query @ pooling.key(one) / len(text) ** 0.5 for one in inputs])
+    attention = torch.exp(logits) / torch.exp(logits).sum()
+    attended = sum(share * pooling.value(one) for share, one in zip(attention, inputs, strict=True))
+    attended = norm(pooling.norm_attended, pooling.out(attended))
+    return norm(pooling.norm_pooled, attended + pooling.linear(attended))
+
+
+def cosine(one, two):
+    return one @ two / (one.norm() * two.norm())
+
+
+@torch.no_grad()
+def published(head, text, visual, audio, mask, gate_by, pool_by, own, seed):
+    """A pair, a trial, a frame at a time."""
+    words = head.text_proj(text)
+    scores = torch.empty(len(text), len(visual))
+    for i, query in enumerate(words):
+        for j in range(len(visual)):
+            caption = words[own[j]]
+            frames = list(head.visual_proj(visual[j]))
+            if head.gate is not None:
+                gating = query if gate_by == "query" else caption
+                for f, seen in enumerate(frames):
+                    heard = head.audio_proj(audio[j, f])
+                    gate = torch.sigmoid(head.gate.linear(torch.cat([seen, heard, gating])))
+                    frames[f] = gate * heard + (1 - gate) * seen if mask[j, f] else seen
+            spread = head.perturbation.deviation.linear(torch.stack([cosine(query, frame) for frame in frames])).exp()
+            by_query = pool(head.pooling, query, frames)
+            compared = by_query if pool_by == "query" else pool(head.pooling, caption, frames)
+            moved = [query + noise * spread for noise in draws(head, i, j, seed)]
+            chosen = max(moved, key=lambda trial: float(cosine(trial, by_query)))
+            scores[i, j] = cosine(chosen, compared)
+    return scores
+
+
+@pytest.mark.parametrize("gate_by", BY)
+@pytest.mark.parametrize("pool_by", BY)
+@pytest.mark.parametrize(
+    "parts", [{"fusion": "none"}, {"fusion": "frame"}, {"fusion": "frame", "prior": "normal", "prior_std": 1.0}]
+)
+def test_scores_are_those_of_a_plain_restatement_under_every_protocol(parts, gate_by, pool_by):
+    head, features = make(9, 5, **parts)
+    own = torch.tensor([0, 2, 4, 5, 8])  # nine captions of five videos
+    expected = published(head, *features, gate_by, pool_by, own, seed=3)
+    for algorithm in ("folded", "direct"):
+        found = head.score(
+            *features, gate_by=gate_by, pool_by=pool_by, own_caption=own, algorithm=algorithm, seed=3, noise="pair"
+        )
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("pooling", ["attention", "mean"])
+@pytest.mark.parametrize("fusion", ["none", "sample", "frame"])
+def test_blocks_memory_and_the_plan_of_a_device_change_no_score(fusion, pooling, gpu, monkeypatch):
+    monkeypatch.setattr(plan, "prefers_large_launches", lambda device: gpu)
+    head, (text, *videos) = make(70, 40, 4, 16, fusion=fusion, pooling=pooling)
+    options = {"noise": "pair", "pool_by": "own_caption", "gate_by": "own_caption"}
+    own = torch.arange(40)
+    whole = head.score(text, *videos, own_caption=own, **options, algorithm="direct")
+    for memory in (2**30, 2**17, 2**14):
+        found = head.score(text, *videos, own_caption=own, **options, algorithm="folded", memory=memory)
+        torch.testing.assert_close(found, whole, atol=1e-6, rtol=0)
+    some = slice(20, 35)
+    asking = torch.arange(0, 70, 2)  # of which the videos' own captions are some
+    part = head.score(
+        text[asking], *(of[some] for of in videos), own_caption=own[:15], text_rows=asking,
+        video_rows=torch.arange(20, 35), **options,
+    )  # fmt: skip
+    again = head.score(text, *videos, own_caption=torch.cat([own[:20], asking[:15], own[35:]]), **options)
+    torch.testing.assert_close(part, again[asking][:, some], atol=1e-6, rtol=0)
+
+
+def test_of_a_texts_shared_draws_the_best_score_counts_and_of_a_pairs_own_that_of_the_chosen_trial():
+    """Under the query's pooling choosing and scoring are one, so more trials never score less; by an own caption they may."""
+    scores = {}
+    for trials in (1, 20):
+        head, features = make(40, 40, dim=16, trials=trials, fusion="none")
+        for pool_by in BY:
+            scores[trials, pool_by] = head.score(*features, noise="pair", pool_by=pool_by)
+    assert (scores[20, "query"] >= scores[1, "query"] - 1e-6).all()
+    assert (scores[20, "own_caption"] < scores[1, "own_caption"] - 1e-3).any()
+
+
+@pytest.fixture
+def noise():
+    head, _ = make(1, 1, dim=64, trials=20)
+    return PairNoise(head.perturbation, 64, 0, 30, 30, torch.device("cpu"))
+
+
+def test_a_pairs_noise_is_uniform_and_has_nothing_of_another_pairs_trials_or_dimensions(noise):
+    rows = torch.arange(30)
+    drawn = noise.draw(rows.repeat_interleave(30), rows.repeat(30))
+    assert float(drawn.min()) >= 0
+    assert float(drawn.max()) < 1
+    assert stats.kstest(drawn.flatten().numpy(), "uniform").pvalue > 0.01
+    centred = drawn.flatten(1).numpy() - 0.5
+    of_pairs = np.corrcoef(centred)[~np.eye(900, dtype=bool)]
+    of_numbers = np.corrcoef(centred.T)[~np.eye(20 * 64, dtype=bool)]
+    # Correlations of n independent numbers are about normal with a standard deviation of 1 / sqrt(n).
+    assert of_pairs.std() == pytest.approx(1280**-0.5, rel=0.02)
+    assert of_numbers.std() == pytest.approx(900**-0.5, rel=0.02)
+    assert abs(of_pairs).max() < 6 * 1280**-0.5
+    assert abs(of_numbers).max() < 6 * 900**-0.5
+
+
+def test_normal_noise_is_normal_with_the_std_of_the_prior():
+    head, _ = make(1, 1, dim=64, trials=20, prior="normal", prior_std=3e-3)
+    drawn = PairNoise(head.perturbation, 64, 0, 200, 200, torch.device("cpu")).draw(
+        torch.arange(200), torch.arange(200)
+    )
+    assert drawn.isfinite().all()
+    assert stats.kstest(drawn.flatten().numpy() / 3e-3, "norm").pvalue > 0.01
+
+
+def test_a_draw_depends_on_seed_text_and_video_and_on_no_other_pair_of_the_call(noise):
+    head, _ = make(1, 1, dim=64, trials=20)
+    three = noise.draw(torch.tensor([5, 6, 5]), torch.tensor([7, 7, 8]))
+    assert torch.equal(noise.draw(torch.tensor([6]), torch.tensor([7]))[0], three[1])
+    rows = (torch.tensor([5]), torch.tensor([4, 7]))  # where the texts and videos of a part stand in the whole
+    part = PairNoise(head.perturbation, 64, 0, *rows, torch.device("cpu"))
+    assert torch.equal(part.draw(torch.tensor([0]), torch.tensor([1]))[0], three[0])
+    other = PairNoise(head.perturbation, 64, 1, 30, 30, torch.device("cpu")).draw(torch.tensor([5]), torch.tensor([7]))[
+        0
+    ]
+    for one, two in ((three[0], three[1]), (three[0], three[2]), (three[1], three[2]), (three[0], other)):
+        assert abs(np.corrcoef(one.flatten(), two.flatten())[0, 1]) < 0.15
+
+
+def test_noise_changes_nothing_for_a_head_without_trials():
+    head, features = make(6, 6, fusion="frame", perturbation="dasp")
+    assert torch.equal(head.score(*features, noise="pair"), head.score(*features))
+
+
+def test_a_noise_that_does_not_exist_is_refused(unchecked):
+    head, features = make(6, 6, fusion="none")
+    with pytest.raises(OptionInvalid, match="noise 'video' does not exist; choose one of text, pair"):
+        head.score(*features, noise="video")
