@@ -170,9 +170,9 @@ def _best_of_own_trials(
     for first in range(0, len(text), plan.tried_texts):
         t = slice(first, first + plan.tried_texts)
         std = torch.matmul(sims[t].contiguous(), weight).exp_()
-        embeddings = [of.embeddings(t).transpose(0, 1).expand_as(std) for of in (choosing, pooled)]
+        chosen_by, scored = (of.embeddings(t).transpose(0, 1).expand_as(std) for of in (choosing, pooled))
         scores[t] = trials.noise.best(
-            trials.text + first, trials.video, text[t], std, *embeddings, size=plan.tried_pairs
+            trials.text + first, trials.video, text[t], std, chosen_by, scored, plan.tried_pairs
         )
     return scores.t()
 

@@ -72,11 +72,22 @@ class PairNoise:
         self, texts: Int[Tensor, " pairs"], videos: Int[Tensor, " pairs"], dtype: torch.dtype = torch.float32
     ) -> Float[Tensor, "pairs trials dim"]:
         """The noise of pairs of these texts and videos: uniform on [0, 1), or normal of `prior_std`."""
+        return self._noise(*self._keys(texts, videos), dtype)
+
+    def _keys(
+        self, texts: Int[Tensor, " pairs"], videos: Int[Tensor, " pairs"]
+    ) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
+        """Two numbers of each pair, by which the counters of its trials and dimensions become its own."""
         texts, videos = self.texts[texts], self.videos[videos]
-        one, two = (_mixed(_mixed(texts + seed) ^ videos)[:, None, None] for seed in self.seeds)
+        one, two = (_mixed(_mixed(texts + seed) ^ videos) for seed in self.seeds)
+        return one, two
+
+    def _noise(
+        self, one: Int[Tensor, " pairs"], two: Int[Tensor, " pairs"], dtype: torch.dtype
+    ) -> Float[Tensor, "pairs trials dim"]:
         # The counters are mixed already, so half of the mixing is enough here, where nearly all of the time goes.
-        bits = torch.bitwise_xor(self.counters, one)
-        bits += two
+        bits = torch.bitwise_xor(self.counters, one[:, None, None])
+        bits += two[:, None, None]
         bits *= _FIRST
         bits ^= _shifted(bits, 15)
         bits *= _SECOND
@@ -96,13 +107,15 @@ class PairNoise:
         size: int,
     ) -> Float[Tensor, "texts videos"]:
         """`best_of_trials` of a block whose rows begin at these two, `size` pairs at a time."""
-        videos = std.shape[1]
-        deviations, chosen_by, scored_by = (of_pairs.reshape(-1, self.dim) for of_pairs in (std, choosing, scored))
-        found = std.new_empty(len(deviations))
+        texts = torch.arange(first_text, first_text + std.shape[0], device=std.device).repeat_interleave(std.shape[1])
+        videos = torch.arange(first_video, first_video + std.shape[1], device=std.device).repeat(std.shape[0])
+        of_pairs = (text[:, None].expand_as(std), std, choosing, scored)
+        inputs = [*self._keys(texts, videos), *(one.reshape(-1, self.dim) for one in of_pairs)]
+        found = std.new_empty(len(texts))
         for start in range(0, len(found), size):
-            pairs = torch.arange(start, min(start + size, len(found)), device=std.device)
-            rows = torch.div(pairs, videos, rounding_mode="floor")
-            noise = self.draw(first_text + rows, first_video + pairs % videos, std.dtype)
-            moved = torch.addcmul(text[rows, None], noise, deviations[pairs, None], out=noise)
-            found[pairs] = best_of_trials(moved, chosen_by[pairs], scored_by[pairs])
-        return found.view(-1, videos)
+            pairs = slice(start, start + size)
+            one, two, unmoved, deviation, chosen_by, scored_by = (of[pairs] for of in inputs)
+            noise = self._noise(one, two, std.dtype)
+            moved = torch.addcmul(unmoved[:, None], noise, deviation[:, None], out=noise)
+            found[pairs] = best_of_trials(moved, chosen_by, scored_by)
+        return found.view(std.shape[:2])
