@@ -1,5 +1,7 @@
 """Every error that a user can meet, ordered by what he does about it. The command line prints them as one line."""
 
+from typing import Any
+
 
 class GaidError(Exception):
     """Base of all errors that are told, not traced: the text names what, where, and the remedy."""
@@ -39,6 +41,7 @@ class MediaError(GaidError):
         super().__init__(reason, message)
         self.reason = reason
         self.message = message
+        self.sources: tuple[Any, ...] = ()  # the clip's files, where a decode pool was to look at them
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"

@@ -22,7 +22,7 @@ a command prints one JSON object on stdout. `--debug`, anywhere, shows the trace
 | 0 | done |
 | 1 | an unexpected fault: a line, and with `--debug` where |
 | 2 | a mistake in an option, a path or a file: one line that names it and the remedy |
-| 3 | `extract`: some clips failed, each on a line; the others are in the store. Every command that reads a store: the store is damaged. `eval`, `audit`, `stress`, `search`: the figures are printed, and the page could not be written, for a reason that is named |
+| 3 | `extract`: some clips failed, each on a line, or their files were replaced; the others are in the store. Every command that reads a store: the store is damaged. `eval`, `audit`, `stress`, `search`: the figures are printed, and the page could not be written, for a reason that is named |
 | 130 | stopped by Ctrl-C; the same command (`train-head` with `--resume`) goes on |
 """
 

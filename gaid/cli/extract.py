@@ -79,4 +79,4 @@ def extract(
         give(report.to_dict())
     else:
         show(report)
-    return CLIPS_FAILED if report.failed else 0
+    return CLIPS_FAILED if report.failed or report.changed or report.arrived else 0

@@ -41,6 +41,8 @@ def info(path: Place, json: Json = False) -> None:
     print_table("Arrays", ["array", "type", "shape", "on disk"], rows)
     for line in _provenance(told["attributes"]):
         show(line)
+    recorded = told["sources_recorded"]
+    show(f"source files: {f'size, time and digest of {recorded:,} clips' if recorded else 'not recorded'}")
     for failure in failures[:20]:
         show(f"failed: {failure['id']}: {failure['reason']}: {failure['message']}")
     if len(failures) > 20:

@@ -11,6 +11,7 @@ from gaid.backbones.protocol import AudioSpec, FrameSpec
 if TYPE_CHECKING:
     from gaid.datasets.types import Video
     from gaid.stores import Store
+    from gaid.stores.sources import Sources
 
 Decoder = Literal["pyav", "ffmpeg"]
 AudioSampling = Literal["aligned", "published"]
@@ -100,6 +101,7 @@ class Clip:
     decoded: int
     frame_times: NDArray[np.float32]  # (F,)
     remarks: tuple[Remark, ...] = ()
+    sources: "Sources" = ()  # its files, where a decode pool was to look at them
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -118,7 +119,8 @@ class DecodePool:
     """Decodes clips in `workers` processes, in order and some clips ahead of the reader.
 
     `ahead` bounds the clips that are decoded or being decoded before they are asked for. With `workers=0` clips are decoded
-    in this process when they are asked for: the same bytes, without the protection. Use it as a context manager.
+    in this process when they are asked for: the same bytes, without the protection. `sources` also looks at each clip's files
+    (`gaid.stores.sources`). Use it as a context manager.
     """
 
     def __init__(
@@ -128,11 +130,13 @@ class DecodePool:
         *,
         ahead: int | None = None,
         command: Sequence[str] = COMMAND,
+        sources: bool = False,
     ) -> None:
         if workers < 0:
             raise ValueError(f"workers must be 0 or more, not {workers}")
         self.workers, self.limits = workers, limits or DecodeLimits()
         self.ahead = max(1, ahead if ahead is not None else 2 * workers + 2)
+        self.sources = sources
         self._children = [_Child(command, self.limits) for _ in range(workers)]
         self._idle: SimpleQueue[_Child] = SimpleQueue()
         for child in self._children:
@@ -172,7 +176,7 @@ class DecodePool:
         """The answers, in order: of each request's own kind, or a MediaError."""
         if self.workers == 0:
             for request in requests:
-                yield _answer_here(request, self.limits)
+                yield self._with_sources(request, partial(_answer_here, request, self.limits))
             return
         pending: deque[Future[Answer]] = deque()
         try:
@@ -187,6 +191,22 @@ class DecodePool:
                 future.cancel()
 
     def _answer(self, request: Asked) -> Answer:
+        return self._with_sources(request, partial(self._ask, request))
+
+    def _with_sources(self, request: Asked, answer: Callable[[], Answer]) -> Answer:
+        """The answer, and what its files were before and after it, where that was asked for."""
+        if not self.sources or isinstance(request, ProbeRequest):
+            return answer()
+        from gaid.stores.sources import look_at, source_of
+
+        files = [path for path in (request.path, request.audio_path) if path is not None]
+        before = [look_at(path) for path in files]
+        found = answer()
+        if isinstance(found, Clip | MediaError):
+            found.sources = tuple(map(source_of, files, before))
+        return found
+
+    def _ask(self, request: Asked) -> Answer:
         child = self._idle.get()
         try:
             return self._try(child, request)

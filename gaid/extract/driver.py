@@ -5,7 +5,7 @@ The work itself is in `plan`, `local`, `cluster` and `gaid.stores`.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from gaid import own_code
 from gaid.console import say
 from gaid.datasets.types import Dataset
 from gaid.errors import ExtractInterrupted, OptionInvalid
+from gaid.extract.again import arrived_since, changed_since, name_some, take_arrived, tell_changed
 from gaid.extract.clip import AudioSampling, Decoder, Sampling
 from gaid.extract.interrupt import StopWish, stop_on_signal, tell_stopping
 from gaid.extract.plan import (
@@ -99,9 +100,10 @@ class Extraction:
         with ExitStack() as stack:
             stop = stack.enter_context(stop_on_signal(tell_stopping if self.progress else None))
             writer = stack.enter_context(StoreWriter.open(out, plan, overwrite=self.overwrite))
+            arrived = self._take_arrived(writer, dataset)
             if writer.finished and out.exists():
                 self._say(f"{out} is complete; --overwrite would extract it again")
-                return self._report(open_store(out), dataset, plan, 0, started, set(), already=True)
+                return self._report(open_store(out), dataset, plan, 0, started, set(), already=True, arrived=arrived)
             mine = {name for number in writer.pending_shards for name in plan.video_ids[writer.shard_slice(number)]}
             store: Store | None = None
             try:
@@ -117,6 +119,25 @@ class Extraction:
                     f"stopped: {done} of {len(writer.shards)} shards are done; the same command goes on from there ({out})"
                 )
         return self._report(store, dataset, plan, extracted, started, mine)
+
+    def _take_arrived(self, writer: "StoreWriter", dataset: Dataset) -> list[str]:
+        """Plans clips that were missing and are there now; gives those that this store can't take any more."""
+        from gaid.stores import open_store
+
+        store = open_store(writer.path, incomplete=True)
+        arrived = arrived_since(store, dataset)
+        if not arrived:
+            return []
+        clips = "1 clip that was" if len(arrived) == 1 else f"{len(arrived)} clips that were"
+        if writer.path.is_file():
+            self._say(
+                f"{clips} missing can be extracted now: {name_some(arrived)}; an HDF5 store takes no more clips: "
+                "--overwrite extracts all again"
+            )
+            return arrived
+        self._say(f"{clips} missing can be extracted now: {name_some(arrived)}; their shards are extracted again")
+        take_arrived(writer, store, arrived)
+        return []
 
     def _check(self) -> None:
         from gaid.extract.media import check_decoder
@@ -260,6 +281,7 @@ class Extraction:
         started: float,
         told: set[str],
         already: bool = False,
+        arrived: Sequence[str] = (),
     ) -> ExtractReport:
         failed = [Failure(one["id"], one["reason"], one["message"]) for one in store.failures]
         for failure in failed:
@@ -269,6 +291,9 @@ class Extraction:
         if shortened:
             more = f"{len(shortened)} clips end with their file, before the end that was asked for; the first is "
             self._say((more if len(shortened) > 1 else "") + shortened[0])
+        changed = changed_since(store, dataset.videos)
+        if changed:
+            self._say(f"{tell_changed(changed)}; --overwrite extracts all again")
         return ExtractReport(
             store=Path(store.path),
             clips=len(plan.video_ids),
@@ -282,6 +307,8 @@ class Extraction:
             cut_short=shortened,
             random_weights=bool(plan.attrs["random_weights"]),
             already_complete=already,
+            changed=changed,
+            arrived=list(arrived),
         )
 
     def _say(self, line: Any) -> None:

@@ -136,6 +136,7 @@ class Encoder:
 
     def add(self, rows: "ShardRows", row: int, video: str, clip: Clip | MediaError) -> list[Failure | None]:
         """Takes one clip; gives a result (None: it went well) for each clip that is over with by now."""
+        rows.sources[row] = clip.sources
         if isinstance(clip, MediaError):
             failure = Failure(video, clip.reason, clip.message)
             rows.fail(row, failure)

@@ -32,7 +32,8 @@ class ExtractReport:
     """The store that an extraction left, and how it came about.
 
     `failed` is of the whole store, whichever run found it; `extracted` counts the clips that this run decoded. `cut_short`
-    tells, a line each, of clips that end with their file before the end that was asked for.
+    tells, a line each, of clips that end with their file before the end that was asked for. `changed` are clips whose file is
+    not the one that was decoded, `arrived` those that were missing and are there now, and that the store can't take any more.
     """
 
     store: Path
@@ -47,6 +48,8 @@ class ExtractReport:
     cut_short: list[str] = field(default_factory=list)
     random_weights: bool = False
     already_complete: bool = False
+    changed: list[str] = field(default_factory=list)
+    arrived: list[str] = field(default_factory=list)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -69,6 +72,8 @@ class ExtractReport:
             "cut_short": self.cut_short,
             "random_weights": self.random_weights,
             "already_complete": self.already_complete,
+            "changed": self.changed,
+            "arrived": self.arrived,
         }
 
     def __str__(self) -> str:
@@ -76,6 +81,8 @@ class ExtractReport:
         if self.failed:
             counted = ", ".join(f"{number} {reason}" for reason, number in self.reasons.items())
             text += f"; {len(self.failed)} failed ({counted})"
+        if self.changed:
+            text += f"; {len(self.changed)} with another file by now"
         if self.already_complete:
             return text + "; it was complete already, so nothing was done"
         return text + f"; {self.extracted} extracted now in {self.seconds:.1f} s"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gaid.backbones import Backbones
     from gaid.extract.decode_pool import DecodePool
     from gaid.stores import StoreWriter
+    from gaid.stores.sources import Sources
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class ShardRows:
         self.number = number
         self.shape = shape
         self.failures: list[tuple[int, Failure]] = []
+        self.sources: list[Sources] = [()] * rows
         self.arrays: dict[str, NDArray[Any]] = {
             "visual": np.zeros((rows, shape.frames, shape.visual_dim), np.float16),
             "audio": np.zeros((rows, shape.frames, shape.audio_dim), np.float16),
@@ -174,7 +176,7 @@ def telling_disk_faults(place: Path) -> Iterator[None]:
 def write_rows(writer: "StoreWriter", rows: ShardRows) -> None:
     """Makes a shard durable."""
     with telling_disk_faults(Path(writer.path)):
-        writer.write_shard(rows.number, rows.arrays, rows.listed())
+        writer.write_shard(rows.number, rows.arrays, rows.listed(), rows.sources)
 
 
 def audio_code(state: str) -> int:
@@ -188,7 +190,7 @@ def open_pool(workers: int, encoder: Encoder) -> "DecodePool":
     """A decode pool that looks ahead by a batch, so that decoding goes on while the batch is encoded."""
     from gaid.extract.decode_pool import DecodePool
 
-    return DecodePool(workers, ahead=2 * workers + 1 + encoder.batch_size)
+    return DecodePool(workers, ahead=2 * workers + 1 + encoder.batch_size, sources=True)
 
 
 def load_as_planned(job: ShardJob) -> "Backbones":

@@ -38,6 +38,7 @@ def load_clips(
 
     `root`: where the clips lie, if not where the store says.
     """
+    from gaid.extract.again import changed_since, tell_changed
     from gaid.extract.clip import ClipRequest, Sampling
     from gaid.extract.decode_pool import DecodePool
 
@@ -55,7 +56,11 @@ def load_clips(
                 failures.append(f"{video.id} ({clip.reason})")
             else:
                 clips[video.id] = clip
-    return clips, f"no pictures of {', '.join(failures)}" if failures else None
+    absent = [f"no pictures of {', '.join(failures)}"] if failures else []
+    changed = changed_since(store, videos)
+    if changed:
+        absent.append(f"{tell_changed(changed)}: the pictures shown are of the new file")
+    return clips, "; ".join(absent) or None
 
 
 def encode_strip(frames: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Where the clips of a store lie: it names its data set and where that lay when it was extracted. Opens no clip."""
+"""Where the clips of a store lie: it names its data set and where that lay when it was extracted. Decodes no clip."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -81,6 +81,11 @@ class Hdf5Arrays:
         """Videos without features."""
         return list(self.attributes.get("failures", []))
 
+    @property
+    def sources(self) -> list[Any] | None:
+        """The source files of each row; None where none was recorded."""
+        return self.attributes.get("sources")
+
     def names(self) -> list[str]:
         return list(self._names)
 

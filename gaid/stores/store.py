@@ -25,6 +25,7 @@ from gaid.stores.schema import (
     digest_json,
     video_arrays,
 )  # fmt: skip
+from gaid.stores.sources import Source, Sources
 from gaid.stores.split import Split
 from gaid.stores.zarr import ZarrArrays, read_all
 
@@ -166,6 +167,14 @@ class Store:
         """Videos without features: id, reason, message."""
         return self.arrays.failures
 
+    @property
+    def sources(self) -> dict[str, Sources]:
+        """What is known of the files of each video, by id; empty where a store of before did not record it, or is not finished."""
+        found = self.arrays.sources if self.complete else None
+        if found is None:
+            return {}
+        return {name: [Source.of(one) for one in files] for name, files in zip(self.ids, found, strict=True) if files}
+
     # Reading
 
     def __getitem__(self, name: str) -> Any:
@@ -247,6 +256,7 @@ class Store:
             "splits": self.protocols,
             "parts": census_of_parts(self),
             "failures": len(self.failures),
+            "sources_recorded": len(self.sources),
             "arrays": arrays,
             "attributes": self.attrs,
         }
@@ -337,6 +347,8 @@ def convert_store(source: str | Path, target: str | Path) -> Store:
     if target.suffix in HDF5_SUFFIXES:
         target.parent.mkdir(parents=True, exist_ok=True)
         kept = {key: value for key, value in store.arrays.attributes.items() if key not in ("digests", "failures")}
+        if store.arrays.sources is not None:
+            kept["sources"] = store.arrays.sources
         step = store.layout["shard_rows"] if isinstance(store.arrays, ZarrArrays) else 4096
         hdf5.write(
             target,
@@ -358,11 +370,14 @@ def convert_store(source: str | Path, target: str | Path) -> Store:
         raise OptionInvalid(f"{target}: a store's name ends in .zarr, .h5 or .hdf5")
     from gaid.stores.writer import StoreWriter
 
+    sources = store.sources
     failures: dict[str, dict[str, str]] = {failure["id"]: failure for failure in store.failures}
     with StoreWriter.open(target, store.plan()) as writer:
         writer.write_captions(store["captions/embedding"][:], store["captions/tokens"][:])
         for number in writer.pending_shards:
             rows = writer.shard_slice(number)
             arrays = {name.removeprefix("videos/"): store[name][rows] for name in video_arrays(store.layout)}
-            writer.write_shard(number, arrays, [failures[name] for name in store.ids[rows] if name in failures])
+            names = store.ids[rows]
+            listed = [failures[name] for name in names if name in failures]
+            writer.write_shard(number, arrays, listed, [sources.get(name, ()) for name in names] if sources else None)
         return writer.finish()

@@ -118,6 +118,8 @@ def _check_invariants(store: "Store", report: VerifyReport) -> None:
         bool(offsets[0] == 0 and (np.diff(offsets) >= 0).all() and offsets[-1] == store.layout["tokens"]),
         "captions/token_offsets: not rising from 0 to the number of tokens",
     )
+    recorded = store.arrays.sources
+    expect(recorded is None or not store.complete or len(recorded) == len(valid), "sources: not one entry per video")
     failed = {failure["id"] for failure in store.failures}
     expect(
         failed == {name for name, good in zip(store.ids, valid, strict=True) if not good},

@@ -7,7 +7,7 @@ their bytes. Presence of data means nothing. One shard has one writer (zarr lose
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from gaid.stores import zarr as zarr_arrays
 from gaid.stores.census import take_census
 from gaid.stores.inventory import CENSUS, PLAN, digest_attributes
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
+from gaid.stores.sources import Sources
 from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, delete_store, open_store
 
 CAPTIONS = "captions"
@@ -129,12 +130,24 @@ class StoreWriter:
     def _marker(self, name: int | str) -> Path:
         return self.path / "shards" / (f"{name:05d}.json" if isinstance(name, int) else f"{name}.json")
 
+    def reopen(self, numbers: Iterable[int]) -> None:
+        """Makes finished shards pending again, to be extracted anew; what else there is stays as it is."""
+        for number in numbers:
+            self._marker(number).unlink(missing_ok=True)
+        sync_folder(self.path / "shards")
+
     # Writing
 
     def write_shard(
-        self, number: int, arrays: Mapping[str, NDArray[Any]], failures: list[dict[str, str]] | None = None
+        self,
+        number: int,
+        arrays: Mapping[str, NDArray[Any]],
+        failures: list[dict[str, str]] | None = None,
+        sources: Sequence[Sources] | None = None,
     ) -> None:
         """Writes a shard's rows: `visual`, `audio`, `audio_mask`, ... by name (`short` may be absent), then its marker.
+
+        `sources`: the files that each row comes from, where they are known.
 
         Raises DataInvalid for arrays that don't fit the plan or valid rows that are not finite; StoreLocked when it is done.
         """
@@ -157,8 +170,11 @@ class StoreWriter:
         ):
             if not finite:
                 raise DataInvalid(f"shard {number}: {name} of a valid row is not finite")
+        more: dict[str, Any] = {"failures": failures or []}
+        if sources is not None:
+            more["sources"] = [[one and one.plain() for one in of_row] for of_row in sources]
         self._write(
-            number, rows.start, {name: given[name].astype(specs[name].dtype, copy=False) for name in specs}, failures
+            number, rows.start, {name: given[name].astype(specs[name].dtype, copy=False) for name in specs}, more
         )
 
     def write_captions(self, embedding: NDArray[Any], tokens: NDArray[Any]) -> None:
@@ -167,11 +183,9 @@ class StoreWriter:
         for name, spec in caption_arrays(self.layout).items():
             if given[name].shape != spec.shape or not is_finite(given[name], np.ones(len(given[name]), bool)):
                 raise DataInvalid(f"{name} has shape {given[name].shape}, expected {spec.shape}, all finite")
-        self._write(CAPTIONS, 0, {name: values.astype(np.float16, copy=False) for name, values in given.items()}, None)
+        self._write(CAPTIONS, 0, {name: values.astype(np.float16, copy=False) for name, values in given.items()}, {})
 
-    def _write(
-        self, name: int | str, start: int, arrays: Mapping[str, NDArray[Any]], failures: list[dict[str, str]] | None
-    ) -> None:
+    def _write(self, name: int | str, start: int, arrays: Mapping[str, NDArray[Any]], more: Mapping[str, Any]) -> None:
         if isinstance(name, int):
             specs = video_arrays(self.layout)
             given = {specs[array]: values for array, values in arrays.items()}
@@ -181,7 +195,12 @@ class StoreWriter:
         else:
             for array, values in arrays.items():
                 zarr_arrays.write_rows(self.path, array, start, values)
-            files = [file for array in arrays for file in (self.path / array / "c").rglob("*") if file.is_file()]
+            files = [
+                file
+                for array in arrays
+                for file in (self.path / array / "c").rglob("*")
+                if file.name.isdigit() and file.is_file()
+            ]
             list(self._pool.map(sync_file, files))
             digests = _digests(self.path, files)
         folders = {parent for file in files for parent in file.relative_to(self.path).parents}
@@ -189,8 +208,8 @@ class StoreWriter:
         count = len(next(iter(arrays.values())))
         marker = {
             "rows": [start, start + count],
-            "failures": failures or [],
             "fingerprint": self.fingerprint,
+            **more,
             "files": digests,
         }
         _write_marker(self._marker(name), marker)
@@ -236,6 +255,9 @@ class FinishedWriter(StoreWriter):
     @property
     def captions_done(self) -> bool:
         return True
+
+    def reopen(self, numbers: Iterable[int]) -> None:
+        """Nothing: a file of HDF5 is never extended."""
 
     def finish(self) -> Store:
         return open_store(self.target)

@@ -103,6 +103,16 @@ class ZarrArrays:
         markers = self.inventory.markers
         return [failure for name, marker in markers.items() if name.isdigit() for failure in marker["failures"]]
 
+    @property
+    def sources(self) -> list[Any] | None:
+        """The source files of each row as the markers have them; None where none was recorded."""
+        shards = [marker for name, marker in self.inventory.markers.items() if name.isdigit()]
+        if not any("sources" in marker for marker in shards):
+            return None
+        empty: list[Any] = []
+        rows = [(marker, marker["rows"][1] - marker["rows"][0]) for marker in shards]
+        return [one for marker, count in rows for one in marker.get("sources", [empty] * count)]
+
     def names(self) -> list[str]:
         """As the attributes list them: the group's folder holds the markers too, which are no arrays."""
         return sorted(self.attributes["arrays"])

@@ -1,0 +1,104 @@
+"""What a store knows of the media files that its features come from: size, time of change and digest of each.
+
+A file that is replaced under its name is another clip under the old features. What is known here says so; what is done about
+it is the callers' affair. None of this belongs to a store's identity.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+# Files up to this size are digested whole. Of larger ones, films of hours, this many pieces of this size are, evenly spread.
+WHOLE, PIECES, PIECE = 256 * 2**20, 64, 2**20
+_READERS = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file as it was when it was decoded: bytes, time of change (ns since 1970), and its digest with the kind of it."""
+
+    size: int
+    changed_ns: int
+    digest: str
+
+    @classmethod
+    def of(cls, value: Any) -> "Source | None":
+        """From what `plain` gave."""
+        return None if value is None else cls(int(value[0]), int(value[1]), str(value[2]))
+
+    def plain(self) -> list[Any]:
+        """As JSON holds it."""
+        return [self.size, self.changed_ns, self.digest]
+
+
+Sources = Sequence[Source | None]
+"""A clip's: of its video, and of its sound where that is a file of its own. None: the file was not there."""
+
+
+def look_at(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Size and time of change of a file, None where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (ten thousand of them at a time)
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def source_of(path: str | os.PathLike[str], before: tuple[int, int] | None) -> Source | None:
+    """A file that was decoded, `before` being what `look_at` gave ahead of that. One that changed meanwhile has no digest, and
+    so counts as changed ever after."""
+    if before is None:
+        return None
+    digest = _digest(os.fspath(path), *before) if look_at(path) == before else ""
+    return Source(*before, digest)
+
+
+@lru_cache(maxsize=4096)  # clips of one long file, for which its size and time stand
+def _digest(path: str, size: int, changed_ns: int) -> str:
+    """`sha256:...` of a whole file, or `sha256-64x1MiB:...` of pieces of a large one; nothing where it can't be read."""
+    whole = size <= WHOLE
+    digest = hashlib.sha256()
+    try:
+        if not os.path.isfile(path):  # noqa: PTH113 (a pipe would be waited for)
+            return ""
+        with Path(path).open("rb", buffering=0) as file:
+            if whole:
+                while piece := file.read(PIECE):
+                    digest.update(piece)
+            else:
+                for number in range(PIECES):
+                    file.seek(number * (size - PIECE) // (PIECES - 1))
+                    digest.update(file.read(PIECE))
+    except OSError:
+        return ""
+    return f"{'sha256' if whole else 'sha256-64x1MiB'}:{digest.hexdigest()}"
+
+
+def changed_clips(known: Mapping[str, Sources], paths: Iterable[tuple[str, Sequence[str | None]]]) -> list[str]:
+    """Ids of the clips one of whose files is there and is not the one that was decoded.
+
+    `paths`: each clip's id and files, in the order of its sources. Sizes and times are compared first; a file of another time
+    and the same size is read, since a copy has the time of its making. A file that is gone or was not there is not changed.
+    """
+    asked = [(clip, source, path) for clip, files in paths for source, path in _pairs(known.get(clip, ()), files)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        changed = pool.map(lambda one: _is_changed(one[1], one[2]), asked)
+        return list(dict.fromkeys(clip for (clip, _, _), differs in zip(asked, changed, strict=True) if differs))
+
+
+def _pairs(sources: Sources, files: Sequence[str | None]) -> Iterator[tuple[Source, str]]:
+    for source, path in zip(sources, files, strict=False):
+        if source is not None and path is not None:
+            yield source, path
+
+
+def _is_changed(known: Source, path: str) -> bool:
+    now = look_at(path)
+    if now is None or now == (known.size, known.changed_ns):
+        return now is not None and not known.digest
+    return now[0] != known.size or _digest(path, *now) != known.digest
