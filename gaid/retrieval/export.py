@@ -78,7 +78,7 @@ def save_ranks(
         np.savez_compressed(
             buffer,
             caption_id=np.array(split.caption_ids, dtype=str),
-            text=np.array(split.caption_texts, dtype=str),
+            text=pack_texts(split.caption_texts),
             video_id=np.array(videos[split.caption_video], dtype=str),
             seeds=np.array(seeds),
             ranks=ranks.astype(np.int64),
@@ -114,6 +114,11 @@ def save_ranks(
     writer.writeheader()
     writer.writerows(flat)
     write_bytes(path, text_file.getvalue().encode("utf-8", "surrogatepass"))
+
+
+def pack_texts(texts: list[str]) -> np.ndarray:
+    """Texts for an npz, as one JSON list: an array of strings makes all of them as wide as the longest, and 100 kB occur."""
+    return np.array(json.dumps(texts))
 
 
 def _flat(row: dict[str, object]) -> dict[str, object]:

@@ -4,8 +4,11 @@ The head scores a block of videos against all captions; what it does inside a bl
 memory where a quarter of the budget holds it, else in a file that vanishes with it.
 """
 
+import errno
 import inspect
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -252,7 +255,28 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
 
 
 def _matrix(rows: int, columns: int, in_memory: bool, dtype: Any = np.float32) -> np.ndarray:
+    """An empty matrix, in memory or in a file that vanishes with it. Raises OptionInvalid where the disk has no room."""
     if in_memory:
         return np.empty((rows, columns), dtype)
+    count = rows * columns * np.dtype(dtype).itemsize
     with tempfile.TemporaryFile(prefix="gaid-scores-") as file:  # the map outlives the name, and the bytes go with it
+        _reserve(file.fileno(), count)
         return np.memmap(file, dtype, "w+", shape=(rows, columns))
+
+
+def _reserve(descriptor: int, count: int) -> None:
+    """Bytes of the disk for a file: a map of bytes that are not there would end the process at the first write."""
+    place = tempfile.gettempdir()
+    free = shutil.disk_usage(place).free
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, count)
+        elif free < count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP) and free >= count:
+            return  # a file system that reserves nothing
+        raise OptionInvalid(
+            f"the scores take {count / 1e6:,.0f} MB, and there is no room for them in {place} ({free / 1e6:,.0f} MB are free): "
+            f"set TMPDIR to a folder with room, or keep them in memory with --memory {-(-4 * count // 10**6)}MB"
+        ) from error

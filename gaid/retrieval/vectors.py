@@ -12,6 +12,7 @@ import torch
 from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
 from gaid.files import check_writable, writing
 from gaid.retrieval.evaluation import Measurement
+from gaid.retrieval.export import pack_texts
 from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory, ranks_of
 from gaid.retrieval.subject import load_subject, split_of
@@ -98,7 +99,7 @@ def export(
         scores = measured.scores(subject, 0, head=head)
         columns |= {
             "caption_id": _strings(part.caption_ids),
-            "caption_text": _strings(part.caption_texts),
+            "caption_text": list(map(_spelled, part.caption_texts)),
             "caption_video": part.caption_video.astype(np.int64),
             **({} if texts is None else {"text_embedding": texts}),
             "scores": scores,
@@ -162,8 +163,9 @@ def _embed(
 
 
 def _write_npz(out: Path, columns: dict[str, Any], about: dict[str, Any]) -> list[Path]:
+    texts = {name: pack_texts(values) for name, values in columns.items() if isinstance(values, list)}
     with writing(out) as file:
-        np.savez(file, about=np.array(json.dumps(about, ensure_ascii=False)), **columns)
+        np.savez(file, about=np.array(json.dumps(about, ensure_ascii=False)), **(columns | texts))
     return [out]
 
 
@@ -187,15 +189,10 @@ def _write_parquet(out: Path, columns: dict[str, Any], about: dict[str, Any]) ->
     return [out, videos]
 
 
-def _write_table(path: Path, columns: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+def _write_table(path: Path, columns: dict[str, np.ndarray | list[str]], about: dict[str, Any]) -> None:
     """A row group at a time, so that scores in a file are never read whole; `about` is the schema's key `gaid`."""
     pyarrow = _load_pyarrow()
-    kinds = {
-        name: pyarrow.list_(pyarrow.float32(), values.shape[1])
-        if values.ndim == 2
-        else (pyarrow.string() if values.dtype.kind == "U" else pyarrow.from_numpy_dtype(values.dtype))
-        for name, values in columns.items()
-    }
+    kinds = {name: _kind(values) for name, values in columns.items()}
     told = {"gaid": json.dumps(about, ensure_ascii=True)}
     schema = pyarrow.schema(list(kinds.items()), metadata=told)
     with writing(path) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
@@ -203,13 +200,25 @@ def _write_table(path: Path, columns: dict[str, np.ndarray], about: dict[str, An
             writer.write_batch(pyarrow.record_batch(batch, schema=schema))
 
 
-def _batches(columns: dict[str, np.ndarray], kinds: dict[str, Any]) -> Iterator[list[Any]]:
+def _kind(values: np.ndarray | list[str]) -> Any:
+    pyarrow = _load_pyarrow()
+    if isinstance(values, list) or values.dtype.kind == "U":
+        return pyarrow.string()
+    if values.ndim == 2:
+        return pyarrow.list_(pyarrow.float32(), values.shape[1])
+    return pyarrow.from_numpy_dtype(values.dtype)
+
+
+def _batches(columns: dict[str, np.ndarray | list[str]], kinds: dict[str, Any]) -> Iterator[list[Any]]:
     pyarrow = _load_pyarrow()
     for start in range(0, len(next(iter(columns.values()))), _GROUP):
         batch = []
         for name, values in columns.items():
-            block = np.ascontiguousarray(values[start : start + _GROUP])
-            if block.ndim == 2:
+            part = values[start : start + _GROUP]
+            block = part if isinstance(part, list) else np.ascontiguousarray(part)
+            if isinstance(block, list):
+                batch.append(pyarrow.array(block, type=kinds[name]))
+            elif block.ndim == 2:
                 flat = pyarrow.array(block.astype(np.float32).ravel())
                 batch.append(pyarrow.FixedSizeListArray.from_arrays(flat, type=kinds[name]))
             else:
@@ -217,9 +226,14 @@ def _batches(columns: dict[str, np.ndarray], kinds: dict[str, Any]) -> Iterator[
         yield batch
 
 
-def _strings(texts: list[str]) -> np.ndarray:
-    """Texts as an array that needs no pickle; what is no Unicode (names of files may not be) is spelled out."""
-    return np.array([text.encode("utf-8", "backslashreplace").decode() for text in texts], dtype=str)
+def _strings(names: list[str]) -> np.ndarray:
+    """Ids as an array that needs no pickle."""
+    return np.array(list(map(_spelled, names)), dtype=str)
+
+
+def _spelled(text: str) -> str:
+    """A text with what is no Unicode (names of files may not be) spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _load_pyarrow() -> Any:

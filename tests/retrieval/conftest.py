@@ -32,7 +32,8 @@ class Mean(Constant):
 '''
 
 
-def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed=0, audio_names="shared", random=False):
+def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed=0, audio_names="shared", random=False,
+                texts=None):  # fmt: skip
     """A store of noise, in which `signal` of each caption's vector is its video's; the last `silent` videos have no sound."""
     rng = np.random.default_rng(seed)
     hidden = rng.normal(size=(videos, DIM))
@@ -42,7 +43,9 @@ def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed
     plan = StorePlan(
         video_ids=[f"clip {number:04d}" for number in range(videos)],
         caption_ids=[f"caption {number}" for number in range(len(owner))],
-        caption_texts=[f"sentence {number}, of clip {one}" for number, one in enumerate(owner)],
+        caption_texts=list(texts)
+        if texts
+        else [f"sentence {number}, of clip {one}" for number, one in enumerate(owner)],
         caption_video=owner.tolist(),
         token_offsets=[0] * (len(owner) + 1),
         splits={"main": {"test": list(range(len(owner)))}},

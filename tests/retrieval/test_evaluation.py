@@ -114,7 +114,7 @@ def test_ranks_are_saved_with_the_best_five(make_store, tmp_path, suffix):
     else:
         data = np.load(path)
         ranks, best = data["ranks"][0].tolist(), data["best"][:, 0].tolist()
-        texts, videos = data["text"].tolist(), data["video_id"].tolist()
+        texts, videos = json.loads(str(data["text"])), data["video_id"].tolist()
     assert ranks == results.ranks["t2v"][0].astype(int).tolist()
     assert texts[0] == "sentence 0, of clip 0"
     assert [b == v for b, v in zip(best, videos, strict=True)] == [rank == 1 for rank in ranks]

@@ -1,9 +1,16 @@
 """The bound on memory, measured in a process of its own. Nothing here is timed."""
 
+import errno
+import os
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from gaid.errors import OptionInvalid
+from gaid.retrieval.scoring import select
 
 PROGRAM = """
 import resource, sys
@@ -45,6 +52,46 @@ stop.set()
 watcher.join()
 print(peak - before, in_file, *means)
 """
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))  # of a file; a full disk says the same in other words
+import numpy as np
+from gaid.retrieval.scoring import select
+scores = np.zeros((4000, 2000), np.float32)
+try:
+    select(scores, np.arange(4000), np.arange(2000), memory=16 * 2**20)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_scores_that_the_disk_has_no_room_for_are_a_line_with_the_remedy(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED], env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"OptionInvalid the scores take 32 MB, and there is no room for them in {tmp_path} (")
+    assert "set TMPDIR to a folder with room, or keep them in memory with --memory 128MB" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves nothing")
+@pytest.mark.parametrize(("number", "room", "refused"), [(errno.ENOSPC, 10**12, True), (errno.EOPNOTSUPP, 10**12, False),
+                                                         (errno.EOPNOTSUPP, 10**6, True)])  # fmt: skip
+def test_room_is_reserved_or_looked_for_before_a_score_is_written(monkeypatch, number, room, refused):
+    def reserve(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.posix_fallocate", reserve)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, room))
+    scores = np.arange(8e6, dtype=np.float32).reshape(4000, 2000)
+    rows, columns = np.arange(4000), np.arange(2000)
+    if refused:
+        with pytest.raises(OptionInvalid, match="there is no room"):
+            select(scores, rows, columns, memory=16 * 2**20)
+    else:
+        assert (select(scores, rows, columns, memory=16 * 2**20) == scores).all()
 
 
 @pytest.mark.slow

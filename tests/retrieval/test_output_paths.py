@@ -1,11 +1,14 @@
 """Every file that a command writes may be a pipe, or lie behind a symbolic link; a place that can't be written is refused first."""
 
+import json
 import os
 import stat
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gaid import evaluate, export, search
@@ -102,6 +105,22 @@ def test_a_store_behind_a_link_is_written_where_the_link_leads(store, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OptionInvalid, match="is no folder"):
         convert_store(store, tmp_path / "file" / "store.h5")
+
+
+def test_one_long_caption_does_not_widen_all_others(make_store, tmp_path):
+    """300 captions, one of 100 kB: as an array of strings they are 120 MB."""
+    texts = [f"sentence {number}" for number in range(300)]
+    texts[7] = "word " * 20_000
+    long = make_store(videos=300, texts=tuple(texts))
+    for name, key in (("vectors.npz", "caption_text"), ("ranks.npz", "text")):
+        tracemalloc.start()
+        WRITERS[name](long, tmp_path / name)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 40e6
+        assert (tmp_path / name).stat().st_size < 5e6
+        with np.load(tmp_path / name, allow_pickle=False) as file:
+            assert json.loads(str(file[key])) == texts
 
 
 def test_the_null_device_is_accepted():
