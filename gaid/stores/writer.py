@@ -21,6 +21,7 @@ from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, S
 from gaid.files import follow, sync_file, sync_folder, write_bytes
 from gaid.stores import zarr as zarr_arrays
 from gaid.stores.census import take_census
+from gaid.stores.differences import differences
 from gaid.stores.inventory import CENSUS, PLAN, digest_attributes
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
 from gaid.stores.sources import Sources
@@ -67,12 +68,12 @@ class StoreWriter:
                     if place.exists():
                         delete_store(place)
             if target != working and target.exists():
-                _check_same(target, open_store(target).identity, plan)
+                _check_same(target, open_store(target), plan)
                 # The file is whole, since it was renamed into place; what is left of its shards is a deletion cut short.
                 shutil.rmtree(working, ignore_errors=True)
                 return FinishedWriter(target, lock)
             if working.exists():
-                _check_same(target, open_store(working, incomplete=True).identity, plan)
+                _check_same(target, open_store(working, incomplete=True), plan)
             else:
                 _create(working, plan)
             return cls(working, target, lock)
@@ -290,14 +291,13 @@ def _create(path: Path, plan: StorePlan) -> None:
     sync_folder(path.parent)
 
 
-def _check_same(target: Path, found: Mapping[str, Any], plan: StorePlan) -> None:
-    if digest_json(found) == plan.fingerprint:
-        return
-    wanted = json.loads(json.dumps(plan.identity))
-    differs = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
-    raise StoresDisagree(
-        f"{target}: holds a store of other {', '.join(differs)}; extract elsewhere (--out) or replace it (--overwrite)"
-    )
+def _check_same(target: Path, store: Store, plan: StorePlan) -> None:
+    found = differences(store, plan)
+    if found:
+        raise StoresDisagree(
+            f"{target}: can't be resumed, since it was begun with other settings or data: {'; '.join(found)}; give those, extract "
+            "elsewhere (--out), or replace it (--overwrite)"
+        )
 
 
 def is_finite(values: NDArray[Any], rows: NDArray[np.bool_]) -> bool:

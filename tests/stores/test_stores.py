@@ -161,7 +161,7 @@ def test_a_census_of_an_earlier_version_still_verifies(tmp_path):
 
 def test_an_extraction_of_something_else_is_refused_by_name(path):
     fill(path)
-    with pytest.raises(StoresDisagree, match="backbones"):
+    with pytest.raises(StoresDisagree, match="the visual backbone: tiny there, clip now"):
         StoreWriter.open(path, make_plan(attrs={"backbones": {"visual": {"name": "clip"}}}))
     with pytest.raises(StoresDisagree, match="captions"):
         StoreWriter.open(path, make_plan(caption_texts=list("abcdefgh")))
