@@ -19,7 +19,9 @@ def selection(ground: Ground, retrain: Callable[..., Run] | None) -> Section:
     again with the same seeds and keeps them.
     """
     section = Section(
-        "selection", "Selection", "How much does it add to choose the checkpoint by its test figure, as published?"
+        "selection",
+        "Selection",
+        "How much does it add to choose the checkpoint by its test figure, as published code does?",
     )
     run = ground.run
     if not all(run.members[member].kept for member in ground.members):
@@ -66,7 +68,7 @@ def selection(ground: Ground, retrain: Callable[..., Run] | None) -> Section:
     gain = section.lines[-1].values["change t2v R@1"]
     counts = ", ".join(str(len(run.members[member].kept)) for member in ground.members)
     section.findings = [
-        f"best of all evaluations ({counts} a seed; 50 as published) less the one that validation chose: {gain} points of "
+        f"best of all evaluations ({counts} a seed; 50 in GAID's code) less the one that validation chose: {gain} points of "
         "text to video R@1 (never negative, since both are read off the same test set)",
         f"chosen on a random half of the test videos and counted there, less counted on the other half, mean of {HALVES} halvings: "
         f"{Measured(float(differences.mean()), float(low), float(high), signed=True)} points (percentiles of the halvings)",

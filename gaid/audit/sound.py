@@ -71,7 +71,7 @@ def alignment(ground: Ground, published: "Store | None", retrain: Callable[..., 
     )
     if published is None:
         section.notes.append(
-            "the published sampling (30 s padded, 12 bins) is not measured: extract a second store with "
+            "the published pairing (F bins of 30 s; here encoded one by one, with the padding masked) is not measured: extract a second store with "
             "--audio-sampling published and name it with --published-sampling"
         )
         return section

@@ -42,7 +42,7 @@ def extract(
     audio_sampling: Annotated[
         Literal["aligned", "published"],
         option(
-            "A frame's sound: that of its moment, or as published, a bin of the sound padded to 30 s.",
+            "A frame's sound: at its moment, or in GAID's bins of 30 s (encoded one by one, padding masked).",
             "aligned|published",
         ),
     ] = "aligned",

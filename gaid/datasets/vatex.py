@@ -1,10 +1,11 @@
-"""`vatex`: ten-second clips of YouTube videos with ten English captions each, split as HGR split them for retrieval.
+"""`vatex`: ten-second clips of YouTube videos with ten English captions each, split as HGR split them, or officially.
 
 Reads the official json files (or HGR's ref_captions.json) and HGR's lists of names. docs/datasets.md says where they are.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ LISTS = {
     "test": ("test_list.txt", "tst_names.npy"),
 }
 OFFICIAL = ("vatex_training_v1.0.json", "vatex_validation_v1.0.json")
+# Version 1.1 has ten captions per clip; the public test file of version 1.0 had none.
+PUBLIC_TEST = "vatex_public_test_english_v1.1.json"
 COLLECTED = "ref_captions.json"
 _ID = re.compile(r"(?P<source>.{11})_(?P<start>\d{6})_(?P<end>\d{6})")
 _SOURCE = (
@@ -34,38 +37,34 @@ def load(root: Path) -> Dataset:
     All ten captions of a test video are queries; `gaid eval --first-caption` asks only the first, as GAID's and other
     published evaluations do. A clip is the file of its id (-cjhQOOQ_J4_000026_000036.mp4); where there is none, the part that
     the id tells of the source video's file (-cjhQOOQ_J4.mp4); neither: it is kept and listed as missing. Without a training
-    list training is all of the official training file. Raises DataMissing and DataInvalid.
+    list training is all of the official training file.
+
+    Protocol `official`, where the public test file is there: the official training, validation and public test (6,000 clips).
+    Raises DataMissing and DataInvalid.
     """
     check_root(root, "vatex", _SOURCE)
     found = find_files(root, (*VIDEO_SUFFIXES, ".json", ".txt", ".npy"))
+    files = NamedFiles(file for file in found if file.suffix.lower() in VIDEO_SUFFIXES)
     sentences = _sentences(found, root)
     lists = {part: file for part, names in LISTS.items() if (file := pick(found, names)) is not None}
-    if "test" not in lists:
-        raise DataMissing(f"vatex: {' or '.join(LISTS['test'])} not found under {root}; get {_SOURCE}")
+    public_test = [name for name, one in sentences.items() if one.file == PUBLIC_TEST]
+    if "test" not in lists and not public_test:
+        raise DataMissing(
+            f"vatex: {' or '.join(LISTS['test'])} not found under {root} (nor {PUBLIC_TEST}); get {_SOURCE}"
+        )
     notes: list[str] = []
-    part_of: dict[str, str] = {}
+    parts: dict[str, dict[str, str]] = {}
     entries: dict[str, str] = {}
-    for part in ("test", "val", "train"):
-        for where, name in _listed(lists[part]) if part in lists else ():
-            if name in part_of:
-                raise DataInvalid(f"{where}: {name} is in {part_of[name]} already, by {entries[name]}")
-            if name not in sentences:
-                raise DataInvalid(f"{where}: {name} has no caption in the json files")
-            part_of[name], entries[name] = part, where
-    if "train" not in lists:
-        for name, (where, _, origin) in sentences.items():
-            if origin == OFFICIAL[0] and name not in part_of:
-                part_of[name], entries[name] = "train", where
-        if "train" in part_of.values():
-            notes.append(f"no list of training videos: they are all of {OFFICIAL[0]}")
-    if "val" not in lists and "train" in part_of.values():
-        train = [name for name, part in part_of.items() if part == "train"]
-        part_of |= dict.fromkeys(hold_out(train, "vatex"), "val")
-        notes.append("no list of validation videos; they are held out of train by a hash")
+    if "test" in lists:
+        parts["hgr"] = _hgr(lists, sentences, entries, notes)
+    if public_test and ("hgr" not in parts or any(_file_of(name, files) is not None for name in public_test)):
+        parts["official"] = _official(sentences, parts.get("hgr", {}))
+        entries |= {name: sentences[name].where for name in parts["official"] if name not in entries}
+    elif public_test:
+        notes.append(f"none of the {len(public_test)} clips of {PUBLIC_TEST} is here, so they are left out")
     captions = [
-        Caption(f"{name}#{number}", name, text) for name in part_of for number, text in enumerate(sentences[name][1])
+        Caption(f"{name}#{number}", name, text) for name in entries for number, text in enumerate(sentences[name].texts)
     ]
-    files = NamedFiles(file for file in found if file.suffix.lower() in VIDEO_SUFFIXES)
     videos = [_video(name, where, files, root) for name, where in entries.items()]
     whole = sum(video.start is not None for video in videos)
     if whole:
@@ -77,34 +76,76 @@ def load(root: Path) -> Dataset:
         root=root,
         videos=tuple(videos),
         captions=tuple(captions),
-        splits={"hgr": rows_by_part(captions, part_of)},
-        default_protocol="hgr",
+        splits={protocol: rows_by_part(captions, part_of) for protocol, part_of in parts.items()},
+        default_protocol=next(iter(parts)),
         missing=tuple(video.id for video in videos if files.find(video.path.stem) is None),
         notes=tuple(notes + files.copies(entries)),
     )
 
 
-def _sentences(found: list[Path], root: Path) -> dict[str, tuple[str, list[str], str]]:
-    """For each video where it is described, its captions, and the name of that file."""
+def _hgr(
+    lists: dict[str, Path], sentences: dict[str, "_Described"], entries: dict[str, str], notes: list[str]
+) -> dict[str, str]:
+    """The part of each video that HGR's lists name; `entries` (where each is named) and `notes` are added to."""
+    part_of: dict[str, str] = {}
+    for part in ("test", "val", "train"):
+        for where, name in _listed(lists[part]) if part in lists else ():
+            if name in part_of:
+                raise DataInvalid(f"{where}: {name} is in {part_of[name]} already, by {entries[name]}")
+            if name not in sentences:
+                raise DataInvalid(f"{where}: {name} has no caption in the json files")
+            part_of[name], entries[name] = part, where
+    if "train" not in lists:
+        for name, one in sentences.items():
+            if one.file == OFFICIAL[0] and name not in part_of:
+                part_of[name], entries[name] = "train", one.where
+        if "train" in part_of.values():
+            notes.append(f"no list of training videos: they are all of {OFFICIAL[0]}")
+    if "val" not in lists and "train" in part_of.values():
+        train = [name for name, part in part_of.items() if part == "train"]
+        part_of |= dict.fromkeys(hold_out(train, "vatex"), "val")
+        notes.append("no list of validation videos; they are held out of train by a hash")
+    return part_of
+
+
+def _official(sentences: dict[str, "_Described"], hgr: dict[str, str]) -> dict[str, str]:
+    """The official part of each video, by the file that describes it; of HGR's own captions, by HGR's lists."""
+    of_file = dict(zip((*OFFICIAL, PUBLIC_TEST), ("train", "val", "test"), strict=True))
+    of_hgr = {"train": "train", "val": "val", "test": "val"}  # HGR's val and test are halves of the official validation
+    found = {name: of_file.get(one.file) or of_hgr.get(hgr.get(name, "")) for name, one in sentences.items()}
+    return {name: part for name, part in found.items() if part is not None}
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A video's captions, where they stand, and the name of that file."""
+
+    where: str
+    texts: list[str]
+    file: str
+
+
+def _sentences(found: list[Path], root: Path) -> dict[str, _Described]:
+    """The captions of each video that a file describes."""
     collected = pick(found, [COLLECTED])
-    sentences: dict[str, tuple[str, list[str], str]] = {}
+    sentences: dict[str, _Described] = {}
     if collected is not None:
         for name, texts in read_json(collected, dict, "HGR's captions by video").items():
             where = f"{collected}: {name!r}"
-            sentences[_without_suffix(name)] = where, _texts(texts, where), COLLECTED
-        return sentences
-    official = [file for name in OFFICIAL if (file := pick(found, [name])) is not None]
-    if not official:
+            sentences[_without_suffix(name)] = _Described(where, _texts(texts, where), COLLECTED)
+    names = (PUBLIC_TEST,) if collected is not None else (*OFFICIAL, PUBLIC_TEST)
+    official = [file for name in names if (file := pick(found, [name])) is not None]
+    if not (official or sentences):
         raise DataMissing(f"vatex: neither {' nor '.join(OFFICIAL)} nor {COLLECTED} under {root}; get {_SOURCE}")
     for file in official:
         for number, entry in enumerate(read_json(file, list, "VATEX's list of videos")):
             where = f"{file}: entry {number}"
             name = text_of(entry, "videoID", where)
             if name in sentences:
-                raise DataInvalid(f"{where}: {name} is described already, in {sentences[name][0]}")
+                raise DataInvalid(f"{where}: {name} is described already, in {sentences[name].where}")
             if "enCap" not in entry:
-                raise DataInvalid(f"{where}: no 'enCap'; the public test file has no captions and is not used here")
-            sentences[name] = where, _texts(entry["enCap"], f"{where}: 'enCap'"), file.name
+                raise DataInvalid(f"{where}: no 'enCap'; of the public test only {PUBLIC_TEST} has captions")
+            sentences[name] = _Described(where, _texts(entry["enCap"], f"{where}: 'enCap'"), file.name)
     return sentences
 
 
@@ -145,6 +186,12 @@ def _lines_of_array(file: Path) -> Iterator[tuple[str, str]]:
     for number, name in enumerate(names.tolist()):
         text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
         yield f"{file}, entry {number}", check_text(text, f"{file}, entry {number}: the name")
+
+
+def _file_of(name: str, files: NamedFiles) -> Path | None:
+    """The clip's file, or else that of its source video."""
+    told = _ID.fullmatch(name)
+    return files.find(name) or (files.find(told["source"]) if told is not None else None)
 
 
 def _video(name: str, where: str, files: NamedFiles, root: Path) -> Video:

@@ -49,8 +49,9 @@ def extract(
     already is gone on with, if it was begun with the same clips, captions, backbones and sampling (StoresDisagree
     otherwise); a finished one is left as it is; `overwrite` deletes it first.
 
-    `audio_sampling`: each frame's sound is that of its own moment (`aligned`), or, as GAID's published code has it, the
-    f-th of F parts of the clip's sound after that was padded or cut to 30 s (`published`).
+    `audio_sampling`: each frame's sound is that of its own moment (`aligned`), or the f-th of F parts of
+    the clip's sound after that was padded or cut to 30 s, as GAID's published code pairs them (`published`); that code encodes
+    the 30 s at once, padding included, and here each part is encoded by itself and padding is no sound.
 
     `patches` keeps the tokens of each frame's picture as well, `audio_tokens` those of each frame's sound, for heads that
     take them; OptionInvalid where the backbone has none to give.

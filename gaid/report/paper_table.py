@@ -1,6 +1,6 @@
 """A table of the paper as it was measured here: its sections, one a data set, and what is published; as markdown, CSV and HTML."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from gaid.files import write_bytes
 from gaid.metrics import NAMES
 from gaid.report.cost import Cost
 from gaid.report.paper import PaperTable
-from gaid.report.published import PublishedRow, markdown_published
+from gaid.report.published import PublishedGain, PublishedRow, markdown_published
 from gaid.report.tables import (
     Row,
     census_items,
@@ -170,6 +170,7 @@ class Table:
     sections: list[Section]
     published: list[PublishedRow]
     published_seconds: list[dict[str, Any]]
+    published_gains: list[PublishedGain]
     cautions: list[str]
 
     @property
@@ -198,6 +199,7 @@ class Table:
             "published": {
                 "rows": [row.record() for row in self.published],
                 "seconds": self.published_seconds,
+                "gains": [asdict(gain) for gain in self.published_gains],
                 "unseen": self.spec.unseen,
                 "cautions": self.cautions,
             },
@@ -218,7 +220,7 @@ class Table:
             parts.append("No figure of this table could be found in a source.")
         if self.spec.unseen:
             parts.append(self.spec.unseen)
-        parts.append(markdown_published(self.published, self.published_seconds))
+        parts.append(markdown_published(self.published, self.published_seconds, self.published_gains))
         return "\n\n".join(parts) + "\n"
 
     def write(self, out: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -45,6 +45,27 @@ class PublishedRow:
         return {**about, **figures, "source": self.source, "note": self.note}
 
 
+@dataclass(frozen=True)
+class PublishedGain:
+    """How many points a source says that a method gains, by metric. A difference between figures, never a figure itself."""
+
+    dataset: str
+    direction: str
+    method: str
+    points: dict[str, float]
+    over: str
+    source: str
+    preset: str = ""
+    backbone: str = ""
+    note: str = ""
+
+    def __str__(self) -> str:
+        gained = ", ".join(f"+{value:.1f} {name}" for name, value in self.points.items())
+        where = ", ".join(filter(None, (DATASET_NAMES[self.dataset], self.backbone, DIRECTIONS[self.direction])))
+        source = f"{self.source}; {self.note}" if self.note else self.source
+        return f"{self.method} gains {gained} over {self.over} on {where}. A gain, not a figure ({source})"
+
+
 @lru_cache(maxsize=1)
 def _data() -> dict[str, Any]:
     return tomllib.loads(files("gaid.report").joinpath("data/published.toml").read_text(encoding="utf-8"))
@@ -65,6 +86,18 @@ def load_published(
     return found
 
 
+def published_gains(
+    datasets: Collection[str], directions: Collection[str], presets: Collection[str] = ()
+) -> list[PublishedGain]:
+    """The gains that a source states on these data sets, of these presets or of all methods, in the file's order."""
+    data = _data()
+    return [
+        PublishedGain(**{**one, "source": data["sources"][one["source"]]})
+        for one in data["gain"]
+        if one["dataset"] in datasets and one["direction"] in directions and (not presets or one["preset"] in presets)
+    ]
+
+
 def cautions() -> list[str]:
     """What to know before reading any of them."""
     return list(_data()["cautions"])
@@ -76,7 +109,9 @@ def published_seconds(table: int) -> list[dict[str, Any]]:
     return [{**one, "source": data["sources"][one["source"]]} for one in data["seconds"] if one["table"] == table]
 
 
-def markdown_published(rows: list[PublishedRow], seconds: list[dict[str, Any]]) -> str:
+def markdown_published(
+    rows: list[PublishedRow], seconds: list[dict[str, Any]], gains: Sequence[PublishedGain] = ()
+) -> str:
     """The published tables, one a data set and direction, and what to know before reading them."""
     parts = []
     for dataset, direction in dict.fromkeys((row.dataset, row.direction) for row in rows):
@@ -90,4 +125,5 @@ def markdown_published(rows: list[PublishedRow], seconds: list[dict[str, Any]]) 
         parts.append(f"{DATASET_NAMES[dataset]}, {DIRECTIONS[direction]}\n\n" + "\n".join(lines))
     for one in seconds:
         parts.append(f"{one['row']}: {one['seconds']:g} s ({escape_markdown(one['source'])})")
+    parts += [escape_markdown(str(gain)) for gain in gains]
     return "\n\n".join([*parts, "\n".join(f"* {caution}" for caution in cautions())])

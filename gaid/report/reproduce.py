@@ -15,7 +15,7 @@ from gaid.files import check_folder
 from gaid.report.cost import Cost, measure_cost
 from gaid.report.paper import TABLES, PaperTable, TableRow, choose
 from gaid.report.paper_table import Section, Table
-from gaid.report.published import cautions, load_published, published_seconds
+from gaid.report.published import cautions, load_published, published_gains, published_seconds
 from gaid.retrieval import evaluate
 from gaid.retrieval.results import Results
 from gaid.runs import CONFIG, Run, load_run, pick_device
@@ -253,7 +253,8 @@ def _table(spec: PaperTable, workshop: _Workshop, datasets: Sequence[str] | None
         raise DataMissing(f"{spec.name}: no data set can be used ({'; '.join(reasons.values())})")
     skipped.update(reasons)
     published = load_published(spec.datasets, spec.directions, spec.published)
-    return Table(spec, sections, published, published_seconds(spec.number), cautions())
+    gains = published_gains(spec.datasets, spec.directions, spec.published)
+    return Table(spec, sections, published, published_seconds(spec.number), gains, cautions())
 
 
 def _section(spec: PaperTable, setting: Setting, workshop: _Workshop) -> Section:

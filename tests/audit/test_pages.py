@@ -28,7 +28,10 @@ def test_the_terminal_shows_every_line_with_its_interval(whole, capsys):
     for section in whole.sections:
         assert section.question in out
     assert str(whole["leak"].lines[0].values["t2v R@1"]) in out
-    assert "the published sampling (30 s padded, 12 bins) is not measured" in out
+    assert (
+        "the published pairing (F bins of 30 s; here encoded one by one, with the padding masked) is not measured"
+        in out
+    )
 
 
 def test_the_commands_print_and_write(run, deaf, tmp_path, capfd):

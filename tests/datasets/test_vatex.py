@@ -11,14 +11,23 @@ from gaid.errors import DataInvalid, DataMissing
 from .benchmarks import touch, vatex_id, write_vatex
 
 TRAINING, VALIDATION = "vatex_training_v1.0.json", "vatex_validation_v1.0.json"
+PUBLIC_TEST = "vatex_public_test_english_v1.1.json"
 
 
 def load(root):
     return load_dataset("vatex", root)
 
 
-def sizes(dataset):
-    return {part: (one["videos"], one["captions"]) for part, one in dataset.counts()["hgr"].items()}
+def sizes(dataset, protocol="hgr"):
+    return {part: (one["videos"], one["captions"]) for part, one in dataset.counts()[protocol].items()}
+
+
+def write_public_test(root, count=3):
+    """The public test file of version 1.1: clips 100, 101 ..., ten captions each."""
+    ids = [vatex_id(100 + number) for number in range(count)]
+    entries = [{"videoID": name, "enCap": [f"{name} said {k}" for k in range(10)]} for name in ids]
+    (root / PUBLIC_TEST).write_text(json.dumps(entries))
+    return ids
 
 
 @pytest.mark.parametrize("arrays", [False, True])
@@ -34,6 +43,47 @@ def test_hgrs_own_captions_are_read_where_they_are(tmp_path):
     captions = {vatex_id(number): ["only one"] for number in range(24)}
     (tmp_path / "ref_captions.json").write_text(json.dumps(captions))
     assert sizes(load(tmp_path)) == {"train": (20, 20), "val": (2, 2), "test": (2, 2)}
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_the_public_test_of_version_1_1_has_captions_and_is_the_test_of_the_official_split(tmp_path, collected):
+    clips = write_public_test(write_vatex(tmp_path))
+    if collected:  # HGR's captions in place of the two official files: its val and test are the official validation
+        (tmp_path / "ref_captions.json").write_text(
+            json.dumps({vatex_id(n): [str(k) for k in range(10)] for n in range(24)})
+        )
+    touch(tmp_path, f"clips/{clips[0]}.mp4")
+    dataset = load(tmp_path)
+    assert dataset.default_protocol == "hgr"
+    assert sizes(dataset) == {"train": (20, 200), "val": (2, 20), "test": (2, 20)}
+    assert sizes(dataset, "official") == {"train": (20, 200), "val": (4, 40), "test": (3, 30)}
+    rows = dataset.splits["official"]["test"]
+    assert [dataset.captions[row].text for row in rows[:2]] == [f"{clips[0]} said 0", f"{clips[0]} said 1"]
+    assert clips[0] not in dataset.missing
+    assert clips[1] in dataset.missing
+
+
+def test_a_public_test_whose_clips_are_not_here_is_left_out_with_a_note(tmp_path):
+    write_public_test(write_vatex(tmp_path))
+    dataset = load(tmp_path)
+    assert list(dataset.splits) == ["hgr"]
+    assert len(dataset.videos) == 24
+    assert any(f"none of the 3 clips of {PUBLIC_TEST} is here" in note for note in dataset.notes)
+
+
+def test_without_hgrs_lists_the_official_split_stands_alone(tmp_path):
+    write_public_test(write_vatex(tmp_path))
+    for part in ("train", "val", "test"):
+        (tmp_path / f"{part}_list.txt").unlink()
+    dataset = load(tmp_path)
+    assert dataset.default_protocol == "official"
+    assert sizes(dataset, "official") == {"train": (20, 200), "val": (4, 40), "test": (3, 30)}
+
+
+def test_a_test_file_without_captions_is_told_from_the_one_with_them(tmp_path):
+    (write_vatex(tmp_path) / PUBLIC_TEST).write_text(json.dumps([{"videoID": "x"}]))
+    with pytest.raises(DataInvalid, match=rf"entry 0: no 'enCap'; of the public test only {PUBLIC_TEST} has captions"):
+        load(tmp_path)
 
 
 def test_without_a_training_list_training_is_the_official_file(tmp_path):

@@ -11,7 +11,13 @@ from gaid.datasets.demo import prepare
 from gaid.errors import OptionInvalid
 from gaid.metrics import NAMES
 from gaid.report.paper import TABLES, choose
-from gaid.report.published import cautions, load_published, published_seconds
+from gaid.report.published import (
+    cautions,
+    load_published,
+    markdown_published,
+    published_gains,
+    published_seconds,
+)
 from gaid.report.reproduce import reproduce, settings_of
 from gaid.retrieval.protocols import PROTOCOLS
 from gaid.runs import load_run
@@ -215,9 +221,33 @@ def test_every_published_row_has_a_source_and_a_protocol_and_plausible_figures()
         assert recalls == sorted(recalls)
         assert all(0 < value < 100 for value in recalls)
     assert {row.protocol for row in rows if row.preset in ("x-pool", "avigate", "mean-pool")} == {"query"}
-    assert {row.protocol for row in rows if row.preset == "gaid"} == {"published"}
+    assert {(row.method, row.protocol) for row in rows if row.preset == "gaid"} == {
+        ("GAID (DASP)", "published"),
+        ("GAIS (SVSP)", "not checked"),  # no code of version 2 was seen
+    }
     assert {"2508.01711v1" in row.version or "2508.01711v2" in row.version for row in rows if row.preset == "gaid"} == {
         True
     }
     assert [one["row"] for one in published_seconds(6)] == ["stp, 20 trials", "dasp"]
     assert len(cautions()) == 4
+
+
+def test_gains_that_a_review_states_are_shown_as_gains_and_make_no_figure():
+    """The review's differences: nobody adds them to a row, so no published figure of GAID but 55.0 stands anywhere."""
+    gains = published_gains(("msrvtt", "didemo", "lsmdc", "vatex"), ("t2v", "v2t"))
+    stated = {(one.dataset, one.backbone, one.direction): one.points for one in gains}
+    assert stated == {
+        ("msrvtt", "ViT-B/32", "t2v"): {"R@1": 4.8, "R@5": 7.7},
+        ("msrvtt", "ViT-B/16", "t2v"): {"R@1": 2.0},
+        ("msrvtt", "", "v2t"): {"R@1": 6.4, "R@5": 8.2, "R@10": 7.1},
+        ("didemo", "", "t2v"): {"R@1": 2.6},
+        ("vatex", "", "t2v"): {"R@1": 4.7},
+        ("lsmdc", "", "t2v"): {"R@1": 2.0},
+    }
+    rows = load_published(("msrvtt", "didemo", "lsmdc", "vatex"), ("t2v", "v2t"))
+    assert [(row.dataset, row.figures) for row in rows if row.method == "GAID (DASP)"] == [("msrvtt", {"R@1": 55.0})]
+    text = markdown_published([], [], gains)
+    assert (
+        "gains +6.4 R@1, +8.2 R@5, +7.1 R@10 over AVIGATE on MSR-VTT 1k-A, video to text. A gain, not a figure" in text
+    )
+    assert published_gains(("msrvtt",), ("t2v",), ("t-mass",)) == []
