@@ -294,6 +294,10 @@ class Extraction:
         changed = changed_since(store, dataset.videos)
         if changed:
             self._say(f"{tell_changed(changed)}; --overwrite extracts all again")
+        remarks = [f"{one['id']}: {one['message']}" for one in store.remarks]
+        if remarks:
+            more = f"the pictures of {len(remarks)} clips are worth a look; the first is "
+            self._say((more if len(remarks) > 1 else "") + remarks[0])
         return ExtractReport(
             store=Path(store.path),
             clips=len(plan.video_ids),
@@ -305,6 +309,7 @@ class Extraction:
             fingerprint=plan.fingerprint,
             census=dict(store.census),
             cut_short=shortened,
+            remarks=remarks,
             random_weights=bool(plan.attrs["random_weights"]),
             already_complete=already,
             changed=changed,

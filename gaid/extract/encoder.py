@@ -194,7 +194,7 @@ class _Place:
             failure = Failure(self.video, NOT_FINITE, features)
             self.rows.fail(self.row, failure)
             return failure
-        self.rows.put(self.row, self.clip, features)
+        self.rows.put(self.row, self.video, self.clip, features)
         return None
 
 

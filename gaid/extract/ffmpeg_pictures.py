@@ -121,6 +121,8 @@ class Pictures:
         # The program guesses the times that are missing; where as many pictures came as are known of, the order says more.
         by_order = timeline.filled and len(listed) == len(timeline.shown)
         times = timeline.shown if by_order else np.maximum.accumulate(np.array(listed))
+        if timeline.filled:
+            times = times - times[0] + timeline.shown[0]
         step = float(np.median(np.diff(timeline.shown))) if len(timeline.shown) > 1 else 1.0
         near = 0.5 * step if timeline.filled or self.clock is not None else 0.5
         places = np.maximum(np.searchsorted(times, self.wanted + near, "right") - 1, 0)

@@ -32,7 +32,8 @@ class ExtractReport:
     """The store that an extraction left, and how it came about.
 
     `failed` is of the whole store, whichever run found it; `extracted` counts the clips that this run decoded. `cut_short`
-    tells, a line each, of clips that end with their file before the end that was asked for. `changed` are clips whose file is
+    tells, a line each, of clips that end with their file before the end that was asked for, `remarks`
+    of clips whose pictures are not all their own, are one, or are mostly one. `changed` are clips whose file is
     not the one that was decoded, `arrived` those that were missing and are there now, and that the store can't take any more.
     """
 
@@ -46,6 +47,7 @@ class ExtractReport:
     fingerprint: str
     census: dict[str, Any] = field(default_factory=dict)
     cut_short: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     random_weights: bool = False
     already_complete: bool = False
     changed: list[str] = field(default_factory=list)
@@ -70,6 +72,7 @@ class ExtractReport:
             "fingerprint": self.fingerprint,
             "census": self.census,
             "cut_short": self.cut_short,
+            "remarks": self.remarks,
             "random_weights": self.random_weights,
             "already_complete": self.already_complete,
             "changed": self.changed,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import DataMissing, GaidError, MediaError, StoreIncomplete, StoresDisagree
-from gaid.extract.clip import Clip, ClipRequest
+from gaid.extract.clip import Clip, ClipRequest, Remark
 from gaid.extract.encoder import ClipFeatures, Encoder, fixed_threads
 from gaid.extract.report import Failure
 
@@ -113,6 +113,7 @@ class ShardRows:
         self.shape = shape
         self.failures: list[tuple[int, Failure]] = []
         self.sources: list[Sources] = [()] * rows
+        self.remarks: list[tuple[int, str, Remark]] = []
         self.arrays: dict[str, NDArray[Any]] = {
             "visual": np.zeros((rows, shape.frames, shape.visual_dim), np.float16),
             "audio": np.zeros((rows, shape.frames, shape.audio_dim), np.float16),
@@ -128,8 +129,9 @@ class ShardRows:
         if shape.audio_tokens is not None:
             self.arrays["audio_tokens"] = np.zeros((rows, shape.frames, *shape.audio_tokens), np.float16)
 
-    def put(self, row: int, clip: Clip, features: ClipFeatures) -> None:
-        """Row `row` is `clip`, encoded."""
+    def put(self, row: int, video: str, clip: Clip, features: ClipFeatures) -> None:
+        """Row `row` is `clip` of `video`, encoded."""
+        self.remarks += [(row, video, remark) for remark in clip.remarks]
         self.arrays["visual"][row] = features.visual
         self.arrays["audio"][row] = features.audio
         if features.patches is not None:
@@ -159,6 +161,13 @@ class ShardRows:
             for _, failure in sorted(self.failures, key=lambda pair: pair[0])
         ]
 
+    def listed_remarks(self) -> list[dict[str, str]]:
+        """What is to be known of the clips' pictures, in row order, as the store keeps it."""
+        return [
+            {"id": video, "kind": kind, "message": message}
+            for _, video, (kind, message) in sorted(self.remarks, key=lambda one: one[0])
+        ]
+
 
 @contextmanager
 def telling_disk_faults(place: Path) -> Iterator[None]:
@@ -176,7 +185,7 @@ def telling_disk_faults(place: Path) -> Iterator[None]:
 def write_rows(writer: "StoreWriter", rows: ShardRows) -> None:
     """Makes a shard durable."""
     with telling_disk_faults(Path(writer.path)):
-        writer.write_shard(rows.number, rows.arrays, rows.listed(), rows.sources)
+        writer.write_shard(rows.number, rows.arrays, rows.listed(), rows.sources, rows.listed_remarks())
 
 
 def audio_code(state: str) -> int:

@@ -129,6 +129,9 @@ def census_items(census: dict[str, Any]) -> list[tuple[str, int]]:
         "no track": "no audio track",
         "audio failed": "sound unreadable",
         "short": "shorter than F frames",
+        "replaced": "with replaced pictures",
+        "one picture": "of one picture",
+        "long gap": "with one picture for more than half",
         "captions": "captions",
         "duplicate captions": "duplicate captions",
     }

@@ -64,6 +64,7 @@ def census_of(store: "Store", videos: NDArray[np.int64], captions: NDArray[np.in
     texts = store["captions/text"]
     asked = {store.ids[row] for row in videos}
     reasons = Counter(failure["reason"] for failure in store.failures if failure["id"] in asked)
+    remarks = Counter(remark["kind"] for remark in store.remarks if remark["id"] in asked)
     failed = int((~valid).sum())
     missing = reasons.get("missing", 0)
     return {
@@ -76,6 +77,7 @@ def census_of(store: "Store", videos: NDArray[np.int64], captions: NDArray[np.in
         **{name: int((states == code).sum()) for code, name in enumerate(AUDIO_STATES[:3])},
         "audio failed": int((states == 3).sum()),
         "short": int(store.whole("videos/short")[videos][valid].sum()),
+        **dict(sorted(remarks.items())),
         "captions": len(captions),
         "duplicate captions": len(captions) - len({texts[row] for row in captions}),
     }

@@ -82,6 +82,11 @@ class Hdf5Arrays:
         return list(self.attributes.get("failures", []))
 
     @property
+    def remarks(self) -> list[dict[str, str]]:
+        """What is to be known of clips' pictures."""
+        return list(self.attributes.get("remarks", []))
+
+    @property
     def sources(self) -> list[Any] | None:
         """The source files of each row; None where none was recorded."""
         return self.attributes.get("sources")

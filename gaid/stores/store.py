@@ -168,6 +168,11 @@ class Store:
         return self.arrays.failures
 
     @property
+    def remarks(self) -> list[dict[str, str]]:
+        """What is to be known of clips' pictures: id, kind (replaced, one picture, long gap), message."""
+        return self.arrays.remarks
+
+    @property
     def sources(self) -> dict[str, Sources]:
         """What is known of the files of each video, by id; empty where a store of before did not record it, or is not finished."""
         found = self.arrays.sources if self.complete else None
@@ -347,6 +352,8 @@ def convert_store(source: str | Path, target: str | Path) -> Store:
     if target.suffix in HDF5_SUFFIXES:
         target.parent.mkdir(parents=True, exist_ok=True)
         kept = {key: value for key, value in store.arrays.attributes.items() if key not in ("digests", "failures")}
+        if store.remarks:
+            kept["remarks"] = store.remarks
         if store.arrays.sources is not None:
             kept["sources"] = store.arrays.sources
         step = store.layout["shard_rows"] if isinstance(store.arrays, ZarrArrays) else 4096
@@ -379,5 +386,6 @@ def convert_store(source: str | Path, target: str | Path) -> Store:
             arrays = {name.removeprefix("videos/"): store[name][rows] for name in video_arrays(store.layout)}
             names = store.ids[rows]
             listed = [failures[name] for name in names if name in failures]
-            writer.write_shard(number, arrays, listed, [sources.get(name, ()) for name in names] if sources else None)
+            writer.write_shard(number, arrays, listed, [sources.get(name, ()) for name in names] if sources else None,
+                               [one for one in store.remarks if one["id"] in set(names)])  # fmt: skip
         return writer.finish()

@@ -145,10 +145,12 @@ class StoreWriter:
         arrays: Mapping[str, NDArray[Any]],
         failures: list[dict[str, str]] | None = None,
         sources: Sequence[Sources] | None = None,
+        remarks: list[dict[str, str]] | None = None,
     ) -> None:
         """Writes a shard's rows: `visual`, `audio`, `audio_mask`, ... by name (`short` may be absent), then its marker.
 
-        `sources`: the files that each row comes from, where they are known.
+        `sources`: the files that each row comes from, where they are known. `remarks`: what is to be known of clips' pictures
+        (id, kind, message).
 
         Raises DataInvalid for arrays that don't fit the plan or valid rows that are not finite; StoreLocked when it is done.
         """
@@ -174,6 +176,8 @@ class StoreWriter:
         more: dict[str, Any] = {"failures": failures or []}
         if sources is not None:
             more["sources"] = [[one and one.plain() for one in of_row] for of_row in sources]
+        if remarks:
+            more["remarks"] = remarks
         self._write(
             number, rows.start, {name: given[name].astype(specs[name].dtype, copy=False) for name in specs}, more
         )

@@ -104,6 +104,12 @@ class ZarrArrays:
         return [failure for name, marker in markers.items() if name.isdigit() for failure in marker["failures"]]
 
     @property
+    def remarks(self) -> list[dict[str, str]]:
+        """What is to be known of clips' pictures, in the order of the shards."""
+        markers = self.inventory.markers
+        return [one for name, marker in markers.items() if name.isdigit() for one in marker.get("remarks", [])]
+
+    @property
     def sources(self) -> list[Any] | None:
         """The source files of each row as the markers have them; None where none was recorded."""
         shards = [marker for name, marker in self.inventory.markers.items() if name.isdigit()]
