@@ -13,6 +13,7 @@ from gaid.heads.gate import FrameGate, SampleGate, TokenGate
 from gaid.heads.losses import PositiveWeights, info_nce, positive_weights, support_embedding
 from gaid.heads.pair_noise import PairNoise
 from gaid.heads.perturbation import DirectionalPerturbation, Prior, StochasticPerturbation
+from gaid.heads.plan import few_texts
 from gaid.heads.pooling import AttentionPooling, MeanPooling
 from gaid.heads.projection import projection
 from gaid.heads.protocol import Algorithm, By, Explanation, HeadBase, LossParts, Noise
@@ -212,10 +213,12 @@ class GatedHead(HeadBase):
 
     # Scoring
 
-    def few_texts(self, tokens: int = 1) -> int:
-        """Up to so many texts `direct` is faster: too few share what folding computes once a video, the more the more tokens a
-        frame has (docs/performance.md)."""
-        return (4 if isinstance(self.perturbation, StochasticPerturbation) else 8) * max(1, tokens // 8)
+    def few_texts(self, videos: int, tokens: int = 1) -> int:
+        """Up to so many texts `direct` is faster with so many videos of so many tokens per frame, on the head's device."""
+        device, perturbation = self.text_proj.weight.device, self.perturbation
+        return few_texts(
+            videos, tokens, perturbation is not None, isinstance(perturbation, StochasticPerturbation), device
+        )
 
     @torch.no_grad()
     def score(
@@ -280,7 +283,8 @@ class GatedHead(HeadBase):
             own_caption = own_caption.to(words.device)
             pool_caption = own_caption if pool_caption is None else pool_caption.to(words.device)
             if algorithm == "auto":
-                algorithm = "direct" if len(text) <= self.few_texts(source.tokens // source.frames) else "folded"
+                few = self.few_texts(len(visual), source.tokens // source.frames)
+                algorithm = "direct" if len(text) <= few else "folded"
             own_noise = None
             if noise == "pair" and isinstance(self.perturbation, StochasticPerturbation):
                 places = (

@@ -16,6 +16,7 @@ CPU_VIDEOS = 32
 # Texts whose trials are tried at once on the CPU.
 CPU_TRIED_TEXTS = 16
 GPU_TEXTS = 2048
+GPU_FEW_PAIRS = 5000  # that are scored directly in the time that folding takes to start
 GPU_TRIED_TEXTS = 4 * NOISE_ROWS
 # Numbers of pairs' own noise that are at hand at once on the CPU: with what becomes of them they fill a second-level cache.
 CPU_NOISE = 2**17
@@ -42,7 +43,7 @@ class Work:
     @property
     def floats_per_pair(self) -> int:
         """What is held of a pair where all pairs of a block are gone through at once."""
-        wide = (4 if self.pairs else 0) + (6 if self.own_trials else 3 if self.trials else 2 if self.moves else 0)
+        wide = (4 if self.pairs else 0) + (6 if self.own_trials else 3 if self.trials else 1 if self.moves else 0)
         return 6 * self.vectors + 2 * self.trials + wide * self.dim
 
 
@@ -68,6 +69,16 @@ def prefers_large_launches(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
+def few_texts(videos: int, tokens: int, moves: bool, draws: bool, device: torch.device) -> int:
+    """Up to so many texts the direct way is faster: too few share what folding computes once per video.
+
+    `tokens` a frame has; `moves`, `draws`: whether texts are perturbed, and by trials. Measured (docs/performance.md).
+    """
+    if prefers_large_launches(device):
+        return GPU_FEW_PAIRS // max(videos, 1) + (5 if moves else 1)
+    return (4 if draws else 8) * max(1, tokens // 8)
+
+
 def make_plan(work: Work, memory: int, device: torch.device) -> Plan:
     """The plan for a device that holds at most `memory` bytes beside its inputs and the scores."""
     return _few_launches(work, memory) if prefers_large_launches(device) else _in_cache(work, memory)
@@ -89,7 +100,9 @@ def _few_launches(work: Work, memory: int) -> Plan:
     of_texts = 12 * texts * work.trials * work.dim
     # In double precision while their products are taken.
     of_video = 4 * work.vectors * (8 * work.dim + 12 * work.vectors)
-    videos = max(1, (memory // 2 - of_texts) // (4 * work.floats_per_pair * texts + of_video))
+    # Where trials are held, so are the parts of many videos; what is left over is for the allocator's gaps.
+    share = memory // 2 if work.trials or work.own_trials else memory * 9 // 10
+    videos = max(1, (share - of_texts) // (4 * work.floats_per_pair * texts + of_video))
     videos = min(videos, max(work.videos, 1))
     pairs = pairs_at_once(work.own_trials * work.dim, memory, cached=False)
     return Plan(texts, videos, _held(work, videos, memory // 2 // of_video, 1), texts, pairs, 1, together=True)

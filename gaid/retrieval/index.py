@@ -90,7 +90,7 @@ def rescore(head: Any, features: "Features", candidates: np.ndarray, *, memory: 
     computed once. Few captions are scored one by one, each with all its candidates.
     """
     scores = np.empty(candidates.shape, np.float32)
-    few = head.few_texts(features.tokens) if hasattr(head, "few_texts") else 0
+    few = head.few_texts(1, features.tokens) if hasattr(head, "few_texts") else 0
     if candidates.size <= few * len(np.unique(candidates)):
         for row, wanted in enumerate(candidates):
             clips = features.videos(torch.from_numpy(wanted).to(features.text.device))

@@ -185,7 +185,7 @@ def test_few_texts_are_scored_directly_and_many_folded_with_equal_scores(parts, 
         monkeypatch.setattr(
             getattr(gated, way), "score", lambda *a, way=way, plain=plain: ways.append(way) or plain(*a)
         )
-    few = head.few_texts()
+    few = head.few_texts(30)
     torch.testing.assert_close(head.score(text[:few], *videos), whole[:few], atol=2e-6, rtol=0)
     torch.testing.assert_close(head.score(text[: few + 1], *videos), whole[: few + 1], atol=5e-6, rtol=0)
     assert ways == ["direct", "all_pairs"]
