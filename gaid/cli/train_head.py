@@ -55,5 +55,6 @@ def train_head(
                 allow_incomplete=allow_incomplete)  # fmt: skip
     if json:
         return give({"run": run.path, "preset": run.preset, "seeds": run.seeds, "metrics": run.metrics})
-    show(f"{run.path}: {run.preset} is trained; now: gaid eval --run {run.path}")
+    state = "kept as it was, untrained" if run.untrained else "trained"
+    show(f"{run.path}: {run.preset} is {state}; now: gaid eval --run {run.path}")
     return None

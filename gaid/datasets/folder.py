@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaid.datasets.parts import TOO_FEW, large_enough, part_size, rows_by_part
 from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, plain_name, read_lines, read_table
 from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Video
 from gaid.errors import DataInvalid, DataMissing
 
 # Of the videos that have captions; by a hash of the id, so that a video stays in its part when others are added.
 TRAIN, VALIDATION = 0.8, 0.1
-# Below this a test part is a clip or none, and its figures are noise: `all` is what such a folder is judged on.
-ENOUGH_TO_SPLIT = 10
 PART_NAMES = {part: part for part in PARTS} | {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
 
 
@@ -39,8 +38,8 @@ def load(root: Path) -> Dataset:
     caption file names and that is not there is kept and listed as missing.
 
     Protocols: `given` where captions.csv has a split column; `hash`, 80 % of the captioned videos to train, 10 % each
-    to val and test; `all`, everything in test. The default is the first of these that is there; `hash` needs ten videos
-    to be the default, and three to be there. Raises DataMissing and DataInvalid.
+    (`part_size`) to val and test; `all`, everything in test. The default is the first of these that is there; `hash` is
+    the default only where each part has ten videos, and needs three to be there. Raises DataMissing and DataInvalid.
     """
     if not root.is_dir():
         raise DataMissing(f"folder: {root} is {'no folder' if root.exists() else 'not there'}; name yours with --root")
@@ -55,7 +54,7 @@ def load(root: Path) -> Dataset:
         raise DataInvalid(
             f"{source}: none of its videos is under {root}, the first is {missing[0]!r}; there are names like {videos[0].id!r}"
         )
-    splits = _splits(captions, given)
+    splits = _splits(captions, given, missing)
     return Dataset(
         name="folder",
         root=root,
@@ -196,27 +195,30 @@ def _captions(entries: Iterable[Entry], known: _Names) -> tuple[list[Caption], d
     return captions, parts, list(missing)
 
 
-def _splits(captions: list[Caption], given: Mapping[str, str]) -> dict[str, dict[str, tuple[int, ...]]]:
+def _splits(
+    captions: list[Caption], given: Mapping[str, str], missing: list[str]
+) -> dict[str, dict[str, tuple[int, ...]]]:
     """The protocols, the default one first."""
-    whole = {"test": tuple(range(len(captions)))}
     videos = sorted({caption.video for caption in captions})
     found: dict[str, dict[str, tuple[int, ...]]] = {}
     if given:
-        found["given"] = _by_part(captions, given)
-    if len(videos) >= ENOUGH_TO_SPLIT:
-        found["hash"] = _by_part(captions, hash_parts(videos))
-    found["all"] = whole
-    if len(videos) >= 3:
-        found.setdefault("hash", _by_part(captions, hash_parts(videos)))
+        found["given"] = rows_by_part(captions, given)
+    hashed = rows_by_part(captions, hash_parts(videos)) if len(videos) >= 3 else {}
+    if large_enough(captions, hashed, missing):
+        found["hash"] = hashed
+    found["all"] = {"test": tuple(range(len(captions)))}
+    if hashed:
+        found.setdefault("hash", hashed)
     return found
 
 
 def hash_parts(videos: list[str]) -> dict[str, str]:
-    """A part for each video by its hash; where that leaves a part empty, by its rank among the hashes instead."""
+    """A part for each video by its hash; where that leaves val or test too small, by its rank among the hashes instead."""
     parts = {video: part_of(video) for video in videos}
-    if set(parts.values()) == set(PARTS):
+    counts = Counter(parts.values())
+    if min(counts[part] for part in PARTS) >= part_size(0, len(videos)):
         return parts
-    few = max(round(len(videos) * VALIDATION), 1)
+    few = part_size(round(len(videos) * VALIDATION), len(videos))
     ranked = sorted(videos, key=_place)
     return {
         video: "train" if rank < len(videos) - 2 * few else "val" if rank < len(videos) - few else "test"
@@ -228,13 +230,6 @@ def _place(video: str) -> float:
     return int.from_bytes(hashlib.sha256(f"gaid folder {video}".encode()).digest()[:8], "big") / 2**64
 
 
-def _by_part(captions: list[Caption], parts: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
-    rows: dict[str, list[int]] = {part: [] for part in PARTS}
-    for row, caption in enumerate(captions):
-        rows[parts[caption.video]].append(row)
-    return {part: tuple(found) for part, found in rows.items() if found}
-
-
 def _notes(videos: list[Video], captions: list[Caption], splits: Mapping[str, object]) -> list[str]:
     if not captions:
         return [
@@ -243,7 +238,7 @@ def _notes(videos: list[Video], captions: list[Caption], splits: Mapping[str, ob
     silent = len({video.id for video in videos} - {caption.video for caption in captions})
     notes = [f"{silent} of {len(videos)} videos have no caption: they are extracted, and in no split"] if silent else []
     if next(iter(splits)) == "all":
-        notes.append(f"fewer than {ENOUGH_TO_SPLIT} captioned videos: all of them are in test (protocol all)")
+        notes.append(TOO_FEW)
     return notes
 
 

@@ -13,15 +13,29 @@ from gaid.errors import DataMissing
 
 # Videos of a training list that become validation where a data set has none of its own.
 HELD_OUT = 500
+# Videos that a part for choosing or judging heads should have: among fewer, one video is more than ten points of R@1.
+LEAST_PART = 10
+TOO_FEW = (
+    f"too few captioned videos for {LEAST_PART} each in train, val and test: all of them are in test (protocol all); "
+    "train with --split-protocol hash, or add a split column"
+)
+
+
+def part_size(wanted: int, of: int) -> int:
+    """How many of `of` videos are a part for choosing or judging heads: as many as `wanted`, but at least ten.
+
+    Of fewer than forty at least a quarter, so that most remain for training; at least one, and never more than half.
+    """
+    return min(max(wanted, min(LEAST_PART, of // 4), 1), of // 2)
 
 
 def hold_out(names: Collection[str], dataset: str) -> set[str]:
-    """The videos of a training list that are validation: 500, or a tenth of fewer than 5,000, at least one of two.
+    """The videos of a training list that are validation: 500, or a tenth of fewer than 5,000 (`part_size`: at least ten).
 
     Chosen by a hash of the data set's name and the video's id, so that they are the same on every machine and in every
     order of the list. Fields without a validation list pick their checkpoints on the test list; this is for not doing so.
     """
-    count = min(HELD_OUT, max(len(names) // 10, 1)) if len(names) > 1 else 0
+    count = part_size(min(HELD_OUT, len(names) // 10), len(names))
     return set(sorted(names, key=lambda name: _draw(dataset, name))[:count])
 
 
@@ -72,6 +86,13 @@ def check_root(root: Path, dataset: str, source: str) -> None:
     """Raises DataMissing where there is no folder."""
     if not root.is_dir():
         raise DataMissing(f"{dataset}: {root} is {'no folder' if root.exists() else 'not there'}; get {source}")
+
+
+def large_enough(captions: Sequence[Caption], split: Mapping[str, Sequence[int]], missing: Collection[str]) -> bool:
+    """Whether each of train, val and test has the least number of videos (`LEAST_PART`), counting those that are there."""
+    absent = set(missing)
+    counts = [len({captions[row].video for row in split.get(part, ())} - absent) for part in PARTS]
+    return min(counts) >= LEAST_PART
 
 
 def rows_by_part(captions: Sequence[Caption], part_of: Mapping[str, str]) -> dict[str, tuple[int, ...]]:

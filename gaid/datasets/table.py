@@ -4,11 +4,12 @@
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaid.datasets.folder import ENOUGH_TO_SPLIT, PART_NAMES, hash_parts
-from gaid.datasets.parts import hold_out, rows_by_part
+from gaid.datasets.folder import PART_NAMES, hash_parts
+from gaid.datasets.parts import TOO_FEW, hold_out, large_enough, rows_by_part
 from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, one_line, plain_name, read_table, seconds_of
 from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Video
 from gaid.errors import DataInvalid, DataMissing
@@ -82,10 +83,10 @@ def load(root: Path) -> Dataset:
         notes.append(
             f"{len(repeated)} lines say of a clip what another line said, the first is {repeated[0]}; they are kept"
         )
-    splits = _splits(captions, first, files, notes)
     missing = tuple(clip for clip, line in first.items() if not files[line.source].exists())
     if len(missing) == len(first):
         raise DataMissing(f"{table}: none of its videos is there; the first is {files[lines[0].source]}")
+    splits = _splits(captions, first, files, missing, notes)
     return Dataset(
         name="csv",
         root=table,
@@ -170,7 +171,7 @@ def _check_same(line: _Line, known: _Line) -> None:
 
 
 def _splits(
-    captions: list[Caption], first: dict[str, _Line], files: dict[str, Path], notes: list[str]
+    captions: list[Caption], first: dict[str, _Line], files: dict[str, Path], missing: Collection[str], notes: list[str]
 ) -> dict[str, dict[str, tuple[int, ...]]]:
     """The protocols, the default one first."""
     # By the name as it is typed, which is the same on every machine; two spellings of one file are one video.
@@ -193,16 +194,17 @@ def _splits(
                 f"no val in the split column: the clips of {len(held)} training videos are held out, by a hash"
             )
         found["given"] = rows_by_part(captions, given)
-    hashed: dict[str, str] = {}
+    hashed: dict[str, tuple[int, ...]] = {}
     if len(sources) >= 3:
-        hashed = {clip: part for name, part in hash_parts(sorted(sources)).items() for clip in sources[name]}
-    if len(sources) >= ENOUGH_TO_SPLIT:
-        found["hash"] = rows_by_part(captions, hashed)
+        parts = hash_parts(sorted(sources))
+        hashed = rows_by_part(captions, {clip: part for name, part in parts.items() for clip in sources[name]})
+    if large_enough(captions, hashed, missing):
+        found["hash"] = hashed
     found["all"] = {"test": tuple(range(len(captions)))}
     if hashed:
-        found.setdefault("hash", rows_by_part(captions, hashed))
+        found.setdefault("hash", hashed)
     if next(iter(found)) == "all":
-        notes.append(f"fewer than {ENOUGH_TO_SPLIT} videos and no split column: all clips are in test (protocol all)")
+        notes.append(TOO_FEW)
     return found
 
 

@@ -31,6 +31,7 @@ from gaid.retrieval.results import (
     Results,
     difference_of,
     figures_of,
+    note_on_size,
 )
 from gaid.retrieval.scoring import (
     DUAL_SOFTMAX,
@@ -225,7 +226,7 @@ class Measurement:
                 self._rank(of_sounding, place[self.split.caption_video[captions]], with_sound)
             if number == 0 and not brief:
                 self.best = best_videos(scores, BEST, memory=self.memory)
-        notes = list(subject.notes)
+        notes = [*subject.notes, *note_on_size(len(self.split.video_ids))]
         if store.random_weights:
             notes.insert(0, "backbones with RANDOM weights: these figures say that the programs run, and nothing else")
         backbones = store.attrs.get("backbones", {})

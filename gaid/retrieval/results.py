@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
 _SOUND = {"tokens": "sound tokens", "frames": "one embedding a frame"}
+# A gallery of fewer videos makes any figure high: chance alone gives R@5 above 25.
+FEW_VIDEOS = 20
 DIRECTION: dict[str, metrics.Direction] = {"t2v": "t2v", "v2t": "v2t"}
 DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
 
@@ -264,6 +266,18 @@ class Results:
             "saved_ranks": str(self.saved_ranks) if self.saved_ranks else None,
         }
         return out
+
+
+def note_on_size(videos: int) -> list[str]:
+    """A sentence that figures among so few videos never go without; none where there are enough."""
+    if videos == 1:
+        return ["only one video in the gallery: R@1 is 100 whatever the head does"]
+    if videos < FEW_VIDEOS:
+        return [
+            f"only {videos} videos in the gallery: chance alone gives R@1 {100 / videos:.1f} and R@5 {min(500 / videos, 100):.1f}, "
+            "so these figures say little"
+        ]
+    return []
 
 
 def figures_of(ranks: dict[str, list[np.ndarray]], caption_video: np.ndarray, seed: int = 0) -> dict[str, Figures]:

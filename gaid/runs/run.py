@@ -92,6 +92,23 @@ class Run:
         return read_json(path) if path.exists() else {}
 
     @property
+    def untrained(self) -> bool:
+        """Whether training made no member better on validation, so that all are kept as they were before the first step."""
+        return all(member.metrics.get("untrained", False) for member in self.members)
+
+    @property
+    def training_notes(self) -> list[str]:
+        """What metrics.json says of the choice of the kept head; with their seeds where they are not about all of them."""
+        seeds: dict[str, list[str]] = {}
+        for member in self.members:
+            for note in member.metrics.get("notes", []):
+                seeds.setdefault(note, []).append(str(member.seed))
+        return [
+            note if len(found) == len(self.members) else f"seed {', '.join(found)}: {note}"
+            for note, found in seeds.items()
+        ]
+
+    @property
     def finished(self) -> bool:
         """Whether the training went to its end."""
         return bool(self.metrics.get("finished"))

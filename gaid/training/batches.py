@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gaid.datasets.parts import part_size
 from gaid.errors import DataMissing
 
 if TYPE_CHECKING:
@@ -67,11 +68,11 @@ class Clips:
         )
 
     def hold_out(self, share: float) -> tuple["Clips", "Clips"]:
-        """(kept, held out): a share of the videos, two at least, by a hash of their ids: the same in every training."""
+        """(kept, held out): a share of the videos, at least ten or a quarter of few, by a hash of their ids: the same in every training."""
         if len(self) < 4:
             raise DataMissing(f"{len(self)} training videos are too few to hold some out for validation")
         order = np.argsort([sha256(f"validation {name}".encode()).hexdigest() for name in self.video_ids])
-        count = max(2, round(share * len(self)))
+        count = part_size(round(share * len(self)), len(self))
         return self.take(np.sort(order[count:])), self.take(np.sort(order[:count]))
 
 

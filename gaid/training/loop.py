@@ -24,7 +24,7 @@ from gaid.training.options import TrainConfig
 from gaid.training.progress import Progress
 from gaid.training.state import Losses, State, load_state, save_state
 from gaid.training.step import Step, make_step
-from gaid.training.validation import Validation, merit
+from gaid.training.validation import Validation, kept_untrained, merit, notes_on_choice
 
 # Steps on a GPU between looks at whether the losses are still numbers: each look waits for the device.
 _LOOK_EVERY = 20
@@ -108,8 +108,10 @@ class Loop:
             found = self.state.best["t2v"]["R@1"]
             shown.say(
                 f"{title}: best after epoch {self.state.best['epoch']} of {self.state.log[-1]['epoch']}, validation t2v "
-                f"R@1 {found:.1f}; {self.state.seconds:.0f} s; {self.out}"
+                f"R@1 {found:.1f} ({self.validation.clips} clips); {self.state.seconds:.0f} s; {self.out}"
             )
+            for note in notes_on_choice(self.validation.clips, self.state.best, self.state.log[-1]):
+                shown.say(f"{title}: {note}")
 
     def _epoch(self, wish: Any, shown: Progress, begun: float) -> None:
         """The rest of the epoch at hand, with the evaluation at its end."""
@@ -243,6 +245,7 @@ class Loop:
     def _write_metrics(self, finished: bool) -> None:
         state = self.state
         last = {name: state.log[-1][name] for name in ("step", "epoch", "t2v", "v2t")}
+        assert state.best is not None
         stopped = None
         if finished:
             stopped = "epochs" if state.step >= self.steps else "patience"
@@ -256,6 +259,9 @@ class Loop:
                 "stopped": stopped,
                 "best": state.best,
                 "last": last,
+                "validation_clips": self.validation.clips,
+                "untrained": kept_untrained(state.best, last),
+                "notes": notes_on_choice(self.validation.clips, state.best, last),
                 "steps": self.steps,
                 "seconds": round(state.seconds, 3),
             },

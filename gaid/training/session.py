@@ -237,9 +237,23 @@ def _looks_like_a_run(out: Path) -> bool:
     return (out / runs.CONFIG).exists()
 
 
+def _check_train_part(store: Any, asked: str | None) -> None:
+    """Raises DataMissing where the store's default split has nothing to train on, naming the splits that have."""
+    if asked is not None or store.protocols[store.default_protocol].get("train"):
+        return
+    others = [name for name, parts in store.protocols.items() if parts.get("train")]
+    if others:
+        raise DataMissing(
+            f"{store.path}: its default split, {store.default_protocol!r}, has no training part (too few captioned videos to "
+            f"divide); train on few with --split-protocol {' or '.join(others)}, or evaluate without training: gaid eval "
+            f"--store {store.path} --preset mean-pool"
+        )
+
+
 def _parts(store: Any, settings: TrainConfig, visual: str, heard: str = "frames") -> tuple[Clips, Clips, str]:
     """(training clips, validation clips, name of the protocol) with what the head takes: `visual` frames or patches,
     `heard` frames or tokens."""
+    _check_train_part(store, settings.split_protocol)
     split = with_audio(store.split("train", settings.split_protocol), settings.audio, settings.seed)
     parts = store.protocols[split.protocol]
     clips = Clips.of(split, visual, heard)

@@ -5,6 +5,7 @@ mean R@1 of both directions, and equal ones of those by the mean rank of both; o
 the best, so of equals the earliest stays.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,15 @@ import torch
 from gaid import metrics
 from gaid.training.batches import Clips, Resident
 
+# With fewer validation clips each is more than two points of R@1, and most differences between epochs are chance.
+ENOUGH_TO_CHOOSE = 50
+
 
 class Validation:
     """Scores a head on validation clips, under the protocol that it is trained by."""
 
     def __init__(self, clips: Clips, device: str, protocol: str = "query") -> None:
+        self.clips = len(clips)
         self.data = Resident.of(clips, device)
         self.video_of_caption = clips.caption_video
         self.options: dict[str, Any] = {}
@@ -46,3 +51,28 @@ def merit(found: dict[str, Any]) -> tuple[float, float, float]:
     """What evaluations are compared by, the larger the better."""
     t2v, v2t = found["t2v"], found["v2t"]
     return t2v["R@1"], (t2v["R@1"] + v2t["R@1"]) / 2, -(t2v["MnR"] + v2t["MnR"]) / 2
+
+
+def kept_untrained(best: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    """Whether a head that was trained for some steps is kept as it was before the first."""
+    return last["step"] > 0 and best["step"] == 0
+
+
+def notes_on_choice(clips: int, best: Mapping[str, Any], last: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of the choice of the kept head: sentences, none where validation could choose well.
+
+    `clips` is the number of validation clips, `best` and `last` are evaluations ("step", "epoch"). A head without
+    anything to train, whose only evaluation is that before the first step, has no choice to doubt.
+    """
+    if not last["step"]:
+        return []
+    notes = []
+    if kept_untrained(best, last):
+        notes.append(f"the untrained head was kept: none of the {last['epoch']} epochs was better on validation")
+    if clips < ENOUGH_TO_CHOOSE:
+        count = f"{clips} validation clips are" if clips > 1 else "1 validation clip is"
+        notes.append(
+            f"{count} too few to choose among epochs: each is {100 / clips:.1f} points of validation R@1, so the choice is "
+            "largely chance"
+        )
+    return notes

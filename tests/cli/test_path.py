@@ -21,7 +21,7 @@ def captioned(tmp_path: Path) -> Path:
 
 def test_a_folder_of_captioned_videos_goes_from_files_to_figures(gaid, captioned):
     told = gaid("datasets", "folder", "--root", captioned, "--json")
-    assert told.json["default_protocol"] == "hash"
+    assert told.json["default_protocol"] == "all"  # twelve clips are too few for three parts
     counts = told.json["splits"]["hash"]
     assert sum(part["videos"] for part in counts.values()) == 12
 
@@ -30,19 +30,23 @@ def test_a_folder_of_captioned_videos_goes_from_files_to_figures(gaid, captioned
     assert told.code == 0
     assert (told.json["done"], told.json["captions"]) == (12, 24)
 
-    told = gaid(
-        "train-head", "--store", "mine.zarr", "--set", "epochs=2", "--set", "head.dim=16", "--out", "run", "--json"
-    )
+    told = gaid("train-head", "--store", "mine.zarr", "--out", "run")
+    assert told.code == 2
+    assert "--split-protocol hash" in told.err
+    told = gaid("train-head", "--store", "mine.zarr", "--split-protocol", "hash", "--set", "epochs=2", "--set",
+                "head.dim=16", "--out", "run", "--json")  # fmt: skip
     assert told.code == 0, told.err
     assert told.json["metrics"]["finished"]
     assert json.loads(Path("run/metrics.json").read_text()) == told.json["metrics"]
-    assert gaid("train-head", "--store", "mine.zarr", "--out", "run").code == 2
+    assert gaid("train-head", "--store", "mine.zarr", "--split-protocol", "hash", "--out", "run").code == 2
 
     told = gaid("eval", "--run", "run", "--json", "--report", "none", "--save-ranks", "ranks.csv")
     assert told.code == 0, told.err
     for direction in ("t2v", "v2t"):
         assert set(told.json[direction]) >= {"R@1", "R@5", "R@10", "MdR", "MnR", "queries", "gallery", "intervals"}
     assert told.json["t2v"]["gallery"] == counts["test"]["videos"]
+    assert any("3 validation clips are too few to choose among epochs" in note for note in told.json["notes"])
+    assert any("only 3 videos in the gallery: chance alone gives R@1 33.3" in note for note in told.json["notes"])
     assert told.json["t2v"]["queries"] == counts["test"]["captions"]
     assert len(Path("ranks.csv").read_text().splitlines()) == 1 + counts["test"]["captions"]
 

@@ -79,8 +79,8 @@ def test_a_given_split_is_taken_and_validation_that_it_lacks_is_held_out_by_vide
     write(tmp_path, *rows, head=head)
     dataset = load(tmp_path)
     split = parts(dataset, "given")
-    assert {part: len(clips) for part, clips in split.items()} == {"train": 46, "val": 4, "test": 10}
-    assert len({clip.partition("@")[0] for clip in split["val"]}) == 2
+    assert {part: len(clips) for part, clips in split.items()} == {"train": 38, "val": 12, "test": 10}
+    assert len({clip.partition("@")[0] for clip in split["val"]}) == 6
     assert any("no val in the split column" in note for note in dataset.notes)
 
 

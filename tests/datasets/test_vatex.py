@@ -95,7 +95,7 @@ def test_without_a_training_list_training_is_the_official_file(tmp_path):
 
 def test_without_a_validation_list_some_of_train_is_held_out(tmp_path):
     (write_vatex(tmp_path) / "val_list.txt").unlink()
-    assert sizes(load(tmp_path)) == {"train": (18, 180), "val": (2, 20), "test": (2, 20)}
+    assert sizes(load(tmp_path)) == {"train": (15, 150), "val": (5, 50), "test": (2, 20)}
 
 
 def test_a_clip_without_a_file_is_cut_out_of_its_source_video(tmp_path):

@@ -22,8 +22,9 @@ from gaid.errors import (
     TrainingDiverged,
 )
 from gaid.metrics import retrieval_metrics
+from gaid.training.validation import notes_on_choice
 
-from .planted import write_store
+from .planted import SIZES, write_store
 
 SMALL = ("epochs=4", "head.dim=8", "batch_size=16", "lr=0.01", "threads=1")
 
@@ -400,3 +401,43 @@ def test_a_run_of_avigate_loads_again(store, tmp_path):
     assert run.load_head().config["layers"] == 1
     scores, _ = score(run.load_head(), store, "val")
     assert np.isfinite(scores).all()
+
+
+def test_a_run_that_keeps_its_untrained_head_says_so_with_the_number_of_validation_clips(
+    store, contrary, tmp_path, capsys
+):
+    run = train(store, contrary, out=tmp_path / "run", set=["epochs=3", "batch_size=8"])
+    assert run.metrics["best"]["epoch"] == 0
+    assert run.metrics["untrained"]
+    assert run.untrained
+    assert run.metrics["validation_clips"] == SIZES["val"]
+    assert run.training_notes == run.metrics["notes"]
+    kept, few = run.training_notes
+    assert kept == "the untrained head was kept: none of the 3 epochs was better on validation"
+    assert f"{SIZES['val']} validation clips are too few to choose" in few
+    assert "6.2 points" in few  # 100 / 16
+    told = capsys.readouterr().err
+    assert kept in told
+    assert few in told
+
+
+def test_notes_of_several_seeds_name_the_seeds_that_they_are_about(store, contrary, tmp_path):
+    run = train(
+        store, contrary, out=tmp_path / "run", seeds=2, set=["epochs=1", "batch_size=8"],
+        progress=False,
+    )  # fmt: skip
+    assert run.untrained
+    file = tmp_path / "run" / "seed-1" / "metrics.json"
+    metrics = json.loads(file.read_text())
+    file.write_text(json.dumps(metrics | {"notes": metrics["notes"][1:], "untrained": False}))
+    kept, few = load_run(tmp_path / "run").training_notes
+    assert kept.startswith("seed 0: the untrained head was kept")
+    assert few.startswith("16 validation clips")
+    assert not load_run(tmp_path / "run").untrained
+
+
+def test_a_head_with_nothing_to_train_has_no_choice_to_doubt():
+    first = {"step": 0, "epoch": 0}
+    assert notes_on_choice(3, first, first) == []
+    assert len(notes_on_choice(100, first, {"step": 40, "epoch": 4})) == 1
+    assert notes_on_choice(100, {"step": 20, "epoch": 2}, {"step": 40, "epoch": 4}) == []
