@@ -10,11 +10,12 @@ from scipy.stats import binomtest, permutation_test
 from gaid.audit.ground import Ground, same_queries
 from gaid.audit.results import Measured
 from gaid.audit.seeds import turns_round
+from gaid.devices import pick_device
 from gaid.metrics import RECALLS
 from gaid.retrieval.overlap import TrainingOverlap, notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory
 from gaid.retrieval.subject import open_for, split_of
-from gaid.runs import Run, load_run, pick_device
+from gaid.runs import Run, load_run
 
 if TYPE_CHECKING:
     from gaid.stores import Store

@@ -23,6 +23,7 @@ from gaid.backbones.protocol import (
     TextFeatures,
     VisualBackbone,
 )
+from gaid.devices import pick_device
 from gaid.errors import CodeRefused, OptionInvalid
 
 __all__ = [
@@ -129,12 +130,12 @@ def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) ->
 
     if family == "clip":
         weights_found = weights.resolve_clip(rest, random_weights)
-        return lambda: _load_clip(kinds[kind], weights_found, _device(device), seed)
+        return lambda: _load_clip(kinds[kind], weights_found, pick_device(device), seed)
     if family == "clap":
         folder = weights.resolve_clap(rest, random_weights)
-        return lambda: _load_clap(kinds[kind], rest or weights.CLAP_DEFAULT, folder, _device(device), seed)
+        return lambda: _load_clap(kinds[kind], rest or weights.CLAP_DEFAULT, folder, pick_device(device), seed)
     weights.require_offline(kind)
-    return lambda: _load_offline(kinds[kind], _device(device))
+    return lambda: _load_offline(kinds[kind], pick_device(device))
 
 
 @lru_cache(maxsize=4)
@@ -175,7 +176,7 @@ def _load_own(module: str, attribute: str, kind: str, device: str, random_weight
         raise OptionInvalid(
             f"backbone {where!r}: {module} can't be imported ({type(error).__name__}: {error})"
         ) from error
-    given = {"device": _device(device), "random_weights": random_weights, "seed": seed}
+    given = {"device": pick_device(device), "random_weights": random_weights, "seed": seed}
     wanted = inspect.signature(factory).parameters
     built = factory(**{option: value for option, value in given.items() if option in wanted})
     wanted_members = MEMBERS[kind]
@@ -189,22 +190,3 @@ def _load_own(module: str, attribute: str, kind: str, device: str, random_weight
         missing = ", ".join(lacking)
         raise OptionInvalid(f"backbone {where!r} is no {kind} backbone: it lacks {missing} (gaid.backbones.protocol)")
     return built
-
-
-def _device(device: str) -> str:
-    """`auto` as the device that it means here; cuda without a GPU is refused before anything is loaded."""
-    if device == "cpu":
-        return device
-    import torch
-
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if device.isdigit():  # MTEB's habit: a number is a GPU
-        device = f"cuda:{device}"
-    try:
-        kind = torch.device(device)
-    except RuntimeError as error:
-        raise OptionInvalid(f"no device is named {device!r}; use auto, cpu or cuda:0") from error
-    if kind.type == "cuda" and (not torch.cuda.is_available() or (kind.index or 0) >= torch.cuda.device_count()):
-        raise OptionInvalid(f"device {device!r} is not there ({torch.cuda.device_count()} GPUs); use --device cpu")
-    return str(kind)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from gaid.cli.faults import explain
 from gaid.console import Lasting
-from gaid.errors import OptionInvalid, PageNotWritten
+from gaid.devices import parse_device
+from gaid.errors import PageNotWritten
 from gaid.files import check_writable
 
 T = TypeVar("T")
@@ -41,20 +41,13 @@ class Group(_PlainHelp, TyperGroup):
         return list(self.commands)
 
 
-def _check_device(name: str) -> str:
-    """Refuses what no device is called, before anything is loaded; whether it is there is asked later."""
-    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?|\d+", name):
-        return name
-    raise OptionInvalid(f"--device {name}: no device is called that; it is auto, cpu, cuda or cuda:0")
-
-
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on stdout; words go to stderr.")]
 Device = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        callback=_check_device,
-        help="auto (a GPU where there is one), cpu, cuda, or cuda:0, cuda:1 ...",
+        callback=parse_device,
+        help="auto (a GPU where there is one), cpu, mps, cuda, or one GPU: cuda:1, or 1.",
     ),
 ]
 

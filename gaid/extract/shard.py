@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaid.devices import parse_device, pick_device
 from gaid.errors import DataMissing, GaidError, MediaError, StoreIncomplete, StoresDisagree
 from gaid.extract.clip import Clip, ClipRequest, Remark
 from gaid.extract.encoder import ClipFeatures, Encoder, fixed_threads
@@ -43,13 +44,9 @@ class BackboneChoice:
     @property
     def resolved_device(self) -> str:
         """Where the models run on this machine: `auto` is its first GPU. torch is only asked where a backbone needs it."""
-        if self.device == "cpu" or {self.visual, self.audio, self.text} <= {"tiny", None}:
+        if parse_device(self.device) == "cpu" or {self.visual, self.audio, self.text} <= {"tiny", None}:
             return "cpu"
-        if self.device != "auto":
-            return f"cuda:{self.device}" if self.device.isdigit() else self.device
-        import torch
-
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+        return pick_device(self.device)
 
     def load(self) -> "Backbones":
         from gaid.backbones import load_backbones

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaid.console import say
+from gaid.devices import pick_device
 from gaid.errors import DataMissing, GaidError, OptionInvalid
 from gaid.files import check_folder
 from gaid.report.cost import Cost, measure_cost
@@ -18,7 +19,7 @@ from gaid.report.paper_table import Section, Table
 from gaid.report.published import cautions, load_published, published_gains, published_seconds
 from gaid.retrieval import evaluate
 from gaid.retrieval.results import Results
-from gaid.runs import CONFIG, Run, load_run, pick_device
+from gaid.runs import CONFIG, Run, load_run
 
 if TYPE_CHECKING:
     from gaid.stores import Store

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaid import metrics
+from gaid.devices import pick_device
 from gaid.errors import OptionInvalid
 from gaid.files import check_writable
 from gaid.retrieval import index as faiss_index
@@ -55,7 +56,7 @@ from gaid.retrieval.subject import (
     only_with_sound,
     split_of,
 )
-from gaid.runs import Run, load_run, pick_device
+from gaid.runs import Run, load_run
 from gaid.stores import with_audio
 
 if TYPE_CHECKING:

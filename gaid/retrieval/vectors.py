@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gaid.devices import pick_device
 from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
 from gaid.files import check_writable, writing
 from gaid.retrieval.evaluation import Measurement
@@ -16,7 +17,7 @@ from gaid.retrieval.export import pack_texts
 from gaid.retrieval.overlap import notes_of, overlaps_of
 from gaid.retrieval.scoring import parse_memory, ranks_of
 from gaid.retrieval.subject import load_subject, split_of
-from gaid.runs import CONFIG, Run, pick_device
+from gaid.runs import CONFIG, Run
 from gaid.stores import Store, read_clips, valid_rows
 
 FORMATS = ("npz", "parquet")

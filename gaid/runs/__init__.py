@@ -24,7 +24,6 @@ from gaid.runs.run import (
     default_out,
     list_runs,
     load_run,
-    pick_device,
 )
 
 __all__ = [
@@ -49,7 +48,6 @@ __all__ = [
     "import_checkpoint",
     "list_runs",
     "load_run",
-    "pick_device",
     "read_checkpoint",
     "read_json",
     "resolve_head",

@@ -317,20 +317,6 @@ def default_out(preset: str, dataset: str) -> Path:
     return Path("runs") / (re.sub(r"[^\w.+-]+", "-", f"{short}-{dataset}").strip("-") or "run")
 
 
-def pick_device(device: str = "auto") -> str:
-    """`auto` is the GPU where there is one. Raises OptionInvalid for a device that is not there."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise OptionInvalid(f"device {device!r} can't be used here ({reason}); try auto or cpu") from error
-    return device
-
-
 def _named(provenance: Any) -> str:
     if not isinstance(provenance, Mapping):
         return "none"

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from gaid import files, runs
 from gaid.config import resolve, to_tables, to_toml
+from gaid.devices import pick_device
 from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
 from gaid.metrics import NAMES
 from gaid.stores import Store, with_audio
@@ -45,7 +46,7 @@ class Session:
     ) -> None:
         if resume and overwrite:
             raise OptionInvalid("--resume goes on with a run and --overwrite replaces it; choose one of them")
-        self.device = runs.pick_device(device)
+        self.device = pick_device(device)
         self.progress = progress
         self.resume = resume
         self.store = _open(store, allow_incomplete)

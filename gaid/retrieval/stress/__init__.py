@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gaid import console
 from gaid.config import nearest
+from gaid.devices import pick_device
 from gaid.errors import GaidError, OptionInvalid
 from gaid.files import check_folder
 from gaid.retrieval.overlap import notes_of, overlaps_of
@@ -23,7 +24,7 @@ from gaid.retrieval.stress.measure import Bench, Contender
 from gaid.retrieval.stress.media import encode_texts, load_text_of, media_faults, open_files
 from gaid.retrieval.stress.results import StressResults
 from gaid.retrieval.subject import Subject, open_for, own_clip, split_of
-from gaid.runs import Run, load_run, pick_device
+from gaid.runs import Run, load_run
 
 if TYPE_CHECKING:
     from gaid.stores import Split, Store
