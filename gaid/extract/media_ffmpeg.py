@@ -24,8 +24,9 @@ from gaid.errors import DependencyMissing, MediaError
 from gaid.extract.clip import Clip, ClipRequest
 from gaid.extract.clock import TS_FORMAT, Clock
 from gaid.extract.ffmpeg_pictures import Pictures
+from gaid.extract.ffmpeg_sound import Sounds
 from gaid.extract.limits import Deadline, DecodeLimits, check_size, too_large, too_slow
-from gaid.extract.media_pyav import SEEK_FROM, SEEK_MARGIN, make_clip
+from gaid.extract.media_pyav import make_clip
 from gaid.extract.opening import check_file, open_options, show_path
 from gaid.extract.sampling import PacketIndex, build_timeline, plan_frames
 from gaid.extract.sound import Sound, SoundWindows
@@ -34,7 +35,6 @@ INPUT = "file:input"
 SHOWN = re.compile(rb"^\[Parsed_a?showinfo_\d+ @ [^\]]*\] n: *(\d+) pts: *(-?\d+) +pts_time: *(-?[\d.]+)")
 TIME_BASE = re.compile(rb"^\[Parsed_showinfo_\d+ @ [^\]]*\] config in time_base: *(\d+)/(\d+)")
 TOO_LARGE = re.compile(rb"Picture size (\d+)x(\d+) exceeds specified max pixel count")
-SAMPLES = re.compile(rb" nb_samples: *(\d+)")
 
 
 def check_ffmpeg() -> None:
@@ -153,6 +153,7 @@ class FFmpegFile:
         import ffmpeg
 
         options: dict[str, Any] = {**open_options(self.limits), "threads": 1, "noautorotate": None, "copyts": None}
+        options["guess_layout_max"] = 0  # channels whose places the file does not give have none
         if late is not None:
             options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{late:.6f}"}
         # ffmpeg-python can't carry a name that is not UTF-8, so the true one is put in last.
@@ -189,11 +190,12 @@ class Running(AbstractContextManager["Running"]):
             self._lines.put(line)
         self._lines.put(None)
 
-    def pieces(self) -> Iterator[tuple[int, float, bytes]]:
-        """(number, time in s, the whole line) of each piece that passes; its bytes are to be `read` before the next."""
-        tick: float | None = (
-            None  # what is printed in seconds has six digits; a picture's unit is told at the beginning
-        )
+    def pieces(self, tick: float | None = None) -> Iterator[tuple[int, float, bytes]]:
+        """(number, time in s, the whole line) of each piece that passes; its bytes are to be `read` before the next.
+
+        What the program prints in seconds has six digits only, so times are counted in units: of `tick` s for sound, while the
+        unit of pictures is told at the beginning.
+        """
         while (line := self._lines.get()) is not None:
             if found := SHOWN.match(line):
                 yield int(found[1]), float(found[3]) if tick is None else int(found[2]) * tick, line
@@ -239,50 +241,11 @@ def decode_with_ffmpeg(request: ClipRequest, limits: DecodeLimits) -> Clip:
     elif probed.audio is None:
         sound = windows.nothing("no track")
     else:
-        sound = _decode_sound(file, probed, windows, plan.start * timeline.tick, plan.duration)
+        sound = Sounds(file, probed, windows, plan.start * timeline.tick, plan.duration).decode()
     remarks = plan.remarks(pictures.replaced)
     return make_clip(
         frames, plan.moments, plan.frame_times, plan.duration, sound, plan.short, pictures.decoded, remarks
     )
-
-
-def _decode_sound(file: FFmpegFile, probed: Probed, windows: SoundWindows, start: float, duration: float) -> Sound:
-    """The windows; state "failed" where fewer than half of the packets in the clip became sound."""
-    stream = probed.audio
-    assert stream is not None
-    channels, rate = int(stream.get("channels", 0)), int(stream.get("sample_rate", 0))
-    if not (channels and rate and stream.get("codec_name")):
-        return windows.nothing("failed")
-    moved = probed.clock.follower(stream["index"]) if probed.clock is not None else None
-    late = start - SEEK_MARGIN if start - probed.sound_start > SEEK_FROM and moved is None else None
-    part = {"start": f"{start - SEEK_MARGIN / 2:.6f}", "end": f"{start + duration + SEEK_MARGIN / 2:.6f}"}
-    filters: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
-        *([("atrim", (), part)] if moved is None else []),
-        ("aformat", (), {"sample_fmts": "flt", "sample_rates": rate}),
-        ("ashowinfo", (), {}),
-    ]
-    got = 0
-    for seek in (late, None) if late is not None else (None,):
-        if got:
-            break
-        with file.run(stream["index"], seek, filters, {"format": "f32le", "ac": channels, "ar": rate}) as running:
-            for _, time, line in running.pieces():
-                if moved is not None:
-                    time = moved(time)
-                if seek is not None and not got and time > start and np.any(probed.sound_packets <= start):
-                    break  # sought past the clip's start: read from the beginning instead
-                found = SAMPLES.search(line)
-                size = int(found[1]) * channels * 4 if found else 0
-                data = running.read(size)
-                if not found or len(data) < size:
-                    break
-                got += 1
-                windows.add(time - start, rate, list(np.frombuffer(data, np.float32).reshape(-1, channels).T))
-    file.deadline.check(file.name)
-    inside = (probed.sound_packets >= start) & (probed.sound_packets < start + duration)
-    if 2 * got < int(inside.sum()):
-        return windows.nothing("failed")
-    return windows.finish()
 
 
 def _decode_sound_file(
@@ -293,7 +256,7 @@ def _decode_sound_file(
         probed = file.probe()
         if probed.audio is None:
             return windows.nothing("no track")
-        return _decode_sound(file, probed, windows, probed.sound_start + offset, windows.total / windows.rate)
+        return Sounds(file, probed, windows, probed.sound_start + offset, windows.total / windows.rate).decode()
     except MediaError as error:
         if error.reason == "too slow":
             raise
