@@ -46,6 +46,13 @@ def extract(
             "aligned|published",
         ),
     ] = "aligned",
+    pixels: Annotated[
+        Literal["square", "stored"],
+        option(
+            "Pictures as they are meant to be seen, or as stored: pixels that are not square, HDR not mapped.",
+            "square|stored",
+        ),
+    ] = "square",
     device: Device = "auto",
     batch_size: Annotated[int, option("Clips encoded at once on a GPU.", "N", min=1)] = 32,
     workers: Annotated[
@@ -73,7 +80,7 @@ def extract(
     from gaid.extract import extract as run
 
     report = run(dataset, root=root, out=out, visual=visual, audio=audio, text=text, frames=frames, decoder=decoder,
-                 audio_sampling=audio_sampling, device=device, batch_size=batch_size, workers=workers, scheduler=scheduler, patches=patches,
+                 audio_sampling=audio_sampling, pixels=pixels, device=device, batch_size=batch_size, workers=workers, scheduler=scheduler, patches=patches,
                  audio_tokens=audio_tokens, overwrite=overwrite, random_weights=random_weights, max_missing=max_missing, limit=limit)  # fmt: skip
     if json:
         give(report.to_dict())

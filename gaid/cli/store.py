@@ -57,7 +57,10 @@ def _provenance(attributes: dict[str, Any]) -> list[str]:
         lines.append(f"{kind}: {one.get('name')}{size}{' (RANDOM WEIGHTS)' if one.get('random_weights') else ''}")
     sampling = attributes.get("sampling", {})
     if sampling:
-        lines.append(f"sampling: {sampling.get('frames')} frames a clip, decoded by {sampling.get('decoder')}")
+        lines.append(
+            f"sampling: {sampling.get('frames')} frames per clip, decoded by {sampling.get('decoder')} under version "
+            f"{sampling.get('rules', 1)} of the rules, pixels {sampling.get('pixels', 'stored')}"
+        )
     lines += [f"data set: {one['name']} from {one['root']}" for one in (attributes.get("dataset"),) if one]
     lines.append("census: " + ", ".join(f"{name} {count:,}" for name, count in attributes["census"].items()))
     versions = ", ".join(f"{name} {version}" for name, version in attributes.get("versions", {}).items())

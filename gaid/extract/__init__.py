@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gaid.datasets.types import Dataset
-    from gaid.extract.clip import AudioSampling, Decoder
+    from gaid.extract.clip import AudioSampling, Decoder, Pixels
     from gaid.extract.report import ExtractReport, Failure
 
 __all__ = ["ExtractReport", "Failure", "extract"]
@@ -30,6 +30,7 @@ def extract(
     frames: int = 12,
     decoder: "Decoder" = "pyav",
     audio_sampling: "AudioSampling" = "aligned",
+    pixels: "Pixels" = "square",
     device: str = "auto",
     batch_size: int = 32,
     workers: int = 1,
@@ -52,6 +53,9 @@ def extract(
     `audio_sampling`: each frame's sound is that of its own moment (`aligned`), or the f-th of F parts of
     the clip's sound after that was padded or cut to 30 s, as GAID's published code pairs them (`published`); that code encodes
     the 30 s at once, padding included, and here each part is encoded by itself and padding is no sound.
+
+    `pixels`: as they are meant to be seen (`square`: pixels that are not square are made so, and HDR becomes BT.709), or as the
+    file stores them (`stored`), which is what published features were made of.
 
     `patches` keeps the tokens of each frame's picture as well, `audio_tokens` those of each frame's sound, for heads that
     take them; OptionInvalid where the backbone has none to give.
@@ -79,6 +83,7 @@ def extract(
         frames=frames,
         decoder=decoder,
         audio_sampling=audio_sampling,
+        pixels=pixels,
         device=device,
         batch_size=batch_size,
         workers=workers,

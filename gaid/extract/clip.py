@@ -1,7 +1,7 @@
 """What is asked of the decoders and what they give back: plain data, no decoding. `gaid.extract.media` decodes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,53 @@ if TYPE_CHECKING:
 
 Decoder = Literal["pyav", "ffmpeg"]
 AudioSampling = Literal["aligned", "published"]
+Pixels = Literal["square", "stored"]
 AudioState = Literal["sound", "silent", "no track", "failed"]
 Remark = tuple[Literal["replaced", "one picture", "long gap"], str]  # its kind, by which it is counted, and the words
 
 
+# Version of the rules by which a clip is decoded, for a store's identity. 1: stores that do not say. 2: channels are mixed by the standard
+# downmix and the loudest one decides what is silent; the last picture is held; key frames, times and tracks are chosen anew.
+RULES = 2
+
+
 @dataclass(frozen=True)
 class Sampling:
-    """How all clips of a store are sampled, whatever its backbones: a part of every request, and of the store's identity."""
+    """How all clips of a store are sampled, whatever its backbones: a part of every request, and of the store's identity.
+
+    `pixels`: as they are meant to be seen (`square`: pixels that are not square are made so, and a high dynamic range becomes
+    an ordinary one), or as the file stores them (`stored`).
+    """
 
     frames: int = 12
     decoder: Decoder = "pyav"
     audio_sampling: AudioSampling = "aligned"
+    pixels: Pixels = "square"
 
     @classmethod
     def of_store(cls, store: "Store") -> "Sampling":
-        """The sampling that a store was extracted with, for whatever decodes its clips again."""
+        """The sampling that a store was extracted with, for whatever decodes its clips again.
+
+        Stores that do not say what they did with pixels are from before there was a choice, and took them as stored.
+        """
         told = store.attrs.get("sampling", {})
-        return cls(store.frames, told.get("decoder", "pyav"), told.get("audio_sampling", "aligned"))
+        return cls(
+            store.frames,
+            told.get("decoder", "pyav"),
+            told.get("audio_sampling", "aligned"),
+            told.get("pixels", "stored"),
+        )
+
+    def to_attrs(self) -> dict[str, Any]:
+        """What a new store says of it, beside the forms that its backbones want."""
+        return {
+            "frames": self.frames,
+            "decoder": self.decoder,
+            "pixels": self.pixels,
+            "rules": RULES,
+            # Only where it is not the usual one, as stores had it before there were the two before.
+            **({} if self.audio_sampling == "aligned" else {"audio_sampling": self.audio_sampling}),
+        }
 
 
 @dataclass(frozen=True)
@@ -47,7 +77,7 @@ class ClipRequest:
 
     `start` and `end` are seconds from the video's first picture; None is the video's own. `audio_path` names the
     sound where it is a file of its own; its first sample then belongs to the video's first picture. `audio_sampling` says
-    which sound is a frame's (`gaid.extract.sound`); `sound_late` delays the sound by that many seconds, a fault that only
+    which sound is a frame's (`gaid.extract.sound`), `pixels` what is made of the file's (`Sampling`); `sound_late` delays the sound by that many seconds, a fault that only
     `gaid stress` asks for. `entry` is where the clip is asked for, told with times that the file does not have.
     """
 
@@ -61,6 +91,7 @@ class ClipRequest:
     decoder: Decoder = "pyav"
     audio_sampling: AudioSampling = "aligned"
     sound_late: float = 0.0
+    pixels: Pixels = "square"
     entry: str = ""
 
     @classmethod
@@ -76,6 +107,7 @@ class ClipRequest:
             audio_spec=audio_spec,
             decoder=sampling.decoder,
             audio_sampling=sampling.audio_sampling,
+            pixels=sampling.pixels,
             entry=video.entry,
         )
 

@@ -16,7 +16,7 @@ from gaid.console import say
 from gaid.datasets.types import Dataset
 from gaid.errors import ExtractInterrupted, OptionInvalid
 from gaid.extract.again import arrived_since, changed_since, name_some, take_arrived, tell_changed
-from gaid.extract.clip import AudioSampling, Decoder, Sampling
+from gaid.extract.clip import AudioSampling, Decoder, Pixels, Sampling
 from gaid.extract.interrupt import StopWish, stop_on_signal, tell_stopping
 from gaid.extract.plan import (
     check_missing,
@@ -50,6 +50,7 @@ class Extraction:
     frames: int
     decoder: Decoder
     audio_sampling: AudioSampling
+    pixels: Pixels
     device: str
     batch_size: int
     workers: int
@@ -64,7 +65,7 @@ class Extraction:
 
     @property
     def sampling(self) -> Sampling:
-        return Sampling(self.frames, self.decoder, self.audio_sampling)
+        return Sampling(self.frames, self.decoder, self.audio_sampling, self.pixels)
 
     def run(self) -> ExtractReport:
         """Extracts. What is wrong with the arguments is found before a model is loaded."""
@@ -150,10 +151,12 @@ class Extraction:
             if value < least:
                 raise OptionInvalid(f"{option} {value}: at least {least}")
         check_decoder(self.decoder)
-        if self.audio_sampling not in get_args(AudioSampling):
-            raise OptionInvalid(
-                f"--audio-sampling {self.audio_sampling}: choose {' or '.join(get_args(AudioSampling))}"
-            )
+        for option, chosen, known in (
+            ("--audio-sampling", self.audio_sampling, get_args(AudioSampling)),
+            ("--pixels", self.pixels, get_args(Pixels)),
+        ):
+            if chosen not in known:
+                raise OptionInvalid(f"{option} {chosen}: choose {' or '.join(known)}")
         if self.scheduler is not None:
             from gaid.extract.cluster import check_address, check_installed
 

@@ -4,6 +4,7 @@ Where packets do not name pictures for certain (times are missing, two fields ar
 program first lists the pictures that it decodes, and the wanted ones are then asked for by their place in that list.
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +13,18 @@ from numpy.typing import NDArray
 from gaid.errors import MediaError
 from gaid.extract.clip import ClipRequest
 from gaid.extract.clock import Clock
+from gaid.extract.hdr import Transfer
+from gaid.extract.limits import check_size
 from gaid.extract.media_pyav import SEEK_FROM, SEEK_MARGIN
-from gaid.extract.picture import RGB, Matrix, fit, orient
+from gaid.extract.picture import RGB, Display, Matrix
 from gaid.extract.sampling import Plan, Timeline
 
 if TYPE_CHECKING:
-    from gaid.extract.media_ffmpeg import FFmpegFile
+    from gaid.extract.media_ffmpeg import FFmpegFile, Running
+
+SIZE = re.compile(rb" s: *(\d+)x(\d+) ")
+# The program's names of the transfer functions of a high dynamic range
+TRANSFERS: dict[str, Transfer] = {"smpte2084": "pq", "arib-std-b67": "hlg"}
 
 Filters = list[tuple[str, tuple[Any, ...], dict[str, Any]]]
 
@@ -39,7 +46,8 @@ class Pictures:
     ) -> None:
         self.file, self.stream, self.timeline, self.plan, self.request = file, stream, timeline, plan, request
         self.clock = clock  # of a file whose clock was set anew
-        self.size = int(stream["width"]), int(stream["height"])
+        matrix = _matrix(stream)
+        self.display = _display(stream, matrix) if request.pixels == "square" else Display(matrix)
         self.wanted: NDArray[np.int64] = np.unique(plan.labels)
         self.replaced = 0
         self.decoded = 0
@@ -77,8 +85,8 @@ class Pictures:
             first = 0 if seek is None else int(self.plan.begin_at(self.timeline.keys)[0])
             self.decoded = int((self.timeline.labels <= self.wanted[-1]).sum()) - first
             with self.file.run(self.stream["index"], seek, self._filters(terms), self._output()) as running:
-                for _, time, _ in running.pieces():
-                    picture = self._read(running)
+                for _, time, line in running.pieces():
+                    picture = self._read(running, line)
                     if picture is None:
                         break
                     label = int(self.wanted[np.abs(self.wanted * tick - time).argmin()])
@@ -98,8 +106,8 @@ class Pictures:
         at: dict[int, RGB] = {}
         terms = [f"eq(n,{place})" for place in places]
         with self.file.run(self.stream["index"], None, self._filters(terms), self._output(len(places))) as running:
-            for number, _, _ in running.pieces():
-                picture = self._read(running)
+            for number, _, line in running.pieces():
+                picture = self._read(running, line)
                 if picture is None:
                     break
                 at[places[number]] = picture
@@ -137,24 +145,36 @@ class Pictures:
     def _filters(self, terms: list[str]) -> Filters:
         return [
             ("select", ("+".join(terms),), {}),
-            ("scale", self.size, {"flags": "bilinear"}),
-            ("format", ("rgb24",), {}),
+            ("scale", (), {"w": "iw", "h": "ih", "eval": "frame", "flags": "bilinear"}),  # each in its own size
+            ("format", (self.display.format,), {}),
             ("showinfo", (), {}),
             *EVENLY,
         ]
 
     def _output(self, frames: int | None = None) -> dict[str, Any]:
         limit = {} if frames is None else {"frames:v": frames}
-        return {"format": "rawvideo", "pix_fmt": "rgb24", "r": 25, **limit}
+        return {"format": "rawvideo", "pix_fmt": self.display.format, "r": 25, **limit}
 
-    def _read(self, running: Any) -> RGB | None:
-        """The next picture, fitted; None where the program ended before it."""
-        width, height = self.size
-        data = running.read(width * height * 3)
-        if len(data) < width * height * 3:
+    def _read(self, running: "Running", line: bytes) -> RGB | None:
+        """The next picture, of the size that `line` says, fitted; None where the program ended before it."""
+        found = SIZE.search(line)
+        if found is None:
             return None
-        picture = orient(np.frombuffer(data, np.uint8).reshape(height, width, 3), _matrix(self.stream))
-        return fit(picture, self.request.frame_spec)
+        width, height = int(found[1]), int(found[2])
+        check_size(self.file.name, width, height, self.file.limits)
+        count = width * height * 3
+        data = running.read(count * np.dtype(self.display.dtype).itemsize)
+        if len(data) < count * np.dtype(self.display.dtype).itemsize:
+            return None
+        picture = np.frombuffer(data, self.display.dtype).reshape(height, width, 3)
+        return self.display.show(picture, self.request.frame_spec)
+
+
+def _display(stream: dict[str, Any], matrix: Matrix) -> Display:
+    """How the file wants its pictures shown, turned by `matrix`."""
+    wide, _, high = str(stream.get("sample_aspect_ratio", "")).partition(":")
+    known = wide.isdigit() and high.isdigit() and int(wide) and int(high)
+    return Display(matrix, int(wide) / int(high) if known else 1.0, TRANSFERS.get(str(stream.get("color_transfer"))))
 
 
 def _matrix(stream: dict[str, Any]) -> Matrix:

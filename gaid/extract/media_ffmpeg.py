@@ -153,6 +153,7 @@ class FFmpegFile:
         import ffmpeg
 
         options: dict[str, Any] = {**open_options(self.limits), "threads": 1, "noautorotate": None, "copyts": None}
+        options["reinit_filter:v"] = 0  # where pictures change their size each keeps its own
         options["guess_layout_max"] = 0  # channels whose places the file does not give have none
         if late is not None:
             options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{late:.6f}"}

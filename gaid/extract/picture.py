@@ -1,11 +1,13 @@
-"""From a decoded picture to the square that a visual backbone wants: orientation, transparency, size.
+"""From a decoded picture to the square that a visual backbone wants: range, orientation, shape of pixels, transparency, size.
 
 The resampling is Pillow's antialiased one on 8-bit RGB, with torchvision's rounding of sizes and of the centre crop,
 so that a frame here is the frame that open_clip's own preprocessing would make. Normalising is the backbone's.
 """
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from PIL import Image, ImageOps
 
 from gaid.backbones.protocol import FrameSpec
 from gaid.errors import MediaError
+from gaid.extract.hdr import Transfer, shrink, to_sdr
 from gaid.extract.limits import DecodeLimits, check_size
 
 RGB = NDArray[np.uint8]
@@ -28,29 +31,68 @@ STILL_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 LONGEST_ASPECT = 16
 
 
+@dataclass(frozen=True)
+class Display:
+    """How a file wants its pictures shown. `aspect` is a pixel's width by its height, `transfer` what a high dynamic range is in."""
+
+    matrix: Matrix = (1, 0, 0, 1)
+    aspect: float = 1.0
+    transfer: Transfer | None = None
+
+    @property
+    def format(self) -> str:
+        """FFmpeg's name of the form in which `show` takes pictures."""
+        return "rgb24" if self.transfer is None else "rgb48le"
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        return np.uint8 if self.transfer is None else np.uint16
+
+    def show(self, picture: NDArray[Any], spec: FrameSpec) -> RGB:
+        """A picture (H, W, 3) of that form, as it is to be seen, in the backbone's size."""
+        if self.transfer is not None:
+            picture = to_sdr(shrink(picture, 2 * spec.size), self.transfer)
+        aspect = 1 / self.aspect if is_turned(self.matrix) else self.aspect
+        return fit(orient(picture, self.matrix), spec, aspect)
+
+
+def is_turned(matrix: Matrix) -> bool:
+    """Whether a display matrix turns by a quarter more than by a half, so that rows become columns."""
+    a, b, c, d = matrix
+    return abs(a) + abs(d) < abs(b) + abs(c)
+
+
 def orient(picture: RGB, matrix: Matrix) -> RGB:
     """Turns and mirrors a picture as its display matrix says, to the nearest quarter turn."""
     a, b, c, d = matrix
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        flip_x, flip_y = a < 0, d < 0
-    else:
+    if is_turned(matrix):
         picture = picture.swapaxes(0, 1)
         flip_x, flip_y = c < 0, b < 0
+    else:
+        flip_x, flip_y = a < 0, d < 0
     return picture[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
 
 
-def fit(picture: RGB, spec: FrameSpec) -> RGB:
-    """A picture (H, W, 3) as (size, size, 3): by its shortest side and a centre crop, or squashed."""
-    height, width = picture.shape[:2]
+def fit(picture: RGB, spec: FrameSpec, aspect: float = 1.0) -> RGB:
+    """A picture (H, W, 3) as (size, size, 3): by its shortest side and a centre crop, or squashed.
+
+    `aspect` is a pixel's width by its height: the picture is resized once, from the pixels that there are to square ones.
+    """
     size, resample = spec.size, RESAMPLING[spec.interpolation]
     if spec.resize == "squash":
         return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((size, size), resample))
+    height, width = picture.shape[0], picture.shape[1] * aspect  # as seen
     if max(height, width) > LONGEST_ASPECT * min(height, width):
         longest = LONGEST_ASPECT * min(height, width)
-        top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
-        picture = picture[top : top + longest, left : left + longest]
-        height, width = picture.shape[:2]
-    to = (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
+        rows, columns = max(1, round(min(height, longest))), max(1, round(min(width, longest) / aspect))
+        top, left = (picture.shape[0] - rows) // 2, (picture.shape[1] - columns) // 2
+        picture = picture[top : top + rows, left : left + columns]
+        height, width = rows, columns * aspect
+    to = (
+        (size, max(size, int(size * height / width)))
+        if width <= height
+        else (max(size, int(size * width / height)), size)
+    )
     image = Image.fromarray(np.ascontiguousarray(picture))
     if to != image.size:
         image = image.resize(to, resample)

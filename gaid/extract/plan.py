@@ -164,13 +164,10 @@ def describe(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> di
         "dataset": {"name": dataset.name, "root": str(dataset.root), "protocol": dataset.default_protocol},
         "backbones": provenance,
         "sampling": {
-            "frames": sampling.frames,
-            "decoder": sampling.decoder,
+            **sampling.to_attrs(),
             "frame": asdict(backbones.visual.frame_spec),
             "audio": asdict(backbones.audio.audio_spec),
             "clips": digest_clips(dataset),
-            # Only where it is not the usual one: stores made before there was a choice keep their fingerprint.
-            **({} if sampling.audio_sampling == "aligned" else {"audio_sampling": sampling.audio_sampling}),
         },
         "random_weights": any(bool(one.get("random_weights")) for one in provenance.values()),
         "versions": versions(),

@@ -8,9 +8,13 @@ from typing import Any
 import av
 
 from gaid.errors import MediaError
+from gaid.extract.hdr import Transfer
 from gaid.extract.limits import Deadline, DecodeLimits, check_size
 from gaid.extract.opening import check_file, first_audio, first_video, open_media, show_path
+from gaid.extract.picture import Display, Matrix
 
+# FFmpeg's numbers of the transfer functions of a high dynamic range
+TRANSFERS: dict[int, Transfer] = {16: "pq", 18: "hlg"}
 # What PyAV raises where a file is damaged.
 DECODE_ERRORS = (av.FFmpegError, ValueError, OSError)
 
@@ -44,6 +48,11 @@ class PyAVFile(AbstractContextManager["PyAVFile"]):
         if self.video.codec_context is None:
             raise MediaError("unreadable", f"{self.name}: no decoder for its picture")
         check_size(self.name, self.video.codec_context.width, self.video.codec_context.height, self.limits)
+
+    def display(self, matrix: Matrix) -> Display:
+        """How the file wants its pictures shown, turned by `matrix`."""
+        aspect = self.video.sample_aspect_ratio
+        return Display(matrix, float(aspect) if aspect else 1.0, TRANSFERS.get(self.video.codec_context.color_trc))
 
     def packets(self, deadline: Deadline) -> Iterator[Any]:
         """The packets in the file's order. A file that breaks off gives those before the break."""

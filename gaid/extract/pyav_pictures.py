@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gaid.errors import MediaError
 from gaid.extract.clip import ClipRequest
 from gaid.extract.limits import check_size
-from gaid.extract.picture import RGB, Matrix, fit, orient
+from gaid.extract.picture import RGB, Display, Matrix
 from gaid.extract.pyav_file import DECODE_ERRORS, PyAVFile
 from gaid.extract.sampling import Plan, Timeline
 
@@ -53,7 +53,8 @@ class Pictures:
         request: ClipRequest,
         sought: bool,
     ) -> None:
-        self.file, self.timeline, self.plan, self.spec = file, timeline, plan, request.frame_spec
+        self.file, self.timeline, self.plan = file, timeline, plan
+        self.spec, self.pixels = request.frame_spec, request.pixels
         self.begins, self.counted = begins, timeline.counted
         self.context = file.video.codec_context
         self.leaves_out = self.context.name in LEAVES_OUT and not (timeline.counted or timeline.filled)
@@ -69,7 +70,8 @@ class Pictures:
         self._ahead: list[tuple[int, int, Any]] = []  # decoded pictures, from the wanted one on, in order of display
         self._last: RGB | None = None
         self._last_label: int | None = None
-        self._matrix: Matrix | None = None  # the first picture's: looking it up keeps a picture in memory for a while
+        # Turned as the first picture is: looking that up keeps a picture in memory for a while
+        self._display: Display | None = None
 
     @property
     def complete(self) -> bool:
@@ -169,16 +171,17 @@ class Pictures:
 
     def _convert(self, picture: Any) -> RGB:
         check_size(self.file.name, picture.width, picture.height, self.file.limits)
+        if self._display is None:
+            matrix = display_matrix(picture)
+            self._display = self.file.display(matrix) if self.pixels == "square" else Display(matrix)
         try:
             # One thread: FFmpeg's own choice would start one for each core, for each picture.
-            rgb = picture.to_ndarray(format="rgb24", threads=1)
+            rgb = picture.to_ndarray(format=self._display.format, threads=1)
         except MemoryError:
             raise
         except DECODE_ERRORS as error:
             raise MediaError("unreadable", f"{self.file.name}: its pixels can't be converted ({error})") from None
-        if self._matrix is None:
-            self._matrix = display_matrix(picture)
-        return fit(orient(rgb, self._matrix), self.spec)
+        return self._display.show(rgb, self.spec)
 
     def finish(self) -> NDArray[np.uint8]:
         """The frames (F, H, W, 3). What could not be decoded is the nearest picture to it."""

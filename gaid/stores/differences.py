@@ -17,8 +17,12 @@ _MISSING = "not set"
 # Parts of a sampling that follow from the backbones, and the digest of the clips' times, which has words of its own.
 _OTHERS = ("frame", "audio", "clips")
 # What a store of before there was a choice was made with.
-_USUAL = {"audio_sampling": "aligned"}
-_WORDS = {"frame": "the pictures that the visual backbone takes:", "audio": "the sound that the audio backbone takes:"}
+_USUAL = {"audio_sampling": "aligned", "pixels": "stored", "rules": 1}
+_WORDS = {
+    "frame": "the pictures that the visual backbone takes:",
+    "audio": "the sound that the audio backbone takes:",
+    "rules": "the version of the rules by which clips are decoded (docs/datasets.md):",
+}
 
 
 def differences(store: "Store", plan: StorePlan) -> list[str]:

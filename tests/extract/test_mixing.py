@@ -7,10 +7,20 @@ import numpy as np
 import pytest
 
 from gaid.backbones.protocol import AudioSpec
-from gaid.extract.media import decode_clip
+from gaid.errors import DependencyMissing
+from gaid.extract.media import check_decoder, decode_clip
 from gaid.extract.mixing import channel_weights
 from tests.extract import asking
 from tests.media_maker import tone, write_video
+
+try:
+    check_decoder("ffmpeg")
+    MISSING = ""
+except DependencyMissing as error:
+    MISSING = str(error)
+decoders = pytest.mark.parametrize(
+    "decoder", ["pyav", pytest.param("ffmpeg", marks=pytest.mark.skipif(bool(MISSING), reason=MISSING))]
+)
 
 RATE = 48000
 request = partial(asking.request, frames=4, audio_spec=AudioSpec(16000, 0.1, 5.0))
@@ -120,3 +130,56 @@ def test_a_quiet_noise_that_is_other_on_either_side_is_mixed(tmp_path):
     clip = decode_clip(request(write_channels(tmp_path / "a.mov", "stereo", {"FL": left, "FR": right})))
     alone = decode_clip(request(write_channels(tmp_path / "b.mov", "mono", {"FC": (left + right) / 2})))
     np.testing.assert_allclose(clip.audio, alone.audio, atol=1e-5)
+
+
+@decoders
+@pytest.mark.parametrize(("layout", "suffix"), [("5.1", "mov"), ("5.1(side)", "mkv"), ("3.0", "mkv"), ("7.1", "avi")])
+def test_both_decoders_mix_the_same(tmp_path, layout, suffix, decoder):
+    path = write_channels(tmp_path / f"a.{suffix}", layout, {"FC": TONE})
+    clip = decode_clip(request(path, decoder=decoder))
+    weights = dict(zip(names_of(layout), channel_weights(names_of(layout), len(names_of(layout))), strict=True))
+    assert clip.audio_mask.all()
+    assert level(clip.audio) == pytest.approx(weights["FC"] * LEVEL, rel=0.01)
+
+
+@decoders
+def test_both_decoders_hear_opposite_phase_and_channels_without_a_place(tmp_path, decoder):
+    opposite = write_channels(tmp_path / "a.mov", "stereo", {"FL": TONE, "FR": -TONE})
+    assert level(decode_clip(request(opposite, decoder=decoder)).audio) == pytest.approx(LEVEL, rel=0.01)
+    sound = np.stack([TONE, *np.zeros((7, 2 * RATE), np.float32)])
+    path = write_video(
+        tmp_path / "a.mkv", sound=sound, sound_rate=RATE, sound_codec="pcm_s16le", layout="7.1"
+    )  # whose container does not say what the channels are
+    assert level(decode_clip(request(path, decoder=decoder)).audio) == pytest.approx(LEVEL / 8, rel=0.01)
+
+
+@decoders
+@pytest.mark.parametrize("order", [("5.1", "stereo"), ("stereo", "5.1")])
+def test_a_layout_that_changes_on_the_way_is_mixed_as_each_part_has_it(tmp_path, order, decoder):
+    expected = []
+    for number, layout in enumerate(order):
+        channels = {"FC": TONE} if layout == "5.1" else {"FL": TONE, "FR": TONE}
+        sound = np.stack([channels.get(name, np.zeros(2 * RATE, np.float32)) for name in names_of(layout)])
+        write_video(
+            tmp_path / f"{number}.ts", sound=sound, sound_rate=RATE, layout=layout, offset=2.0 * number, bframes=0
+        )
+        expected += [0.2929 * LEVEL if layout == "5.1" else LEVEL] * 2
+    (tmp_path / "a.ts").write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
+    clip = decode_clip(request(tmp_path / "a.ts", decoder=decoder))
+    assert clip.duration == pytest.approx(4.0, abs=0.05)
+    np.testing.assert_allclose([level(window[3000:-3000]) for window in clip.audio], expected, rtol=0.03)
+
+
+@decoders
+@pytest.mark.parametrize("start", [12_000.0, 90_000.0])
+def test_sound_is_where_it_belongs_however_late_a_broadcasts_clock_begins(tmp_path, start, decoder):
+    sound = np.zeros((1, 2 * RATE), np.float32)
+    for time in (0.3, 0.85, 1.4):
+        sound[0, round(time * RATE) : round(time * RATE) + 400] = 0.9
+    path = write_video(tmp_path / "a.ts", sound=sound, sound_rate=RATE, offset=start)
+    clip = decode_clip(request(path, decoder=decoder))
+    heard = np.concatenate(list(clip.audio))
+    loud = np.flatnonzero(np.abs(heard) > 0.3) / 16000
+    assert [loud[np.abs(loud - time) < 0.1].min() for time in (0.3, 0.85, 1.4)] == pytest.approx(
+        [0.3, 0.85, 1.4], abs=0.003
+    )

@@ -22,7 +22,9 @@ def store(tmp_path_factory):
     write_video(root / "a.mp4", frames=25, rate=5, size=(64, 48), sound_rate=16000)
     (root / "a.txt").write_text("a tone\n")
     out = root / "s.zarr"
-    extract("folder", root=root, out=out, workers=0, audio_sampling="published", progress=False, **TINY)
+    extract(
+        "folder", root=root, out=out, workers=0, audio_sampling="published", pixels="stored", progress=False, **TINY
+    )
     return open_store(out)
 
 
@@ -47,4 +49,13 @@ def test_a_store_made_with_the_other_decoder_is_read_with_it_again(store, monkey
     monkeypatch.setattr(DecodePool, "map", fail)
     assert load_clips(other, other.ids, AudioSpec(16000, 0.01, 1e6))[0] == {}
     assert [one.decoder for one in asked] == ["ffmpeg"]
-    assert Sampling.of_store(other) == Sampling(frames=12, decoder="ffmpeg", audio_sampling="published")
+    assert [one.pixels for one in asked] == ["stored"]
+    assert Sampling.of_store(other) == Sampling(12, "ffmpeg", "published", "stored")
+
+
+def test_a_store_says_how_its_clips_were_decoded_and_an_older_one_took_pixels_as_stored(store):
+    assert {name: store.attrs["sampling"][name] for name in ("pixels", "rules")} == {"pixels": "stored", "rules": 2}
+    older = open_store(store.path)
+    for name in ("pixels", "rules"):
+        del older.attrs["sampling"][name]
+    assert Sampling.of_store(older).pixels == "stored"
