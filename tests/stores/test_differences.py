@@ -27,6 +27,13 @@ CASES = {
         {"attrs": attrs({"audio_sampling": "published"})},
         ["--audio-sampling aligned there, published now"],
     ),
+    "older rules": (
+        {"attrs": attrs({"pixels": "square", "rules": 2})},
+        [
+            "--pixels stored there, square now",
+            "the version of the rules by which clips are decoded (docs/datasets.md): 1 there, 2 now",
+        ],
+    ),
     "backbone": (
         {"audio_dim": 9, "attrs": attrs({"audio": {"rate": 1}}, audio={"name": "tiny", "sha256": "c", "dim": 9})},
         ["the audio backbone: clap there, tiny now"],
