@@ -121,6 +121,7 @@ def audit(
         backbones={kind: str(about.get("name", "?")) for kind, about in backbones.items()},
         sections=sections,
         audio_input=ground.audio_input,
+        noise=ground.noise,
         notes=notes,
         training_overlap=overlap,
         against=[str(other.run.path) for other in others],

@@ -11,7 +11,7 @@ from gaid import metrics
 from gaid.audit.results import Ranks
 from gaid.errors import OptionInvalid, StoresDisagree
 from gaid.retrieval.evaluation import Measurement
-from gaid.retrieval.protocols import first_captions
+from gaid.retrieval.protocols import PROTOCOLS, Noise, first_captions
 from gaid.retrieval.results import DIRECTION
 from gaid.retrieval.scoring import Features, ranks_of, select
 from gaid.retrieval.subject import Subject, audio_input_of, clips_with_sound
@@ -109,6 +109,12 @@ class Ground:
     def audio_input(self) -> str | None:
         """What the head was built to listen to, where it may listen to either (`audio_input_of`)."""
         return audio_input_of(self._head)
+
+    @cached_property
+    def noise(self) -> dict[str, Noise]:
+        """Whose the head's draws are under each protocol; none for a head without trials."""
+        found = {name: self.measurement.noise_of(self._head, name) for name in PROTOCOLS}
+        return {name: noise for name, noise in found.items() if noise}
 
     @cached_property
     def _head(self) -> Any:

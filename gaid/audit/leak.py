@@ -9,6 +9,7 @@ from gaid.audit.ground import Condition, Ground, View
 from gaid.audit.results import Line, Measured, Ranks, Section
 from gaid.metrics import NAMES, RECALLS, metrics_of_ranks
 from gaid.retrieval.protocols import PROTOCOLS
+from gaid.retrieval.results import noise_in_words
 from gaid.stores import derangement, with_noise
 
 PUBLISHED = [name for name, one in PROTOCOLS.items() if one.gallery_reads_captions]
@@ -31,6 +32,7 @@ def leak(ground: Ground, others: list[Ground]) -> Section:
         section.lines += _protocols(other, other.query, f"{other.label}: {ALL}", brief=True)
     section.lines += _noise(ground)
     _conclude(ground, section)
+    section.findings += noise_in_words(ground.noise.get("query"), {"published": ground.noise.get("published")})
     return section
 
 

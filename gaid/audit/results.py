@@ -7,6 +7,7 @@ import numpy as np
 
 from gaid import metrics
 from gaid.retrieval.overlap import TrainingOverlap
+from gaid.retrieval.protocols import Noise
 from gaid.retrieval.results import signed
 
 
@@ -136,6 +137,7 @@ class Audit:
     """How much of a run's figure is real: a section a question, and what all of them rest on.
 
     `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either.
+    `noise`: whose the draws of a head with trials are under each protocol (`gaid.retrieval.protocols.NOISES`).
     """
 
     run: str
@@ -152,6 +154,7 @@ class Audit:
     backbones: dict[str, str]
     sections: list[Section]
     audio_input: str | None = None
+    noise: dict[str, Noise] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     training_overlap: list[TrainingOverlap] = field(default_factory=list)
     against: list[str] = field(default_factory=list)
@@ -164,7 +167,7 @@ class Audit:
         """JSON types only; `sections` by the questions' names."""
         about = {name: getattr(self, name) for name in (
             "run", "preset", "store", "dataset", "split", "split_protocol", "seeds", "videos", "captions", "census",
-            "gallery_hash", "backbones", "audio_input", "notes", "against")}  # fmt: skip
+            "gallery_hash", "backbones", "audio_input", "noise", "notes", "against")}  # fmt: skip
         about["training_overlap"] = [one.to_dict() for one in self.training_overlap]
         about["seconds"] = round(self.seconds, 1)
         return about | {"sections": {section.name: section.to_dict() for section in self.sections}}

@@ -69,6 +69,10 @@ def evaluate(
             "first|same",
         ),
     ] = "first",
+    noise: Annotated[
+        Literal["pair", "text"] | None,
+        option("t-mass's draws: each pair's own (default under published), or its text's (under query).", "pair|text"),
+    ] = None,
     device: Device = "auto",
     seed: Annotated[int, option("Seed of the intervals, and of the page's choice of queries.", "N")] = 0,
     json: Json = False,
@@ -84,7 +88,7 @@ def evaluate(
     results = judge(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
                     save_ranks=save_ranks, device=device, seed=seed, sense=sense,
-                    subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption)  # fmt: skip
+                    subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption, noise=noise)  # fmt: skip
     if not json:
         print_results(results)
 

@@ -9,7 +9,7 @@ from typing import Any
 from gaid import console
 from gaid.metrics import NAMES
 from gaid.retrieval.protocols import OWN_CAPTIONS
-from gaid.retrieval.results import Doubled, Figures, Results, signed
+from gaid.retrieval.results import Doubled, Figures, Results, noise_in_words, signed
 
 
 @dataclass
@@ -158,6 +158,7 @@ def findings(results: Results, subject: str | None = None) -> list[str]:
             f"leak: under `{results.leak.protocol}` gallery videos have read their own captions ({OWN_CAPTIONS[results.leak.own_caption]}); "
             "only the query's figures say how well the head finds a video"
         )
+    lines += noise_in_words(results.noise, {results.leak.protocol: results.leak.noise} if results.leak else {})
     if results.sound_weight is not None:
         truth = results.sound_weight
         auc, audible = truth.auc, truth.audible

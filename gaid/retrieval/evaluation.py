@@ -22,7 +22,7 @@ from gaid.retrieval.dual_softmax import SecondSoftmax
 from gaid.retrieval.export import BEST, check_ranks_path, holds_lists, save_lists
 from gaid.retrieval.export import save_ranks as write_ranks
 from gaid.retrieval.overlap import notes_of, overlaps_of
-from gaid.retrieval.protocols import OWN_CAPTIONS, PROTOCOLS, OwnCaption, get_protocol
+from gaid.retrieval.protocols import NOISES, OWN_CAPTIONS, PROTOCOLS, Noise, OwnCaption, get_protocol
 from gaid.retrieval.results import (
     DIRECTION,
     DIRECTIONS,
@@ -88,6 +88,7 @@ def evaluate(
     dual_softmax: DualSoftmax | None = None,
     first_caption: bool = False,
     own_caption: OwnCaption = "first",
+    noise: Noise | None = None,
 ) -> Results:
     """Retrieval figures of a run (of all its seeds), or of a preset without training on a store.
 
@@ -110,6 +111,8 @@ def evaluate(
         first_caption: only each video's first caption asks; the figures with all captions stand beside.
         own_caption: which of its own captions a gallery video reads where the protocol lets it and there are several:
             its `first`, or for k-th captions its k-th, the `same`, as the published function has it.
+        noise: whose the draws of a head with trials (t-mass) are: each `pair`'s own, as published, or its `text`'s for all
+            videos. Default: pair under the published protocols, text under query.
 
     Returns Results; its figures are the query protocol's, whatever `protocol` is. Raises OptionInvalid, DataMissing,
     StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
@@ -130,6 +133,8 @@ def evaluate(
             f"--own-caption {own_caption} names the caption that pools a gallery video, which under --protocol {chosen.name} "
             "is the text that asks; give --protocol published"
         )
+    if noise is not None and noise not in NOISES:
+        raise OptionInvalid(f"--noise {noise!r} is none of {', '.join(NOISES)}")
     budget = parse_memory(memory)
     ranks_path = check_ranks_path(save_ranks) if save_ranks is not None else None
     if ranks_path is not None and "t2v" not in directions:
@@ -146,15 +151,14 @@ def evaluate(
     clips = only_with_sound(whole) if subset == "with-sound" else whole
     part = only_first_captions(clips) if first_caption else clips
 
-    measured = Measurement(part, directions, budget, device, seed)
+    rest = (directions, budget, device, seed, noise)
+    measured = Measurement(part, *rest)
     results = measured.of(subject, opened, dual_softmax=dual_softmax)
     if clips is not whole:
-        everything = Measurement(
-            only_first_captions(whole) if first_caption else whole, directions, budget, device, seed
-        )
+        everything = Measurement(only_first_captions(whole) if first_caption else whole, *rest)
         results.all_clips = everything.of(subject, opened, brief=True).figures
     if len(part.caption_ids) < len(clips.caption_ids):
-        everything = Measurement(clips, directions, budget, device, seed)
+        everything = Measurement(clips, *rest)
         results.all_captions = everything.of(subject, opened, brief=True).figures
     results.sense, results.index, results.device, results.subset = sense, index, device, subset
     results.first_caption = first_caption
@@ -191,8 +195,16 @@ def evaluate(
 class Measurement:
     """Scores, ranks and figures of several heads on one split; nothing of a head is kept but its ranks."""
 
-    def __init__(self, split: "Split", directions: Sequence[str], memory: int, device: str, seed: int) -> None:
-        self.split, self.directions = split, directions
+    def __init__(
+        self,
+        split: "Split",
+        directions: Sequence[str],
+        memory: int,
+        device: str,
+        seed: int,
+        noise: Noise | None = None,
+    ) -> None:
+        self.split, self.directions, self.noise = split, directions, noise
         self.memory, self.device, self.seed = memory, device, seed
         self._features: dict[tuple[str, str, str], Features] = {}
         self.best: tuple[np.ndarray, np.ndarray] = (np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
@@ -212,10 +224,10 @@ class Measurement:
         with_sound: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         doubled = self._second(dual_softmax)
         sounding = clips_with_sound(self.split)
-        listens = None
+        listens = noise = None
         for number in range(len(subject.seeds)):
             head = subject.load(number)
-            listens = audio_input_of(head)  # the same for every seed
+            listens, noise = audio_input_of(head), self.noise_of(head)  # the same for every seed
             scores = self.scores(subject, number, "query", head=head)
             self._rank(scores, self.split.caption_video, ranks)
             if doubled is not None:
@@ -247,6 +259,7 @@ class Measurement:
             run=str(subject.run.path) if subject.run else None,
             device=self.device,
             audio_input=listens,
+            noise=noise,
             notes=notes,
             ranks={one: np.stack(found) for one, found in ranks.items()},
         )
@@ -275,7 +288,8 @@ class Measurement:
             if doubled is not None:
                 doubled.add(scores)
         figures = figures_of(ranks, self.split.caption_video, self.seed)
-        found = Leak(protocol, figures, difference_of(figures, results.figures), reads)
+        noise = self.noise_of(subject.load(0), protocol)
+        found = Leak(protocol, figures, difference_of(figures, results.figures), reads, noise)
         if doubled is not None:
             found.dual_softmax = doubled.beside(figures, ranks)
         return found
@@ -295,6 +309,7 @@ class Measurement:
             count=count,
             memory=self.memory,
             seed=self.seed,
+            noise=self.noise_of(head) or "text",
         )
         found.seconds["exact"] = seconds
         found.figures = figures_of({"t2v": [found.ranks]}, self.split.caption_video, self.seed)["t2v"]
@@ -323,7 +338,12 @@ class Measurement:
             seed=self.seed,
             own_caption=own_caption,
             reads=reads,
+            noise=self.noise,
         )
+
+    def noise_of(self, head: Any, protocol: str = "query") -> Noise | None:
+        """Whose draws the head's trials are scored with under a protocol; None for a head that makes none."""
+        return self.noise or PROTOCOLS[protocol].noise if getattr(head, "has_trials", False) else None
 
     def _second(self, form: DualSoftmax | None) -> SecondSoftmax | None:
         if form is None:

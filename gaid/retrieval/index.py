@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from gaid.errors import OptionInvalid
+from gaid.retrieval.protocols import Noise
 
 if TYPE_CHECKING:
     from gaid.retrieval.results import Figures
@@ -83,18 +84,27 @@ class VideoIndex:
 
 
 @torch.inference_mode()
-def rescore(head: Any, features: "Features", candidates: np.ndarray, *, memory: int, seed: int = 0) -> np.ndarray:
-    """The head's scores (captions, count) of each caption's candidates.
+def rescore(
+    head: Any, features: "Features", candidates: np.ndarray, *, memory: int, seed: int = 0, noise: Noise = "text"
+) -> np.ndarray:
+    """The head's scores (captions, count) of each caption's candidates. `noise`: whose the draws of a head with trials are.
 
     Goes over videos, each with the captions that want it, where there are many: what a head computes once a video is then
     computed once. Few captions are scored one by one, each with all its candidates.
     """
     scores = np.empty(candidates.shape, np.float32)
     few = head.few_texts(1, features.tokens) if hasattr(head, "few_texts") else 0
+
+    def options(texts: np.ndarray, videos: np.ndarray) -> dict[str, Any]:
+        if not getattr(head, "has_trials", False):
+            return {"memory": memory, "seed": seed}
+        rows = {"text_rows": torch.from_numpy(texts), "video_rows": torch.from_numpy(videos)}
+        return {"memory": memory, "seed": seed, "noise": noise, **rows}
+
     if candidates.size <= few * len(np.unique(candidates)):
         for row, wanted in enumerate(candidates):
             clips = features.videos(torch.from_numpy(wanted).to(features.text.device))
-            block = head.score(features.text[row : row + 1], *clips, memory=memory, seed=seed)
+            block = head.score(features.text[row : row + 1], *clips, **options(np.array([row]), wanted))
             scores[row] = block[0].float().cpu().numpy()
         return scores
     captions, places = np.divmod(np.arange(candidates.size), candidates.shape[1])
@@ -102,7 +112,8 @@ def rescore(head: Any, features: "Features", candidates: np.ndarray, *, memory: 
     videos, starts = np.unique(candidates.ravel()[by_video], return_index=True)
     for video, wanted in zip(videos, np.split(by_video, starts[1:]), strict=True):
         rows = captions[wanted]
-        block = head.score(features.text[rows], *features.videos(slice(video, video + 1)), memory=memory, seed=seed)
+        clips = features.videos(slice(video, video + 1))
+        block = head.score(features.text[rows], *clips, **options(rows, np.array([video])))
         scores[rows, places[wanted]] = block[:, 0].float().cpu().numpy()
     return scores
 
@@ -116,6 +127,7 @@ def search_all(
     count: int,
     memory: int,
     seed: int = 0,
+    noise: Noise = "text",
 ) -> Search:
     """All captions through the index, held against `exact`, the scores (captions, videos) of all pairs."""
     started = time.perf_counter()
@@ -124,7 +136,7 @@ def search_all(
     built = time.perf_counter()
     candidates = index.nearest(features.text, count)
     asked = time.perf_counter()
-    scores = rescore(head, features, candidates, memory=memory, seed=seed)
+    scores = rescore(head, features, candidates, memory=memory, seed=seed, noise=noise)
     seconds = {"index": built - started, "candidates": asked - built, "rescoring": time.perf_counter() - asked}
     own = candidates == np.asarray(caption_video)[:, None]
     found = own.any(axis=1)

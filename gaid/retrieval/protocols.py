@@ -14,6 +14,12 @@ import numpy as np
 from gaid.errors import OptionInvalid
 
 By = Literal["query", "own_caption"]
+Noise = Literal["text", "pair"]
+NOISES: dict[Noise, str] = {
+    "text": "noise drawn once per text for all videos; a pair's best trial counts",
+    "pair": "noise drawn anew for each pair, as in T-MASS's published code; the trial that is nearest to the video as pooled by the query counts",
+}
+"""Whose the noise of a head with trials (STP) is in an evaluation; other heads draw none."""
 OwnCaption = Literal["first", "same"]
 OWN_CAPTIONS: dict[OwnCaption, str] = {
     "first": "each gallery video has read its first caption",
@@ -35,6 +41,11 @@ class Protocol:
     def gallery_reads_captions(self) -> bool:
         """Whether a gallery video's embedding depends on the caption that is to find it."""
         return "own_caption" in (self.gate_by, self.pool_by)
+
+    @property
+    def noise(self) -> Noise:
+        """Whose the trials' noise is unless it is chosen: each pair's own where the published evaluation is followed."""
+        return "pair" if self.gallery_reads_captions else "text"
 
 
 PROTOCOLS = {

@@ -1,6 +1,6 @@
 """What an evaluation found, as plain data that prints, serialises and compares. Nothing here computes scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaid import metrics
-from gaid.retrieval.protocols import OWN_CAPTIONS, PROTOCOLS, OwnCaption
+from gaid.retrieval.protocols import NOISES, OWN_CAPTIONS, PROTOCOLS, Noise, OwnCaption
 from gaid.retrieval.scoring import DUAL_SOFTMAX, DualSoftmax
 
 if TYPE_CHECKING:
@@ -25,6 +25,15 @@ DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
 def sound_in_words(audio_input: str | None) -> str:
     """What a head listened to, in words; nothing for one that has no choice."""
     return _SOUND.get(audio_input or "", "")
+
+
+def noise_in_words(query: Noise | None, others: Mapping[str, Noise | None]) -> list[str]:
+    """Whose the draws of a head with trials were, a sentence at most; `others` by protocol."""
+    if query is None:
+        return []
+    words = [f"under `{name}` {NOISES[noise]}" for name, noise in others.items() if noise and noise != query]
+    apart = ", so a part of the difference is the noise's" if words else ""
+    return ["trials: " + "; ".join([f"under `query` {NOISES[query]}", *words]) + apart]
 
 
 def signed(value: float, digits: int = 1) -> str:
@@ -101,13 +110,15 @@ class Doubled:
 class Leak:
     """The same head under a protocol in which the gallery reads captions, beside the query's figures.
 
-    `own_caption`: which of several captions of its own a video reads, a name of `protocols.OWN_CAPTIONS`.
+    `own_caption`: which of several captions of its own a video reads, a name of `protocols.OWN_CAPTIONS`. `noise`: whose the
+    draws of a head with trials are, a name of `protocols.NOISES`.
     """
 
     protocol: str
     figures: dict[str, Figures]
     difference: dict[str, dict[str, float]]
     own_caption: OwnCaption = "first"
+    noise: Noise | None = None
     dual_softmax: Doubled | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,6 +127,8 @@ class Leak:
             "meaning": PROTOCOLS[self.protocol].summary,
             "own_caption": self.own_caption,
             "own_caption_meaning": OWN_CAPTIONS[self.own_caption],
+            "noise": self.noise,
+            **({"noise_meaning": NOISES[self.noise]} if self.noise else {}),
             **{
                 direction: {**figures.to_dict(), "leak": _rounded(self.difference[direction])}
                 for direction, figures in self.figures.items()
@@ -161,7 +174,8 @@ class Evidence:
 class Results:
     """An evaluation. `figures` are always the query protocol's; another protocol's stand under `leak`, beside these.
 
-    `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either.
+    `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either. `noise`: whose
+    the draws of a head with trials are under the query protocol, a name of `protocols.NOISES`.
     """
 
     preset: str
@@ -181,6 +195,7 @@ class Results:
     index: str = "exact"
     device: str = "cpu"
     audio_input: str | None = None
+    noise: Noise | None = None
     seconds: float = 0.0
     leak: Leak | None = None
     with_sound: dict[str, Figures] | None = None
@@ -256,6 +271,7 @@ class Results:
             "random_weights": self.random_weights,
             "backbones": self.backbones,
             "audio_input": self.audio_input,
+            "noise": self.noise,
             "device": self.device,
             "seconds": round(self.seconds, 3),
             "notes": self.notes,

@@ -20,7 +20,7 @@ from scipy.special import softmax
 
 from gaid import metrics
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.retrieval.protocols import OwnCaption, Protocol, captions_of_place, first_captions, places_of
+from gaid.retrieval.protocols import Noise, OwnCaption, Protocol, captions_of_place, first_captions, places_of
 
 if TYPE_CHECKING:
     from gaid.stores.split import Split
@@ -107,11 +107,13 @@ def score_all(
     seed: int = 0,
     own_caption: np.ndarray | None = None,
     reads: OwnCaption = "first",
+    noise: Noise | None = None,
 ) -> np.ndarray:
     """Scores (captions, videos) float32 of all pairs under a protocol.
 
     `own_caption` (videos): the row of the caption that each video reads where the protocol lets it; its first by default.
     `reads="same"` pools each video by its own k-th caption for k-th captions, which are then scored place by place.
+    `noise`: whose the draws of a head with trials are (`protocols.NOISES`); the protocol's own by default.
     `memory` bounds in bytes what is held beside the features: an eighth for a block's scores and an eighth for its
     widened features, half for the head, and a quarter for the matrix, which else goes to a temporary file.
     """
@@ -124,10 +126,15 @@ def score_all(
     pooled_by = [captions_of_place(place, caption_video, videos) for place in range(int(places.max(initial=0)) + 1)]
     options: dict[str, Any] = {"gate_by": protocol.gate_by, "pool_by": protocol.pool_by, "seed": seed}
     options["memory"] = memory // 2
+    trials = getattr(head, "has_trials", False)
+    if trials:
+        options["noise"] = noise or protocol.noise
     for rows in _blocks(videos, min(memory // 8 // (4 * max(captions, 1)), memory // 8 // features.bytes_per_video)):
         if len(pooled_by) == 1:
             own = torch.from_numpy(own_caption[rows]).to(features.text.device)
             options["own_caption"] = own if protocol.gallery_reads_captions else None
+            if trials:
+                options["video_rows"] = torch.arange(rows.start, rows.stop)
             scores[:, rows] = head.score(features.text, *features.videos(rows), **options).float().cpu().numpy()
             continue
         for place, pooling in enumerate(pooled_by):
@@ -151,6 +158,8 @@ def _score_place(
     device = features.text.device
     gate, pool = (torch.from_numpy(np.searchsorted(texts, one)).to(device) for one in (gating, pooling))
     options = options | {"own_caption": gate}
+    if "noise" in options:
+        options |= {"text_rows": torch.from_numpy(texts), "video_rows": torch.arange(rows.start, rows.stop)}
     if (gating != pooling).any():
         parameters = inspect.signature(head.score).parameters
         if "pool_caption" not in parameters and all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):

@@ -38,7 +38,10 @@ class Validation:
         try:
             with torch.inference_mode():
                 data = self.data
-                scores = head.score(data.text, data.visual, data.audio, data.audio_mask, **self.options)
+                options = self.options
+                if options and getattr(head, "has_trials", False):
+                    options = options | {"noise": "pair"}  # as the published evaluation draws it
+                scores = head.score(data.text, data.visual, data.audio, data.audio_mask, **options)
         finally:
             head.train(training)
         table = scores.float().cpu().numpy()

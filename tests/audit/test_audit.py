@@ -44,6 +44,20 @@ def test_the_query_line_is_what_eval_prints(whole, run):
         assert (one.low, one.high) == pytest.approx(found.figures[way].intervals["R@1"])
 
 
+def test_an_audit_of_a_head_with_trials_names_the_noise_of_each_protocol(store, tmp_path):
+    run = train(
+        store,
+        "t-mass",
+        out=tmp_path / "run",
+        set=["epochs=1", "batch_size=50", "head.dim=16", "head.trials=2"],
+        progress=False,
+    )
+    found = audit(run, only=["leak"])
+    expected = {"query": "text", "published": "pair", "published-gate": "pair", "published-pooling": "pair"}
+    assert found.to_dict()["noise"] == expected
+    assert any("under `published` noise drawn anew for each pair" in line for line in found["leak"].findings)
+
+
 def test_noise_is_chance_under_query_and_far_above_it_under_published(make_noise_run):
     """300 videos of noise, D 64: R@10 is 3.3 by chance (method: 36 of 1,000 at D 512 where chance is 1)."""
     section = audit(make_noise_run, only=["leak"])["leak"]
