@@ -30,6 +30,17 @@ class Words:
     text: str
 
 
+GREATEST_SEED = 2**32 - 1
+"""Every generator that we draw from takes seeds up to this."""
+
+
+def check_seed(seed: int) -> int:
+    """The seed, if all generators take it. Raises OptionInvalid."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= GREATEST_SEED:
+        raise OptionInvalid(f"--seed {seed}: a seed is a whole number from 0 to {GREATEST_SEED}")
+    return seed
+
+
 def setting(
     default: Any,
     help: str = "",

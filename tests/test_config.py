@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaid.config import can_hold, describe, nearest, parse_options, read_settings, resolve, setting, to_toml
+from gaid.config import can_hold, check_seed, describe, nearest, parse_options, read_settings, resolve, setting, to_toml
 from gaid.errors import DataMissing, OptionInvalid
 
 
@@ -158,3 +158,11 @@ def test_what_a_setting_can_be_of():
 
 def test_a_name_like_none_known_gets_the_whole_list():
     assert nearest("zzz", ["beta", "alpha"]) == "known are alpha, beta"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, float("inf"), "1", True])
+def test_a_seed_that_no_generator_takes_is_refused(seed):
+    with pytest.raises(OptionInvalid, match="a seed is a whole number from 0 to 4294967295"):
+        check_seed(seed)
+    assert check_seed(0) == 0
+    assert check_seed(2**32 - 1) == 2**32 - 1

@@ -20,6 +20,7 @@ from gaid.audit.seeds import seeds as over_seeds
 from gaid.audit.selection import selection
 from gaid.audit.softmax import softmax
 from gaid.audit.sound import alignment, audio
+from gaid.config import check_seed
 from gaid.devices import pick_device
 from gaid.errors import OptionInvalid
 from gaid.retrieval.overlap import notes_of, overlaps_of
@@ -70,6 +71,7 @@ def audit(
     started = time.perf_counter()
     asked = _questions(only)
     device, budget = pick_device(device), parse_memory(memory)
+    check_seed(seed)
     loaded = load_run(run)
     if retrain and loaded.imported:
         raise OptionInvalid(f"{run}: was imported, so there is no training to repeat; leave out --retrain")

@@ -10,6 +10,7 @@ from scipy.stats import binomtest, permutation_test
 from gaid.audit.ground import Ground, same_queries
 from gaid.audit.results import Measured
 from gaid.audit.seeds import turns_round
+from gaid.config import check_seed
 from gaid.devices import pick_device
 from gaid.metrics import RECALLS
 from gaid.retrieval.overlap import TrainingOverlap, notes_of, overlaps_of
@@ -108,6 +109,7 @@ def compare(
     where they don't, and whatever loading raises.
     """
     device, budget = pick_device(device), parse_memory(memory)
+    check_seed(seed)
     grounds: list[Ground] = []
     for one in (first, second):
         run = load_run(one)

@@ -6,9 +6,13 @@ from typing import Annotated
 import typer
 
 from gaid.cli.common import Device, Json, chosen_page, flag, give, option, write_after
+from gaid.config import check_seed
 from gaid.console import say, show
 
-Seed = Annotated[int, option("Seed of the draws: intervals, noise, other clips' sounds, groups of queries.", "N")]
+Seed = Annotated[
+    int,
+    option("Seed of the draws: intervals, noise, other clips' sounds, groups of queries.", "N", callback=check_seed),
+]
 Memory = Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")]
 Part = Annotated[str, option("Which part: test, val or train.", "PART")]
 SplitProtocol = Annotated[str | None, option("Which split of the data set, as 9k or all. Default: the run's.", "NAME")]

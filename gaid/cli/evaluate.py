@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from gaid.cli.common import Device, Json, chosen_page, flag, give, option, write_after
+from gaid.config import check_seed
 from gaid.console import show
 
 
@@ -74,7 +75,9 @@ def evaluate(
         option("t-mass's draws: each pair's own (default under published), or its text's (under query).", "pair|text"),
     ] = None,
     device: Device = "auto",
-    seed: Annotated[int, option("Seed of the intervals, and of the page's choice of queries.", "N")] = 0,
+    seed: Annotated[
+        int, option("Seed of the intervals, and of the page's choice of queries.", "N", callback=check_seed)
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Measure a head: R@1/5/10, median and mean rank, with 95 % intervals, both ways, and a page of pictures."""

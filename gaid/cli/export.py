@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from gaid.cli.common import Device, Json, give, option
+from gaid.config import check_seed
 from gaid.console import say, show
 
 
@@ -27,7 +28,9 @@ def export(
     ] = None,
     device: Device = "auto",
     memory: Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")] = "1GiB",
-    seed: Annotated[int, option("Seed of a head without training, and of trials in scoring.", "N")] = 0,
+    seed: Annotated[
+        int, option("Seed of a head without training, and of trials in scoring.", "N", callback=check_seed)
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Write a head's video and text embeddings, all scores and ranks as npz or parquet."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
+from gaid.config import check_seed
 from gaid.console import print_table, say, show
 
 
@@ -37,7 +38,7 @@ def search(
     ] = None,
     device: Device = "auto",
     memory: Annotated[str, option("Most memory for scoring, beside a block of features.", "SIZE")] = "1GiB",
-    seed: Annotated[int, option("Seed of a head without training.", "N")] = 0,
+    seed: Annotated[int, option("Seed of a head without training.", "N", callback=check_seed)] = 0,
     json: Json = False,
 ) -> None:
     """Find the clips of a store that a sentence describes, by sight and sound: no captions needed.

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gaid.cli.common import Device, Json, flag, give, option, write_after
+from gaid.config import check_seed
 from gaid.files import check_folder
 
 
@@ -27,7 +28,7 @@ def stress(
     root: Annotated[Path | None, option("Where the data set's files are, if they were moved.", "FOLDER")] = None,
     memory: Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")] = "1GiB",
     device: Device = "auto",
-    seed: Annotated[int, option("Seed of all faults and intervals.", "N")] = 0,
+    seed: Annotated[int, option("Seed of all faults and intervals.", "N", callback=check_seed)] = 0,
     out: Annotated[
         Path | None, option("Where page, figures and tables go. Default: RUN/stress.", "FOLDER", "--out", "-o")
     ] = None,

@@ -3,10 +3,12 @@
 import difflib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from gaid.datasets.reading import unreadable_folders
 from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Progress, Video
 from gaid.errors import OptionInvalid
 
@@ -64,7 +66,17 @@ def load_dataset(
         spec.prepare(place, progress)
     dataset = spec.load(place, **options)
     dataset.validate()
-    return dataset
+    return _with_unreadable(dataset, place)
+
+
+def _with_unreadable(dataset: Dataset, place: Path) -> Dataset:
+    """The data set, and which folders under its place could not be looked into."""
+    shut = tuple(unreadable_folders(place)) if place.is_dir() else ()
+    if not shut:
+        return dataset
+    shown = ", ".join(map(str, shut[:5])) + (", ..." if len(shut) > 5 else "")
+    note = f"{len(shut)} folders can't be read, so what is in them is left out: {shown}; change their permissions"
+    return replace(dataset, unreadable_folders=shut, notes=(*dataset.notes, note))
 
 
 def load_truth(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gaid.datasets.parts import TOO_FEW, large_enough, part_size, rows_by_part
 from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, plain_name, read_lines, read_table
-from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Video
+from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Video, is_unicode
 from gaid.errors import DataInvalid, DataMissing
 
 # Of the videos that have captions; by a hash of the id, so that a video stays in its part when others are added.
@@ -177,6 +177,10 @@ def _captions(entries: Iterable[Entry], known: _Names) -> tuple[list[Caption], d
     missing: dict[str, None] = {}
     count: Counter[str] = Counter()
     for entry in entries:
+        if not is_unicode(entry.video + entry.text):
+            raise DataInvalid(
+                f"{entry.where}: holds half of a sign (a lone surrogate); write the sign whole, or leave it out"
+            )
         video = known.find(entry)
         if video is None:
             video = known.as_missing(entry)

@@ -38,10 +38,17 @@ def find_files(root: Path, suffixes: Collection[str]) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         named = [name for name in files if Path(name).suffix.lower() in suffixes and not name.startswith(".")]
         found += [Path(place, name) for name in named]
-    for folder in _folders_named_like(root, suffixes):
-        if not any(file.is_relative_to(folder) for file in found):
-            found.append(folder)
+    holding = {folder for file in found for folder in file.parents}
+    found += [folder for folder in _folders_named_like(root, suffixes) if folder not in holding]
     return sorted(found, key=lambda path: path.parts)
+
+
+def unreadable_folders(root: Path) -> list[Path]:
+    """Folders under `root` that the system does not let us look into: what is in them is in no list of files."""
+    faults: list[OSError] = []
+    for _, folders, _ in os.walk(root, onerror=faults.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return sorted(Path(fault.filename) for fault in faults)
 
 
 def _folders_named_like(root: Path, suffixes: Collection[str]) -> list[Path]:

@@ -45,6 +45,7 @@ class Dataset:
     """Videos, captions, and `splits[protocol][part]`: rows of `captions` (a part's videos are those its captions name).
 
     `missing` holds the ids of videos whose file is absent. `notes` are lines for the user: what was left out and why.
+    `unreadable_folders`: those under `root` that could not be looked into.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Dataset:
     default_protocol: str
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unreadable_folders: tuple[Path, ...] = ()
 
     def validate(self) -> None:
         """Raises `DataInvalid` where the lists contradict each other."""
@@ -64,6 +66,11 @@ class Dataset:
             if caption.video not in videos:
                 raise DataInvalid(
                     f"{self.name}: caption {caption.id!r} is of video {caption.video!r}, which {self.root} does not list"
+                )
+            if not is_unicode(caption.text):
+                raise DataInvalid(
+                    f"{self.name}: caption {caption.id!r} holds half of a sign (a lone surrogate): {caption.text[:60]!r}; "
+                    "write the sign whole, or leave it out"
                 )
         for video_id in self.missing:
             if video_id not in videos:
@@ -136,6 +143,15 @@ class DatasetSpec:
     default_backbones: tuple[str, str, str]
     prepare: Callable[[Path, Progress | None], None] | None = None
     published: tuple[Published, ...] = ()
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8; half of a surrogate pair, as JSON may hold, can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unique(kind: str, ids: Iterable[str], dataset: Dataset) -> set[str]:

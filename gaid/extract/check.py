@@ -86,8 +86,8 @@ class CheckReport:
 
     @property
     def wrong(self) -> int:
-        """How many things are wrong: faults of files, and counts that are not the published ones."""
-        faults = sum(finding.kind in FAULTS for finding in self.findings)
+        """How many things are wrong: faults of files, folders that can't be read, and counts that are not the published ones."""
+        faults = sum(finding.kind in FAULTS for finding in self.findings) + len(self.dataset.unreadable_folders)
         return faults + sum(not counted.equal for counted in self.counted)
 
     def of(self, kind: str) -> list[Finding]:
@@ -130,6 +130,7 @@ class CheckReport:
             "counts": [counted.to_dict() for counted in self.counted],
             "parts": self.parts(),
             "unknown": list(self.unknown),
+            "unreadable folders": [str(folder) for folder in self.dataset.unreadable_folders],
             **{
                 kind: [{"video": one.video, "message": one.message} for one in self.of(kind)]
                 for kind in (*FAULTS, *TRAITS)

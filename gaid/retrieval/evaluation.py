@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaid import metrics
+from gaid.config import check_seed
 from gaid.devices import pick_device
 from gaid.errors import OptionInvalid
 from gaid.files import check_writable
@@ -136,6 +137,7 @@ def evaluate(
     if noise is not None and noise not in NOISES:
         raise OptionInvalid(f"--noise {noise!r} is none of {', '.join(NOISES)}")
     budget = parse_memory(memory)
+    check_seed(seed)
     ranks_path = check_ranks_path(save_ranks) if save_ranks is not None else None
     if ranks_path is not None and "t2v" not in directions:
         raise OptionInvalid("--save-ranks writes the ranks of texts; use --direction t2v or both")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from gaid.config import check_seed
 from gaid.devices import pick_device
 from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
 from gaid.files import check_writable
@@ -144,6 +145,7 @@ def search(
     if html is not None:
         check_writable(html, "--html")
     budget = parse_memory(memory)
+    check_seed(seed)
     device = pick_device(device)
     subject, opened = load_subject(run, store, preset, device, seed, "video")
     valid = valid_rows(opened)
@@ -275,6 +277,7 @@ def _features(head: Any, clips: "Split", words: np.ndarray, audio: str, device: 
 def _collect(query: str | Sequence[str], files: str | Path | Iterable[str | Path]) -> list[str]:
     """All sentences, white space at their ends and between their words reduced. Raises OptionInvalid, DataMissing."""
     from gaid.datasets.reading import read_lines
+    from gaid.datasets.types import is_unicode
 
     queries = [query] if isinstance(query, str) else list(query)
     if any(not one.strip() for one in queries):
@@ -289,6 +292,9 @@ def _collect(query: str | Sequence[str], files: str | Path | Iterable[str | Path
         queries += [line for line in lines if line.strip()]
     if not queries:
         raise OptionInvalid('search for what? Give a sentence ("a dog barks"), or --query-file FILE with one a line')
+    for one in queries:
+        if not is_unicode(one):
+            raise OptionInvalid(f"the sentence {one!r} is no text: it holds bytes that are no UTF-8, or half of a sign")
     return [" ".join(one.split()) for one in queries]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gaid.config import check_seed
 from gaid.devices import pick_device
 from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
 from gaid.files import check_writable, writing
@@ -71,6 +72,7 @@ def export(
     out = Path(out)
     kind = _check_format(out, format)
     budget, device = parse_memory(memory), pick_device(device)
+    check_seed(seed)
     if isinstance(source, str | Path) and not Path(source).exists():
         raise DataMissing(f"{source}: neither a run nor a store is there")
     is_run = isinstance(source, Run) or (isinstance(source, str | Path) and (Path(source) / CONFIG).exists())

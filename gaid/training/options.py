@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gaid import own_code
-from gaid.config import Words, parse_options, read_settings, resolve, setting, to_tables
+from gaid.config import GREATEST_SEED, Words, parse_options, read_settings, resolve, setting, to_tables
 from gaid.errors import OptionInvalid
 
 
@@ -21,7 +21,7 @@ class TrainConfig:
     protocol: Literal["query", "published"] = setting(
         "query", "whose caption gates a video: the text that asks, or, as in GAID's published training, the video's own"
     )
-    seed: int = setting(0, "seed of initial weights, batches, dropout and perturbation", least=0)
+    seed: int = setting(0, "seed of initial weights, batches, dropout and perturbation", least=0, most=GREATEST_SEED)
     seeds: int = setting(1, "trainings with seed, seed + 1, ...", least=1)
 
     epochs: int = setting(30, "passes over the training videos; each draws one caption a video", least=0)

@@ -43,6 +43,12 @@ MISTAKES = {
     "eval --run nowhere --index fais": "did you mean 'faiss'?",
     "eval --run nowhere --memory lots": "write it as 512MiB or 1GiB",
     "eval --run nowhere --protocol publised": "did you mean 'published'?",
+    "eval --run nowhere --seed -1": "a seed is a whole number from 0 to 4294967295",
+    "audit nowhere --seed 4294967296": "a seed is a whole number from 0 to 4294967295",
+    "stress nowhere --seed inf": "--seed",
+    "export nowhere -o x.npz --seed -1": "a seed is a whole number from 0 to 4294967295",
+    "search dog --run nowhere --seed -1": "a seed is a whole number from 0 to 4294967295",
+    "eval --run nowhere --device tpu": "auto, cpu, cuda or cuda:0",
     "stress": "Missing argument 'RUN'",
     "stress nowhere": "nowhere: no such run",
     "stress empty": "empty: no run",
@@ -163,3 +169,19 @@ def test_a_reader_that_has_enough_is_no_fault(tmp_path):
 
 def test_run_gives_the_exit_code_of_the_command():
     assert run(["--version"]) == 0
+
+
+def test_what_stands_after_two_dashes_is_left_as_it_is_typed(gaid, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "gaid.retrieval.search.search", lambda query, **_: asked.append(query) or (_ for _ in ()).throw(OSError())
+    )
+    gaid("search", "--run", "x", "--query_file", "y", "--", "--snow_man", "--debug", "--version")
+    assert [list(query) for query in asked] == [["--snow_man", "--debug", "--version"]]
+
+
+def test_a_sentence_that_is_no_unicode_is_refused(gaid):
+    for sentence in ("caf\udce9", "half \ud83d a sign"):
+        told = gaid("search", sentence, "--run", "nowhere")
+        assert told.code == 2
+        assert "is no text: it holds bytes that are no UTF-8, or half of a sign" in told.last_word

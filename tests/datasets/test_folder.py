@@ -9,7 +9,9 @@ import pytest
 
 from gaid.datasets import load_dataset
 from gaid.datasets.folder import part_of
+from gaid.datasets.reading import find_files
 from gaid.errors import DataInvalid, DataMissing
+from gaid.extract.check import CheckReport
 
 # Of clip0 ... clip19, as `part_of` first gave them.
 PART_OF_CLIPS = ["val" if number in (3, 5) else "train" for number in range(20)]
@@ -285,3 +287,51 @@ def test_a_split_column_is_what_counts(tmp_path):
     assert dataset.default_protocol == "given"
     assert parts(dataset, "given") == {"train": {"a"}, "val": {"b", "c"}, "test": {"d"}}
     assert any("8 of 12 videos have no caption" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"video": "a", "caption": "a \\ud83d sign"}', '{"video": "a\\udc80", "caption": "a sign"}']
+)
+def test_half_of_a_sign_is_refused_with_its_line(tmp_path, line):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "captions.jsonl").write_text('{"video": "a", "caption": "whole \\ud83d\\ude00"}\n' + line + "\n")
+    with pytest.raises(DataInvalid, match=r"captions.jsonl, line 2: holds half of a sign"):
+        load_dataset("folder", tmp_path)
+    (tmp_path / "captions.jsonl").write_text('{"video": "a", "caption": "whole \\ud83d\\ude00"}\n')
+    assert load_dataset("folder", tmp_path).captions[0].text == "whole \U0001f600"
+
+
+def test_folders_that_cannot_be_read_are_reported_and_counted(tmp_path, monkeypatch):
+    for name in ("a.mp4", "open/b.mp4", "shut/c.mp4", ".hidden/d.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    scan = os.scandir
+
+    def refusing(place):  # permissions do not stop a test that runs as root
+        if Path(place).name in ("shut", ".hidden"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = load_dataset("folder", tmp_path)
+    assert [video.id for video in found.videos] == ["a", "open/b"]
+    assert found.unreadable_folders == (tmp_path / "shut",)
+    assert found.notes[-1].startswith(f"1 folders can't be read, so what is in them is left out: {tmp_path / 'shut'}")
+    report = CheckReport(found, "headers", 12, [])
+    assert report.wrong == 1
+    assert report.to_dict()["unreadable folders"] == [str(tmp_path / "shut")]
+
+
+def test_many_folders_named_like_videos_are_looked_at_once_each(tmp_path, monkeypatch):
+    """800 folders and as many files: compared each with each they are 640,000 comparisons."""
+    for number in range(800):
+        (tmp_path / f"{number}.mp4").mkdir()
+        if number % 2:
+            (tmp_path / f"{number}.mp4" / "clip.mp4").write_bytes(b"")
+    asked = []
+    compared = Path.is_relative_to
+    monkeypatch.setattr(Path, "is_relative_to", lambda *paths: asked.append(paths) or compared(*paths))
+    found = find_files(tmp_path, (".mp4",))
+    assert len(found) == 800
+    assert sum(path.is_dir() for path in found) == 400
+    assert len(asked) < 10_000

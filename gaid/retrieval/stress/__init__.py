@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaid import console
-from gaid.config import nearest
+from gaid.config import check_seed, nearest
 from gaid.devices import pick_device
 from gaid.errors import GaidError, OptionInvalid
 from gaid.files import check_folder
@@ -69,6 +69,7 @@ def stress(
     started = time.perf_counter()
     names = _names(faults)
     budget, device = parse_memory(memory), pick_device(device)
+    check_seed(seed)
     if out is not None:
         check_folder(out, "--out")
     loaded = load_run(run)
