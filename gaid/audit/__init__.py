@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaid.audit.answer import answer
 from gaid.audit.captions import captions
 from gaid.audit.compare import Compared, compare
 from gaid.audit.ground import Ground
@@ -122,6 +123,7 @@ def audit(
         gallery_hash=part.gallery_hash,
         backbones={kind: str(about.get("name", "?")) for kind, about in backbones.items()},
         sections=sections,
+        answer=answer(ground.label, sections),
         audio_input=ground.audio_input,
         noise=ground.noise,
         notes=notes,

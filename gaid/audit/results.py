@@ -134,7 +134,7 @@ class Section:
 
 @dataclass
 class Audit:
-    """How much of a run's figure is real: a section a question, and what all of them rest on.
+    """How much of a run's figure is real: the answer in a sentence, a section per question, and what all of them rest on.
 
     `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either.
     `noise`: whose the draws of a head with trials are under each protocol (`gaid.retrieval.protocols.NOISES`).
@@ -153,6 +153,7 @@ class Audit:
     gallery_hash: str
     backbones: dict[str, str]
     sections: list[Section]
+    answer: str
     audio_input: str | None = None
     noise: dict[str, Noise] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -168,6 +169,7 @@ class Audit:
         about = {name: getattr(self, name) for name in (
             "run", "preset", "store", "dataset", "split", "split_protocol", "seeds", "videos", "captions", "census",
             "gallery_hash", "backbones", "audio_input", "noise", "notes", "against")}  # fmt: skip
+        about = {"answer": self.answer} | about
         about["training_overlap"] = [one.to_dict() for one in self.training_overlap]
         about["seconds"] = round(self.seconds, 1)
         return about | {"sections": {section.name: section.to_dict() for section in self.sections}}

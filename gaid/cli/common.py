@@ -62,9 +62,14 @@ def option(help: str, metavar: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, metavar=metavar, help=help, **more)
 
 
+def as_json(value: dict[str, Any]) -> str:
+    """A JSON object as text; what JSON has no number for is null."""
+    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+
+
 def give(value: dict[str, Any]) -> None:
-    """One JSON object on stdout; what JSON has no number for is null."""
-    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    """One JSON object on stdout."""
+    text = as_json(value)
     # JSON writes out what could move a terminal's cursor only as far as ASCII goes.
     text = "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text)
     stdout = Lasting(sys.stdout)

@@ -1,11 +1,16 @@
 """`gaid eval`: how well a head retrieves."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from gaid.cli.common import Device, Json, chosen_page, flag, give, option, write_after
+from gaid.cli.common import Device, Json, as_json, chosen_page, flag, give, option, write_after
 from gaid.config import check_seed
 from gaid.console import show
+from gaid.files import write_bytes
+from gaid.runs import default_out
+
+if TYPE_CHECKING:
+    from gaid.retrieval import Results
 
 
 def evaluate(
@@ -80,7 +85,10 @@ def evaluate(
     ] = 0,
     json: Json = False,
 ) -> None:
-    """Measure a head: R@1/5/10, median and mean rank, with 95 % intervals, both ways, and a page of pictures."""
+    """Measure a head: R@1/5/10, median and mean rank, with 95 % intervals, both ways, and a page of pictures.
+
+    The figures, and all that they rest on, are written to RUN/results.json (of a head without training to reports/).
+    """
     from gaid.report.html import write_page
     from gaid.report.tables import print_results
     from gaid.retrieval import evaluate as judge
@@ -92,8 +100,6 @@ def evaluate(
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
                     save_ranks=save_ranks, device=device, seed=seed, sense=sense,
                     subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption, noise=noise)  # fmt: skip
-    if not json:
-        print_results(results)
 
     def tell(written: Path | None) -> None:
         results.report = written
@@ -102,4 +108,27 @@ def evaluate(
         elif written:
             show(f"page: {written}")
 
-    write_after(page, lambda path: write_page(results, path, seed=seed), tell)
+    def tell_figures(written: Path | None) -> None:
+        results.file = written
+        if not json:
+            print_results(results)
+        write_after(page, lambda path: write_page(results, path, seed=seed), tell)
+
+    write_after(_figures_file(results), lambda path: _write_figures(results, path), tell_figures)
+
+
+def _figures_file(results: "Results") -> Path:
+    """RUN/results.json, or reports/PRESET-DATASET/results.json of a head without training; other parts in the file's name."""
+    if results.run is not None:
+        folder = Path(results.run)
+    else:
+        sense = "" if results.sense == "video" else f"-{results.sense}"
+        folder = Path("reports") / f"{default_out(results.preset, results.dataset).name}{sense}"
+    return folder / ("results.json" if results.split == "test" else f"results-{results.split}.json")
+
+
+def _write_figures(results: "Results", path: Path) -> Path:
+    """The figures as `--json` prints them, before any page is drawn."""
+    figures = {name: value for name, value in results.to_dict().items() if name not in ("report", "file")}
+    write_bytes(path, f"{as_json(figures)}\n".encode())
+    return path

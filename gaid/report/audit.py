@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gaid import console
 from gaid.audit import Audit, Compared, Line, Section
+from gaid.audit.answer import contents
 from gaid.audit.results import Measured
 from gaid.metrics import NAMES
 from gaid.report import figures
@@ -25,6 +26,7 @@ def write_page(audit: Audit, path: str | Path) -> Path:
         title=f"Audit of {audit.preset} on {audit.dataset}",
         audit=audit,
         heading=heading(audit),
+        contents=contents(audit.sections),
         drawings={section.name: forest(section) for section in audit.sections if section.lines},
         census=census_items(audit.census),
         column=column_name,
@@ -83,10 +85,14 @@ def forest(section: Section) -> figures.Drawing:
 
 
 def print_audit(audit: Audit) -> None:
-    """All sections, for a person."""
+    """The answer, a line per question, and all sections, for a person."""
+    console.show(audit.answer, "bold")
     for note in audit.notes:
         console.show(f"! {note}", "bold yellow")
-    console.show(heading(audit), "bold")
+    console.show(heading(audit), "dim")
+    console.show()
+    for section, line in contents(audit.sections):
+        console.show(f"{section.title}: {line}", hang=2)
     for section in audit.sections:
         console.show()
         console.show(f"{section.title}. {section.question}", "bold")

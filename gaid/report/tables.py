@@ -204,6 +204,8 @@ def print_results(results: Results) -> None:
     console.show(f"features: {backbones}; {results.store}", "dim")
     if results.saved_ranks:
         console.show(f"ranks: {results.saved_ranks}")
+    if results.file:
+        console.show(f"figures: {results.file}")
 
 
 def _figure(row: Row, name: str) -> console.Cell:

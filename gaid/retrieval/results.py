@@ -210,6 +210,7 @@ class Results:
     comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     training_overlap: list["TrainingOverlap"] = field(default_factory=list)
+    file: Path | None = None
     report: Path | None = None
     saved_ranks: Path | None = None
     ranks: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -278,6 +279,7 @@ class Results:
             "training_overlap": [one.to_dict() for one in self.training_overlap],
             "baselines": [baseline.to_dict() for baseline in self.baselines],
             "against": {one.baseline: one.to_dict() for one in self.comparisons},
+            "file": str(self.file) if self.file else None,
             "report": str(self.report) if self.report else None,
             "saved_ranks": str(self.saved_ranks) if self.saved_ranks else None,
         }

@@ -287,7 +287,7 @@ def list_runs(folder: str | Path = "runs") -> list[Path]:
 
 
 def clear_run(path: Path) -> None:
-    """Removes what a training wrote into a run folder and nothing else. Raises RunInvalid where it is no run."""
+    """Removes what a training wrote into a run folder, the figures of its heads, and nothing else. RunInvalid for no run."""
     if not path.exists():
         return
     load_run(path)
@@ -299,6 +299,8 @@ def clear_run(path: Path) -> None:
     for name in _OWN_FILES:
         (path / name).unlink(missing_ok=True)
     own = ((path / CHECKPOINTS, "*.*"), (path / "tensorboard", "events.*"), (path / CLIP, "open_clip_*"))
+    for figures in path.glob("results*.json"):  # `gaid eval` wrote them of heads that are gone
+        figures.unlink()
     for folder, pattern in own:
         for file in folder.glob(pattern):
             file.unlink()

@@ -2,7 +2,10 @@
 
 import re
 
+from markupsafe import escape
+
 from gaid.audit import audit
+from gaid.audit.leak import ALL
 from gaid.report.audit import print_audit, print_compared, write_page
 
 
@@ -13,6 +16,26 @@ def test_the_page_is_one_file_that_fetches_nothing_and_draws_every_question(whol
     assert text.count("<figure>") == sum(bool(section.lines) for section in whole.sections)
     for section in whole.sections:
         assert f'id="{section.name}"' in text
+
+
+def test_page_and_terminal_begin_with_the_answer_and_a_line_per_question(whole, tmp_path, capsys):
+    leak, gain = whole["leak"], whole["leak"].line("published", ALL).values["change t2v R@1"]
+    main = leak.lines[0].values["t2v R@1"]
+    assert whole.answer.startswith(
+        f"gaid finds the right clip first for {main.text} % of texts (95 % interval {main.interval});"
+    )
+    assert gain.text.lstrip("+") in whole.answer
+    text = write_page(whole, tmp_path / "audit.html").read_text()
+    assert text.index(f"<h1>{escape(whole.answer)}</h1>") < text.index("<nav>") < text.index('<section id="leak">')
+    print_audit(whole)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == whole.answer
+    for section in whole.sections:
+        first = section.unmeasured or [*section.findings, *section.notes][0]
+        assert f'<a href="#{section.name}">{section.title}</a>: {escape(first)}' in text
+        told = lines.index(f"{section.title}: {first}")
+        assert told < lines.index(f"{whole.sections[0].title}. {whole.sections[0].question}")
+    assert whole.to_dict()["answer"] == whole.answer
 
 
 def test_names_are_text_on_the_page(whole, tmp_path, monkeypatch):
