@@ -72,15 +72,18 @@ def load_backbones(
     where a family has weights to fetch (clip, clap); the others come with theirs. `patches` makes sure that the visual
     backbone has patches to give, `audio_tokens` that the audio backbone has tokens. Raises BackboneUnavailable (weights), DependencyMissing (an extra) or OptionInvalid.
     """
-    options = (device, random_weights, seed)
-    wanted = ((visual, "visual"), (audio, "audio"), (visual if text is None else text, "text"))
     # All three are looked for before the first is built: what is missing is said at once.
-    built = Backbones(*[build() for build in [_find(name, kind, *options) for name, kind in wanted]])
+    built = Backbones(*[build() for build in _find_all(visual, audio, text, device, random_weights, seed)])
     if patches and built.visual.patch_shape is None:
         raise OptionInvalid(f"backbone {visual!r} has no patches to give; leave out --patches, or use a ViT of clip")
     if audio_tokens and built.audio.token_shape is None:
         raise OptionInvalid(f"backbone {audio!r} has no audio tokens to give; leave out --audio-tokens, or use clap")
     return built
+
+
+def check_backbones(visual: str, audio: str, text: str | None = None, random_weights: bool = False) -> None:
+    """Raises what `load_backbones` would raise of names, extras and weights, without building an encoder."""
+    _find_all(visual, audio, text, "cpu", random_weights, 0)
 
 
 def load_visual(name: str, device: str = "cpu", random_weights: bool = False, seed: int = 0) -> VisualBackbone:
@@ -105,12 +108,20 @@ def statuses() -> list[BackboneStatus]:
     return weights.statuses()
 
 
+def _find_all(
+    visual: str, audio: str, text: str | None, device: str, random_weights: bool, seed: int
+) -> list[Callable[[], Any]]:
+    wanted = ((visual, "visual"), (audio, "audio"), (visual if text is None else text, "text"))
+    return [_find(name, kind, device, random_weights, seed) for name, kind in wanted]
+
+
 def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) -> Callable[[], Any]:
     """Checks that a backbone can be had, without torch, and returns what builds it."""
     family, _, rest = name.partition(":")
     if family not in FAMILIES:
         if rest:
             module, _, attribute = name.rpartition(":")
+            _own_class(module, attribute)
             return partial(_load_own, module, attribute, kind, device, random_weights, seed)
         near = difflib.get_close_matches(name, FAMILIES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -158,12 +169,11 @@ def _load_offline(attribute: str, device: str) -> Any:
     return getattr(import_module("gaid.backbones.offline"), attribute)(device=device)
 
 
-@lru_cache(maxsize=8)
-def _load_own(module: str, attribute: str, kind: str, device: str, random_weights: bool, seed: int) -> Any:
-    """A class of the user's own; it is given those of device, random_weights and seed that its constructor names."""
+def _own_class(module: str, attribute: str) -> Any:
+    """A class of the user's own. Raises OptionInvalid or CodeRefused."""
     where = f"{module}:{attribute}"
     try:
-        factory = getattr(own_code.load_module(module), attribute)
+        return getattr(own_code.load_module(module), attribute)
     except CodeRefused:
         raise
     except FileNotFoundError as error:
@@ -176,6 +186,12 @@ def _load_own(module: str, attribute: str, kind: str, device: str, random_weight
         raise OptionInvalid(
             f"backbone {where!r}: {module} can't be imported ({type(error).__name__}: {error})"
         ) from error
+
+
+@lru_cache(maxsize=8)
+def _load_own(module: str, attribute: str, kind: str, device: str, random_weights: bool, seed: int) -> Any:
+    """What a class of the user's own builds; it is given those of device, random_weights and seed that its constructor names."""
+    where, factory = f"{module}:{attribute}", _own_class(module, attribute)
     given = {"device": pick_device(device), "random_weights": random_weights, "seed": seed}
     wanted = inspect.signature(factory).parameters
     built = factory(**{option: value for option, value in given.items() if option in wanted})

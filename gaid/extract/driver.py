@@ -68,13 +68,13 @@ class Extraction:
         return Sampling(self.frames, self.decoder, self.audio_sampling, self.pixels)
 
     def run(self) -> ExtractReport:
-        """Extracts. What is wrong with the arguments is found before a model is loaded."""
+        """Extracts. What is wrong with the arguments, and encoders that can't be had, is found before a clip is made or read."""
         started = time.monotonic()
         self._check()
         if self.out is not None:
             check_folder(Path(self.out).expanduser().parent, "--out")
+        names = self._names()
         dataset = self._load()
-        names = choose_backbones(dataset, self.visual, self.audio, self.text)
         out = Path(default_out(dataset, names[0]) if self.out is None else self.out).expanduser()
         # A worker of a cluster stands elsewhere.
         visual, audio = map(own_code.absolute, names[:2])
@@ -85,6 +85,19 @@ class Extraction:
         if plan.attrs["random_weights"]:
             self._say("random weights: the features mean nothing, and the store says so")
         return self._fill(dataset, choice, backbones, plan, out, started)
+
+    def _names(self) -> tuple[str, str, str | None]:
+        """Names of the encoders. Where the data set's clips are yet to be made, the encoders are looked for before that."""
+        from gaid.backbones import check_backbones
+        from gaid.datasets import get_spec
+
+        if isinstance(self.dataset, Dataset):
+            return choose_backbones(self.dataset.name, self.visual, self.audio, self.text)
+        spec = get_spec(self.dataset)
+        names = choose_backbones(spec.name, self.visual, self.audio, self.text)
+        if spec.prepare is not None:
+            check_backbones(*names, self.random_weights)
+        return names
 
     def _fill(
         self,

@@ -28,15 +28,15 @@ FALLBACK_BACKBONES = ("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai")
 
 
 def choose_backbones(
-    dataset: Dataset, visual: str | None, audio: str | None, text: str | None
+    dataset: str, visual: str | None, audio: str | None, text: str | None
 ) -> tuple[str, str, str | None]:
-    """The names to load: those given, else the data set's own.
+    """The names to load: those given, else those of the data set with this name.
 
     A visual backbone that was chosen brings its own text encoder (None), since a text must meet the pictures of its kind.
     """
     from gaid.datasets import DATASETS, get_spec
 
-    usual = get_spec(dataset.name).default_backbones if dataset.name in DATASETS else FALLBACK_BACKBONES
+    usual = get_spec(dataset).default_backbones if dataset in DATASETS else FALLBACK_BACKBONES
     if text is None and visual in (None, usual[0]):
         text = usual[2]
     return visual or usual[0], audio or usual[1], text

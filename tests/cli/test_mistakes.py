@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 
 import pytest
 
@@ -185,3 +186,19 @@ def test_a_sentence_that_is_no_unicode_is_refused(gaid):
         told = gaid("search", sentence, "--run", "nowhere")
         assert told.code == 2
         assert "is no text: it holds bytes that are no UTF-8, or half of a sign" in told.last_word
+
+
+@pytest.mark.parametrize(
+    ("encoder", "told"),
+    [
+        ("clip:ViT-B-33/openai", "did you mean"),
+        ("clip:ViT-B-32/openai", "weights|hf download|not here"),
+        ("no_such_module_of_mine:Eye", "no module 'no_such_module_of_mine'"),
+        ("tiny:large", "has no variants"),
+    ],
+)
+def test_an_encoder_that_cannot_be_had_is_told_before_a_clip_of_the_demo_is_made(gaid, tmp_path, encoder, told):
+    found = gaid("extract", "--dataset", "demo", "--root", tmp_path / "demo", "--visual", encoder)
+    assert found.code != 0
+    assert re.search(told, found.err), found.err
+    assert not (tmp_path / "demo").exists()
