@@ -33,7 +33,7 @@ class DataInvalid(GaidError, ValueError):
 class MediaError(GaidError):
     """A video or sound can't be used; the clip is skipped and listed. `reason` is one of `REASONS`."""
 
-    REASONS = ("missing", "unreadable", "refused", "no video", "too large", "too slow", "crashed", "empty")
+    REASONS = ("missing", "unreadable", "refused", "no video", "too large", "too slow", "encrypted", "crashed", "empty")
 
     def __init__(self, reason: str, message: str) -> None:
         if reason not in self.REASONS:

@@ -58,6 +58,9 @@ def extract(
     workers: Annotated[
         int, option("Processes that decode clips for the encoders.", "N", "--workers", "--num-workers", min=0)
     ] = 2,
+    clip_seconds: Annotated[
+        float, option("How long one clip may take to decode before it counts as failed.", "N")
+    ] = 60.0,
     scheduler: Annotated[
         str | None, option("A dask scheduler whose workers see the files, as tcp://HOST:PORT.", "ADDRESS")
     ] = None,
@@ -80,7 +83,8 @@ def extract(
     from gaid.extract import extract as run
 
     report = run(dataset, root=root, out=out, visual=visual, audio=audio, text=text, frames=frames, decoder=decoder,
-                 audio_sampling=audio_sampling, pixels=pixels, device=device, batch_size=batch_size, workers=workers, scheduler=scheduler, patches=patches,
+                 audio_sampling=audio_sampling, pixels=pixels, device=device, batch_size=batch_size, workers=workers, clip_seconds=clip_seconds,
+                 scheduler=scheduler, patches=patches,
                  audio_tokens=audio_tokens, overwrite=overwrite, random_weights=random_weights, max_missing=max_missing, limit=limit)  # fmt: skip
     if json:
         give(report.to_dict())

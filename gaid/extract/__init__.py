@@ -11,6 +11,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from gaid.extract.limits import DecodeLimits
+
 if TYPE_CHECKING:
     from gaid.datasets.types import Dataset
     from gaid.extract.clip import AudioSampling, Decoder, Pixels
@@ -34,6 +36,7 @@ def extract(
     device: str = "auto",
     batch_size: int = 32,
     workers: int = 1,
+    clip_seconds: float = DecodeLimits.seconds,
     scheduler: str | None = None,
     patches: bool = False,
     audio_tokens: bool = False,
@@ -65,6 +68,7 @@ def extract(
     dask.distributed scheduler whose workers see the files: they take whole shards, each with `workers` decode processes
     (tcp:// on this machine, tls:// elsewhere; GAID_TRUST_NETWORK=1 in the environment lets plain tcp:// go further).
     Neither changes the bytes of the store, nor does `batch_size`, which is used on a GPU only (there: within tolerance).
+    `clip_seconds` is how long a worker may decode one clip before that counts as failed ("too slow").
     `limit` takes that many videos, spread evenly, to try things out: a store of its own, not a beginning.
 
     A clip that can't be used is listed and left out; videos whose files are absent are such clips, up to a share of
@@ -87,6 +91,7 @@ def extract(
         device=device,
         batch_size=batch_size,
         workers=workers,
+        clip_seconds=clip_seconds,
         scheduler=scheduler,
         patches=patches,
         audio_tokens=audio_tokens,

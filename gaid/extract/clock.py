@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-TS_FORMAT = "mpegts"
 BACK = 0.5  # s: a packet that is so much earlier than the one before it in its stream is of another clock
 FORWARD = 10.0  # s: and so is one that is so much later than all packets of the clock
 

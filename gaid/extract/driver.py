@@ -3,6 +3,7 @@
 The work itself is in `plan`, `local`, `cluster` and `gaid.stores`.
 """
 
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,7 @@ class Extraction:
     device: str
     batch_size: int
     workers: int
+    clip_seconds: float
     scheduler: str | None
     patches: bool
     audio_tokens: bool
@@ -163,6 +165,8 @@ class Extraction:
         ):
             if value < least:
                 raise OptionInvalid(f"{option} {value}: at least {least}")
+        if not 0 < self.clip_seconds < math.inf:
+            raise OptionInvalid(f"--clip-seconds {self.clip_seconds:g}: more than 0, and finite")
         check_decoder(self.decoder)
         for option, chosen, known in (
             ("--audio-sampling", self.audio_sampling, get_args(AudioSampling)),
@@ -260,6 +264,7 @@ class Extraction:
                     batch_size=self.batch_size,
                     workers=self.workers,
                     threads=threads,
+                    clip_seconds=self.clip_seconds,
                     progress=bar,
                     stop=stop,
                 )
@@ -284,6 +289,7 @@ class Extraction:
                         batch_size=self.batch_size,
                         workers=self.workers,
                         threads=threads,
+                        clip_seconds=self.clip_seconds,
                     )
 
             return run_on_cluster(jobs(), self.scheduler, bar, stop)

@@ -14,7 +14,7 @@ from gaid.errors import MediaError
 from gaid.extract.clip import ClipRequest
 from gaid.extract.clock import Clock
 from gaid.extract.hdr import Transfer
-from gaid.extract.limits import check_size
+from gaid.extract.limits import check_size, encrypted
 from gaid.extract.media_pyav import SEEK_FROM, SEEK_MARGIN
 from gaid.extract.picture import RGB, Display, Matrix
 from gaid.extract.sampling import Plan, Timeline
@@ -66,6 +66,8 @@ class Pictures:
             numbers, replaced = self._listed()
             got = self._by_number(numbers)
         self.file.deadline.check(self.file.name)
+        if 2 * (len(got) - len(replaced)) < len(self.wanted) and self.file.is_encrypted(self.stream["index"]):
+            raise encrypted(self.file.name)
         if not got:
             raise MediaError("unreadable", f"{self.file.name}: none of its pictures could be decoded")
         have = np.array(sorted(got))

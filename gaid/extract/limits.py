@@ -8,7 +8,7 @@ from gaid.errors import MediaError
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Limits of one clip: seconds of wall clock, bytes of address space of its process, pixels of one frame."""
+    """Limits of one clip: seconds of wall clock (`gaid extract --clip-seconds`), bytes of address space of its process, pixels of one frame."""
 
     seconds: float = 60.0
     memory_bytes: int = 4 << 30
@@ -31,7 +31,13 @@ class Deadline:
 
 
 def too_slow(name: str, seconds: float) -> MediaError:
-    return MediaError("too slow", f"{name}: not decoded within {seconds:g} s")
+    return MediaError(
+        "too slow", f"{name}: not decoded within {seconds:g} s; gaid extract --clip-seconds lets clips take longer"
+    )
+
+
+def encrypted(name: str) -> MediaError:
+    return MediaError("encrypted", f"{name}: most of its pictures could not be decoded, since they are encrypted (DRM)")
 
 
 def too_large(name: str, width: int, height: int, pixels: int) -> MediaError:

@@ -38,6 +38,7 @@ def run_local(
     batch_size: int,
     workers: int,
     threads: int,
+    clip_seconds: float,
     progress: Progress,
     stop: StopWish,
 ) -> int:
@@ -65,7 +66,7 @@ def run_local(
     with (
         fixed_threads(threads, device),
         ThreadPoolExecutor(1, thread_name_prefix="shard-writer") as thread,
-        open_pool(workers, encoder) as pool,
+        open_pool(workers, encoder, clip_seconds) as pool,
         encoder,
     ):
         decoded = pool.map(wanted)

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from gaid.errors import DependencyMissing, MediaError
 from gaid.extract.clip import Clip, ClipRequest
-from gaid.extract.clock import TS_FORMAT, Clock
+from gaid.extract.clock import Clock
 from gaid.extract.ffmpeg_pictures import Pictures
 from gaid.extract.ffmpeg_sound import Sounds
 from gaid.extract.limits import Deadline, DecodeLimits, check_size, too_large, too_slow
 from gaid.extract.media_pyav import make_clip
-from gaid.extract.opening import check_file, open_options, show_path
+from gaid.extract.opening import TS_FORMAT, check_file, open_options, show_path
 from gaid.extract.sampling import PacketIndex, build_timeline, plan_frames
 from gaid.extract.sound import Sound, SoundWindows
 
@@ -76,11 +76,8 @@ class FFmpegFile:
         self.url = f"file:{self.path}"
 
     def probe(self) -> Probed:
-        header = json.loads(self._ffprobe("-show_streams", "-show_format", "-of", "json") or b"{}")
-        streams = header.get("streams", [])
-        pictures = [s for s in streams if s.get("codec_type") == "video" and not _is_cover(s)]
-        sounds = [s for s in streams if s.get("codec_type") == "audio"]
-        video, audio = next(iter(pictures), None), next(iter(sounds), None)
+        header = json.loads(self._ffprobe("-show_streams", "-show_programs", "-show_format", "-of", "json") or b"{}")
+        video, audio = _choose_streams(header)
         index = PacketIndex(_fraction(video["time_base"]), _rate(video)) if video else PacketIndex(1.0, None)
         tick = _fraction(audio["time_base"]) if audio else 1.0
         joined = TS_FORMAT in str(header.get("format", {}).get("format_name", ""))
@@ -146,6 +143,13 @@ class FFmpegFile:
                 )
             raise MediaError("unreadable", f"{self.name}: not a video or sound ({show_path(reason)})")
         return done.stdout
+
+    def is_encrypted(self, stream: int) -> bool:
+        """Whether the first packets of a stream say that they are encrypted."""
+        packets = self._ffprobe(
+            "-select_streams", str(stream), "-read_intervals", "%+#8", "-show_packets", "-of", "json"
+        )
+        return b"Encryption info" in packets
 
     def run(self, stream: int, late: float | None, filters: list[tuple[str, tuple[Any, ...], dict[str, Any]]],
             output: dict[str, Any]) -> "Running":  # fmt: skip
@@ -264,8 +268,29 @@ def _decode_sound_file(
         return windows.nothing("failed")
 
 
-def _is_cover(stream: dict[str, Any]) -> bool:
-    return bool(stream.get("disposition", {}).get("attached_pic"))
+def _choose_streams(header: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The picture's stream and the sound's, chosen as `opening.choose_streams` does."""
+    streams = header.get("streams", [])
+    pictures = [one for one in streams if one.get("codec_type") == "video" and not _is_no_picture(one)]
+    sounds = [one for one in streams if one.get("codec_type") == "audio"]
+    if len(pictures) > 1 and header.get("programs"):
+        programs = [{one["index"] for one in program.get("streams", [])} for program in header["programs"]]
+        heard = [program for program in programs if any(sound["index"] in program for sound in sounds)]
+        video = _choose([one for one in pictures if any(one["index"] in program for program in heard)] or pictures)
+        of_it = set().union(*(program for program in programs if video and video["index"] in program))
+        return video, _choose([sound for sound in sounds if sound["index"] in of_it])
+    return _choose(pictures), _choose(sounds)
+
+
+def _choose(streams: list[dict[str, Any]]) -> dict[str, Any] | None:
+    usable = [one for one in streams if one.get("codec_name")]
+    default = [one for one in usable if one.get("disposition", {}).get("default")]
+    return next(iter([*default, *usable, *streams]), None)
+
+
+def _is_no_picture(stream: dict[str, Any]) -> bool:
+    kinds = stream.get("disposition", {})
+    return any(kinds.get(kind) for kind in ("attached_pic", "timed_thumbnails", "still_image"))
 
 
 def _fraction(text: str) -> float:

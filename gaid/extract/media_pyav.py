@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from gaid.errors import MediaError
 from gaid.extract.clip import Clip, ClipRequest, Remark
-from gaid.extract.clock import TS_FORMAT, Clock
+from gaid.extract.clock import Clock
 from gaid.extract.limits import Deadline, DecodeLimits
+from gaid.extract.opening import TS_FORMAT
 from gaid.extract.pyav_file import DECODE_ERRORS, PyAVFile, seconds
 from gaid.extract.pyav_pictures import HOLDS_BACK, KeyIsNone, Pictures, prove_keys
 from gaid.extract.pyav_sound import Track, decode_sound_file, packet_length

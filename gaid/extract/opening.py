@@ -22,6 +22,10 @@ from gaid.extract.limits import DecodeLimits, no_memory
 FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,gif,ogg,wav,w64,mp3,flac,aac,ac3,eac3,aiff,au,caf,amr,wv"
 PROTOCOLS = "file"
 PROBE_BYTES = 16
+TS_FORMAT = "mpegts"
+NO_PICTURE = (
+    av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails | av.stream.Disposition.still_image
+)
 # A tag (title, encoder) that is not UTF-8 must not cost the clip. PyAV 19 keeps its bytes as surrogates; 17 and 18 are told to.
 _TAGS: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "surrogateescape"}
 
@@ -90,13 +94,24 @@ def describe(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def first_video(container: Any) -> Any | None:
-    """The first stream of moving pictures: the cover picture of a sound file is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
+def choose_streams(container: Any) -> tuple[Any | None, Any | None]:
+    """The picture's stream and the sound's: of each kind the default one, else the first, of those that can be decoded.
+
+    A cover or thumbnail is no picture. A transport stream may hold several programmes: its sound is that of its picture's, and
+    a programme with sound goes before one without.
+    """
+    pictures = [stream for stream in container.streams.video if not stream.disposition & NO_PICTURE]
+    sounds = list(container.streams.audio)
+    if TS_FORMAT in container.format.name and len(pictures) > 1:
+        picture_of = {sound.index: container.streams.best("video", related=sound) for sound in sounds}
+        heard = {picture.index for picture in picture_of.values() if picture is not None}
+        video = _choose([one for one in pictures if one.index in heard] or pictures)
+        return video, _choose([sound for sound in sounds if picture_of[sound.index] is video])
+    return _choose(pictures), _choose(sounds)
 
 
-def first_audio(container: Any) -> Any | None:
-    return next(iter(container.streams.audio), None)
+def _choose(streams: list[Any]) -> Any | None:
+    """The first default stream that can be decoded, else the first that can be, else the first; None where there is none."""
+    usable = [stream for stream in streams if stream.codec_context is not None]
+    default = [stream for stream in usable if stream.disposition & av.stream.Disposition.default]
+    return next(iter([*default, *usable, *streams]), None)

@@ -10,7 +10,7 @@ import av
 from gaid.errors import MediaError
 from gaid.extract.hdr import Transfer
 from gaid.extract.limits import Deadline, DecodeLimits, check_size
-from gaid.extract.opening import check_file, first_audio, first_video, open_media, show_path
+from gaid.extract.opening import check_file, choose_streams, open_media, show_path
 from gaid.extract.picture import Display, Matrix
 
 # FFmpeg's numbers of the transfer functions of a high dynamic range
@@ -26,8 +26,9 @@ class PyAVFile(AbstractContextManager["PyAVFile"]):
         self.path, self.name, self.limits = check_file(path), show_path(path), limits
         self.container = open_media(self.path, limits)
         # PyAV's streams answer for every kind of stream, so their type would say less than it promises.
-        self.video: Any = first_video(self.container) if video else None
-        self.audio: Any = first_audio(self.container) if audio else None
+        chosen: tuple[Any, Any] = choose_streams(self.container)
+        self.video: Any = chosen[0] if video else None
+        self.audio: Any = chosen[1] if audio else None
         for stream in self.streams:
             if stream.codec_context is not None:
                 stream.codec_context.thread_count = 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import MediaError
 from gaid.extract.clip import ClipRequest
-from gaid.extract.limits import check_size
+from gaid.extract.limits import check_size, encrypted
 from gaid.extract.picture import RGB, Display, Matrix
 from gaid.extract.pyav_file import DECODE_ERRORS, PyAVFile
 from gaid.extract.sampling import Plan, Timeline
@@ -61,6 +61,8 @@ class Pictures:
         self.found: list[RGB] = []
         self.decoded = 0
         self.replaced = 0
+        self._good = self._bad = 0  # packets that could be decoded, and that could not
+        self._encrypted = False
         self._fed = -1  # last packet that was decoded
         self._jumped = sought
         self._trial: int | None = None  # the label of the key that was jumped to, until the decoder has confirmed it
@@ -89,7 +91,8 @@ class Pictures:
         if ordinal > self._fed + 1 or (self._fed < 0 and self._jumped):
             self._trial = None if packet.is_discard else packet.pts  # a hidden key's own picture never comes
         self._fed = ordinal
-        if self.leaves_out:
+        self._encrypted = self._encrypted or packet.has_sidedata("encryption_info")
+        if self.leaves_out and not self._encrypted:
             before = packet.pts is not None and packet.pts < self._wanted
             self.context.skip_frame = "NONREF" if before else "DEFAULT"
         try:
@@ -97,7 +100,9 @@ class Pictures:
         except MemoryError:
             raise
         except DECODE_ERRORS:
+            self._bad += 1
             return
+        self._good += 1
         self._take(pictures)
 
     def _take(self, pictures: list[Any]) -> None:
@@ -193,6 +198,8 @@ class Pictures:
             self._match(0)
             while not self.complete and self._best is not None:
                 self._replace(self._wanted)
+        if self._encrypted and self._bad > self._good:
+            raise encrypted(self.file.name)
         if not self.complete:
             raise MediaError("unreadable", f"{self.file.name}: none of its pictures could be decoded")
         return np.stack(self.found)

@@ -20,6 +20,7 @@ from gaid.devices import parse_device, pick_device
 from gaid.errors import DataMissing, GaidError, MediaError, StoreIncomplete, StoresDisagree
 from gaid.extract.clip import Clip, ClipRequest, Remark
 from gaid.extract.encoder import ClipFeatures, Encoder, fixed_threads
+from gaid.extract.limits import DecodeLimits
 from gaid.extract.report import Failure
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class ShardJob:
     batch_size: int = 32
     workers: int = 1
     threads: int = 1
+    clip_seconds: float = DecodeLimits.seconds
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,12 @@ def audio_code(state: str) -> int:
     return AUDIO_STATES.index(state)
 
 
-def open_pool(workers: int, encoder: Encoder) -> "DecodePool":
+def open_pool(workers: int, encoder: Encoder, clip_seconds: float) -> "DecodePool":
     """A decode pool that looks ahead by a batch, so that decoding goes on while the batch is encoded."""
     from gaid.extract.decode_pool import DecodePool
 
-    return DecodePool(workers, ahead=2 * workers + 1 + encoder.batch_size, sources=True)
+    limits = DecodeLimits(seconds=clip_seconds)
+    return DecodePool(workers, limits, ahead=2 * workers + 1 + encoder.batch_size, sources=True)
 
 
 def load_as_planned(job: ShardJob) -> "Backbones":
@@ -240,7 +243,7 @@ def extract_shard(job: ShardJob) -> ShardReport:
             job.shape.audio_tokens is not None,
             job.threads,
         )
-        with fixed_threads(job.threads, device), open_pool(job.workers, encoder) as pool, encoder:
+        with fixed_threads(job.threads, device), open_pool(job.workers, encoder, job.clip_seconds) as pool, encoder:
             for row, clip in enumerate(pool.map(job.requests)):
                 if isinstance(clip, MediaError) and clip.reason == "missing" and job.ids[row] not in job.missing:
                     raise DataMissing(

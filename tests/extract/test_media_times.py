@@ -113,3 +113,14 @@ def test_a_long_pause_between_two_pictures_is_remarked(tmp_path):
     clip = decode_clip(request(write_video(tmp_path / "a.mkv", frames=40, times=times, bframes=0, sound=None)))
     assert [kind for kind, _ in clip.remarks] == ["long gap"]
     assert "3.24 s of 4.80 s" in clip.remarks[0][1]
+
+
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_pauses_of_a_file_without_times_of_display_stand_where_they_are(tmp_path, bframes):
+    times = [n / 25 + 2.0 * (n >= 25) + 1.0 * (n >= 60) for n in range(75)]
+    path = write_video(tmp_path / "a.avi", frames=75, times=times, bframes=bframes, gop=15, sound_codec="pcm_s16le")
+    clip = decode_clip(request(path))
+    at = clip.times + times[0]
+    assert clip.duration == pytest.approx(6.0, abs=0.1)
+    on_screen = [max(n for n, t in enumerate(times) if t <= moment + 1e-3) for moment in at]
+    assert np.abs(np.array(numbers(clip)) - on_screen).max() <= (1 if bframes else 0)
