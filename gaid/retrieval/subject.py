@@ -49,9 +49,9 @@ class Subject:
         unfinished = [str(member.path) for member in run.members if not member.finished]
         if unfinished:
             notes.append(f"training is not over: {', '.join(unfinished)}; the best checkpoint so far is evaluated")
-        notes += run.training_notes
         if run.audio != "own":
             notes.append(f"a control: trained with audio={run.audio}, and evaluated so")
+        notes += run.training_notes
         members = run.members
         return cls(
             run.preset, list(run.seeds), lambda number: members[number].load_head(device=device), run, notes, run.audio

@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_whole_matrix_whatever_the_memory(make_store, h
 
 
 def test_an_untrained_head_is_told_when_its_backbones_share_no_space(make_store):
-    store = make_store(videos=12, audio_names="ears alone")
+    store = make_store(videos=20, audio_names="ears alone")
     assert evaluate(store=store, preset="mean-pool").notes == []
     (note,) = evaluate(store=store, preset="mean-pool", sense="sound").notes
     assert "do not share a space" in note
@@ -180,3 +180,17 @@ def test_sizes_are_read_as_people_write_them():
 def test_the_protocols_say_whose_text_conditions():
     assert not PROTOCOLS["query"].gallery_reads_captions
     assert all(one.gallery_reads_captions for name, one in PROTOCOLS.items() if name != "query")
+
+
+@pytest.mark.parametrize(
+    ("videos", "told"),
+    [
+        (1, "only one video in the gallery: R@1 is 100 whatever the head does"),
+        (4, "only 4 videos in the gallery: chance alone gives R@1 25.0 and R@5 100.0"),
+        (19, "only 19 videos in the gallery: chance alone gives R@1 5.3 and R@5 26.3"),
+    ],
+)
+def test_figures_among_few_videos_never_go_without_their_sentence(make_store, videos, told):
+    results = evaluate(store=make_store(videos=videos), preset="mean-pool")
+    assert any(note.startswith(told) for note in results.notes)
+    assert results.to_dict()["notes"] == results.notes
