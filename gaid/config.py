@@ -57,7 +57,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises DataMissing or OptionInvalid with the line that is wrong."""
     path = Path(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DataMissing(f"{path}: no such settings file") from None
     except (OSError, UnicodeDecodeError) as error:

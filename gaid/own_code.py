@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from gaid.config import read_settings
-from gaid.errors import CodeRefused, GaidError
+from gaid.errors import CodeRefused, GaidError, OptionInvalid
 
 # Set to 1, this allows code within runs and stores.
 TRUST = "GAID_TRUST_CODE"
@@ -33,7 +33,7 @@ def is_file_name(source: str) -> bool:
 def absolute(name: str) -> str:
     """A name with the whole path of its file; module names, and names of what is built in, are as they are."""
     source, colon, attribute = name.rpartition(":")
-    return f"{_whole(Path(source))}:{attribute}" if colon and is_file_name(source) else name
+    return f"{whole_path(Path(source))}:{attribute}" if colon and is_file_name(source) else name
 
 
 def shown(name: str) -> str:
@@ -52,9 +52,20 @@ def shown_path(path: str | os.PathLike[str]) -> str:
     return relative if len(relative) < len(whole) else whole
 
 
-def _whole(path: Path) -> Path:
-    """A path from the root on, its symbolic links as they are."""
-    return Path(os.path.normpath(path.absolute()))
+def whole_path(path: str | os.PathLike[str]) -> Path:
+    """A path from the root on, its symbolic links as they are. So stores and runs keep paths: they are read from elsewhere."""
+    return Path(os.path.normpath(Path(path).expanduser().absolute()))
+
+
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """A path of this machine's file system. Raises OptionInvalid for an address, of which a path would drop a slash."""
+    address = re.match(r"([a-z][a-z0-9+.-]+):/+", os.fspath(path), re.IGNORECASE)
+    if address:
+        rest = os.fspath(path)[address.end() :]
+        raise OptionInvalid(
+            f"{address[1]}://{rest}: is an address; stores are read from a file system of this machine: mount it, or copy it here"
+        )
+    return Path(path)
 
 
 def is_there(source: str) -> bool:
@@ -94,7 +105,7 @@ def _trusted() -> bool:
 
 def _downloaded(place: Path) -> tuple[str, Path] | None:
     """The run or store, and its kind, that a file or folder lies in."""
-    for spelled in (_whole(place), place.resolve()):
+    for spelled in (whole_path(place), place.resolve()):
         for folder in (spelled, *spelled.parents):
             kind = _kind_of(folder)
             if kind:

@@ -166,3 +166,8 @@ def test_a_seed_that_no_generator_takes_is_refused(seed):
         check_seed(seed)
     assert check_seed(0) == 0
     assert check_seed(2**32 - 1) == 2**32 - 1
+
+
+def test_a_byte_order_mark_before_the_settings_is_no_setting(tmp_path):
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbfepochs = 3\n")
+    assert read_settings(tmp_path / "c.toml") == {"epochs": 3}

@@ -79,6 +79,9 @@ def evaluate(
         Literal["pair", "text"] | None,
         option("t-mass's draws: each pair's own (default under published), or its text's (under query).", "pair|text"),
     ] = None,
+    root: Annotated[
+        Path | None, option("Where the clips of the page are. Default: where they were extracted from.", "PLACE")
+    ] = None,
     device: Device = "auto",
     seed: Annotated[
         int, option("Seed of the intervals, and of the page's choice of queries.", "N", callback=check_seed)
@@ -99,7 +102,8 @@ def evaluate(
     results = judge(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
                     save_ranks=save_ranks, device=device, seed=seed, sense=sense,
-                    subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption, noise=noise)  # fmt: skip
+                    subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption, noise=noise,
+                    root=root)  # fmt: skip
 
     def tell(written: Path | None) -> None:
         results.report = written

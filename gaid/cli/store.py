@@ -7,6 +7,7 @@ import typer
 
 from gaid.cli.common import Command, Group, Json, give, human_bytes
 from gaid.console import print_table, say, show
+from gaid.own_code import shown_path
 
 DAMAGED = 3
 
@@ -61,7 +62,7 @@ def _provenance(attributes: dict[str, Any]) -> list[str]:
             f"sampling: {sampling.get('frames')} frames per clip, decoded by {sampling.get('decoder')} under version "
             f"{sampling.get('rules', 1)} of the rules, pixels {sampling.get('pixels', 'stored')}"
         )
-    lines += [f"data set: {one['name']} from {one['root']}" for one in (attributes.get("dataset"),) if one]
+    lines += [f"data set: {one['name']} from {shown_path(one['root'])}" for one in (attributes.get("dataset"),) if one]
     lines.append("census: " + ", ".join(f"{name} {count:,}" for name, count in attributes["census"].items()))
     versions = ", ".join(f"{name} {version}" for name, version in attributes.get("versions", {}).items())
     lines.append(f"made {attributes.get('created')} with {versions}")

@@ -9,6 +9,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gaid.datasets.parts import TOO_FEW, large_enough, part_size, rows_by_part
@@ -155,13 +156,23 @@ def _in_table(file: Path) -> Iterator[Entry]:
 def _in_lines(file: Path) -> Iterator[Entry]:
     for where, line in read_lines(file):
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=partial(_once, where))
             found = [row[key] for key in ("video", "caption")] + [row.get("split") or ""]
+        except DataInvalid:
+            raise
         except (ValueError, KeyError, TypeError, AttributeError):
             found = []
         if len(found) != 3 or not all(isinstance(value, str) for value in found) or not all(map(str.strip, found[:2])):
             raise DataInvalid(f'{where}: expected {{"video": "...", "caption": "..."}}, found {line[:60]!r}')
         yield Entry(where, *(value.strip() for value in found))
+
+
+def _once(where: str, pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object whose keys stand once each: json keeps the last of two, and which was meant nobody knows."""
+    twice = next((key for key, count in Counter(key for key, _ in pairs).items() if count > 1), None)
+    if twice is not None:
+        raise DataInvalid(f"{where}: the key {twice!r} stands twice; keep one")
+    return dict(pairs)
 
 
 def _beside(files: Iterable[tuple[Video, Path]]) -> Iterator[Entry]:

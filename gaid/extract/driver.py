@@ -74,7 +74,7 @@ class Extraction:
         started = time.monotonic()
         self._check()
         if self.out is not None:
-            check_folder(Path(self.out).expanduser().parent, "--out")
+            check_folder(own_code.local_path(self.out).expanduser().parent, "--out")
         names = self._names()
         dataset = self._load()
         out = Path(default_out(dataset, names[0]) if self.out is None else self.out).expanduser()

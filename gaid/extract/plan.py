@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaid import own_code
 from gaid.datasets.types import Dataset
 from gaid.errors import DataMissing, OptionInvalid
 from gaid.extract.clip import ClipRequest, Sampling
@@ -161,7 +162,11 @@ def describe(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> di
         "text": backbones.text.provenance,
     }
     return {
-        "dataset": {"name": dataset.name, "root": str(dataset.root), "protocol": dataset.default_protocol},
+        "dataset": {
+            "name": dataset.name,
+            "root": str(own_code.whole_path(dataset.root)),
+            "protocol": dataset.default_protocol,
+        },
         "backbones": provenance,
         "sampling": {
             **sampling.to_attrs(),

@@ -90,6 +90,7 @@ def evaluate(
     first_caption: bool = False,
     own_caption: OwnCaption = "first",
     noise: Noise | None = None,
+    root: str | Path | None = None,
 ) -> Results:
     """Retrieval figures of a run (of all its seeds), or of a preset without training on a store.
 
@@ -114,6 +115,7 @@ def evaluate(
             its `first`, or for k-th captions its k-th, the `same`, as the published function has it.
         noise: whose the draws of a head with trials (t-mass) are: each `pair`'s own, as published, or its `text`'s for all
             videos. Default: pair under the published protocols, text under query.
+        root: where the clips lie that the page shows, if not where the store says.
 
     Returns Results; its figures are the query protocol's, whatever `protocol` is. Raises OptionInvalid, DataMissing,
     StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
@@ -177,7 +179,7 @@ def evaluate(
         results.comparisons.append(_compare(results, baseline, part, seed))
     results.training_overlap = overlaps_of([subject, *others], opened, part.video_ids)
     results.notes += notes_of(results.training_overlap)
-    results.evidence = Evidence(opened, part, device, budget, subject.load, *measured.best)
+    results.evidence = Evidence(opened, part, device, budget, subject.load, *measured.best, root)
     results.seconds = time.perf_counter() - started
     if ranks_path is not None:
         if holds_lists(ranks_path):

@@ -168,6 +168,7 @@ class Evidence:
     load_head: Callable[[int], Any]
     best_rows: np.ndarray
     best_scores: np.ndarray
+    root: str | Path | None = None
 
 
 @dataclass

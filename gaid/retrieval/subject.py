@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.errors import DataMissing, HeadMismatch, OptionInvalid
 from gaid.retrieval.protocols import first_captions
 from gaid.runs import Run, load_run, resolve_head
 from gaid.stores import hash_gallery, open_store
@@ -102,6 +102,8 @@ def open_for(run: Run | None, store: "str | Path | Store | None") -> "Store":
         if run.imported:
             raise OptionInvalid(f"{run.path}: was imported and has no store of its own; give one (--store PATH)")
         store = run.store_path
+        if not store.exists():
+            raise DataMissing(f"{run.path}: its store is not at {store} any more; say with --store PATH where it is")
     return open_store(store) if isinstance(store, str | Path) else store
 
 

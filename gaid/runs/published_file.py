@@ -13,13 +13,14 @@ from gaid.errors import CheckpointInvalid, DataMissing
 if TYPE_CHECKING:
     from torch import Tensor
 
+_WRAPPERS = ("module.", "_orig_mod.")
 # Under which name a training loop puts the weights beside its own state; the first that is there counts.
 _HOLDERS = ("state_dict", "model_state_dict", "model", "module")
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A checkpoint's weights by name, without parallel training's `module.`; `others` is what else lay in the file, as
+    """A checkpoint's weights by name, without `module.` and `_orig_mod.` (parallel training, torch.compile); `others` is what else lay in the file, as
     `name (what it is)`; `epoch` where it tells one."""
 
     weights: dict[str, "Tensor"]
@@ -49,14 +50,36 @@ def read_published(path: Path) -> PublishedFile:
             f"state dict, alone or under {_HOLDERS[0]!r}"
         )
     weights = {str(name): value for name, value in holder.items() if isinstance(value, torch.Tensor)}
+    _check_finite(path, weights)
     beside = {**({} if holder is content else content), **{k: v for k, v in holder.items() if k not in weights}}
     others = tuple(f"{name} ({_kind(value)})" for name, value in beside.items() if value is not holder)
     epoch = content.get("epoch")
     return PublishedFile(
-        {name.removeprefix("module."): value for name, value in weights.items()},
+        {_plain_name(name): value for name, value in weights.items()},
         others,
         epoch if isinstance(epoch, int) else None,
     )
+
+
+def _plain_name(name: str) -> str:
+    """Without what parallel training and torch.compile put before a weight's name, in whichever order."""
+    while name.startswith(_WRAPPERS):
+        name = name.partition(".")[2]
+    return name.replace("._orig_mod.", ".")
+
+
+def _check_finite(path: Path, weights: Mapping[str, "Tensor"]) -> None:
+    """Raises CheckpointInvalid for weights that are not finite. Masks of attention hold -inf, and are no weights."""
+    import torch
+
+    numbers = {name: value for name, value in weights.items() if value.is_floating_point() and "mask" not in name}
+    bad = [name for name, value in numbers.items() if not torch.isfinite(value).all()]
+    if bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise CheckpointInvalid(
+            f"{path}: weights that are not finite (NaN or infinite): {', '.join(bad[:3])}{more}; its training diverged, or the "
+            "file is damaged: import another checkpoint"
+        )
 
 
 def _load(path: Path) -> Any:

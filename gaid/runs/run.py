@@ -75,8 +75,8 @@ class Run:
 
     @property
     def store_path(self) -> Path:
-        """Where the store was that it was trained on."""
-        return Path(self.config["store"])
+        """Where the store was that it was trained on, as seen from the current folder."""
+        return Path(own_code.shown_path(self.config["store"]))
 
     @cached_property
     def members(self) -> tuple["Run", ...]:

@@ -146,4 +146,4 @@ def _check_length(path: Path) -> None:
 
 def _damaged(path: Path, error: Exception) -> StoreCorrupt:
     reason = " ".join(str(error.args[0] if error.args else error).split())[:200]
-    return StoreCorrupt(f"{path}: is damaged ({reason}); put a copy of it back, or extract again with --overwrite")
+    return StoreCorrupt(f"{path}: is damaged ({reason}); put a copy of it back, or delete it and extract again")

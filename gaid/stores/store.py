@@ -1,9 +1,7 @@
 """Reading a store: its arrays, splits of it, census and failures. Writing is `writer`, checking `verify`."""
 
 import hashlib
-import json
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import DataMissing, OptionInvalid, StoreIncomplete, StoreInvalid
 from gaid.files import check_folder
+from gaid.own_code import local_path
 from gaid.stores import hdf5
 from gaid.stores.census import census_of, census_of_parts, hash_gallery, members_of
 from gaid.stores.hdf5 import Hdf5Arrays
@@ -307,7 +306,7 @@ def open_store(path: str | Path, incomplete: bool = False) -> Store:
     Raises: DataMissing when nothing is there; StoreInvalid for what is no store, or of a newer schema; StoreIncomplete;
     StoreCorrupt where a file is missing or is not of the size that was written.
     """
-    path = Path(path)
+    path = local_path(path)
     if not path.exists():
         begun = path.with_name(f"{path.name}.shards.zarr").exists()
         remedy = "an extraction into it has begun: run it again" if begun else "make one with `gaid extract`"
@@ -319,24 +318,6 @@ def open_store(path: str | Path, incomplete: bool = False) -> Store:
             f"{path}: {len(store.missing_shards)} of {total} parts are not extracted yet; the same `gaid extract` again goes on"
         )
     return store
-
-
-def delete_store(path: str | Path) -> None:
-    """Deletes a store. Raises StoreInvalid for anything that is not recognisably one."""
-    path = Path(path)
-    if path.is_dir():
-        try:
-            document: Mapping[str, Any] = json.loads((path / "zarr.json").read_text())
-        except (OSError, ValueError) as error:
-            raise StoreInvalid(f"{path}: not deleted, since it is no gaid store") from error
-        if "gaid_schema" not in document.get("attributes", {}):
-            raise StoreInvalid(f"{path}: not deleted, since it is no gaid store")
-        doomed = path.with_name(f".{path.name}.deleting")
-        path.rename(doomed)
-        shutil.rmtree(doomed)
-    else:
-        Hdf5Arrays(path).close()
-        path.unlink()
 
 
 def convert_store(source: str | Path, target: str | Path) -> Store:

@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, StoresDisagree
 from gaid.files import follow, sync_file, sync_folder, write_bytes
+from gaid.own_code import local_path
 from gaid.stores import zarr as zarr_arrays
 from gaid.stores.census import take_census
+from gaid.stores.deletion import clear_deletion, delete_store
 from gaid.stores.differences import differences
 from gaid.stores.inventory import CENSUS, PLAN, digest_attributes
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
 from gaid.stores.sources import Sources
-from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, delete_store, open_store
+from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, open_store
 
 CAPTIONS = "captions"
 WRITERS = 4  # arrays of a shard that are written at once
@@ -52,7 +54,7 @@ class StoreWriter:
         Raises: StoresDisagree when another plan's store is there, naming what differs; StoreLocked when another process
         writes it; StoreInvalid when something else is there; OptionInvalid for another suffix.
         """
-        target = follow(path)
+        target = follow(local_path(path))
         if target.suffix not in (".zarr", *HDF5_SUFFIXES):
             raise OptionInvalid(f"{target}: a store's name ends in .zarr, .h5 or .hdf5")
         working = target if target.suffix == ".zarr" else target.with_name(f"{target.name}.shards.zarr")
@@ -63,6 +65,8 @@ class StoreWriter:
         except Timeout as error:
             raise StoreLocked(f"{target}: another process is extracting into it; wait for it or end it") from error
         try:
+            for place in {target, working}:
+                clear_deletion(place)
             if overwrite:
                 for place in {target, working}:
                     if place.exists():

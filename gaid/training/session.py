@@ -15,6 +15,7 @@ from gaid.config import resolve, to_tables, to_toml
 from gaid.devices import pick_device
 from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
 from gaid.metrics import NAMES
+from gaid.own_code import whole_path
 from gaid.stores import Store, with_audio
 from gaid.training.batches import Clips
 from gaid.training.environment import describe_environment, settings_for_a_while, version_of
@@ -87,7 +88,9 @@ class Session:
         self.clips, self.validation_clips, resolved = _parts(
             self.store, settings, getattr(head, "visual_input", "frames"), getattr(head, "audio_input", "frames")
         )
-        settings = replace(settings, store=str(self.store.path), dataset=self.store.dataset, split_protocol=resolved)
+        settings = replace(
+            settings, store=str(whole_path(self.store.path)), dataset=self.store.dataset, split_protocol=resolved
+        )
         self.settings = with_head(settings, described["arguments"])
         if earlier is not None:
             changed = differences(resolve(TrainConfig, [(str(self.out), earlier)]), self.settings)
@@ -162,7 +165,7 @@ class Session:
     def _store_description(self) -> dict[str, Any]:
         store = self.store
         return {
-            "path": str(store.path),
+            "path": str(whole_path(store.path)),
             "dataset": store.dataset,
             "protocol": self.settings.split_protocol,
             "fingerprint": store.fingerprint,

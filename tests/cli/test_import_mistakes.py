@@ -173,3 +173,25 @@ def test_options_that_the_weights_contradict_are_refused(gaid, checkpoints):
         "import-checkpoint", checkpoints["avigate"], "--kind", "avigate", "--frames", "20", "-o", "run", "--json"
     )
     assert told.json["head"]["frames"] == 20
+
+
+def test_weights_that_are_not_finite_are_refused_and_named(gaid, tmp_path):
+    weights = published_weights("gaid")
+    weights["gate_fc.bias"][0] = float("nan")
+    told = gaid(
+        "import-checkpoint", write_checkpoint(tmp_path / "c.pth", "gaid", weights), "--kind", "gaid", "-o", "run"
+    )
+    assert told.code == 2
+    assert "weights that are not finite (NaN or infinite): gate_fc.bias; its training diverged" in told.last_word
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_names_of_a_compiled_or_parallel_training_are_the_same_names(gaid, tmp_path, wrapper):
+    weights = published_weights("gaid")
+    wrapped = {f"{wrapper}{name}": value for name, value in weights.items()}
+    for name, given in (("plain", weights), ("wrapped", wrapped)):
+        file = write_checkpoint(tmp_path / f"{name}.pth", "gaid", given)
+        assert gaid("import-checkpoint", file, "--kind", "gaid", "-o", name).code == 0
+    plain, again = (load_run(name).head.state_dict() for name in ("plain", "wrapped"))
+    assert all(torch.equal(value, again[name]) for name, value in plain.items())

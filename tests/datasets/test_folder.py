@@ -335,3 +335,10 @@ def test_many_folders_named_like_videos_are_looked_at_once_each(tmp_path, monkey
     assert len(found) == 800
     assert sum(path.is_dir() for path in found) == 400
     assert len(asked) < 10_000
+
+
+def test_a_key_that_stands_twice_in_a_line_is_refused(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "captions.jsonl").write_text('{"video": "a", "caption": "one", "caption": "two"}\n')
+    with pytest.raises(DataInvalid, match=r"captions.jsonl, line 1: the key 'caption' stands twice; keep one"):
+        load_dataset("folder", tmp_path)

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.backbones import AudioBackbone, Backbones, VisualBackbone, load_audio, load_text, load_visual
-from gaid.datasets import DATASETS, load_dataset
+from gaid.datasets import DATASETS
 from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
 from gaid.extract.clip import Clip, ClipRequest, Sampling
 from gaid.extract.decode_pool import DecodePool
 from gaid.extract.encoder import encode_sound, fixed_threads
 from gaid.extract.plan import make_requests
 from gaid.extract.sound import SILENCE
+from gaid.retrieval.media import find_dataset
 from gaid.retrieval.stress.faults import (
     FAULTS,
     Fault,
@@ -250,7 +251,7 @@ def open_files(
     if name not in DATASETS:
         raise OptionInvalid(f"--media: {store.path} is of {name!r}, no data set whose files can be found by name")
     seeing, hearing = load_encoders(store, device, visual)
-    dataset = load_dataset(name, root or about.get("root"))
+    dataset = find_dataset(store, root)
     videos = {video.id: video for video in dataset.videos}
     count = len(split.video_ids)
     rows = np.sort(np.random.default_rng(seed).choice(count, min(clips, count), replace=False))
