@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import decode, extract, growth, published, search, store, tables, train
+from benchmarks import decode, extract, gpu, growth, published, search, store, tables, train
 from benchmarks.features import write_store
 from benchmarks.harness import Options
 
@@ -119,3 +119,17 @@ def test_every_benchmark_has_its_place_on_the_page():
     text = tables.PAGE.read_text()
     for name in (*tables.ORDER, "goals"):
         assert "\nfound\n" in tables.put(text, name, "found")
+
+
+@pytest.mark.slow
+def test_what_a_gpu_is_asked_runs_on_the_cpu_too_and_scores_are_right():
+    found = gpu.run(QUICK)
+    assert all(case.error < 1e-5 for case in found.cases if case.error is not None)
+    assert {len(case.timings) for case in found.cases} == {2, 3, 4}
+
+
+def test_without_a_gpu_nothing_is_measured_of_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    found = gpu.run(Options())
+    assert not found.cases
+    assert "no GPU" in found.notes[0]
