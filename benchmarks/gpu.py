@@ -186,7 +186,8 @@ def run(options: Options) -> Findings:
         return Findings("gpu", [], notes=["This machine has no GPU, so nothing was measured."])
     rate = product_rate(device, 256 if options.quick else 8192)
     if options.quick:
-        shapes, batches, dim, frames = [("gaid", 20, 20), ("t-mass", 12, 10)], (8,), 32, 4
+        shapes, dim, frames = [("gaid", 20, 20), ("t-mass", 12, 10)], 32, 4
+        batches: tuple[int, ...] = (8,)
         names, clips, many, videos = ("tiny", "tiny"), 0, 2, (24, 8)
     else:
         shapes = [(preset, 1000, 1000) for preset in ("gaid", "t-mass", "x-pool")]
