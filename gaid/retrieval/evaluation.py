@@ -171,7 +171,10 @@ def evaluate(
     if index == "faiss":
         results.search = measured.search(subject, candidates)
     if sense == "video":
-        results.sound_weight = _sound_truth(subject, opened, measured)
+        heads = (subject.load(number) for number in range(len(subject.seeds)))
+        results.sound_weight = sound.measure_heads(
+            heads, lambda head: measured.features(subject.audio, head), opened, part
+        )
     others = [_baseline(other, opened, device, seed) for other in against]
     for other in others:
         baseline = measured.of(other, opened, brief=True)
@@ -376,23 +379,6 @@ def _baseline(other: "str | Path | Run", store: "Store", device: str, seed: int)
     if not isinstance(other, Run) and str(other) in PRESETS and not Path(other).exists():
         return Subject.untrained(str(other), store, device, seed)
     return Subject.of_run(load_run(other), store, device)
-
-
-def _sound_truth(subject: Subject, store: "Store", measured: Measurement) -> sound.SoundTruth | None:
-    split = measured.split
-    truth = sound.load_split_truth(store, split)
-    if truth is None or not truth.any():
-        return None
-    explained = []
-    for number in range(len(subject.seeds)):
-        head = subject.load(number)
-        if not getattr(head, "uses_audio", False) or not hasattr(head, "explain"):
-            return None
-        found = sound.explain_own(head, measured.features(subject.audio, head), split.caption_video)
-        if found is None:
-            return None
-        explained.append(found)
-    return sound.measure(explained, truth, split)
 
 
 def _directions(direction: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ With attention pooling a gate is free in frames that attention ignores, so the m
 which a frame's sound enters the video embedding; gate and attention are measured beside it.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,24 @@ def roc_curve(values: np.ndarray, truth: np.ndarray, points: int = 200) -> tuple
         np.append(0, false[keep]) / max(1, truth.size - int(truth.sum())),
         np.append(0, hits[keep]) / max(1, int(truth.sum())),
     )
+
+
+def measure_heads(
+    heads: Iterable[Any], features_of: Callable[[Any], "Features"], store: "Store", split: "Split"
+) -> SoundTruth | None:
+    """How well the heads of a run tell frames with informative sound; None without a truth, or for heads that can't say."""
+    truth = load_split_truth(store, split)
+    if truth is None or not truth.any():
+        return None
+    explained = []
+    for head in heads:
+        if not getattr(head, "uses_audio", False) or not hasattr(head, "explain"):
+            return None
+        found = explain_own(head, features_of(head), split.caption_video)
+        if found is None:
+            return None
+        explained.append(found)
+    return measure(explained, truth, split)
 
 
 def load_split_truth(store: "Store", split: "Split") -> np.ndarray | None:
