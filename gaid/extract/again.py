@@ -14,8 +14,9 @@ _NAMED = 3
 
 def arrived_since(store: "Store", dataset: Dataset) -> list[str]:
     """Ids of clips that failed because their file was missing, and whose file is there now."""
-    missing = set(dataset.missing)
-    return [one["id"] for one in store.failures if one["reason"] == "missing" and one["id"] not in missing]
+    # The data set's own list of what is missing does not know of links that lead nowhere: the file is asked.
+    there = {video.id for video in dataset.videos if video.path.exists()}.difference(dataset.missing)
+    return [one["id"] for one in store.failures if one["reason"] == "missing" and one["id"] in there]
 
 
 def take_arrived(writer: "StoreWriter", store: "Store", arrived: Iterable[str]) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gaid import backbones
+
 MODEL = "gaid-small"
 CONFIG = {
     "embed_dim": 24,
@@ -51,3 +53,10 @@ def put_into_hub(hub: Path, repository: str, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         (snapshot / name).write_bytes(content)
     return snapshot
+
+
+@pytest.fixture
+def cpu_as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cpu:0`, which no user can name, is a CPU that backbones treat as they treat a GPU: only `cpu` goes clip by clip."""
+    real = backbones.pick_device
+    monkeypatch.setattr(backbones, "pick_device", lambda name: name if name == "cpu:0" else real(name))

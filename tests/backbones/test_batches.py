@@ -1,6 +1,6 @@
 """A GPU encodes many clips and texts at once, a CPU one by one: the features are the same.
 
-`cpu:0` is a CPU that is treated as a GPU is (only `cpu` goes clip by clip), so the batching is tested without one.
+`cpu:0` is a CPU that is treated as a GPU is (the fixture `cpu_as_a_gpu`), so the batching is tested without one.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from gaid.backbones import load_text, load_visual
 
 TEXTS = ["a dog", "", "two people talk about a red car", "rain " * 100]
+pytestmark = pytest.mark.usefixtures("cpu_as_a_gpu")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = ["cpu:0", pytest.param("cuda:0", marks=[pytest.mark.gpu, needs_gpu])]
 

@@ -86,6 +86,7 @@ def test_the_same_sound_alone_or_in_a_batch_gives_the_same_vector(checkpoint: Pa
     np.testing.assert_allclose(alone[0, 0], together[0, 2], atol=1e-5)
 
 
+@pytest.mark.usefixtures("cpu_as_a_gpu")
 def test_sounds_in_a_gpus_batches_are_sounds_clip_by_clip(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gaid.backbones.clap.WINDOWS_AT_ONCE", 3)
     windows = [sounds(4, 2.0), sounds(4, 2.5)]  # clips of other lengths have other windows
@@ -107,6 +108,7 @@ def test_windows_without_sound_stay_zero_and_do_not_touch_the_others(checkpoint:
     np.testing.assert_allclose(found[0, [0, 2]], full[0, [0, 2]], atol=1e-5)
 
 
+@pytest.mark.usefixtures("cpu_as_a_gpu")
 @pytest.mark.parametrize("device", ["cpu", "cpu:0"])  # the second: treated as a GPU is
 def test_tokens_are_what_the_tower_pools_and_the_embeddings_are_the_same(
     checkpoint: Path, device: str, monkeypatch: pytest.MonkeyPatch
