@@ -84,7 +84,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 class Lasting:
-    """A stream that goes on, into nothing, once its reader has gone; another fault of it is raised once."""
+    """A stream whose output is discarded once its reader has gone; any other fault is raised once."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream

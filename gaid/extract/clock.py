@@ -87,7 +87,7 @@ class Clock:
         return min(range(first, len(self._latest)), key=lambda segment: abs(self._latest[segment] - at))
 
     def moves(self, stream: int | None = None) -> NDArray[np.int64]:
-        """Ticks by which each packet (of a stream) is to be moved, so that each clock goes on where the one before it ended."""
+        """Ticks by which each packet (of a stream) is to be moved, so that each clock resumes where the one before it ended."""
         moves = np.array(self._of_segments(), np.int64)[self._segments]
         return moves if stream is None else moves[np.array(self._streams) == stream]
 
