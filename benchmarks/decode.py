@@ -17,9 +17,9 @@ import numpy as np
 from benchmarks.harness import Case, Findings, Goal, Options, race
 from benchmarks.media import FOLDER, RATE, SIZES, make_clip
 from gaid.backbones.protocol import AudioSpec, FrameSpec
-from gaid.extract import media_pyav
-from gaid.extract.clip import Clip, ClipRequest
-from gaid.extract.limits import DecodeLimits
+from gaid.media import pyav as media_pyav
+from gaid.media.clip import Clip, ClipRequest
+from gaid.media.limits import DecodeLimits
 
 OURS = "gaid"
 FRAMES = 12

@@ -20,11 +20,11 @@ from gaid.backbones.inference import frames_to_tensor
 from gaid.datasets.types import Caption, Dataset, Video
 from gaid.errors import MediaError
 from gaid.extract import extract
-from gaid.extract.clip import Clip, ClipRequest, Sampling
-from gaid.extract.decode_pool import DecodePool
 from gaid.extract.encoder import Encoder, fixed_threads
 from gaid.extract.plan import encode_threads, make_requests
 from gaid.extract.shard import BackboneChoice, ShardRows, ShardShape
+from gaid.media.clip import Clip, ClipRequest, Sampling
+from gaid.media.pool import DecodePool
 
 OURS = "gaid extract"
 FILES = 6  # files that the clips share: their decoding is not cached anywhere

@@ -14,10 +14,11 @@ from torch import Tensor
 from benchmarks import published
 from benchmarks.harness import Case, Findings, Goal, Options, in_part, once, race, threads
 from benchmarks.limits import Rates, measure_rates
-from gaid.heads import build_head, direct
+from gaid.heads import build_head
+from gaid.heads.base import Algorithm
 from gaid.heads.gated import GatedHead
 from gaid.heads.pooling import AttentionPooling
-from gaid.heads.protocol import Algorithm
+from gaid.heads.scoring import direct
 
 OURS = "gaid, folded"
 SHARED = "gaid, noise shared by a text's videos"

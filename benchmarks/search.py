@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Case, Findings, Goal, Options, Timing, in_part, threads, watch_memory
+from gaid.evaluation.index import VideoIndex, default_candidates, rescore
+from gaid.evaluation.scoring import Features
 from gaid.heads import build_head
 from gaid.heads.gated import GatedHead
-from gaid.retrieval.index import VideoIndex, default_candidates, rescore
-from gaid.retrieval.scoring import Features
 
 OURS = "gaid, index and exact scores of the candidates"
 EXACT = "gaid, exact scores of all"

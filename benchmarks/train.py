@@ -23,12 +23,12 @@ from benchmarks.limits import measure_rates
 from benchmarks.media import make_clip
 from gaid.datasets.types import Caption, Dataset, Video
 from gaid.extract import extract
-from gaid.extract.clip import Sampling
 from gaid.extract.encoder import encode_batch
-from gaid.extract.media import decode_clip
 from gaid.extract.plan import make_requests
 from gaid.heads import build_head
 from gaid.heads.gated import GatedHead
+from gaid.media.clip import Sampling
+from gaid.media.decode import decode_clip
 from gaid.stores import Store, open_store
 from gaid.training.batches import Batches, Clips, Resident, on_device
 from gaid.training.loop import Loop

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gaid.datasets import load_dataset
+    from gaid.evaluation.evaluate import evaluate
+    from gaid.evaluation.export import export
     from gaid.extract import extract
-    from gaid.retrieval import evaluate
     from gaid.retrieval.search import search
-    from gaid.retrieval.vectors import export
     from gaid.runs import load_run
     from gaid.stores import open_store
     from gaid.training import train
@@ -17,8 +17,8 @@ __version__ = "0.1.0"
 __all__ = ["evaluate", "export", "extract", "load_dataset", "load_run", "open_store", "search", "train"]
 
 _HOMES = {
-    "evaluate": "gaid.retrieval",
-    "export": "gaid.retrieval.vectors",
+    "evaluate": "gaid.evaluation.evaluate",
+    "export": "gaid.evaluation.export",
     "extract": "gaid.extract",
     "load_dataset": "gaid.datasets",
     "load_run": "gaid.runs",

@@ -42,8 +42,8 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
         "gaid/py.typed",
         "gaid/report/templates/base.html",
         "gaid/report/templates/style.css",
-        "gaid/report/data/published.toml",
-        "gaid/retrieval/data/audioset_classes.csv",
+        "gaid/paper/data/published.toml",
+        "gaid/evaluation/data/audioset_classes.csv",
     ):
         assert needed in names
 

@@ -21,13 +21,13 @@ from gaid.audit.seeds import seeds as over_seeds
 from gaid.audit.selection import selection
 from gaid.audit.softmax import softmax
 from gaid.audit.sound import alignment, audio
-from gaid.config import check_seed
 from gaid.devices import pick_device
 from gaid.errors import OptionInvalid
-from gaid.retrieval.overlap import notes_of, overlaps_of
-from gaid.retrieval.scoring import parse_memory
-from gaid.retrieval.subject import open_for, split_of
+from gaid.evaluation.overlap import notes_of, overlaps_of
+from gaid.evaluation.scoring import parse_memory
+from gaid.evaluation.subject import open_for, split_of
 from gaid.runs import Run, load_run
+from gaid.settings import check_seed
 from gaid.stores import open_store
 
 if TYPE_CHECKING:

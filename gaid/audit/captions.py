@@ -4,8 +4,8 @@ import numpy as np
 
 from gaid.audit.ground import Ground
 from gaid.audit.results import Line, Measured, Ranks, Section
+from gaid.evaluation.sound_words import names_sound
 from gaid.metrics import interval_of_mean
-from gaid.retrieval.sound_words import names_sound
 
 
 def captions(ground: Ground, others: list[Ground]) -> Section:

@@ -10,13 +10,13 @@ from scipy.stats import binomtest, permutation_test
 from gaid.audit.ground import Ground, same_queries
 from gaid.audit.results import Measured
 from gaid.audit.seeds import turns_round
-from gaid.config import check_seed
 from gaid.devices import pick_device
+from gaid.evaluation.overlap import TrainingOverlap, notes_of, overlaps_of
+from gaid.evaluation.scoring import parse_memory
+from gaid.evaluation.subject import open_for, split_of
 from gaid.metrics import RECALLS
-from gaid.retrieval.overlap import TrainingOverlap, notes_of, overlaps_of
-from gaid.retrieval.scoring import parse_memory
-from gaid.retrieval.subject import open_for, split_of
 from gaid.runs import Run, load_run
+from gaid.settings import check_seed
 
 if TYPE_CHECKING:
     from gaid.stores import Store

@@ -10,11 +10,11 @@ import numpy as np
 from gaid import metrics
 from gaid.audit.results import Ranks
 from gaid.errors import OptionInvalid, StoresDisagree
-from gaid.retrieval.evaluation import Measurement
-from gaid.retrieval.protocols import PROTOCOLS, Noise, first_captions
-from gaid.retrieval.results import DIRECTION
-from gaid.retrieval.scoring import Features, ranks_of, select
-from gaid.retrieval.subject import Subject, audio_input_of, clips_with_sound
+from gaid.evaluation.conditioning import PROTOCOLS, Noise, first_captions
+from gaid.evaluation.evaluate import Measurement
+from gaid.evaluation.results import DIRECTION
+from gaid.evaluation.scoring import Features, ranks_of, select
+from gaid.evaluation.subject import Subject, audio_input_of, clips_with_sound
 from gaid.runs import Run
 
 if TYPE_CHECKING:

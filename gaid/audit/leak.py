@@ -7,9 +7,9 @@ from scipy.stats import t
 
 from gaid.audit.ground import Condition, Ground, View
 from gaid.audit.results import Line, Measured, Ranks, Section
+from gaid.evaluation.conditioning import PROTOCOLS
+from gaid.evaluation.results import noise_in_words
 from gaid.metrics import NAMES, RECALLS, metrics_of_ranks
-from gaid.retrieval.protocols import PROTOCOLS
-from gaid.retrieval.results import noise_in_words
 from gaid.stores import derangement, with_noise
 
 PUBLISHED = [name for name, one in PROTOCOLS.items() if one.gallery_reads_captions]

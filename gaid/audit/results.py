@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from gaid import metrics
-from gaid.retrieval.overlap import TrainingOverlap
-from gaid.retrieval.protocols import Noise
-from gaid.retrieval.results import signed
+from gaid.evaluation.conditioning import Noise
+from gaid.evaluation.overlap import TrainingOverlap
+from gaid.evaluation.results import signed
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Audit:
     """How much of a run's figure is real: the answer in a sentence, a section per question, and what all of them rest on.
 
     `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either.
-    `noise`: whose the draws of a head with trials are under each protocol (`gaid.retrieval.protocols.NOISES`).
+    `noise`: whose the draws of a head with trials are under each protocol (`gaid.evaluation.conditioning.NOISES`).
     """
 
     run: str

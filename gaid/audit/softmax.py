@@ -4,8 +4,8 @@ import numpy as np
 
 from gaid.audit.ground import Ground, View
 from gaid.audit.results import Line, Section
-from gaid.retrieval.dual_softmax import groups_of, taken_over
-from gaid.retrieval.scoring import DualSoftmax, dual_softmax, random_groups
+from gaid.evaluation.dual_softmax import groups_of, taken_over
+from gaid.evaluation.scoring import DualSoftmax, dual_softmax, random_groups
 
 SHARES = (0.1, 0.5, 1.0)
 PUBLISHED: DualSoftmax = "published"

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gaid import own_code
+from gaid import plugins as own_code
 from gaid.backbones.protocol import (
     AudioBackbone,
     AudioSpec,

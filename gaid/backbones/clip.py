@@ -1,7 +1,7 @@
 """CLIP through open_clip: frames, patches and texts in one space.
 
 `gaid.backbones.weights` has found the file; here the architecture, its weights and its preprocessing are put together.
-Frames come at the size that `frame_spec` asks for (`gaid.extract.media` resizes), and are only normalised here.
+Frames come at the size that `frame_spec` asks for (`gaid.media.decode` resizes), and are only normalised here.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """What a frozen encoder must offer, and what it wants to be fed. Everything in and out is numpy: no torch here.
 
-Loading by name is `gaid.backbones`; decoding to the sizes and rates named here is `gaid.extract.media`.
+Loading by name is `gaid.backbones`; decoding to the sizes and rates named here is `gaid.media.decode`.
 """
 
 from dataclasses import dataclass

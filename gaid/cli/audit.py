@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from gaid.cli.common import Device, Json, chosen_page, flag, give, option, write_after
-from gaid.config import check_seed
 from gaid.console import say, show
+from gaid.settings import check_seed
 
 Seed = Annotated[
     int,

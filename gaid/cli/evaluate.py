@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from gaid.cli.common import Device, Json, as_json, chosen_page, flag, give, option, write_after
-from gaid.config import check_seed
 from gaid.console import show
 from gaid.files import write_bytes
 from gaid.runs import default_out
+from gaid.settings import check_seed
 
 if TYPE_CHECKING:
-    from gaid.retrieval import Results
+    from gaid.evaluation.results import Results
 
 
 def evaluate(
@@ -92,9 +92,9 @@ def evaluate(
 
     The figures, and all that they rest on, are written to RUN/results.json (of a head without training to reports/).
     """
+    from gaid.evaluation.evaluate import evaluate as judge
     from gaid.report.html import write_page
     from gaid.report.tables import print_results
-    from gaid.retrieval import evaluate as judge
 
     page = chosen_page(report, "--report")
     if report is None and run is not None:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from gaid.cli.common import Device, Json, give, option
-from gaid.config import check_seed
 from gaid.console import say, show
+from gaid.settings import check_seed
 
 
 def export(
@@ -34,7 +34,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a head's video and text embeddings, all scores and ranks as npz or parquet."""
-    from gaid.retrieval.vectors import export as write
+    from gaid.evaluation.export import export as write
 
     told = write(source, out=out, format=format, store=store, preset=preset, split=split, split_protocol=split_protocol,
                  device=device, memory=memory, seed=seed)  # fmt: skip

@@ -31,7 +31,7 @@ def import_checkpoint(
 
     No code in the file is run. What was not used is listed.
     """
-    from gaid.runs import import_checkpoint as bring
+    from gaid.imports import import_checkpoint as bring
 
     found = bring(file, kind, out=out, frames=frames, prior=prior, overwrite=overwrite)
     if json:

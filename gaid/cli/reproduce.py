@@ -51,7 +51,7 @@ def reproduce(
     json: Json = False,
 ) -> None:
     """Make tables and figures of the paper: measured rows, and published ones apart; extracts and trains what is not there yet."""
-    from gaid.report.reproduce import reproduce as run
+    from gaid.paper.reproduce import reproduce as run
 
     made = run(what, root=root, out=out, datasets=dataset, seeds=seeds, set=set or (), patches=patches,
                audio_tokens=audio_tokens, random_weights=random_weights, workers=workers, device=device)  # fmt: skip

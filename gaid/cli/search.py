@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
-from gaid.config import check_seed
 from gaid.console import print_table, say, show
+from gaid.settings import check_seed
 
 
 def search(
@@ -66,7 +66,7 @@ def search(
 
 
 def _print_found(found: Any) -> None:
-    from gaid.retrieval.results import sound_in_words
+    from gaid.evaluation.results import sound_in_words
 
     for note in found.notes:
         say(f"note: {note}")

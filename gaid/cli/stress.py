@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from gaid.cli.common import Device, Json, flag, give, option, write_after
-from gaid.config import check_seed
 from gaid.files import check_folder
+from gaid.settings import check_seed
 
 
 def stress(
@@ -36,7 +36,7 @@ def stress(
 ) -> None:
     """Spoil sound, picture, captions and the head itself, and show what each fault costs, with 95 % intervals."""
     from gaid.report.stress import print_files, print_stress, write
-    from gaid.retrieval.stress import stress as measure
+    from gaid.stress import stress as measure
 
     if out is not None:
         check_folder(out, "--out")

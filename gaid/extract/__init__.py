@@ -11,12 +11,12 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from gaid.extract.limits import DecodeLimits
+from gaid.media.limits import DecodeLimits
 
 if TYPE_CHECKING:
     from gaid.datasets.types import Dataset
-    from gaid.extract.clip import AudioSampling, Decoder, Pixels
     from gaid.extract.report import ExtractReport, Failure
+    from gaid.media.clip import AudioSampling, Decoder, Pixels
 
 __all__ = ["ExtractReport", "Failure", "extract"]
 

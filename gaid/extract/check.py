@@ -16,7 +16,7 @@ from gaid.errors import MediaError
 from gaid.extract.report import tell_cut_short
 
 if TYPE_CHECKING:
-    from gaid.extract.clip import MediaInfo
+    from gaid.media.clip import MediaInfo
     from gaid.stores import Store
 
 # Faults of a copy; what follows is no fault, but decides what a figure with sound means.
@@ -158,7 +158,7 @@ def check_headers(
 
     Silence and damage further in can't be seen this way; lengths and numbers of pictures are those of the header.
     """
-    from gaid.extract.decode_pool import DecodePool
+    from gaid.media.pool import DecodePool
 
     missing = set(dataset.missing)
     paths = list({video.path for video in dataset.videos if video.id not in missing})
@@ -202,8 +202,8 @@ def _judge(video: Video, info: "MediaInfo | MediaError", frames: int) -> list[Fi
 def check_clips(dataset: Dataset, frames: int = 12, workers: int = 2, tell: Tell = lambda done: None) -> list[Finding]:
     """Every clip decoded, in processes of their own, as an extraction of `frames` frames would decode it."""
     from gaid.backbones.protocol import AudioSpec, FrameSpec
-    from gaid.extract.clip import ClipRequest, Sampling
-    from gaid.extract.decode_pool import DecodePool
+    from gaid.media.clip import ClipRequest, Sampling
+    from gaid.media.pool import DecodePool
 
     missing = set(dataset.missing)
     there = [video for video in dataset.videos if video.id not in missing]

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from gaid import own_code
+from gaid import plugins as own_code
 from gaid.console import say
 from gaid.datasets.types import Dataset
 from gaid.errors import ExtractInterrupted, OptionInvalid
 from gaid.extract.again import arrived_since, changed_since, name_some, take_arrived, tell_changed
-from gaid.extract.clip import AudioSampling, Decoder, Pixels, Sampling
 from gaid.extract.interrupt import StopWish, stop_on_signal, tell_stopping
 from gaid.extract.plan import (
     check_missing,
@@ -32,6 +31,7 @@ from gaid.extract.progress import Progress
 from gaid.extract.report import ExtractReport, Failure, cut_short
 from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
 from gaid.files import check_folder
+from gaid.media.clip import AudioSampling, Decoder, Pixels, Sampling
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
@@ -156,7 +156,7 @@ class Extraction:
         return []
 
     def _check(self) -> None:
-        from gaid.extract.media import check_decoder
+        from gaid.media.decode import check_decoder
 
         for option, value, least in (
             ("--frames", self.frames, 1),

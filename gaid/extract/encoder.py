@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import MediaError, OptionInvalid
-from gaid.extract.clip import Clip
 from gaid.extract.report import Failure
+from gaid.media.clip import Clip
 
 if TYPE_CHECKING:
     from gaid.backbones import AudioBackbone, Backbones

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaid.errors import DataInvalid, ExtractInterrupted, OptionInvalid
-from gaid.extract.clip import ClipRequest
 from gaid.extract.encoder import Encoder, fixed_threads
 from gaid.extract.interrupt import StopWish
 from gaid.extract.progress import Progress
 from gaid.extract.report import Failure
 from gaid.extract.shard import ShardRows, ShardShape, open_pool, telling_disk_faults, write_rows
+from gaid.media.clip import ClipRequest
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones, TextBackbone

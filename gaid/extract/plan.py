@@ -15,10 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaid import own_code
+from gaid import plugins as own_code
 from gaid.datasets.types import Dataset
 from gaid.errors import DataMissing, OptionInvalid
-from gaid.extract.clip import ClipRequest, Sampling
+from gaid.media.clip import ClipRequest, Sampling
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones

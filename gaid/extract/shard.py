@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from gaid.devices import parse_device, pick_device
 from gaid.errors import DataMissing, GaidError, MediaError, StoreIncomplete, StoresDisagree
-from gaid.extract.clip import Clip, ClipRequest, Remark
 from gaid.extract.encoder import ClipFeatures, Encoder, fixed_threads
-from gaid.extract.limits import DecodeLimits
 from gaid.extract.report import Failure
+from gaid.media.clip import Clip, ClipRequest, Remark
+from gaid.media.limits import DecodeLimits
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
-    from gaid.extract.decode_pool import DecodePool
+    from gaid.media.pool import DecodePool
     from gaid.stores import StoreWriter
     from gaid.stores.sources import Sources
 
@@ -196,7 +196,7 @@ def audio_code(state: str) -> int:
 
 def open_pool(workers: int, encoder: Encoder, clip_seconds: float) -> "DecodePool":
     """A decode pool that looks ahead by a batch, so that decoding goes on while the batch is encoded."""
-    from gaid.extract.decode_pool import DecodePool
+    from gaid.media.pool import DecodePool
 
     limits = DecodeLimits(seconds=clip_seconds)
     return DecodePool(workers, limits, ahead=2 * workers + 1 + encoder.batch_size, sources=True)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.heads.base import Algorithm, By, HeadBase, LossParts
 from gaid.heads.losses import info_nce
 from gaid.heads.projection import projection
-from gaid.heads.protocol import Algorithm, By, HeadBase, LossParts
 
 FUSED = 0.05
 """Share of the transformer's output in a frame; the rest is the frame as it came."""

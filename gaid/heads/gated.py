@@ -8,15 +8,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.heads import all_pairs, direct, folded
+from gaid.heads.base import Algorithm, By, Explanation, HeadBase, LossParts, Noise
 from gaid.heads.gate import FrameGate, SampleGate, TokenGate
 from gaid.heads.losses import PositiveWeights, info_nce, positive_weights, support_embedding
 from gaid.heads.pair_noise import PairNoise
 from gaid.heads.perturbation import DirectionalPerturbation, Prior, StochasticPerturbation
-from gaid.heads.plan import few_texts
 from gaid.heads.pooling import AttentionPooling, MeanPooling
 from gaid.heads.projection import projection
-from gaid.heads.protocol import Algorithm, By, Explanation, HeadBase, LossParts, Noise
+from gaid.heads.scoring import blocks as all_pairs
+from gaid.heads.scoring import direct, folded
+from gaid.heads.scoring.plan import few_texts
 
 Fusion = Literal["none", "sample", "frame", "token"]
 Pooling = Literal["mean", "attention"]

@@ -7,7 +7,7 @@ from torch import Tensor
 from gaid.errors import HeadMismatch
 from gaid.heads.avigate import AvigateHead, belongs_to_avigate, is_avigate, load_avigate
 from gaid.heads.gated import GatedHead
-from gaid.heads.methods import build_head
+from gaid.heads.presets import build_head
 
 _POOLING = {
     "cross_attn.q_proj": "query",

@@ -6,11 +6,11 @@ from gaid import console
 from gaid.audit import Audit, Compared, Line, Section
 from gaid.audit.answer import contents
 from gaid.audit.results import Measured
+from gaid.evaluation.results import DIRECTIONS, sound_in_words
 from gaid.metrics import NAMES
 from gaid.report import figures
 from gaid.report.html import write_template
 from gaid.report.tables import census_items
-from gaid.retrieval.results import DIRECTIONS, sound_in_words
 
 # Which series' colour a kind of line has.
 _COLOURS = {"main": 1, "leak": 2, "control": 3, "baseline": 4, "part": 5, "chance": 6}

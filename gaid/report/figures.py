@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gaid.retrieval.results import Results
-from gaid.retrieval.sound import KINDS, SoundTruth
+from gaid.evaluation.results import Results
+from gaid.evaluation.sound import KINDS, SoundTruth
 
 # Colours that nothing else in a figure has, and the variables that they become.
 _INK, _GRID = "#010203", "#040506"

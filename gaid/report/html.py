@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 import gaid
+from gaid.evaluation.results import Results
 from gaid.files import write_bytes
 from gaid.metrics import NAMES
 from gaid.report import figures, tables
 from gaid.report.queries import draw_queries
-from gaid.retrieval.results import Results
 
 if TYPE_CHECKING:
     from jinja2 import Environment

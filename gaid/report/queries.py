@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from gaid.evaluation.results import Evidence, Results
+from gaid.evaluation.scoring import Features
+from gaid.evaluation.sound import load_split_truth
 from gaid.report.thumbnails import load_strips
-from gaid.retrieval.results import Evidence, Results
-from gaid.retrieval.scoring import Features
-from gaid.retrieval.sound import load_split_truth
 
 if TYPE_CHECKING:
     from gaid.stores import Split

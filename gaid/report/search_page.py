@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gaid.evaluation.results import sound_in_words
 from gaid.report.html import write_template
 from gaid.report.queries import Lane, bars
 from gaid.report.thumbnails import load_strips
-from gaid.retrieval.results import sound_in_words
 from gaid.retrieval.search import Found, Hit
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from gaid import console
+from gaid.evaluation.results import signed, sound_in_words
 from gaid.files import write_bytes
 from gaid.report.figures import PAPER, SCREEN, Drawing, Palette, drawing, svg
 from gaid.report.html import write_template
 from gaid.report.tables import census_items, csv_text
-from gaid.retrieval.results import signed, sound_in_words
-from gaid.retrieval.stress.results import KINDS, Curve, DaspEffect, Finding, Point, StressResults
+from gaid.stress.results import KINDS, Curve, DaspEffect, Finding, Point, StressResults
 
 PAGE = "stress.html"
 METRIC = "R@1"

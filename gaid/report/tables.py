@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaid import console
+from gaid.evaluation.conditioning import OWN_CAPTIONS
+from gaid.evaluation.results import Doubled, Figures, Results, noise_in_words, signed
 from gaid.metrics import NAMES
-from gaid.retrieval.protocols import OWN_CAPTIONS
-from gaid.retrieval.results import Doubled, Figures, Results, noise_in_words, signed
 
 
 @dataclass

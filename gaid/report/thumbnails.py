@@ -13,10 +13,10 @@ import numpy as np
 
 from gaid.backbones.protocol import AudioSpec, FrameSpec
 from gaid.errors import GaidError, MediaError
-from gaid.retrieval.media import find_videos
+from gaid.extract.sources import find_videos
 
 if TYPE_CHECKING:
-    from gaid.extract.clip import Clip
+    from gaid.media.clip import Clip
     from gaid.stores import Store
 
 SIZE = 72
@@ -39,8 +39,8 @@ def load_clips(
     `root`: where the clips lie, if not where the store says.
     """
     from gaid.extract.again import changed_since, tell_changed
-    from gaid.extract.clip import ClipRequest, Sampling
-    from gaid.extract.decode_pool import DecodePool
+    from gaid.media.clip import ClipRequest, Sampling
+    from gaid.media.pool import DecodePool
 
     wanted = list(dict.fromkeys(ids))
     try:

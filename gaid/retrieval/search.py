@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gaid.config import check_seed
 from gaid.devices import pick_device
 from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
+from gaid.evaluation.overlap import TrainingOverlap, notes_of, overlaps_of
+from gaid.evaluation.scoring import Features, parse_memory
+from gaid.evaluation.subject import audio_input_of, check_head_fits, load_subject, own_clip
+from gaid.extract.sources import find_videos
 from gaid.files import check_writable
-from gaid.retrieval.media import find_videos
-from gaid.retrieval.overlap import TrainingOverlap, notes_of, overlaps_of
-from gaid.retrieval.scoring import Features, parse_memory
-from gaid.retrieval.subject import audio_input_of, check_head_fits, load_subject, own_clip
 from gaid.runs import Run
+from gaid.settings import check_seed
 from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows, with_audio
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from gaid.runs.heads import (
     head_settings,
     resolve_head,
 )
-from gaid.runs.imported import KINDS, Imported, import_checkpoint
 from gaid.runs.run import (
     CHECKPOINTS,
     CONFIG,
@@ -32,11 +31,9 @@ __all__ = [
     "ENVIRONMENT",
     "HEAD_SOURCE",
     "KEPT",
-    "KINDS",
     "LOG",
     "METRICS",
     "RESUME",
-    "Imported",
     "Run",
     "backbones_of",
     "build_described_head",
@@ -45,7 +42,6 @@ __all__ = [
     "find_class",
     "head_options",
     "head_settings",
-    "import_checkpoint",
     "list_runs",
     "load_run",
     "read_checkpoint",

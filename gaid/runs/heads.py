@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import field, make_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from gaid import own_code
-from gaid.config import can_hold, nearest
+from gaid import plugins as own_code
 from gaid.errors import CodeRefused, HeadMismatch, OptionInvalid
+from gaid.settings import can_hold, nearest
 
 if TYPE_CHECKING:
     from torch import nn

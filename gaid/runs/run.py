@@ -19,11 +19,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaid import own_code
-from gaid.config import nearest, read_settings
+from gaid import plugins as own_code
 from gaid.errors import CodeRefused, DataMissing, HeadMismatch, OptionInvalid, RunInvalid, StoresDisagree
 from gaid.runs.files import read_checkpoint, read_json
 from gaid.runs.heads import build_described_head, with_later_options
+from gaid.settings import nearest, read_settings
 
 if TYPE_CHECKING:
     from torch import nn

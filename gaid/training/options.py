@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gaid import own_code
-from gaid.config import GREATEST_SEED, Words, parse_options, read_settings, resolve, setting, to_tables
+from gaid import plugins as own_code
 from gaid.errors import OptionInvalid
+from gaid.settings import GREATEST_SEED, Words, parse_options, read_settings, resolve, setting, to_tables
 
 
 @dataclass(frozen=True)

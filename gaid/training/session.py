@@ -11,11 +11,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from gaid import files, runs
-from gaid.config import resolve, to_tables, to_toml
 from gaid.devices import pick_device
 from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
 from gaid.metrics import NAMES
-from gaid.own_code import whole_path
+from gaid.plugins import whole_path
+from gaid.settings import resolve, to_tables, to_toml
 from gaid.stores import Store, with_audio
 from gaid.training.batches import Clips
 from gaid.training.environment import describe_environment, settings_for_a_while, version_of

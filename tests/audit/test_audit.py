@@ -13,8 +13,8 @@ from gaid.audit.results import Ranks
 from gaid.audit.seeds import deviation, turns_round
 from gaid.audit.sound import CONTROLS
 from gaid.errors import OptionInvalid, StoresDisagree
-from gaid.retrieval.protocols import PROTOCOLS
-from gaid.retrieval.sound_words import named_sounds, phrases
+from gaid.evaluation.conditioning import PROTOCOLS
+from gaid.evaluation.sound_words import named_sounds, phrases
 from gaid.stores import StoreWriter
 from tests.training.planted import BACKBONES, write_store
 
@@ -76,7 +76,7 @@ def test_noise_is_chance_under_query_and_far_above_it_under_published(make_noise
 @pytest.fixture(scope="module")
 def make_noise_run(tmp_path_factory):
     """x-pool as it starts (no epochs) on features that hold nothing, with a test part of 300 videos."""
-    from tests.retrieval.conftest import write_store as write_noise
+    from tests.conftest import write_store as write_noise
 
     folder = tmp_path_factory.mktemp("noise")
     plain = write_noise(folder / "noise.zarr", videos=300)

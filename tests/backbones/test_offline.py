@@ -17,7 +17,7 @@ from gaid.backbones.offline import LENGTH, Yamnet, _mel_filters
 from gaid.datasets import load_dataset
 from gaid.datasets.types import Dataset, Video
 from gaid.errors import DataMissing
-from gaid.extract.media import ClipRequest, decode_clip
+from gaid.media.decode import ClipRequest, decode_clip
 from gaid.metrics import retrieval_metrics
 
 RATE = 16_000

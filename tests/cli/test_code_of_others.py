@@ -11,7 +11,7 @@ from gaid import train
 from gaid.backbones import load_backbones, load_visual
 from gaid.cli import run as gaid_command
 from gaid.errors import CodeRefused
-from gaid.own_code import TRUST, load_module
+from gaid.plugins import TRUST, load_module
 from gaid.runs import load_run, read_checkpoint, write_checkpoint
 from gaid.stores import StorePlan, StoreWriter, open_store
 from gaid.training.session import settings_in

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from gaid.backbones import load_text, load_visual
 from gaid.backbones.weights import sha256_of
 from gaid.heads import AvigateHead, load_published
-from gaid.runs import import_checkpoint, load_run
+from gaid.imports import import_checkpoint
+from gaid.runs import load_run
 from gaid.stores import open_store
 from tests.checkpoint_maker import (
     DIM,

@@ -109,9 +109,9 @@ def job_of(world, out, **changes):
     """A job as the driver would send it, changed."""
     import dataclasses
 
-    from gaid.extract.clip import Sampling
     from gaid.extract.plan import make_plan, make_requests
     from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
+    from gaid.media.clip import Sampling
     from gaid.stores import StoreWriter
 
     choice = BackboneChoice("tiny", "tiny", "tiny", "cpu")

@@ -22,7 +22,7 @@ from tests.extract.world import content
 
 
 def test_a_store_holds_what_the_backbones_gave_for_what_the_decoder_gave(world, reference):
-    from gaid.extract.media import ClipRequest, decode_clip
+    from gaid.media.decode import ClipRequest, decode_clip
     from tests.extract.stubs import StubAudio
 
     store = open_store(reference)
@@ -290,8 +290,8 @@ def test_batches_on_a_gpu_give_each_clip_its_own_features_and_end_with_the_shard
     from gaid.backbones import load_backbones
     from gaid.errors import MediaError
     from gaid.extract.encoder import Encoder
-    from gaid.extract.media import ClipRequest, decode_clip
     from gaid.extract.shard import ShardRows, ShardShape
+    from gaid.media.decode import ClipRequest, decode_clip
     from tests.extract.stubs import StubAudio
 
     backbones = load_backbones(NAMES["visual"], NAMES["audio"], NAMES["text"])
@@ -325,8 +325,8 @@ def test_clips_are_encoded_side_by_side_where_the_backbones_allow_it(world, monk
     from gaid.backbones import load_backbones
     from gaid.errors import MediaError
     from gaid.extract.encoder import Encoder
-    from gaid.extract.media import ClipRequest, decode_clip
     from gaid.extract.shard import ShardRows, ShardShape
+    from gaid.media.decode import ClipRequest, decode_clip
     from tests.extract.stubs import StubAudio
 
     backbones = load_backbones(NAMES["visual"], NAMES["audio"], NAMES["text"])

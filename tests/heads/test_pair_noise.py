@@ -7,8 +7,9 @@ from scipy import stats
 from torch.nn import functional
 
 from gaid.errors import OptionInvalid
-from gaid.heads import build_head, plan
+from gaid.heads import build_head
 from gaid.heads.pair_noise import PairNoise
+from gaid.heads.scoring import plan
 
 BY = ["query", "own_caption"]
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from gaid.errors import HeadMismatch
-from gaid.heads import direct, load_published
+from gaid.heads import load_published
 from gaid.heads.losses import info_nce, positive_weights, support_embedding
+from gaid.heads.scoring import direct
 
 PROTOCOLS = {
     "scores_query": ("query", "query"),

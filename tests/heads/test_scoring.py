@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.heads import all_pairs, build_head, direct, folded, gated, plan
-from gaid.heads.algebra import Pairs
+from gaid.heads import build_head, gated
 from gaid.heads.perturbation import StochasticPerturbation
+from gaid.heads.scoring import blocks as all_pairs
+from gaid.heads.scoring import direct, folded, plan
+from gaid.heads.scoring.algebra import Pairs
 
 FUSIONS, POOLINGS, PERTURBATIONS = ("none", "sample", "frame", "token"), ("mean", "attention"), ("none", "stp", "dasp")
 

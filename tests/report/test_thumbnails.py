@@ -6,8 +6,8 @@ import pytest
 from gaid.backbones.protocol import AudioSpec
 from gaid.errors import MediaError
 from gaid.extract import extract
-from gaid.extract.clip import ClipRequest, Sampling
-from gaid.extract.decode_pool import DecodePool
+from gaid.media.clip import ClipRequest, Sampling
+from gaid.media.pool import DecodePool
 from gaid.report.thumbnails import load_clips
 from gaid.stores import open_store
 from tests.media_maker import write_video

@@ -11,13 +11,13 @@ import torch
 from gaid import evaluate, export, load_run, open_store, runs, train
 from gaid.audit import audit, compare
 from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.evaluation.scoring import Features
+from gaid.evaluation.subject import only_clips
 from gaid.report.audit import print_audit, print_compared, write_page
 from gaid.report.stress import print_stress
 from gaid.report.tables import csv_records, findings, markdown, rows
-from gaid.retrieval.scoring import Features
 from gaid.retrieval.search import find_best
-from gaid.retrieval.stress import stress
-from gaid.retrieval.subject import only_clips
+from gaid.stress import stress
 from gaid.training.options import TrainConfig
 from gaid.training.session import _parts
 

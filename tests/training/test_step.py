@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from gaid.heads import build_head
+from gaid.heads.base import HeadBase
 from gaid.heads.perturbation import StochasticPerturbation
-from gaid.heads.protocol import HeadBase
 from gaid.training.optimiser import make_optimiser
 from gaid.training.step import PLAIN_STEPS, CapturedStep, Step, make_step, set_rate
 

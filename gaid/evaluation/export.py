@@ -1,0 +1,248 @@
+"""`export`: embeddings and per-query scores of a head as one file that needs no gaid to be read, npz or parquet."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gaid.devices import pick_device
+from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
+from gaid.evaluation.evaluate import Measurement
+from gaid.evaluation.overlap import notes_of, overlaps_of
+from gaid.evaluation.save_ranks import pack_texts
+from gaid.evaluation.scoring import parse_memory, ranks_of
+from gaid.evaluation.subject import load_subject, split_of
+from gaid.files import check_writable, writing
+from gaid.runs import CONFIG, Run
+from gaid.settings import check_seed
+from gaid.stores import Store, read_clips, valid_rows
+
+FORMATS = ("npz", "parquet")
+CLIPS = "clips"
+"""In place of a split: all clips with features, without captions."""
+
+_GROUP = 1024  # queries a row group of parquet
+
+
+@dataclass
+class Exported:
+    """What was written: one file as npz; as parquet the queries, and the videos beside them."""
+
+    files: list[Path]
+    videos: int
+    queries: int
+    dim: int | None
+    about: dict[str, Any] = field(repr=False)
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return vars(self) | {"files": [str(file) for file in self.files]}
+
+
+def export(
+    source: "str | Path | Run | Store",
+    *,
+    out: str | Path,
+    format: str | None = None,
+    store: "str | Path | Store | None" = None,
+    preset: str | None = None,
+    split: str = "test",
+    split_protocol: str | None = None,
+    device: str = "auto",
+    memory: str | int = "1GiB",
+    seed: int = 0,
+) -> Exported:
+    """Writes video and text embeddings of a head, all scores, and each query's rank.
+
+    Args:
+        source: a run, whose first seed's head is taken, or a store, with `preset` for its head without training.
+        out, format: the file, .npz or .parquet; `format` for a file called otherwise.
+        store: features of the same backbones to take in place of the run's own.
+        preset: the head on a store; mean-pool where none is named.
+        split, split_protocol: which part; `clips` is all clips with features, without captions.
+        device, memory, seed: as in `evaluate`.
+
+    Raises OptionInvalid, DependencyMissing, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
+    """
+    out = Path(out)
+    kind = _check_format(out, format)
+    budget, device = parse_memory(memory), pick_device(device)
+    check_seed(seed)
+    if isinstance(source, str | Path) and not Path(source).exists():
+        raise DataMissing(f"{source}: neither a run nor a store is there")
+    is_run = isinstance(source, Run) or (isinstance(source, str | Path) and (Path(source) / CONFIG).exists())
+    if is_run:
+        subject, opened = load_subject(source, store, preset, device, seed, "video")  # type: ignore[arg-type]
+    elif store is not None:
+        raise OptionInvalid(f"{source}: is no run, so --store {store} says nothing; name one of the two")
+    else:
+        subject, opened = load_subject(None, source, preset or "mean-pool", device, seed, "video")  # type: ignore[arg-type]
+    if split == CLIPS:
+        part = read_clips(opened, valid_rows(opened))
+    elif not opened.protocols:
+        raise OptionInvalid(f"{opened.path}: has no captions and so no parts; --split {CLIPS} exports its clips")
+    else:
+        part = split_of(subject.run, opened, split, split_protocol)
+    measured = Measurement(part, ("t2v", "v2t"), budget, device, seed)
+    head = subject.load(0)
+    overlap = overlaps_of([subject], opened, part.video_ids)
+    notes = subject.notes + notes_of(overlap)
+    if len(subject.seeds) > 1:
+        notes.append(f"a run of {len(subject.seeds)} seeds: the head of seed {subject.seeds[0]} is exported")
+    videos, texts = _embed(head, measured, subject.audio, notes)
+    columns: dict[str, Any] = {"video_id": _strings(part.video_ids), "duration": part.duration}
+    if videos is not None:
+        columns["video_embedding"] = videos
+    if part.caption_ids:
+        scores = measured.scores(subject, 0, head=head)
+        columns |= {
+            "caption_id": _strings(part.caption_ids),
+            "caption_text": list(map(_spelled, part.caption_texts)),
+            "caption_video": part.caption_video.astype(np.int64),
+            **({} if texts is None else {"text_embedding": texts}),
+            "scores": scores,
+            "rank_t2v": ranks_of(scores, part.caption_video, "t2v", memory=budget).astype(np.int64),
+            "rank_v2t": ranks_of(scores, part.caption_video, "v2t", memory=budget).astype(np.int64),
+        }
+    about = {
+        "run": str(subject.run.path) if subject.run else None,
+        "seed": subject.seeds[0],
+        "preset": subject.preset,
+        "trained": subject.trained,
+        "store": str(opened.path),
+        "dataset": opened.dataset,
+        "split": part.part,
+        "split_protocol": part.protocol,
+        "gallery_hash": part.gallery_hash,
+        "backbones": {name: one.get("name") for name, one in opened.attrs.get("backbones", {}).items()},
+        "random_weights": opened.random_weights,
+        "video_embedding": "query-free, unit length: gated and pooled by the mean training text; `scores` are exact and no product of it",
+        "text_embedding": "as it meets the videos, before any perturbation",
+        "scores": "(queries, videos), protocol query; ranks count ties against the query",
+        "training_overlap": [one.to_dict() for one in overlap],
+        "notes": notes,
+    }
+    files = _write_npz(out, columns, about) if kind == "npz" else _write_parquet(out, columns, about)
+    return Exported(
+        files, len(part.video_ids), len(part.caption_ids), None if videos is None else videos.shape[1], about, notes
+    )
+
+
+def _check_format(out: Path, format: str | None) -> str:
+    """What to write, before any work. Raises OptionInvalid, DependencyMissing."""
+    of_suffix = out.suffix.removeprefix(".")
+    kind = of_suffix if format is None else format
+    if kind not in FORMATS:
+        raise OptionInvalid(f"--out {out}: the suffix must be .npz or .parquet, or say --format npz|parquet")
+    if of_suffix in FORMATS and of_suffix != kind:
+        raise OptionInvalid(f"--out {out} and --format {kind} say two things; leave --format out")
+    if kind == "parquet":
+        _load_pyarrow()
+    check_writable(out, "--out")
+    return kind
+
+
+@torch.inference_mode()
+def _embed(
+    head: Any, measured: Measurement, audio: str, notes: list[str]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Embeddings of videos and texts, float32, each None where the head has none; `notes` is told."""
+    features = measured.features(audio, head)
+    videos = texts = None
+    if getattr(head, "has_video_embedding", False):
+        blocks = range(0, len(features.visual), 256)
+        parts = [head.embed_videos(*features.videos(slice(start, start + 256))) for start in blocks]
+        videos = torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1).cpu().numpy()
+    else:
+        notes.append("this head has no embedding of a video without a query: scores alone are exported")
+    if hasattr(head, "embed_text"):
+        texts = head.embed_text(features.text).float().cpu().numpy()
+    return videos, texts
+
+
+def _write_npz(out: Path, columns: dict[str, Any], about: dict[str, Any]) -> list[Path]:
+    texts = {name: pack_texts(values) for name, values in columns.items() if isinstance(values, list)}
+    with writing(out) as file:
+        np.savez(file, about=np.array(json.dumps(about, ensure_ascii=False)), **(columns | texts))
+    return [out]
+
+
+def _write_parquet(out: Path, columns: dict[str, Any], about: dict[str, Any]) -> list[Path]:
+    """Queries, a row each, and videos, a row each in the order of the scores, beside them; or videos alone."""
+    has_queries = "caption_id" in columns
+    videos = out.with_name(f"{out.stem}.videos{out.suffix}") if has_queries else out
+    names = {"video_id": "video_id", "duration": "duration", "rank_v2t": "rank", "video_embedding": "embedding"}
+    _write_table(videos, {to: columns[name] for name, to in names.items() if name in columns}, about)
+    if not has_queries:
+        return [videos]
+    queries = {
+        "caption_id": columns["caption_id"],
+        "text": columns["caption_text"],
+        "video_id": columns["video_id"][columns["caption_video"]],
+        "rank": columns["rank_t2v"],
+        **({"embedding": columns["text_embedding"]} if "text_embedding" in columns else {}),
+        "scores": columns["scores"],
+    }
+    _write_table(out, queries, about | {"columns_of_scores": videos.name})
+    return [out, videos]
+
+
+def _write_table(path: Path, columns: dict[str, np.ndarray | list[str]], about: dict[str, Any]) -> None:
+    """A row group at a time, so that scores in a file are never read whole; `about` is the schema's key `gaid`."""
+    pyarrow = _load_pyarrow()
+    kinds = {name: _kind(values) for name, values in columns.items()}
+    told = {"gaid": json.dumps(about, ensure_ascii=True)}
+    schema = pyarrow.schema(list(kinds.items()), metadata=told)
+    with writing(path) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        for batch in _batches(columns, kinds):
+            writer.write_batch(pyarrow.record_batch(batch, schema=schema))
+
+
+def _kind(values: np.ndarray | list[str]) -> Any:
+    pyarrow = _load_pyarrow()
+    if isinstance(values, list) or values.dtype.kind == "U":
+        return pyarrow.string()
+    if values.ndim == 2:
+        return pyarrow.list_(pyarrow.float32(), values.shape[1])
+    return pyarrow.from_numpy_dtype(values.dtype)
+
+
+def _batches(columns: dict[str, np.ndarray | list[str]], kinds: dict[str, Any]) -> Iterator[list[Any]]:
+    pyarrow = _load_pyarrow()
+    for start in range(0, len(next(iter(columns.values()))), _GROUP):
+        batch = []
+        for name, values in columns.items():
+            part = values[start : start + _GROUP]
+            block = part if isinstance(part, list) else np.ascontiguousarray(part)
+            if isinstance(block, list):
+                batch.append(pyarrow.array(block, type=kinds[name]))
+            elif block.ndim == 2:
+                flat = pyarrow.array(block.astype(np.float32).ravel())
+                batch.append(pyarrow.FixedSizeListArray.from_arrays(flat, type=kinds[name]))
+            else:
+                batch.append(pyarrow.array(block.tolist() if block.dtype.kind == "U" else block, type=kinds[name]))
+        yield batch
+
+
+def _strings(names: list[str]) -> np.ndarray:
+    """Ids as an array that needs no pickle."""
+    return np.array(list(map(_spelled, names)), dtype=str)
+
+
+def _spelled(text: str) -> str:
+    """A text with what is no Unicode (names of files may not be) spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _load_pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DependencyMissing("parquet needs pyarrow: pip install 'gaid[parquet]', or write .npz") from error
+    return pyarrow

@@ -1,0 +1,159 @@
+"""Candidates from a faiss index over video vectors that need no query, then exact scores of those candidates by the head.
+
+The vectors are `head.embed_videos`: the mean of the fused frames as gated and pooled by the mean training text. They only
+choose whom the head scores; what is reported is how much of the exact ranking the candidates hold, and both times.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from gaid.errors import OptionInvalid
+from gaid.evaluation.conditioning import Noise
+
+if TYPE_CHECKING:
+    from gaid.evaluation.results import Figures
+    from gaid.evaluation.scoring import Features
+
+RECALLED = (1, 5, 10)
+
+
+@dataclass
+class Search:
+    """A search of all captions through the index. `ranks` (captions) of their own videos; one that is no candidate is last."""
+
+    candidates: int
+    found: float
+    recall: dict[str, float]
+    seconds: dict[str, float]
+    queries: int
+    ranks: np.ndarray = field(repr=False)
+    figures: "Figures | None" = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **({"t2v": self.figures.to_dict()} if self.figures else {}),
+            "candidates": self.candidates,
+            "own_video_among_candidates": round(self.found, 4),
+            "recall_of_exact_top": {name: round(value, 4) for name, value in self.recall.items()},
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "queries": self.queries,
+        }
+
+
+def default_candidates(videos: int) -> int:
+    """A tenth of the gallery, at least 50 and at most 1,000: below that the exact ranking is as cheap."""
+    return min(videos, max(50, min(1000, videos // 10)))
+
+
+def check_indexable(head: Any, candidates: int | None, videos: int) -> int:
+    """How many candidates a query gets. Raises OptionInvalid for a head without video vectors or a number that can't be."""
+    if not getattr(head, "has_video_embedding", False):
+        raise OptionInvalid("--index faiss: this head has no vector of a video without a query; use --index exact")
+    if candidates is None:
+        return default_candidates(videos)
+    if candidates < 1:
+        raise OptionInvalid(f"--candidates {candidates} must be at least 1")
+    return min(candidates, videos)
+
+
+class VideoIndex:
+    """Flat inner-product index of `head.embed_videos`, asked with `head.embed_text`; videos are numbered as they are added."""
+
+    def __init__(self, head: Any):
+        self.head = head
+        self._index: Any = None
+
+    @torch.inference_mode()
+    def add(self, visual: torch.Tensor, audio: torch.Tensor, audio_mask: torch.Tensor) -> None:
+        """More videos: features (videos, frames, visual_dim), (videos, frames, audio_dim) and the mask (videos, frames)."""
+        import faiss
+
+        vectors = _unit(self.head.embed_videos(visual, audio, audio_mask))
+        self._index = self._index or faiss.IndexFlatIP(vectors.shape[1])
+        self._index.add(vectors)
+
+    @torch.inference_mode()
+    def nearest(self, text: torch.Tensor, count: int) -> np.ndarray:
+        """Rows (captions, count) of each caption's nearest videos, nearest first; `text` (captions, text_dim) as stored."""
+        rows: np.ndarray = self._index.search(_unit(self.head.embed_text(text)), count)[1]
+        return rows
+
+
+@torch.inference_mode()
+def rescore(
+    head: Any, features: "Features", candidates: np.ndarray, *, memory: int, seed: int = 0, noise: Noise = "text"
+) -> np.ndarray:
+    """The head's scores (captions, count) of each caption's candidates. `noise`: whose the draws of a head with trials are.
+
+    Goes over videos, each with the captions that want it, where there are many: what a head computes once a video is then
+    computed once. Few captions are scored one by one, each with all its candidates.
+    """
+    scores = np.empty(candidates.shape, np.float32)
+    few = head.few_texts(1, features.tokens) if hasattr(head, "few_texts") else 0
+
+    def options(texts: np.ndarray, videos: np.ndarray) -> dict[str, Any]:
+        if not getattr(head, "has_trials", False):
+            return {"memory": memory, "seed": seed}
+        rows = {"text_rows": torch.from_numpy(texts), "video_rows": torch.from_numpy(videos)}
+        return {"memory": memory, "seed": seed, "noise": noise, **rows}
+
+    if candidates.size <= few * len(np.unique(candidates)):
+        for row, wanted in enumerate(candidates):
+            clips = features.videos(torch.from_numpy(wanted).to(features.text.device))
+            block = head.score(features.text[row : row + 1], *clips, **options(np.array([row]), wanted))
+            scores[row] = block[0].float().cpu().numpy()
+        return scores
+    captions, places = np.divmod(np.arange(candidates.size), candidates.shape[1])
+    by_video = np.argsort(candidates.ravel(), kind="stable")
+    videos, starts = np.unique(candidates.ravel()[by_video], return_index=True)
+    for video, wanted in zip(videos, np.split(by_video, starts[1:]), strict=True):
+        rows = captions[wanted]
+        clips = features.videos(slice(video, video + 1))
+        block = head.score(features.text[rows], *clips, **options(rows, np.array([video])))
+        scores[rows, places[wanted]] = block[:, 0].float().cpu().numpy()
+    return scores
+
+
+def search_all(
+    head: Any,
+    features: "Features",
+    caption_video: np.ndarray,
+    exact: np.ndarray,
+    *,
+    count: int,
+    memory: int,
+    seed: int = 0,
+    noise: Noise = "text",
+) -> Search:
+    """All captions through the index, held against `exact`, the scores (captions, videos) of all pairs."""
+    started = time.perf_counter()
+    index = VideoIndex(head)
+    index.add(*features.videos(slice(None)))
+    built = time.perf_counter()
+    candidates = index.nearest(features.text, count)
+    asked = time.perf_counter()
+    scores = rescore(head, features, candidates, memory=memory, seed=seed, noise=noise)
+    seconds = {"index": built - started, "candidates": asked - built, "rescoring": time.perf_counter() - asked}
+    own = candidates == np.asarray(caption_video)[:, None]
+    found = own.any(axis=1)
+    own_score = np.where(found, scores[np.arange(len(scores)), own.argmax(axis=1)], np.inf)
+    # Ties count against the query, as in metrics; what is no candidate takes the gallery's last place.
+    ranks = np.where(found, (scores >= own_score[:, None]).sum(axis=1), exact.shape[1])
+    recall = {}
+    for top in (top for top in RECALLED if top <= min(count, exact.shape[1])):
+        held = [np.isin(_best(row, top), wanted).mean() for row, wanted in zip(exact, candidates, strict=True)]
+        recall[f"top {top}"] = 100 * float(np.mean(held))
+    return Search(count, 100 * float(found.mean()), recall, seconds, len(candidates), ranks.astype(np.float64))
+
+
+def _best(scores: np.ndarray, count: int) -> np.ndarray:
+    return np.argpartition(-scores, count - 1)[:count]
+
+
+def _unit(vectors: torch.Tensor) -> np.ndarray:
+    vectors = torch.nn.functional.normalize(vectors.float(), dim=-1)
+    return np.ascontiguousarray(vectors.cpu().numpy())

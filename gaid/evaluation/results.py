@@ -1,0 +1,322 @@
+"""What an evaluation found, as plain data that prints, serialises and compares. Nothing here computes scores."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaid import metrics
+from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, PROTOCOLS, Noise, OwnCaption
+from gaid.evaluation.scoring import DUAL_SOFTMAX, DualSoftmax
+
+if TYPE_CHECKING:
+    from gaid.evaluation.overlap import TrainingOverlap
+    from gaid.stores import Split, Store
+
+_SOUND = {"tokens": "sound tokens", "frames": "one embedding a frame"}
+# A gallery of fewer videos makes any figure high: chance alone gives R@5 above 25.
+FEW_VIDEOS = 20
+DIRECTION: dict[str, metrics.Direction] = {"t2v": "t2v", "v2t": "v2t"}
+DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
+
+
+def sound_in_words(audio_input: str | None) -> str:
+    """What a head listened to, in words; nothing for one that has no choice."""
+    return _SOUND.get(audio_input or "", "")
+
+
+def noise_in_words(query: Noise | None, others: Mapping[str, Noise | None]) -> list[str]:
+    """Whose the draws of a head with trials were, a sentence at most; `others` by protocol."""
+    if query is None:
+        return []
+    words = [f"under `{name}` {NOISES[noise]}" for name, noise in others.items() if noise and noise != query]
+    apart = ", so a part of the difference is the noise's" if words else ""
+    return ["trials: " + "; ".join([f"under `query` {NOISES[query]}", *words]) + apart]
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A difference as it is printed: with its sign, a minus that is none of a word's; what rounds to nothing has a plus."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+
+
+@dataclass
+class Figures:
+    """One direction's figures: means over seeds, each seed's beside them, and intervals from a bootstrap over videos."""
+
+    direction: str
+    values: dict[str, float]
+    per_seed: list[dict[str, float]]
+    intervals: dict[str, tuple[float, float]]
+    queries: int
+    gallery: int
+
+    @classmethod
+    def of_ranks(
+        cls, ranks: np.ndarray, clusters: np.ndarray, direction: str, gallery: int, seed: int = 0
+    ) -> "Figures":
+        """From `ranks` (seeds, queries); `clusters` names the video of each query, the unit that the bootstrap draws."""
+        return cls(
+            direction=direction,
+            values=metrics.metrics_of_ranks(ranks),
+            per_seed=[metrics.metrics_of_ranks(row) for row in ranks],
+            intervals=metrics.intervals(ranks, clusters, seed=seed),
+            queries=ranks.shape[1],
+            gallery=gallery,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures first, as `{"R@1": .., ..., "queries": .., "gallery": ..}`, then what they rest on."""
+        return {
+            **_rounded(self.values),
+            "queries": self.queries,
+            "gallery": self.gallery,
+            "intervals": {name: [round(low, 4), round(high, 4)] for name, (low, high) in self.intervals.items()},
+            "per_seed": [_rounded(one) for one in self.per_seed],
+        }
+
+
+@dataclass
+class Doubled:
+    """The same head with a second softmax, beside the plain figures of its protocol; intervals of the difference, paired.
+
+    `form`: what the softmax is taken over, a name of `scoring.DUAL_SOFTMAX`.
+    """
+
+    form: DualSoftmax
+    figures: dict[str, Figures]
+    difference: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "form": self.form,
+            "meaning": DUAL_SOFTMAX[self.form],
+            **{
+                direction: {
+                    **figures.to_dict(),
+                    "gain": _rounded(self.difference[direction]),
+                    "gain intervals": {
+                        n: [round(low, 4), round(high, 4)] for n, (low, high) in self.intervals[direction].items()
+                    },
+                }
+                for direction, figures in self.figures.items()
+            },
+        }
+
+
+@dataclass
+class Leak:
+    """The same head under a protocol in which the gallery reads captions, beside the query's figures.
+
+    `own_caption`: which of several captions of its own a video reads, a name of `protocols.OWN_CAPTIONS`. `noise`: whose the
+    draws of a head with trials are, a name of `protocols.NOISES`.
+    """
+
+    protocol: str
+    figures: dict[str, Figures]
+    difference: dict[str, dict[str, float]]
+    own_caption: OwnCaption = "first"
+    noise: Noise | None = None
+    dual_softmax: Doubled | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "protocol": self.protocol,
+            "meaning": PROTOCOLS[self.protocol].summary,
+            "own_caption": self.own_caption,
+            "own_caption_meaning": OWN_CAPTIONS[self.own_caption],
+            "noise": self.noise,
+            **({"noise_meaning": NOISES[self.noise]} if self.noise else {}),
+            **{
+                direction: {**figures.to_dict(), "leak": _rounded(self.difference[direction])}
+                for direction, figures in self.figures.items()
+            },
+            **({"dual_softmax": self.dual_softmax.to_dict()} if self.dual_softmax else {}),
+        }
+
+
+@dataclass
+class Comparison:
+    """How far the evaluated head lies above a baseline on the same queries, with paired intervals."""
+
+    baseline: str
+    difference: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            direction: {
+                "difference": _rounded(self.difference[direction]),
+                "intervals": {
+                    name: [round(low, 4), round(high, 4)] for name, (low, high) in self.intervals[direction].items()
+                },
+            }
+            for direction in self.difference
+        }
+
+
+@dataclass
+class Evidence:
+    """What pictures of an evaluation are drawn from. Kept in memory only; `load_head` is told a member's number."""
+
+    store: "Store"
+    split: "Split"
+    device: str
+    memory: int
+    load_head: Callable[[int], Any]
+    best_rows: np.ndarray
+    best_scores: np.ndarray
+    root: str | Path | None = None
+
+
+@dataclass
+class Results:
+    """An evaluation. `figures` are always the query protocol's; another protocol's stand under `leak`, beside these.
+
+    `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either. `noise`: whose
+    the draws of a head with trials are under the query protocol, a name of `protocols.NOISES`.
+    """
+
+    preset: str
+    store: str
+    dataset: str
+    split: str
+    split_protocol: str
+    trained: bool
+    seeds: list[int]
+    figures: dict[str, Figures]
+    census: dict[str, Any]
+    gallery_hash: str
+    random_weights: bool
+    backbones: dict[str, str]
+    run: str | None = None
+    sense: str = "video"
+    index: str = "exact"
+    device: str = "cpu"
+    audio_input: str | None = None
+    noise: Noise | None = None
+    seconds: float = 0.0
+    leak: Leak | None = None
+    with_sound: dict[str, Figures] | None = None
+    subset: str = "all"
+    all_clips: dict[str, Figures] | None = None
+    first_caption: bool = False
+    all_captions: dict[str, Figures] | None = None
+    dual_softmax: Doubled | None = None
+    sound_weight: Any = None
+    search: Any = None
+    baselines: list["Results"] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    training_overlap: list["TrainingOverlap"] = field(default_factory=list)
+    file: Path | None = None
+    report: Path | None = None
+    saved_ranks: Path | None = None
+    ranks: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    evidence: Evidence | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str:
+        """The head's name for a table: its preset, and whether it was trained."""
+        return self.preset if self.trained else f"{self.preset} (untrained)"
+
+    @property
+    def sound(self) -> str:
+        """What the head listened to, in words; nothing for one that has no choice."""
+        return sound_in_words(self.audio_input)
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """The directions that were measured, in words: "text to video", or "text to sound" where sounds alone were compared."""
+        return {one: DIRECTIONS[one].replace("video", self.sense) for one in DIRECTIONS if one in self.figures}
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that was asked for."""
+        return self.leak.protocol if self.leak else "query"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only. `t2v` and `v2t` are the query protocol's figures whatever else was asked for."""
+        out: dict[str, Any] = {direction: figures.to_dict() for direction, figures in self.figures.items()}
+        if self.leak:
+            out["leak"] = self.leak.to_dict()
+        if self.with_sound:
+            out["with_sound"] = {direction: figures.to_dict() for direction, figures in self.with_sound.items()}
+        if self.all_clips:
+            out["all_clips"] = {direction: figures.to_dict() for direction, figures in self.all_clips.items()}
+        if self.all_captions:
+            out["all_captions"] = {direction: figures.to_dict() for direction, figures in self.all_captions.items()}
+        if self.dual_softmax:
+            out["dual_softmax"] = self.dual_softmax.to_dict()
+        if self.sound_weight is not None:
+            out["sound_weight"] = self.sound_weight.to_dict()
+        if self.search is not None:
+            out["search"] = self.search.to_dict()
+        out |= {
+            "preset": self.preset,
+            "trained": self.trained,
+            "run": self.run,
+            "store": self.store,
+            "dataset": self.dataset,
+            "split": self.split,
+            "split_protocol": self.split_protocol,
+            "protocol": self.protocol,
+            "sense": self.sense,
+            "subset": self.subset,
+            "first_caption": self.first_caption,
+            "index": self.index,
+            "seeds": self.seeds,
+            "census": self.census,
+            "gallery_hash": self.gallery_hash,
+            "random_weights": self.random_weights,
+            "backbones": self.backbones,
+            "audio_input": self.audio_input,
+            "noise": self.noise,
+            "device": self.device,
+            "seconds": round(self.seconds, 3),
+            "notes": self.notes,
+            "training_overlap": [one.to_dict() for one in self.training_overlap],
+            "baselines": [baseline.to_dict() for baseline in self.baselines],
+            "against": {one.baseline: one.to_dict() for one in self.comparisons},
+            "file": str(self.file) if self.file else None,
+            "report": str(self.report) if self.report else None,
+            "saved_ranks": str(self.saved_ranks) if self.saved_ranks else None,
+        }
+        return out
+
+
+def note_on_size(videos: int) -> list[str]:
+    """A sentence that figures among so few videos never go without; none where there are enough."""
+    if videos == 1:
+        return ["only one video in the gallery: R@1 is 100 whatever the head does"]
+    if videos < FEW_VIDEOS:
+        return [
+            f"only {videos} videos in the gallery: chance alone gives R@1 {100 / videos:.1f} and R@5 {min(500 / videos, 100):.1f}, "
+            "so these figures say little"
+        ]
+    return []
+
+
+def figures_of(ranks: dict[str, list[np.ndarray]], caption_video: np.ndarray, seed: int = 0) -> dict[str, Figures]:
+    """Each direction's figures from a row of ranks per seed. Video to text a list has a place per video: its best caption's."""
+    videos = len(np.unique(caption_video))
+    return {
+        one: Figures.of_ranks(
+            np.stack(found), metrics.videos_of_ranks(caption_video, DIRECTION[one]), one, videos, seed
+        )
+        for one, found in ranks.items()
+    }
+
+
+def difference_of(figures: dict[str, Figures], plain: dict[str, Figures]) -> dict[str, dict[str, float]]:
+    """How far each direction's figures lie above the plain ones."""
+    return {
+        one: {name: value - plain[one].values[name] for name, value in found.values.items()}
+        for one, found in figures.items()
+    }
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}

@@ -1,0 +1,291 @@
+"""Scores of all (caption, video) pairs of a split in bounded memory, and ranks from them block by block.
+
+The head scores a block of videos against all captions; what it does inside a block is its own. The matrix is kept in
+memory where a quarter of the budget holds it, else in a file that vanishes with it.
+"""
+
+import errno
+import inspect
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from scipy.special import softmax
+
+from gaid import metrics
+from gaid.errors import HeadMismatch, OptionInvalid
+from gaid.evaluation.conditioning import Noise, OwnCaption, Protocol, captions_of_place, first_captions, places_of
+
+if TYPE_CHECKING:
+    from gaid.stores.split import Split
+
+MINIMUM_MEMORY = 16 * 2**20
+"""Below this nothing of use fits: PyTorch's own scratch is of this order."""
+
+Over = Literal["texts", "videos"]
+DualSoftmax = Literal["published", "per-direction"]
+DUAL_SOFTMAX: dict[DualSoftmax, str] = {
+    "published": "score x softmax(100 x score) over all test texts, in both directions, as T-MASS's and GAID's code has it",
+    "per-direction": "score x softmax(100 x score) over all test queries of the direction, known at once",
+}
+"""Forms of the second softmax. In `published` video to text keeps its order, but for scores below 0 and several captions."""
+
+DUAL_SCALE = 100.0
+"""What the published scripts multiply scores by before the second softmax."""
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+
+
+def parse_memory(memory: str | int) -> int:
+    """Bytes from a number or a text as `512MiB`, `1GiB`, `2GB`. Raises OptionInvalid."""
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", str(memory).lower())
+    if match is None or match[2] not in _UNITS:
+        raise OptionInvalid(f"--memory {memory!r} is no size; write it as 512MiB or 1GiB")
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if size < MINIMUM_MEMORY:
+        raise OptionInvalid(f"--memory {memory} is too little; give at least {MINIMUM_MEMORY // 2**20}MiB")
+    return size
+
+
+@dataclass(frozen=True)
+class Features:
+    """A split's features as tensors on a device, as stored (float16); heads widen what they work on."""
+
+    text: torch.Tensor
+    visual: torch.Tensor
+    audio: torch.Tensor
+    audio_mask: torch.Tensor
+
+    @classmethod
+    def of(cls, split: "Split", device: str, head: Any = None) -> "Features":
+        """Tensors that share the split's memory where the device is the CPU; what is seen and heard is what `head` takes."""
+        seen = split.seen(getattr(head, "visual_input", "frames"))
+        heard = split.heard(getattr(head, "audio_input", "frames"))
+        arrays = (split.text, seen, heard, split.audio_mask)
+        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
+
+    def videos(self, rows: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(visual, audio, audio_mask) of some videos."""
+        return self.visual[rows], self.audio[rows], self.audio_mask[rows]
+
+    @property
+    def tokens(self) -> int:
+        """What a head sees of a frame: 1 embedding, or so many patch tokens."""
+        return self.visual.shape[2] if self.visual.ndim == 4 else 1
+
+    @property
+    def bytes_per_video(self) -> int:
+        """Of one video's features once widened to float32."""
+        return 4 * (self.visual[0].numel() + self.audio[0].numel()) if len(self.visual) else 4
+
+
+@torch.inference_mode()
+def score_all(
+    head: Any,
+    features: Features,
+    caption_video: np.ndarray,
+    protocol: Protocol,
+    *,
+    memory: int,
+    seed: int = 0,
+    own_caption: np.ndarray | None = None,
+    reads: OwnCaption = "first",
+    noise: Noise | None = None,
+) -> np.ndarray:
+    """Scores (captions, videos) float32 of all pairs under a protocol.
+
+    `own_caption` (videos): the row of the caption that each video reads where the protocol lets it; its first by default.
+    `reads="same"` pools each video by its own k-th caption for k-th captions, which are then scored place by place.
+    `noise`: whose the draws of a head with trials are (`protocols.NOISES`); the protocol's own by default.
+    `memory` bounds in bytes what is held beside the features: an eighth for a block's scores and an eighth for its
+    widened features, half for the head, and a quarter for the matrix, which else goes to a temporary file.
+    """
+    captions, videos = len(features.text), len(features.visual)
+    scores = _matrix(captions, videos, in_memory=captions * videos * 4 <= memory // 4)
+    if own_caption is None:
+        own_caption = first_captions(caption_video, videos)
+    by_place = reads == "same" and protocol.pool_by == "own_caption"
+    places = places_of(caption_video) if by_place else np.zeros(captions, np.int64)
+    pooled_by = [captions_of_place(place, caption_video, videos) for place in range(int(places.max(initial=0)) + 1)]
+    options: dict[str, Any] = {"gate_by": protocol.gate_by, "pool_by": protocol.pool_by, "seed": seed}
+    options["memory"] = memory // 2
+    trials = getattr(head, "has_trials", False)
+    if trials:
+        options["noise"] = noise or protocol.noise
+    for rows in _blocks(videos, min(memory // 8 // (4 * max(captions, 1)), memory // 8 // features.bytes_per_video)):
+        if len(pooled_by) == 1:
+            own = torch.from_numpy(own_caption[rows]).to(features.text.device)
+            options["own_caption"] = own if protocol.gallery_reads_captions else None
+            if trials:
+                options["video_rows"] = torch.arange(rows.start, rows.stop)
+            scores[:, rows] = head.score(features.text, *features.videos(rows), **options).float().cpu().numpy()
+            continue
+        for place, pooling in enumerate(pooled_by):
+            asking = np.flatnonzero(places == place)
+            gating = own_caption[rows] if protocol.gate_by == "own_caption" else pooling[rows]
+            scores[asking, rows] = _score_place(head, features, rows, asking, gating, pooling[rows], options)
+    return scores
+
+
+def _score_place(
+    head: Any,
+    features: Features,
+    rows: slice,
+    asking: np.ndarray,
+    gating: np.ndarray,
+    pooling: np.ndarray,
+    options: dict[str, Any],
+) -> np.ndarray:
+    """Scores (asking, rows) where one caption of a video gates it and another pools it; the head sees no other texts."""
+    texts = np.union1d(asking, np.concatenate([gating, pooling]))
+    device = features.text.device
+    gate, pool = (torch.from_numpy(np.searchsorted(texts, one)).to(device) for one in (gating, pooling))
+    options = options | {"own_caption": gate}
+    if "noise" in options:
+        options |= {"text_rows": torch.from_numpy(texts), "video_rows": torch.arange(rows.start, rows.stop)}
+    if (gating != pooling).any():
+        parameters = inspect.signature(head.score).parameters
+        if "pool_caption" not in parameters and all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
+            raise HeadMismatch(
+                f"{type(head).__name__}.score takes no pool_caption, by which --own-caption same pools a video by another "
+                "of its captions than the one that gates it; add it, or leave --own-caption at first"
+            )
+        options["pool_caption"] = pool
+    block = head.score(features.text[torch.from_numpy(texts).to(device)], *features.videos(rows), **options)
+    found: np.ndarray = block.float().cpu().numpy()
+    return found[np.searchsorted(texts, asking)]
+
+
+def ranks_of(
+    scores: np.ndarray, caption_video: np.ndarray, direction: str, *, memory: int, ties: metrics.Ties = "against"
+) -> np.ndarray:
+    """`metrics.ranks` of a matrix that may not fit into memory: the same numbers, a block of queries at a time.
+
+    Every video of a split has a caption. Video to text, each video stands in a list once, where its best caption
+    stands, so that the lists are the rows of the matrix "best score of the captions of video i with video j", turned.
+    """
+    if direction == "t2v":
+        lists, own = scores, np.asarray(caption_video)
+    else:
+        lists, own = best_of_captions(scores, caption_video, memory).T, np.arange(scores.shape[1])
+    # Finding NaN, comparing and counting take a few bytes a score beside the block itself.
+    blocks = _blocks(len(own), memory // (16 * lists.shape[1]))
+    return np.concatenate([metrics.ranks(np.array(lists[rows]), own[rows], "t2v", ties) for rows in blocks])
+
+
+def best_of_captions(scores: np.ndarray, caption_video: np.ndarray, memory: int) -> np.ndarray:
+    """(videos, videos): the best score that a caption of video i has with video j."""
+    captions, videos = scores.shape
+    best = _matrix(videos, videos, videos * videos * scores.itemsize <= memory // 4, scores.dtype)
+    order = np.argsort(caption_video, kind="stable")
+    starts = np.searchsorted(caption_video[order], np.arange(videos))
+    for columns in _blocks(videos, memory // (16 * captions)):
+        best[:, columns] = np.maximum.reduceat(scores[:, columns][order], starts, axis=0)
+    return best
+
+
+def select(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray, memory: int) -> np.ndarray:
+    """A part of a matrix of scores, in memory or in a file as the whole is."""
+    part = _matrix(len(rows), len(columns), in_memory=len(rows) * len(columns) * 4 <= memory // 4)
+    for block in _blocks(len(rows), memory // (16 * scores.shape[1])):
+        part[block] = scores[rows[block]][:, columns]
+    return part
+
+
+def dual_softmax(
+    scores: np.ndarray,
+    over: Over,
+    groups: Sequence[np.ndarray] | None = None,
+    *,
+    memory: int,
+    scale: float = DUAL_SCALE,
+) -> np.ndarray:
+    """Score x softmax(scale x score) over `texts` or over `videos`, float64 of the same shape.
+
+    Over texts, a video that many of them like counts less for each, so every text is ranked with the help of the others.
+    `groups`: rows (of texts, or of videos) whose softmax is taken together, each row in one group; all by default. Of a
+    row alone the softmax is 1 and its scores stay.
+    """
+    queries = scores if over == "texts" else scores.T
+    count, items = queries.shape
+    rows, width = scores.shape
+    out = _matrix(rows, width, 8 * scores.size <= memory // 4, np.float64)
+    turned = out if over == "texts" else out.T
+    # In double precision: 100 x a difference of scores is soon below what float32 holds, and zeros would be ties.
+    for columns in _blocks(items, memory // (40 * count)):
+        block = np.asarray(queries[:, columns], np.float64)
+        for group in [np.arange(count)] if groups is None else groups:
+            of_group = block[group]
+            turned[group, columns] = of_group * softmax(scale * of_group, axis=0)
+    return out
+
+
+def random_groups(count: int, size: int, seed: int = 0) -> list[np.ndarray]:
+    """Queries in random groups of about one size (they differ by one at most), each query in one of them."""
+    order = np.random.default_rng([seed, 23]).permutation(count)
+    return [np.sort(group) for group in np.array_split(order, max(1, round(count / max(1, size))))]
+
+
+def best_videos(scores: np.ndarray, count: int, *, memory: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (captions, count) of the best videos of each caption, best first, and their scores."""
+    captions, videos = scores.shape
+    count = min(count, videos)
+    rows_found, scores_found = [], []
+    for rows in _blocks(captions, memory // (videos * 32)):
+        block = np.array(scores[rows])
+        # A copy: a view would keep every block's whole order alive.
+        order = np.argsort(-block, axis=1, kind="stable")[:, :count].copy()
+        rows_found.append(order)
+        scores_found.append(np.take_along_axis(block, order, axis=1))
+    return np.concatenate(rows_found), np.concatenate(scores_found)
+
+
+def _blocks(count: int, size: int) -> Iterator[slice]:
+    size = max(1, size)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def _matrix(rows: int, columns: int, in_memory: bool, dtype: Any = np.float32) -> np.ndarray:
+    """An empty matrix, in memory or in a file that vanishes with it. Raises OptionInvalid where the disk has no room."""
+    if in_memory:
+        return np.empty((rows, columns), dtype)
+    count = rows * columns * np.dtype(dtype).itemsize
+    with tempfile.TemporaryFile(prefix="gaid-scores-") as file:  # the map outlives the name, and the bytes go with it
+        _reserve(file.fileno(), count)
+        return np.memmap(file, dtype, "w+", shape=(rows, columns))
+
+
+def _reserve(descriptor: int, count: int) -> None:
+    """Bytes of the disk for a file: a map of bytes that are not there would end the process at the first write."""
+    place = tempfile.gettempdir()
+    free = shutil.disk_usage(place).free
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, count)
+        elif free < count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP) and free >= count:
+            return  # a file system that reserves nothing
+        raise OptionInvalid(
+            f"the scores take {count / 1e6:,.0f} MB, and there is no room for them in {place} ({free / 1e6:,.0f} MB are free): "
+            f"set TMPDIR to a folder with room, or keep them in memory with --memory {-(-4 * count // 10**6)}MB"
+        ) from error

@@ -1,0 +1,140 @@
+"""Which frames' sound counted, measured against a data set's own truth where it has one (method, section 9).
+
+With attention pooling a gate is free in frames that attention ignores, so the measure is attention x gate, the weight with
+which a frame's sound enters the video embedding; gate and attention are measured beside it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+
+from gaid.errors import GaidError
+
+if TYPE_CHECKING:
+    from gaid.evaluation.scoring import Features
+    from gaid.stores import Split, Store
+
+KINDS = ("sound_weight", "gate", "attention")
+
+
+@dataclass
+class SoundTruth:
+    """How well each of `KINDS` tells frames with informative sound from the rest: AUC, means over seeds.
+
+    `audible` counts frames with a track that is not silent only: there no mask gives the answer away.
+    `roc[kind]` is (false positive rate, true positive rate) of the first seed.
+    """
+
+    auc: dict[str, float]
+    audible: dict[str, float]
+    per_seed: list[dict[str, float]]
+    frames: int
+    informative: int
+    roc: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "auc": {kind: round(value, 4) for kind, value in self.auc.items()},
+            "auc_audible_frames": {kind: round(value, 4) for kind, value in self.audible.items()},
+            "per_seed": [{kind: round(value, 4) for kind, value in one.items()} for one in self.per_seed],
+            "frames": self.frames,
+            "informative": self.informative,
+        }
+
+
+def auc(values: np.ndarray, truth: np.ndarray) -> float:
+    """Chance that a true one has a higher value than a false one, ties counted half; NaN where one kind is absent."""
+    true = int(truth.sum())
+    false = truth.size - true
+    if not true or not false:
+        return float("nan")
+    above = rankdata(values)[truth].sum() - true * (true + 1) / 2
+    return float(above / (true * false))
+
+
+def roc_curve(values: np.ndarray, truth: np.ndarray, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """(false positive rate, true positive rate) as the threshold falls, at most about `points` of them."""
+    order = np.argsort(-values, kind="stable")
+    hits = np.cumsum(truth[order])
+    last_of_ties = np.append(np.flatnonzero(np.diff(values[order])), values.size - 1)
+    hits, false = hits[last_of_ties], last_of_ties + 1 - hits[last_of_ties]
+    keep = np.unique(np.linspace(0, len(hits) - 1, min(points, len(hits))).astype(int))
+    return (
+        np.append(0, false[keep]) / max(1, truth.size - int(truth.sum())),
+        np.append(0, hits[keep]) / max(1, int(truth.sum())),
+    )
+
+
+def measure_heads(
+    heads: Iterable[Any], features_of: Callable[[Any], "Features"], store: "Store", split: "Split"
+) -> SoundTruth | None:
+    """How well the heads of a run tell frames with informative sound; None without a truth, or for heads that can't say."""
+    truth = load_split_truth(store, split)
+    if truth is None or not truth.any():
+        return None
+    explained = []
+    for head in heads:
+        if not getattr(head, "uses_audio", False) or not hasattr(head, "explain"):
+            return None
+        found = explain_own(head, features_of(head), split.caption_video)
+        if found is None:
+            return None
+        explained.append(found)
+    return measure(explained, truth, split)
+
+
+def load_split_truth(store: "Store", split: "Split") -> np.ndarray | None:
+    """(videos, frames) bool: where the sound informs; None where the data set does not know, or is not at hand."""
+    from gaid.datasets import DATASETS, load_truth
+
+    about = store.attrs.get("dataset") or {}
+    name, root = about.get("name"), about.get("root")
+    if name not in DATASETS or not root:
+        return None
+    rows = []
+    for video, times, duration in zip(split.video_ids, split.time, split.duration, strict=True):
+        try:
+            truth = load_truth(name, root, video, times.astype(float), float(duration))
+        except (GaidError, OSError):  # moved or deleted since: figures do without
+            return None
+        if truth is None:
+            return None
+        rows.append(np.asarray(truth, dtype=bool))
+    return np.stack(rows) if rows else None
+
+
+@torch.inference_mode()
+def explain_own(head: Any, features: "Features", caption_video: np.ndarray) -> dict[str, np.ndarray] | None:
+    """Each of `KINDS` (captions, frames) for every caption with its own video; None for a head that does not say."""
+    found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    order = np.argsort(caption_video, kind="stable")
+    for start in range(0, len(order), 64):
+        rows = order[start : start + 64]
+        videos, own = np.unique(caption_video[rows], return_inverse=True)
+        explanation = head.explain(features.text[rows], *features.videos(torch.from_numpy(videos)))
+        if explanation is None:
+            return None
+        for kind in KINDS:
+            pairs = getattr(explanation, kind)[np.arange(len(rows)), own]
+            found[kind].append(pairs.float().cpu().numpy())
+    back = np.argsort(order, kind="stable")
+    return {kind: np.concatenate(parts)[back] for kind, parts in found.items()}
+
+
+def measure(explained: list[dict[str, np.ndarray]], truth: np.ndarray, split: "Split") -> SoundTruth:
+    """AUCs of all frames of all (caption, own video) pairs; one entry of `explained` a seed."""
+    of_pair, heard = truth[split.caption_video], split.audio_mask[split.caption_video]
+    per_seed = [{kind: auc(one[kind].ravel(), of_pair.ravel()) for kind in KINDS} for one in explained]
+    audible = [{kind: auc(one[kind][heard], of_pair[heard]) for kind in KINDS} for one in explained]
+    return SoundTruth(
+        auc={kind: float(np.mean([one[kind] for one in per_seed])) for kind in KINDS},
+        audible={kind: float(np.mean([one[kind] for one in audible])) for kind in KINDS},
+        per_seed=per_seed,
+        frames=int(truth.size),
+        informative=int(truth.sum()),
+        roc={kind: roc_curve(explained[0][kind].ravel(), of_pair.ravel()) for kind in KINDS},
+    )

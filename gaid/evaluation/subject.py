@@ -1,0 +1,244 @@
+"""What is evaluated: a run's heads, or a preset's untrained one, and the split that it is evaluated on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaid.errors import DataMissing, HeadMismatch, OptionInvalid
+from gaid.evaluation.conditioning import first_captions
+from gaid.runs import Run, load_run, resolve_head
+from gaid.stores import hash_gallery, open_store
+
+if TYPE_CHECKING:
+    from gaid.stores import Split, Store
+
+SENSES = ("video", "sound")
+# Its senses are random projections of their own each, whatever their sizes.
+_SPACELESS = "tiny"
+
+
+@dataclass
+class Subject:
+    """Heads of one kind, a seed each. `load(member)` gives a head for evaluation; `notes` are what a reader must know."""
+
+    preset: str
+    seeds: list[int]
+    load: Callable[[int], Any]
+    run: Run | None = None
+    notes: list[str] = field(default_factory=list)
+    audio: str = "own"
+
+    @property
+    def trained(self) -> bool:
+        return self.run is not None
+
+    @classmethod
+    def of_run(cls, run: Run, store: "Store", device: str) -> "Subject":
+        """A trained head on a store whose features are of the same backbones. Raises StoresDisagree."""
+        run.check_store(store)
+        notes = run.doubts_about(store)
+        if not run.imported and run.fingerprint != store.fingerprint:
+            notes.append(f"the head was trained on another store ({run.store_path}), of the same backbones")
+        if run.protocol != "query":
+            notes.append(
+                f"trained and chosen under the {run.protocol} protocol: its gates have read the videos' own captions"
+            )
+        unfinished = [str(member.path) for member in run.members if not member.finished]
+        if unfinished:
+            notes.append(f"training is not over: {', '.join(unfinished)}; the best checkpoint so far is evaluated")
+        if run.audio != "own":
+            notes.append(f"a control: trained with audio={run.audio}, and evaluated so")
+        notes += run.training_notes
+        members = run.members
+        return cls(
+            run.preset, list(run.seeds), lambda number: members[number].load_head(device=device), run, notes, run.audio
+        )
+
+    @classmethod
+    def untrained(cls, preset: str, store: "Store", device: str, seed: int, sense: str = "video") -> "Subject":
+        """A head as its preset starts out. Says so where picture (or sound) and text do not share a space."""
+        seen = "visual" if sense == "video" else "audio"
+
+        def load(number: int) -> Any:
+            import torch
+
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                head, _ = resolve_head(
+                    preset,
+                    visual_dim=store.visual_dim if sense == "video" else store.audio_dim,
+                    audio_dim=store.audio_dim,
+                    text_dim=store.text_dim,
+                    frames=store.frames,
+                    audio_token_dim=store.audio_token_shape[1] if store.audio_token_shape else None,
+                )
+            return head.to(device).eval()
+
+        return cls(preset, [seed], load, notes=_notes_on_space(store, seen))
+
+
+def _notes_on_space(store: "Store", seen: str) -> list[str]:
+    backbones = store.attrs.get("backbones", {})
+    names = [str(backbones.get(kind, {}).get("name", "?")) for kind in (seen, "text")]
+    dims = [store.visual_dim if seen == "visual" else store.audio_dim, store.text_dim]
+    if names[0] == names[1] and names[0] != _SPACELESS and dims[0] == dims[1]:
+        return []
+    return [
+        f"untrained, and the {seen} backbone ({names[0]}, {dims[0]} numbers) and the text backbone ({names[1]}, {dims[1]}) "
+        "do not share a space: expect chance; train a head"
+    ]
+
+
+def open_for(run: Run | None, store: "str | Path | Store | None") -> "Store":
+    """The store to evaluate on: the one given, else the run's. Raises OptionInvalid, DataMissing, StoreIncomplete."""
+    if store is None:
+        if run is None:
+            raise OptionInvalid(
+                "evaluate what? Give a run (--run RUN), or a store and a preset (--store PATH --preset NAME)"
+            )
+        if run.imported:
+            raise OptionInvalid(f"{run.path}: was imported and has no store of its own; give one (--store PATH)")
+        store = run.store_path
+        if not store.exists():
+            raise DataMissing(f"{run.path}: its store is not at {store} any more; say with --store PATH where it is")
+    return open_store(store) if isinstance(store, str | Path) else store
+
+
+def split_of(run: Run | None, store: "Store", part: str = "test", split_protocol: str | None = None) -> "Split":
+    """The part that a run is judged on, with its captions: every command that ranks asks here.
+
+    `split_protocol` names the split; without it, it is the one that the run was trained under where the store has that, so
+    that no run is judged on its own training videos, else the store's default. Raises OptionInvalid, also for a part
+    without captions.
+    """
+    if split_protocol is None and run is not None and run.split_protocol in store.protocols:
+        split_protocol = run.split_protocol
+    split = store.split(part, split_protocol)
+    if not split.caption_ids:
+        raise OptionInvalid(f"{store.path}: the part {part!r} has no captions, and so no queries")
+    return split
+
+
+def own_clip(run: Run | None, store: "Store", sense: str) -> str | None:
+    """The CLIP of an imported run, as a backbone's name, where it encoded the store's `sense` (visual or text); else None.
+
+    A store remembers weights by their digest and not where they lie, and these lie in the run.
+    """
+    about = store.attrs.get("backbones", {}).get(sense) or {}
+    if run is None or not about.get("sha256") or run.imported.get("clip_sha256") != about["sha256"]:
+        return None
+    return run.visual
+
+
+def load_subject(
+    run: "str | Path | Run | None",
+    store: "str | Path | Store | None",
+    preset: str | None,
+    device: str,
+    seed: int,
+    sense: str,
+) -> tuple[Subject, "Store"]:
+    """What `evaluate` was asked for. Raises OptionInvalid for a combination that says nothing or two things."""
+    if run is not None and preset is not None:
+        raise OptionInvalid("--run and --preset: a run knows its preset; give one of the two")
+    if sense not in SENSES:
+        raise OptionInvalid(f"--sense {sense!r} is none of {', '.join(SENSES)}")
+    if run is not None and sense != "video":
+        raise OptionInvalid(
+            "--sense sound compares texts with sounds without training; give --store and --preset, no run"
+        )
+    loaded = load_run(run) if run is not None else None
+    opened = open_for(loaded, store)
+    if loaded is not None:
+        return Subject.of_run(loaded, opened, device), opened
+    if preset is None:
+        raise OptionInvalid("--store needs --preset NAME (a head without training), or give --run RUN")
+    return Subject.untrained(preset, opened, device, seed, sense), opened
+
+
+def audio_input_of(head: Any) -> str | None:
+    """What a head that may listen to either was built for, `frames` or `tokens`; None for one that has no choice."""
+    chosen = getattr(head, "config", {}).get("audio_input")
+    return None if chosen is None else str(chosen)
+
+
+def check_head_fits(head: Any, split: "Split", what: str) -> None:
+    """Raises HeadMismatch where a head was built for features of another size, or for audio tokens that are not there."""
+    config = dict(getattr(head, "config", {}))
+    listens = getattr(head, "audio_input", "frames")
+    if listens != "frames" and split.read_audio_tokens is None:
+        raise HeadMismatch(
+            f"{what} takes audio tokens, the store has none; evaluate it on a store of `gaid extract --audio-tokens`"
+        )
+    if not getattr(head, "uses_audio", True) or listens != "frames":  # of tokens the head itself sees the size
+        config.pop("audio_dim", None)
+    for sense, features in (("visual", split.visual), ("audio", split.audio), ("text", split.text)):
+        expected, found = config.get(f"{sense}_dim"), features.shape[-1]
+        if expected is not None and expected != found:
+            raise HeadMismatch(
+                f"{what} takes {sense} features of {expected} numbers, the store has {found}; "
+                "evaluate it on a store extracted with the backbones that it was trained on"
+            )
+
+
+def clips_with_sound(split: "Split") -> np.ndarray:
+    """(videos) bool: at least one frame is heard."""
+    return np.asarray(split.audio_mask.any(axis=1))
+
+
+def only_clips(split: "Split", keep: np.ndarray) -> "Split":
+    """The videos where `keep` (videos) is true, with their captions; the census stays that of the whole part."""
+    captions = np.flatnonzero(keep[split.caption_video])
+    place = np.cumsum(keep) - 1
+    video_ids = [video for video, kept in zip(split.video_ids, keep, strict=True) if kept]
+    read, read_sound = split.read_patches, split.read_audio_tokens
+    return replace(
+        split,
+        read_patches=None if read is None else lambda: read()[keep],
+        read_audio_tokens=None if read_sound is None else lambda: read_sound()[keep],
+        video_ids=video_ids,
+        visual=split.visual[keep],
+        audio=split.audio[keep],
+        audio_mask=split.audio_mask[keep],
+        audio_state=split.audio_state[keep],
+        time=split.time[keep],
+        duration=split.duration[keep],
+        caption_ids=[split.caption_ids[row] for row in captions],
+        caption_texts=[split.caption_texts[row] for row in captions],
+        text=split.text[captions],
+        caption_video=place[split.caption_video[captions]],
+        gallery_hash=hash_gallery(video_ids),
+    )
+
+
+def only_first_captions(split: "Split") -> "Split":
+    """Each video's first caption, in the data set's order; the gallery stays whole: `--first-caption`."""
+    rows = first_captions(split.caption_video, len(split.video_ids))
+    return replace(
+        split,
+        caption_ids=[split.caption_ids[row] for row in rows],
+        caption_texts=[split.caption_texts[row] for row in rows],
+        text=split.text[rows],
+        caption_video=split.caption_video[rows],
+    )
+
+
+def only_with_sound(split: "Split") -> "Split":
+    """The clips that have sound: `--subset with-sound`. Raises OptionInvalid where there are none."""
+    keep = clips_with_sound(split)
+    if not keep.any():
+        raise OptionInvalid(f"--subset with-sound: no clip of {split.part!r} has sound")
+    return split if keep.all() else only_clips(split, keep)
+
+
+def only_sound(split: "Split") -> "Split":
+    """The clips that have sound, with the sound in the picture's place: what "text to sound" is measured on."""
+    keep = clips_with_sound(split)
+    if not keep.any():
+        raise OptionInvalid(f"--sense sound: no clip of {split.part!r} has sound")
+    kept = only_clips(split, keep)
+    heard = np.where(kept.audio_mask[..., None], kept.audio, 0).astype(split.audio.dtype)
+    return replace(kept, visual=heard, audio=heard, audio_mask=np.zeros_like(kept.audio_mask))

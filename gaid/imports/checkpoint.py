@@ -1,0 +1,252 @@
+"""A published checkpoint becomes a run: its head's weights as a checkpoint of ours, its CLIP as a file of open_clip's.
+
+Names and shapes are judged here and in `gaid.heads.published` and `gaid.backbones.published_clip`; the file is read in
+`published_file`. Nothing is trained, and the run says so.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from gaid.errors import CheckpointInvalid, HeadMismatch, OptionInvalid
+from gaid.files import check_folder, write_bytes, write_json
+from gaid.imports.published_file import read_published
+from gaid.runs.files import write_checkpoint
+from gaid.runs.run import CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, Run, clear_run, load_run
+from gaid.settings import nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from gaid.backbones.published_clip import PublishedClip
+
+Kind = Literal["gaid", "t-mass", "x-pool", "avigate", "clip4clip"]
+KINDS: tuple[str, ...] = get_args(Kind)
+# Which names tell a kind, the most telling first. CLIP4Clip's meanP has no weights but CLIP's.
+_TELLING = {
+    "avigate": ("query_tokens", "transformer_Fusion."),
+    "gaid": ("gate_fc.",),
+    "t-mass": ("stochastic.",),
+    "x-pool": ("pool_frames.",),
+}
+# Layers that change what a method computes and that no head of ours has.
+_BEYOND = {
+    "linear.": "a linear layer of the sound with a bias (GAID with ViT-L/14, wav2vec2 or AST)",
+    "transformerClip.": "CLIP4Clip's seqTransf",
+    "lstm_visual.": "CLIP4Clip's seqLSTM",
+    "cross.": "CLIP4Clip's tightTransf",
+}
+# AVIGATE keeps its sound's encoder (AST) and the projection of its tokens within CLIP.
+_AUDIO_ENCODER, _AUDIO_PROJECTION = "clip.audio.", "clip.audio_projection"
+# GAID's published training gates each video by its own caption; the others' training is as ours.
+_PROTOCOL = {"gaid": "published"}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of a checkpoint. `visual` is what `gaid extract --visual` takes (None: it holds no CLIP), `unused` are
+    the names of its weights that were not needed, `others` what else lay in the file."""
+
+    run: Run
+    kind: str
+    visual: str | None
+    unused: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def import_checkpoint(
+    file: str | Path,
+    kind: str,
+    *,
+    out: str | Path | None = None,
+    frames: int | None = None,
+    prior: str | None = None,
+    num_heads: int | None = None,
+    overwrite: bool = False,
+) -> Imported:
+    """Makes a run of a published checkpoint.
+
+    Args:
+        file: a checkpoint of torch or safetensors, a state dict alone or with a training's state around it.
+        kind: whose it is: gaid, t-mass, x-pool, avigate or clip4clip (meanP).
+        out: the run's folder, `runs/KIND-FILE` by default; overwrite: replace the run that is there.
+        frames: frames a video, where the weights do not tell (12 by default).
+        prior: T-MASS's noise, `uniform` by default; `normal` is what it published for LSMDC. Weights do not tell.
+        num_heads: attention heads of AVIGATE, D / 64 by default.
+
+    Raises OptionInvalid, DataMissing, CheckpointInvalid (not readable, not all there, another kind).
+    """
+    from gaid.backbones.published_clip import convert_clip
+    from gaid.backbones.weights import sha256_of
+
+    file = Path(file)
+    if kind not in KINDS:
+        raise OptionInvalid(f"--kind {kind!r} does not exist; {nearest(kind, KINDS)}")
+    if prior is not None and kind != "t-mass":
+        raise OptionInvalid(f"--prior is T-MASS's noise; {kind} has none")
+    out = Path(out) if out is not None else Path("runs") / f"{kind}-{file.stem}"
+    _check_place(out, overwrite)
+    found = read_published(file)
+    _check_kind(file, kind, found.weights)
+    clip_names = {n: n.removeprefix("clip.") for n in found.weights if _is_clip(n)}
+    clip, unused = None, [n for n in found.weights if n.startswith(_AUDIO_ENCODER)]
+    try:
+        if clip_names:
+            clip = convert_clip({short: found.weights[name] for name, short in clip_names.items()})
+            unused += [f"clip.{name}" for name in clip.unused]
+        head, strange = _head(kind, found.weights, clip, frames, num_heads, prior)
+    except (CheckpointInvalid, HeadMismatch) as error:
+        raise CheckpointInvalid(f"{file}: {error}") from error
+    unused += strange
+
+    if overwrite:
+        clear_run(out)
+    about: dict[str, Any] = {"file": file.name, "sha256": sha256_of(file), "kind": kind}
+    if found.epoch is not None:
+        about["epoch"] = found.epoch
+    backbones: dict[str, Any] = {}
+    if clip is not None:
+        digest = sha256_of(_write_clip(out / CLIP, clip, about))
+        about |= {"clip": clip.model, "clip_layout": clip.layout, "clip_sha256": digest}
+        backbones = {sense: {"name": f"clip:{clip.model}", "sha256": digest} for sense in ("visual", "text")}
+    _write_run(out, kind, head, about, backbones)
+    write_json(out / IMPORTED, {**about, "unused": unused, "others": list(found.others)})
+    run = load_run(out)
+    return Imported(run, kind, run.visual, tuple(unused), found.others)
+
+
+def _check_place(out: Path, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise OptionInvalid(f"{out}: is a file; a run needs a folder (--out)")
+    check_folder(out, "--out")
+    if (out / CONFIG).exists() and not overwrite:
+        raise OptionInvalid(f"{out}: holds a run already; replace it (--overwrite) or choose another place (--out)")
+
+
+def _check_kind(file: Path, kind: str, weights: Mapping[str, "Tensor"]) -> None:
+    """Raises CheckpointInvalid where the names are another method's, or hold layers that none of ours has."""
+    guess = next((one for one, names in _TELLING.items() if any(n.startswith(names) for n in weights)), None)
+    if guess is None and any(_is_clip(name) for name in weights):
+        guess = "clip4clip"
+    if guess is None:
+        raise CheckpointInvalid(
+            f"{file}: of no published method that is known here ({', '.join(KINDS)}): its names are "
+            f"{', '.join(sorted(weights)[:5])}, ..."
+        )
+    beyond = next((b for b in _BEYOND if any(n.startswith(b) for n in weights) and guess != "avigate"), None)
+    if beyond:
+        more = "; of CLIP4Clip only meanP is taken" if "CLIP4Clip" in _BEYOND[beyond] else ""
+        raise CheckpointInvalid(f"{file}: has {beyond}*, {_BEYOND[beyond]}, which no head here computes{more}")
+    if guess != kind:
+        tell = (
+            ", ".join(f"{name}*" if name.endswith(".") else name for name in _TELLING.get(guess, ())) or "CLIP's alone"
+        )
+        raise CheckpointInvalid(
+            f"{file}: its names are those of {guess} ({tell}), not of {kind}; import it with --kind {guess}"
+        )
+
+
+def _is_clip(name: str) -> bool:
+    return name.startswith("clip.") and not name.startswith(_AUDIO_ENCODER) and name != _AUDIO_PROJECTION
+
+
+def _head(
+    kind: str,
+    weights: Mapping[str, "Tensor"],
+    clip: "PublishedClip | None",
+    frames: int | None,
+    num_heads: int | None,
+    prior: str | None,
+) -> tuple["nn.Module", list[str]]:
+    """The head, and the names outside CLIP that it did not need."""
+    from gaid.heads import build_head, load_published
+    from gaid.heads.published import is_published, is_used
+
+    rest = {name: value for name, value in weights.items() if not name.startswith("clip.")}
+    strange = [name for name in rest if not is_used(name)]
+    if kind == "clip4clip":
+        assert clip is not None
+        dim = clip.dim
+        head = build_head("mean-pool", visual_dim=dim, audio_dim=dim, text_dim=dim, dim=dim, frames=frames or 12)
+        preset, strange = "mean-pool", list(rest)
+    else:
+        known = {name: value for name, value in rest.items() if is_published(name)}
+        head, preset = load_published(known, frames=frames, num_heads=num_heads), kind
+    dim = head.config["dim"]
+    if clip is not None and clip.dim != dim:
+        raise CheckpointInvalid(f"its head takes {dim} numbers, its CLIP gives {clip.dim}")
+    told = head.config["frames"]
+    if frames is not None and told != frames:
+        raise CheckpointInvalid(f"its weights are for {told} frames a video, not for --frames {frames}")
+    changed: dict[str, Any] = {} if clip is None else {"logit_scale": clip.logit_scale}
+    if prior is not None:
+        changed["prior"] = prior
+    state = head.state_dict()
+    if kind == "avigate" and _AUDIO_PROJECTION in weights:
+        projection = weights[_AUDIO_PROJECTION]
+        if projection.ndim != 2 or projection.shape[1] != dim:
+            raise CheckpointInvalid(f"{_AUDIO_PROJECTION} has shape {tuple(projection.shape)}, expected (any, {dim})")
+        changed["audio_dim"] = projection.shape[0]
+        state["audio_proj.weight"] = projection.t()
+    # Built again rather than changed: a run builds its head from its configuration.
+    head = build_head(preset, **{**head.config, **changed})
+    head.load_state_dict(state)
+    return head.eval(), strange
+
+
+def _write_clip(folder: Path, clip: "PublishedClip", about: Mapping[str, Any]) -> Path:
+    """CLIP as open_clip keeps it in a folder: weights, and the configuration that says QuickGELU."""
+    from safetensors.torch import save
+
+    write_json(folder / "open_clip_config.json", clip.open_clip_config)
+    path = folder / "open_clip_model.safetensors"
+    write_bytes(path, save(clip.weights, {"imported": json.dumps(about)}))
+    return path
+
+
+def _write_run(out: Path, kind: str, head: Any, about: dict[str, Any], backbones: dict[str, Any]) -> None:
+    import tomli_w
+
+    preset = "mean-pool" if kind == "clip4clip" else kind
+    protocol = _PROTOCOL.get(kind, "query")
+    try:
+        ours = version("gaid")
+    except PackageNotFoundError:  # run from a folder, not installed
+        ours = "not installed"
+    description = {
+        "gaid": ours,
+        "preset": preset,
+        "seed": 0,
+        "head": {"preset": preset, "arguments": head.config},
+        "store": {
+            "path": "",
+            "dataset": "",
+            "protocol": None,
+            "fingerprint": "",
+            "missing_shards": [],
+            "backbones": backbones,
+        },
+        "imported": about,
+        "step": None,
+        "validation": None,
+    }
+    path = out / CHECKPOINTS / "best.safetensors"
+    write_checkpoint(path, head.state_dict(), description)
+    write_json(path.with_suffix(".json"), description)
+    write_json(out / METRICS, {"preset": preset, "seed": 0, "imported": True, "finished": True})
+    sizes = ("visual_dim", "audio_dim", "text_dim", "frames")
+    config = {
+        "preset": preset,
+        "store": "",
+        "dataset": "",
+        "protocol": protocol,
+        "seed": 0,
+        "seeds": 1,
+        "head": {name: value for name, value in head.config.items() if name not in sizes},
+        "imported": about,
+    }
+    text = "# Imported from a published checkpoint by `gaid import-checkpoint`; nothing was trained here, so there is no log.\n\n"
+    write_bytes(out / CONFIG, (text + tomli_w.dumps(config)).encode())

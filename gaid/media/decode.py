@@ -1,0 +1,127 @@
+"""Decoding a clip: F frames, their times, and the sound around each, from one file that may be anything.
+
+This is the door: it picks the decoder and looks after still pictures. PyAV's decoder is `media_pyav`, the ffmpeg program's
+`media_ffmpeg`. Run hostile files through `decode_pool`: here a fault in a codec ends the caller's process.
+"""
+
+from os import PathLike
+
+import numpy as np
+
+from gaid.errors import MediaError, OptionInvalid
+from gaid.media.clip import AudioState, Clip, ClipRequest, Decoder, MediaInfo
+from gaid.media.limits import Deadline, DecodeLimits, no_memory
+from gaid.media.opening import check_file, read_head, show_path
+from gaid.media.picture import fit, is_still, read_still
+from gaid.media.pyav import decode_with_pyav, make_clip
+from gaid.media.pyav_file import PyAVFile
+from gaid.media.pyav_sound import decode_sound_file, sound_duration
+from gaid.media.sampling import middles
+from gaid.media.sound import SoundWindows
+
+__all__ = [
+    "AudioState",
+    "Clip",
+    "ClipRequest",
+    "DecodeLimits",
+    "Decoder",
+    "MediaInfo",
+    "check_decoder",
+    "decode_clip",
+    "probe",
+]
+
+STILL_SECONDS = 1.0  # how long a still picture without a sound lasts
+
+
+def check_decoder(decoder: str) -> None:
+    """Raises DependencyMissing where the decoder can't run on this machine, OptionInvalid where there is none such."""
+    if decoder == "ffmpeg":
+        from gaid.media.ffmpeg import check_ffmpeg
+
+        check_ffmpeg()
+    elif decoder != "pyav":
+        raise OptionInvalid(f"--decoder {decoder}: choose pyav or ffmpeg")
+
+
+def decode_clip(request: ClipRequest, limits: DecodeLimits | None = None) -> Clip:
+    """Decodes one clip in this process, which the memory limit does not bind.
+
+    Raises MediaError, whose `reason` says what is wrong with the file; DependencyMissing for a decoder that is not there.
+    The same file and request give the same bytes, every time.
+    """
+    limits = limits or DecodeLimits()
+    if request.frames < 1:
+        raise OptionInvalid(f"--frames {request.frames}: at least 1")
+    check_decoder(request.decoder)
+    path = check_file(request.path)
+    try:
+        if is_still(read_head(path)):
+            return _decode_still(request, path, limits)
+        if request.decoder == "ffmpeg":
+            from gaid.media.ffmpeg import decode_with_ffmpeg
+
+            return decode_with_ffmpeg(request, limits)
+        return decode_with_pyav(request, limits)
+    except MemoryError:
+        raise no_memory(show_path(path)) from None
+    except MediaError as error:
+        if error.reason != "empty" or not request.entry:
+            raise
+        raise MediaError("empty", f"{error.message} ({request.entry})") from None
+
+
+def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip:
+    """A still picture is a video that shows it for as long as its sound lasts. Its sound is read by PyAV in any case."""
+    deadline = Deadline(limits.seconds)
+    picture = fit(read_still(path, show_path(path), limits), request.frame_spec)
+    whole = sound_duration(request.audio_path, limits, deadline) if request.audio_path else 0.0
+    begin = request.start or 0.0
+    end = request.end if request.end is not None else (whole or begin + STILL_SECONDS)
+    if end <= begin:
+        raise MediaError("empty", f"{show_path(path)}: the clip from {begin:g} s to {end:g} s has no length")
+    duration = end - begin
+    moments = middles(duration, request.frames)
+    windows = SoundWindows.of(request, moments, duration)
+    if request.audio_path:
+        sound = decode_sound_file(request.audio_path, windows, begin, limits, deadline)
+    else:
+        sound = windows.nothing("no track")
+    frames = np.repeat(picture[None], request.frames, axis=0)
+    return make_clip(frames, moments, np.zeros(request.frames), duration, sound, request.frames > 1, 1)
+
+
+def probe(path: str | PathLike[str], limits: DecodeLimits | None = None) -> MediaInfo:
+    """What a video or sound file says of itself, without decoding it, in this process. Raises MediaError as `decode_clip` does.
+
+    For files that may be anything: `decode_pool.DecodePool.probe`.
+    """
+    limits = limits or DecodeLimits()
+    absolute = check_file(path)
+    if is_still(read_head(absolute)):
+        height, width = read_still(absolute, show_path(path), limits).shape[:2]
+        return MediaInfo(absolute, "picture", 0.0, width, height)
+    with PyAVFile(absolute, limits, video=True, audio=True) as file:
+        if not file.streams:
+            raise MediaError("no video", f"{file.name}: holds neither picture nor sound")
+        video = file.video.codec_context if file.video is not None else None
+        audio = file.audio.codec_context if file.audio is not None else None
+        longest = file.video if file.video is not None else file.audio
+        duration = 0.0
+        if longest is not None and longest.duration:
+            duration = float(longest.duration * longest.time_base)
+        elif file.container.duration:
+            duration = file.container.duration / 1e6
+        rate = file.video.average_rate if file.video is not None else None
+        return MediaInfo(
+            path=absolute,
+            format=file.container.format.name,
+            duration=duration,
+            width=video.width if video else 0,
+            height=video.height if video else 0,
+            rate=float(rate) if rate else 0.0,
+            video_codec=video.name if video else None,
+            audio_codec=audio.name if audio else None,
+            audio_rate=audio.sample_rate if audio else 0,
+            channels=len(file.channels),
+        )

@@ -1,0 +1,270 @@
+"""Which pictures of a video are wanted, and from which packet on it must be decoded to get them. Arithmetic only.
+
+Times inside this module are in ticks: units of the stream's time base, as the packets carry them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import MediaError
+from gaid.media.clip import Remark
+
+UNKNOWN_RATE = 25.0  # pictures/s, where neither packets nor headers tell how long the last picture stays
+OVER = 16  # packets over which their order of decoding hardly shows
+SAME_END = 0.5  # s: tracks that end within this end together, as codecs pad and recorders cut
+STILL = 1.0  # s: where a picture stays longer, a clip of few pictures is one of still pictures, not a short one
+
+
+@dataclass
+class PacketIndex:
+    """Timestamps of a video's packets in the order of decoding, as they are read and before anything is decoded."""
+
+    tick: float  # seconds
+    rate: float | None  # pictures/s that the header states
+    pts: list[int | None] = field(default_factory=list)
+    dts: list[int | None] = field(default_factory=list)
+    duration: list[int] = field(default_factory=list)
+    key: list[bool] = field(default_factory=list)
+    hidden: list[bool] = field(default_factory=list)  # decoded, but cut away by an edit list
+
+    def add(self, pts: int | None, dts: int | None, duration: int | None, key: bool, hidden: bool) -> None:
+        self.pts.append(pts)
+        self.dts.append(dts)
+        self.duration.append(duration or 0)
+        self.key.append(key)
+        self.hidden.append(hidden)
+
+    def move(self, moves: NDArray[np.int64]) -> None:
+        """Moves each packet's times by its number of ticks."""
+        self.pts = [None if t is None else t + move for t, move in zip(self.pts, moves.tolist(), strict=True)]
+        self.dts = [None if t is None else t + move for t, move in zip(self.dts, moves.tolist(), strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Packets at which decoding can begin: what comes from packet `ordinals` is right from the picture `since` on."""
+
+    ordinals: NDArray[np.int64]
+    since: NDArray[np.int64]  # labels
+
+    def later(self, lag: int) -> "Keys":
+        """The same packets, right only from `lag` ticks later on."""
+        return Keys(self.ordinals, self.since + lag)
+
+    def only(self, ordinals: Iterable[int]) -> "Keys":
+        """Those of these packets."""
+        kept = np.isin(self.ordinals, list(ordinals))
+        return Keys(self.ordinals[kept], self.since[kept])
+
+
+NO_KEYS = Keys(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When each picture comes on screen, and the key frames from which decoding can begin.
+
+    `filled`: some packets carry no time, and `shown` was filled between those that do. Where no packet carries a time of
+    display (`counted`), pictures are known by their number instead: `shown` still says when, `labels` are 0, 1, 2 ..., and
+    decoding begins at the first packet.
+    """
+
+    tick: float
+    shown: NDArray[np.int64]  # ascending, in ticks
+    labels: NDArray[np.int64]  # what the decoder will call these pictures: pts, or their number
+    packets: NDArray[np.int64]  # the ordinal of each one's packet; the last packet's where it is not known
+    end: int
+    keys: Keys  # as the container flags them
+    counted: bool
+    filled: bool
+
+    def hold(self, until: float) -> "Timeline":
+        """The timeline whose last picture stays until `until` s, where the sound lasts so much longer than the pictures."""
+        end = round(until / self.tick)
+        return replace(self, end=end) if (end - self.end) * self.tick > SAME_END else self
+
+
+def build_timeline(index: PacketIndex, delay: int = 0) -> Timeline:
+    """The timeline of an index of at least one packet; `delay` is by how many packets the decoder's first picture is late."""
+    visible = [i for i in range(len(index)) if not index.hidden[i]] or list(range(len(index)))
+    known = [i for i in visible if index.pts[i] is not None]
+    stamps = np.array([index.pts[i] for i in known], np.int64)
+    last_packet = np.int64(len(index) - 1)
+    if not known:
+        shown = _shown_in_order(index, visible, delay)
+        packets = np.full(len(shown), last_packet)
+        end = int(shown[-1]) + round(_usual(index, shown))
+    elif len(known) == len(visible):
+        shown, first = np.unique(stamps, return_index=True)
+        packets = np.array(known, np.int64)[first]
+        stays = index.duration[known[int(np.argmax(stamps))]]
+        end = int(shown[-1]) + (stays if stays > 0 else round(_usual(index, shown)))
+    else:
+        step = _step(index, known, stamps)
+        shown = _fill(stamps, step, visible, known, delay)
+        packets = np.full(len(shown), last_packet)
+        end = int(shown[-1]) + round(step)
+    keys = [i for i in range(len(index)) if index.key[i] and index.pts[i] is not None]
+    counted = not known
+    return Timeline(
+        tick=index.tick,
+        shown=shown,
+        labels=np.arange(len(shown), dtype=np.int64) if counted else shown,
+        packets=packets,
+        end=end,
+        keys=NO_KEYS if counted else Keys(np.array(keys, np.int64), np.array([index.pts[i] for i in keys], np.int64)),
+        counted=counted,
+        filled=0 < len(known) < len(visible),
+    )
+
+
+def _shown_in_order(index: PacketIndex, visible: list[int], delay: int) -> NDArray[np.int64]:
+    """When pictures without times of display come on screen: one after the other, at the times at which they are decoded.
+
+    The decoder gives a picture when it has been fed `delay` packets more; where it can't say when a packet was due, each
+    picture stays as long as is usual. The first stands where the file begins.
+    """
+    due = np.sort(np.array([t for i in visible if (t := index.dts[i]) is not None], np.int64))
+    usual = _usual(index, due)
+    if len(due) < len(visible):
+        return np.rint(np.arange(len(visible)) * usual).astype(np.int64)
+    delay = min(delay, len(due) - 1)
+    late = np.concatenate([due[delay:], due[-1] + np.rint(usual * np.arange(1, delay + 1)).astype(np.int64)])
+    return late - (late[0] - due[0])
+
+
+def _fill(
+    stamps: NDArray[np.int64], step: float, visible: list[int], known: list[int], delay: int
+) -> NDArray[np.int64]:
+    """The known times and those that are missing between them, as many as packets have none, `step` ticks apart.
+
+    Known times say where the pictures stand; packets before the first or after the last known one continue at that step.
+    """
+    times = np.unique(stamps)
+    missing = len(visible) - len(known)
+    before = visible.index(known[0])
+    room = np.maximum(np.rint(np.diff(times) / step).astype(np.int64) - 1, 0)
+    left = max(0, missing - before)
+    order = np.argsort(room, kind="stable")  # pauses hold no picture: the narrow gaps are filled first
+    room[order] = np.clip(left - (np.cumsum(room[order]) - room[order]), 0, room[order])
+    after = max(0, min(left - int(room.sum()), len(visible) - 1 - visible.index(known[-1]) + delay))
+    parts = [times[0] - np.rint(step * np.arange(before, 0, -1)).astype(np.int64)]
+    for begin, end, count in zip(times[:-1], times[1:], room, strict=True):
+        parts.append(begin + np.rint((end - begin) * np.arange(count + 1) / (count + 1)).astype(np.int64))
+    parts += [times[-1:], times[-1] + np.rint(step * np.arange(1, after + 1)).astype(np.int64)]
+    return np.unique(np.concatenate(parts))
+
+
+def _step(index: PacketIndex, known: list[int], stamps: NDArray[np.int64]) -> float:
+    """Ticks from one packet's picture to the next where times are missing.
+
+    What packets or the header say, as they are exact, if it is near what known times and the packets between them give: some
+    files count in a unit of their own.
+    """
+    places, times = np.array(known), np.sort(stamps)
+    after = np.searchsorted(places, places + OVER)
+    pairs = [(i, int(j)) for i, j in enumerate(after) if j < len(places)] or [(0, len(places) - 1)]
+    slopes = [(times[j] - times[i]) / (places[j] - places[i]) for i, j in pairs if j > i]
+    near = float(np.median(slopes)) if slopes else 0.0
+    said = [
+        float(np.median([d for d in index.duration if d > 0] or [0])),
+        1.0 / (index.rate or UNKNOWN_RATE) / index.tick,
+    ]
+    if near <= 0.0:
+        return max(1.0, said[0] or said[1])
+    said.append(float(np.min(np.diff(np.unique(stamps)))))
+    return max(1.0, next((step for step in said if 0.6 < step / near < 1.7), near))
+
+
+def _usual(index: PacketIndex, shown: NDArray[np.int64]) -> float:
+    """How long a picture stays, in ticks: from the times of the pictures, else from packets or the header."""
+    known = np.diff(shown) if len(shown) > 1 else np.array([d for d in index.duration if d > 0])
+    return max(1.0, float(np.median(known)) if len(known) else 1.0 / (index.rate or UNKNOWN_RATE) / index.tick)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pictures of a clip: for each of F frames its moment, and its picture's label, time and own packet."""
+
+    duration: float  # s
+    moments: NDArray[np.float64]  # (F,) s from the clip's start
+    labels: NDArray[np.int64]  # (F,) ascending
+    packets: NDArray[np.int64]  # (F,) ordinal of the picture's own packet
+    frame_times: NDArray[np.float64]  # (F,) s from the clip's start
+    start: int  # ticks: the clip's start on the stream's clock
+    short: bool
+    longest: float  # s: the longest time that one picture stays
+
+    def begin_at(self, keys: Keys) -> NDArray[np.int64]:
+        """(F,) packets at which decoding for each frame may begin: the last key that leads to it, else the first packet.
+
+        A key whose packet comes after the picture's own does not lead to it: the hidden beginning of a later edit does not.
+        """
+        found = np.zeros(len(self.labels), np.int64)
+        for i, (label, own) in enumerate(zip(self.labels, self.packets, strict=True)):
+            leading = keys.ordinals[(keys.since <= label) & (keys.ordinals <= own)]
+            found[i] = leading.max() if len(leading) else 0
+        return np.maximum.accumulate(found)
+
+    def remarks(self, replaced: int) -> list[Remark]:
+        """What a user should know of these pictures, `replaced` of which could not be decoded."""
+        found: list[Remark] = []
+        frames = len(self.labels)
+        if replaced:
+            found.append(
+                ("replaced", f"{replaced} of {frames} pictures could not be decoded; the nearest stand for them")
+            )
+        if frames > 1 and self.labels[0] == self.labels[-1]:
+            found.append(("one picture", f"all {frames} frames are one picture, for {self.duration:.2f} s"))
+        elif self.longest > self.duration / 2:
+            said = f"one picture stays for {self.longest:.2f} s of {self.duration:.2f} s"
+            found.append(("long gap", said))
+        return found
+
+
+def middles(duration: float, frames: int) -> NDArray[np.float64]:
+    """The middles of `frames` equal parts of `duration`."""
+    return (np.arange(frames, dtype=np.float64) + 0.5) * (duration / frames)
+
+
+def plan_frames(
+    timeline: Timeline, frames: int, start: float | None, end: float | None, origin: int, name: str
+) -> Plan:
+    """Chooses the F pictures of the clip [start, end] (s from `origin`, in ticks); MediaError "empty" if none is there."""
+    tick = timeline.tick
+    first = int(timeline.shown[0]) if start is None else origin + round(max(0.0, start) / tick)
+    last = timeline.end if end is None else min(timeline.end, origin + round(end / tick))
+    if last <= first:
+        at = (timeline.end - origin) * tick
+        asked = f"from {start or 0:g} s" + ("" if end is None else f" to {end:g} s")
+        raise MediaError("empty", f"{name}: no picture {asked}; the video ends at {at:.3f} s")
+    duration = (last - first) * tick
+    low = max(0, int(np.searchsorted(timeline.shown, first, "right")) - 1)
+    high = max(low + 1, int(np.searchsorted(timeline.shown, last, "left")))
+    count = high - low
+    on = np.maximum(timeline.shown[low:high], first)
+    stays = np.diff(np.append(on, last)).astype(np.float64) * tick
+    longest = float(stays.max())
+    if count == 1 or count >= frames or longest > STILL:
+        moments = middles(duration, frames)
+        rows = np.searchsorted(timeline.shown, first + moments / tick, "right") - 1
+        rows = np.clip(rows, low, high - 1)
+    else:
+        rows = np.minimum(low + np.arange(frames), high - 1)
+        moments = ((on - first) * tick + stays / 2)[rows - low]
+    return Plan(
+        duration=duration,
+        moments=moments,
+        labels=timeline.labels[rows],
+        packets=timeline.packets[rows],
+        frame_times=(timeline.shown[rows] - first).astype(np.float64) * tick,
+        start=first,
+        short=count < frames,
+        longest=longest,
+    )

@@ -1,0 +1,224 @@
+"""The sound around each frame: decoded pieces in, one window per frame out. Reading files is the decoders'.
+
+Both decoders hand over the same thing, pieces of sound with their time and the names of their channels, so that channels are
+mixed and windows are cut in one way:
+`aligned` centres each window on its frame's moment; `published` pads or cuts the clip's sound to 30 s and spreads one bin a
+frame over these, wherever the frames are, as GAID's published code does for Whisper (method, section 7). A bin in the
+padding holds no sound, and its mask says so; the published code, which has no mask, encodes the padding.
+
+A window holds the mix of the channels (`gaid.media.mixing`). Where these cancel each other in the mix, as stereo in opposite
+phase does, it holds the loudest channel instead. A window has sound if its loudest channel has.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from gaid.backbones.protocol import AudioSpec
+from gaid.media.clip import AudioState, ClipRequest
+from gaid.media.mixing import channel_weights, clean, mix
+from gaid.media.sampling import middles
+
+# Windows (F, samples), which of them hold sound, and why not
+Sound = tuple[NDArray[np.float32], NDArray[np.bool_], AudioState]
+
+SILENCE = 10 ** (-60 / 20)  # root mean square of -60 dBFS
+GAP = 0.05  # s by which a piece may miss the end of the one before, before it counts as a hole or a step of the clock
+PUBLISHED_SECONDS = 30.0  # what the published code pads or cuts a sound to
+HELD = 2**17  # samples of a channel that are put together before they are resampled: a codec's pieces are small
+WARM_UP = 0.25  # s decoded ahead of a window, for codecs whose first piece after a jump is not yet right
+# Channels cancel each other where the mix has less than this share of the power that it would have if they were unrelated (20 dB)
+CANCELS = 0.01
+
+
+class SoundWindows:
+    """Collects the windows of a clip's frames from pieces of sound that come in the order of time.
+
+    Times are seconds from the clip's start; only what lies inside [0, duration] is kept, the rest of a window is zero.
+    """
+
+    @classmethod
+    def of(cls, request: ClipRequest, moments: NDArray[np.float64], duration: float) -> "SoundWindows":
+        """The windows that a request wants of a clip whose frames are at `moments`."""
+        if request.audio_sampling == "published":
+            spread = middles(PUBLISHED_SECONDS, len(moments))
+            windows = cls(request.audio_spec, spread - request.sound_late, PUBLISHED_SECONDS)
+            windows.total = max(1, round(min(duration, PUBLISHED_SECONDS) * windows.rate))
+            return windows
+        return cls(request.audio_spec, moments - request.sound_late, duration)
+
+    def __init__(self, spec: AudioSpec, moments: NDArray[np.float64], duration: float) -> None:
+        self.rate = spec.rate
+        self.length = min(max(duration / len(moments), spec.shortest), spec.longest)
+        self.samples = max(1, round(self.length * spec.rate))
+        self.starts = np.round(moments * spec.rate).astype(np.int64) - self.samples // 2
+        self.total = max(1, round(duration * spec.rate))
+        self.windows = np.zeros((len(moments), self.samples), np.float32)
+        self._begins: list[float] = (self.starts / self.rate).tolist()
+        self._ends = [begin + self.length for begin in self._begins]
+        self._stretch: Stretch | None = None
+        # Of each window, at the file's own rate: the power of the loudest channel, and that of what was put into the window
+        self.loudest = np.zeros(len(moments))
+        self.mixed = np.zeros(len(moments))
+
+    def wants(self, start: float, end: float) -> bool:
+        """Whether sound of [start, end] s touches a window, or is needed to warm the decoder up for one."""
+        first = bisect_left(self._ends, start)
+        return first < len(self._begins) and end >= self._begins[first] - WARM_UP
+
+    def add(
+        self, time: float | None, rate: int, piece: Sequence[NDArray[np.float32]], names: Sequence[str] = ()
+    ) -> None:
+        """Takes the next piece, a row per channel of those names; with `time` None it follows the last one."""
+        stretch = self._stretch
+        expected = 0.0 if stretch is None else stretch.end
+        if time is None:
+            time = expected
+        if stretch is None or not stretch.goes_on(rate, names, len(piece)) or abs(time - expected) > GAP:
+            self._end_stretch()
+            stretch = self._stretch = Stretch(self, time, rate, names, len(piece))
+        stretch.add(piece)
+
+    def _end_stretch(self) -> None:
+        if self._stretch is not None:
+            self._stretch.finish()
+        self._stretch = None
+
+    def place(self, begin: int, piece: NDArray[np.float32], rows: Iterable[int]) -> None:
+        """Puts sound at the backbone's rate, whose first sample is number `begin` of the clip, into these windows."""
+        low, high = max(0, begin), min(self.total, begin + len(piece))
+        for row in rows:
+            start = int(self.starts[row])
+            a, b = max(low, start), min(high, start + self.samples)
+            if a < b:
+                self.windows[row, a - start : b - start] = piece[a - begin : b - begin]
+
+    def finish(self) -> Sound:
+        """The windows (F, samples), which of them hold sound, and the state of a track that could be decoded.
+
+        Loudness is the loudest channel's, and measured over the part of a window inside the clip: padding does not make a
+        short clip silent.
+        """
+        self._end_stretch()
+        np.clip(self.windows, -1.0, 1.0, out=self.windows)  # resampling overshoots
+        inside = np.minimum(self.starts + self.samples, self.total) - np.maximum(self.starts, 0)
+        power = np.square(self.windows, dtype=np.float64).sum(axis=1) / np.maximum(1, inside)
+        louder = np.divide(self.loudest, self.mixed, out=np.ones_like(power), where=self.mixed > 0)
+        mask = np.sqrt(power * np.maximum(1.0, louder)) >= SILENCE
+        self.windows[~mask] = 0.0
+        return self.windows, mask, "sound" if mask.any() else "silent"
+
+    def nothing(self, state: AudioState) -> Sound:
+        """No windows, because there is no track or it can't be decoded."""
+        return np.zeros_like(self.windows), np.zeros(len(self.windows), np.bool_), state
+
+
+class Stretch:
+    """Sound without a gap, of one rate and one layout, on its way into the windows.
+
+    Channels are mixed and resampled as they come. They are kept until the windows that they touch are over, since only then
+    it is known whether they cancel each other there.
+    """
+
+    def __init__(self, into: SoundWindows, begin: float, rate: int, names: Sequence[str], channels: int) -> None:
+        self.into, self.begin, self.rate, self.names = into, begin, rate, tuple(names)
+        self.weights = channel_weights(self.names, channels)
+        self.taken = 0  # samples of a channel that came in
+        self._given = 0  # samples that came out
+        self._held: list[Sequence[NDArray[np.float32]]] = []  # pieces that wait to be mixed together
+        self._waiting = 0  # samples of a channel in them
+        self._stream = soxr.ResampleStream(rate, into.rate, 1, dtype="float32")
+        # Where each window begins and ends, in samples of this stretch
+        self._from, self._to = (
+            np.round((np.clip(edge, 0, into.total) / into.rate - begin) * rate).astype(np.int64)
+            for edge in (into.starts, into.starts + into.samples)
+        )
+        self._blocks: list[tuple[int, NDArray[np.float32]]] = []  # number of the first sample, and (channels, n)
+        self._power = np.zeros((len(into.starts), channels + 1))  # of the channels in each window, and of their mix
+        self._over = 0  # windows that are over
+        self._alone: set[int] = set()  # windows that hold the loudest channel alone
+
+    @property
+    def end(self) -> float:
+        return self.begin + self.taken / self.rate
+
+    def goes_on(self, rate: int, names: Sequence[str], channels: int) -> bool:
+        return (rate, tuple(names), channels) == (self.rate, self.names, len(self.weights))
+
+    def add(self, piece: Sequence[NDArray[np.float32]]) -> None:
+        self._held.append(piece)
+        self._waiting += len(piece[0])
+        self.taken += len(piece[0])
+        if self._waiting >= HELD:
+            self._mix()
+
+    def finish(self) -> None:
+        self._mix()
+        self._give(self._stream.resample_chunk(np.zeros(0, np.float32), last=True))
+        self._settle(None)
+
+    def _mix(self) -> None:
+        if not self._held:
+            return
+        samples = clean(np.stack([np.concatenate(channel) for channel in zip(*self._held, strict=True)]))
+        self._held, self._waiting = [], 0
+        mono = mix(samples, self.weights)
+        if len(samples) > 1:
+            first = self.taken - len(mono)
+            self._measure(first, samples, mono)
+            self._blocks.append((first, samples))
+        self._give(self._stream.resample_chunk(mono))
+        self._settle(self.taken)
+
+    def _give(self, piece: NDArray[np.float32]) -> None:
+        rows = [row for row in range(len(self._from)) if row not in self._alone]
+        self.into.place(round(self.begin * self.into.rate) + self._given, piece, rows)
+        self._given += len(piece)
+
+    def _measure(self, first: int, samples: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
+        """Adds the power of a block to that of the windows; windows overlap, so the block is cut at all their ends and summed once."""
+        begins, ends = (np.clip(edge - first, 0, len(mono)) for edge in (self._from, self._to))
+        cuts = np.unique(np.concatenate([begins, ends]))
+        sums = np.zeros((len(cuts), len(samples) + 1))
+        for number, (a, b) in enumerate(pairwise(cuts.tolist()), 1):
+            part = samples[:, a:b]
+            sums[number, :-1] = np.einsum("ci,ci->c", part, part)
+            sums[number, -1] = np.einsum("i,i->", mono[a:b], mono[a:b])
+        sums = sums.cumsum(axis=0)
+        self._power += sums[np.searchsorted(cuts, ends)] - sums[np.searchsorted(cuts, begins)]
+
+    def _settle(self, until: int | None) -> None:
+        """Decides the windows that are over by sample `until` (None: all), and lets go of what no later one needs."""
+        while self._over < len(self._to) and (until is None or self._to[self._over] <= until):
+            row, power, mixed = self._over, self._power[self._over, :-1], self._power[self._over, -1]
+            heard = np.where(self.weights > 0, power, 0.0)
+            if mixed < CANCELS * np.sum(self.weights**2 * power):
+                self._alone.add(row)
+                self._replace(row, int(heard.argmax()))
+                mixed = heard.max()
+            self.into.loudest[row] += heard.max()
+            self.into.mixed[row] += mixed
+            self._over += 1
+        needed = self._from[self._over] - self._margin if self._over < len(self._from) else self.taken
+        self._blocks = [(first, block) for first, block in self._blocks if first + block.shape[1] > needed]
+
+    @property
+    def _margin(self) -> int:
+        """Samples around a window that its resampling sees."""
+        return round(WARM_UP * self.rate)
+
+    def _replace(self, row: int, channel: int) -> None:
+        """Puts one channel into a window in place of the mix."""
+        low, high = self._from[row] - self._margin, self._to[row] + self._margin
+        kept = [
+            (first, block[channel]) for first, block in self._blocks if first < high and first + block.shape[1] > low
+        ]
+        first = kept[0][0]
+        begin = max(0, low - first)
+        alone = np.concatenate([samples for _, samples in kept])[begin : high - first]
+        at = self.begin + (first + begin) / self.rate
+        self.into.place(round(at * self.into.rate), soxr.resample(alone, self.rate, self.into.rate), [row])

@@ -1,0 +1,101 @@
+"""Messages between the decode pool and its workers: a JSON header and raw arrays, each with its length before it.
+
+No pickle: a worker whose decoder was taken over by a hostile file must not get code run in the parent.
+"""
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from gaid.backbones.protocol import AudioSpec, FrameSpec
+from gaid.errors import DependencyMissing, GaidError, MediaError, OptionInvalid
+from gaid.media.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
+
+LENGTHS = struct.Struct("<QQ")
+LONGEST_HEADER = 1 << 20
+LONGEST_BODY = 4 << 30
+ARRAYS = {"frames": "uint8", "times": "float32", "audio": "float32", "audio_mask": "bool", "frame_times": "float32"}
+VALUES = ("duration", "audio_state", "short", "decoded", "remarks")
+FATAL: dict[str, type[GaidError]] = {"DependencyMissing": DependencyMissing, "OptionInvalid": OptionInvalid}
+
+Header = dict[str, Any]
+Message = tuple[Header, bytes]
+
+
+def pack(header: Mapping[str, Any], body: bytes = b"") -> bytes:
+    text = json.dumps(header).encode()
+    return LENGTHS.pack(len(text), len(body)) + text + body
+
+
+def unpack(read: Callable[[int], bytes]) -> Message:
+    """One message; `read(n)` gives exactly n bytes or raises. ValueError where the message is none of ours."""
+    header_length, body_length = LENGTHS.unpack(read(LENGTHS.size))
+    if header_length > LONGEST_HEADER or body_length > LONGEST_BODY:
+        raise ValueError("not a message of a decode worker")
+    header = json.loads(read(header_length))
+    if not isinstance(header, dict):
+        raise ValueError("not a message of a decode worker")
+    return header, read(body_length)
+
+
+def request_to_header(request: ClipRequest | ProbeRequest) -> Header:
+    # A file name that is not UTF-8 holds surrogates, which JSON's escapes carry as they are.
+    return {"probe" if isinstance(request, ProbeRequest) else "clip": asdict(request)}
+
+
+def request_from_header(header: Header) -> ClipRequest | ProbeRequest:
+    if "probe" in header:
+        return ProbeRequest(**header["probe"])
+    clip = header["clip"]
+    frame_spec, audio_spec = FrameSpec(**clip.pop("frame_spec")), AudioSpec(**clip.pop("audio_spec"))
+    return ClipRequest(frame_spec=frame_spec, audio_spec=audio_spec, **clip)
+
+
+def clip_to_message(clip: Clip) -> bytes:
+    shapes = {name: getattr(clip, name).shape for name in ARRAYS}
+    body = b"".join(np.ascontiguousarray(getattr(clip, name), dtype).tobytes() for name, dtype in ARRAYS.items())
+    return pack({"clip": {name: getattr(clip, name) for name in VALUES}, "shapes": shapes}, body)
+
+
+def info_to_message(info: MediaInfo) -> bytes:
+    return pack({"info": asdict(info)})
+
+
+def fault(error: BaseException) -> MediaError:
+    """An error that no decoder should raise, as the clip's: one clip's fault does not end a run."""
+    return MediaError("crashed", f"a fault in the decoder: {type(error).__name__}: {error}")
+
+
+def error_to_message(error: Exception) -> bytes:
+    if type(error).__name__ in FATAL:
+        return pack({"fatal": [type(error).__name__, str(error)]})
+    media_error = error if isinstance(error, MediaError) else fault(error)
+    return pack({"media_error": [media_error.reason, media_error.message]})
+
+
+def reply_from_message(message: Message) -> Clip | MediaInfo | MediaError:
+    """What a worker answered; a fault that is not the clip's (a missing program) is raised."""
+    header, body = message
+    if "fatal" in header:
+        kind, text = header["fatal"]
+        raise FATAL[kind](text)
+    if "media_error" in header:
+        reason, text = header["media_error"]
+        return MediaError(reason, text)
+    if "info" in header:
+        return MediaInfo(**header["info"])
+    arrays: dict[str, Any] = {}
+    at = 0
+    for name, dtype in ARRAYS.items():
+        shape = [int(n) for n in header["shapes"][name]]
+        count = int(np.prod(shape))
+        # A copy of its own, so that the clip can be written to and the message's memory goes.
+        arrays[name] = np.frombuffer(body, dtype, count, at).reshape(shape).copy()
+        at += arrays[name].nbytes
+    values = {name: header["clip"][name] for name in VALUES}
+    values["remarks"] = tuple((str(kind), str(said)) for kind, said in values["remarks"])
+    return Clip(**arrays, **values)

@@ -1,0 +1,107 @@
+"""Which queries DASP helps and which it hurts, and what these have in common."""
+
+import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from gaid.evaluation.sound import explain_own
+from gaid.evaluation.sound_words import named_sounds
+from gaid.stress import probes
+from gaid.stress.captions import words
+from gaid.stress.measure import Bench, Contender
+from gaid.stress.results import DaspEffect
+
+RESAMPLES = 1000
+
+
+def dasp_effect(bench: Bench, contender: Contender) -> DaspEffect | None:
+    """Ranks with the trained alpha against ranks without DASP, query by query; None for a head without DASP."""
+    if not all(probes.has_dasp(head) for head in contender.heads):
+        return None
+    trained = bench.clean[bench.contenders.index(contender)]
+    without = bench.rank([_without(head) for head in contender.heads], bench.split)
+    owner = bench.split.caption_video
+    times = resampled(owner, bench.seed)
+    kinds = {"helped": trained < without, "hurt": trained > without, "unchanged": trained == without}
+    shares = {name: 100 * found.mean(axis=0) for name, found in kinds.items()}
+    gain = np.log2(without / trained).mean(axis=0)
+    return DaspEffect(
+        head=contender.label,
+        alphas=[probes.alpha(head) for head in contender.heads],
+        shares={name: float(share.mean()) for name, share in shares.items()},
+        intervals={name: _interval((times @ share) / times.sum(axis=1)) for name, share in shares.items()},
+        correlations={
+            name: correlation(gain, values, times)
+            for name, values in _properties(bench, contender).items()
+            if np.ptp(values) > 0
+        },
+    )
+
+
+def _without(head: Any) -> Any:
+    changed = copy.deepcopy(head)
+    probes.set_alpha(changed, 0.0)
+    return changed.eval()
+
+
+def _properties(bench: Bench, contender: Contender) -> dict[str, NDArray[np.float64]]:
+    """What a query may have in common with others, means over seeds: one number a caption each."""
+    split = bench.split
+    found: dict[str, NDArray[np.float64]] = {
+        "words in the caption": np.array([len(words(text)) for text in split.caption_texts], float),
+        "sounds named in the caption": np.array([len(named_sounds(text)) for text in split.caption_texts], float),
+        "sounding frames of the clip": split.audio_mask.sum(axis=1)[split.caption_video].astype(float),
+    }
+    heard = split.audio_mask[split.caption_video]
+    gates, weights, lengths = [], [], []
+    for head in contender.heads:
+        features = bench.features(head)
+        lengths.append(probes.own_deviation(head, features, split.caption_video))
+        explained = explain_own(head, features, split.caption_video) if probes.has_gate(head) else None
+        if explained is not None:
+            gates.append((explained["gate"] * heard).sum(axis=1) / np.maximum(1, heard.sum(axis=1)))
+            weights.append(explained["sound_weight"].sum(axis=1))
+    if gates:
+        found["mean gate of the sounding frames"] = np.mean(gates, axis=0)
+        found["weight of the sound in the clip"] = np.mean(weights, axis=0)
+    found["length of std"] = np.mean(lengths, axis=0)
+    return found
+
+
+def resampled(owner: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """How often each caption counts in each of the draws of whole videos (draws, captions)."""
+    _, cluster = np.unique(owner, return_inverse=True)
+    videos = int(cluster.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=RESAMPLES)
+    return drawn[:, cluster].astype(float)
+
+
+def correlation(
+    first: NDArray[np.float64], second: NDArray[np.float64], times: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Spearman's correlation and its 95 % interval from draws of whole videos; NaN where one of the two never changes.
+
+    Places are taken once, over all captions, and drawn with them.
+    """
+    a, b = rankdata(first), rankdata(second)
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan"), float("nan"), float("nan")
+    everyone = np.ones((1, len(a)))
+    low, high = _interval(_weighted(a, b, times))
+    return float(_weighted(a, b, everyone)[0]), low, high
+
+
+def _weighted(a: NDArray[np.float64], b: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = times.sum(axis=1)
+    mean_a, mean_b = times @ a / total, times @ b / total
+    across = times @ (a * b) / total - mean_a * mean_b
+    spread = (times @ (a * a) / total - mean_a**2) * (times @ (b * b) / total - mean_b**2)
+    return across / np.sqrt(np.maximum(spread, 1e-12))
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

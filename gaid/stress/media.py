@@ -1,0 +1,319 @@
+"""Faults of sound and frames on the real files: decoded by `extract`, spoilt, encoded by the store's own backbones.
+
+A sample of the gallery is enough, and is the whole gallery of these curves. The clips are decoded once; only a late sound is
+decoded again, since what lies before a window is not in it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.backbones import AudioBackbone, Backbones, VisualBackbone, load_audio, load_text, load_visual
+from gaid.datasets import DATASETS
+from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
+from gaid.evaluation.subject import only_clips
+from gaid.extract.encoder import encode_sound, fixed_threads
+from gaid.extract.plan import make_requests
+from gaid.extract.sources import find_dataset
+from gaid.media.clip import Clip, ClipRequest, Sampling
+from gaid.media.pool import DecodePool
+from gaid.media.sound import SILENCE
+from gaid.stress.faults import (
+    FAULTS,
+    Fault,
+    amplitudes,
+    blackened,
+    dropped,
+    generator,
+    partners,
+    repeated,
+    share_of_heard,
+)
+from gaid.stress.measure import Bench, Contender
+from gaid.stress.results import Finding, MediaSample
+
+if TYPE_CHECKING:
+    from gaid.stores import Split, Store
+
+WORKERS = 2
+_HOW = {
+    "noise": "white noise is added to the whole sound of a clip that has any, silent windows too; the level stays",
+    "noise-frames": "the window is white noise of the clip's level",
+    "other": "the sound of another clip, brought to the own one's level, is added to the whole sound; the level stays",
+    "other-frames": "the window is that of another clip, at the own one's level",
+    "late": "the windows are cut that much earlier; what comes before the clip's start is silence",
+    "dropped": "lost pictures are closed up and the others spread over all places, one at least",
+    "black": "the picture is black and goes through the backbone",
+    "repeated": "a frozen frame is the picture before it again",
+}
+
+
+def load_text_of(store: "Store", device: str, name: str | None = None) -> Any:
+    """The text backbone that a store's captions were encoded with. Raises GaidError where it is not at hand.
+
+    `name` where it is called otherwise here than in the store, as the CLIP of an imported run is.
+    """
+    about = _about(store, "text")
+    return _same(store, "text", load_text(name or str(about["name"]), device, bool(about.get("random_weights"))))
+
+
+def encode_texts(backbone: Any, texts: list[str]) -> NDArray[np.float16]:
+    """Texts as the store holds captions."""
+    with fixed_threads(1):
+        return np.concatenate([
+            backbone.encode_text(texts[start : start + 256]).embedding.astype(np.float16)
+            for start in range(0, len(texts), 256)
+        ])  # fmt: skip
+
+
+def _about(store: "Store", kind: str) -> dict[str, Any]:
+    about = store.attrs.get("backbones", {}).get(kind)
+    if not about or "name" not in about:
+        raise OptionInvalid(f"{store.path} does not say which {kind} backbone made it; extract it again")
+    return dict(about)
+
+
+def _same(store: "Store", kind: str, backbone: Any) -> Any:
+    """The backbone, if it is the one of the store to the last word of its provenance."""
+    wanted, found = _about(store, kind), dict(backbone.provenance)
+    differs = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+    if differs:
+        raise StoresDisagree(
+            f"the {kind} backbone {wanted['name']!r} that is here is not the one of {store.path}: "
+            f"{', '.join(differs)} differ; install what the store was made with, or extract it again"
+        )
+    return backbone
+
+
+def load_encoders(store: "Store", device: str, visual: str | None = None) -> tuple[VisualBackbone, AudioBackbone]:
+    """The backbones of picture and sound that a store was made with; `visual` where the first is called otherwise here.
+
+    Raises GaidError where they are not at hand.
+    """
+    names = {kind: _about(store, kind) for kind in ("visual", "audio")}
+    options = {kind: (str(one["name"]), device, bool(one.get("random_weights"))) for kind, one in names.items()}
+    return (
+        _same(store, "visual", load_visual(visual or options["visual"][0], *options["visual"][1:])),
+        _same(store, "audio", load_audio(*options["audio"])),
+    )
+
+
+@dataclass
+class Files:
+    """The decoded clips of a sample, and what encodes them; `tokens`: the sound's as well as its embeddings."""
+
+    split: "Split"
+    clips: list[Clip]
+    requests: list[ClipRequest]
+    visual: VisualBackbone
+    audio: AudioBackbone
+    seed: int
+    tokens: bool = False
+    late: dict[float, list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = field(default_factory=dict, repr=False)
+
+    # Encoding: a clip at a time, as extraction does on the CPU, so that what is clean has the cache's bytes.
+
+    def see(self, change: Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]) -> "Split":
+        """The sample with its frames changed: `change(row, frames)`."""
+        with fixed_threads(1):
+            features = [
+                self.visual.encode_frames(change(row, clip.frames)[None])[0].astype(np.float16)
+                for row, clip in enumerate(self.clips)
+            ]
+        return replace(self.split, visual=np.stack(features))
+
+    def hear(self, change: Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> "Split":
+        """The sample with its sound changed: `change(row, clip)` gives windows and mask."""
+        features, tokens, masks = [], [], []
+        with fixed_threads(1):
+            for row, clip in enumerate(self.clips):
+                windows, mask = change(row, clip)
+                vectors, of_tokens = encode_sound([windows], mask[None], self.audio, self.tokens)
+                features.append(vectors[0].astype(np.float16))
+                masks.append(mask)
+                if of_tokens is not None:
+                    tokens.append(of_tokens[0].astype(np.float16))
+        return replace(
+            self.split,
+            audio=np.stack(features),
+            audio_mask=np.stack(masks),
+            read_audio_tokens=(lambda: np.stack(tokens)) if self.tokens else None,
+        )
+
+    # Faults
+
+    def _late(self, strengths: tuple[float, ...]) -> dict[float, list[tuple[NDArray[np.float32], NDArray[np.bool_]]]]:
+        """Windows and masks of all delays, decoded once; a clip without sound stays without."""
+        if not self.late:
+            wanted = [replace(one, sound_late=seconds) for seconds in strengths for one in self.requests]
+            sounds = [_sound_of(clip) for clip in _decode(wanted)]
+            count = len(self.requests)
+            self.late = {one: sounds[at * count : (at + 1) * count] for at, one in enumerate(strengths)}
+        return self.late
+
+    def spoil(self, fault: Fault, strength: float) -> "Split":
+        """The sample under a fault of one of `_HOW`'s names."""
+        rng = generator(self.seed, fault.name)
+        shape = (len(self.clips), self.clips[0].frames.shape[0])
+        if fault.name in ("dropped", "repeated"):
+            places = (dropped if fault.name == "dropped" else repeated)(shape, strength, rng)
+            return self.see(lambda row, frames: frames[places[row]])
+        if fault.name == "black":
+            black = blackened(shape, strength, rng)
+            return self.see(lambda row, frames: np.where(black[row][:, None, None, None], np.uint8(0), frames))
+        if fault.name == "late":
+            late = self._late(fault.strengths)[strength]
+            return self.hear(lambda row, _: late[row])
+        frames = None
+        if fault.name.endswith("-frames"):
+            frames = share_of_heard(np.stack([clip.audio_mask for clip in self.clips]), strength, rng)
+        return self.hear(self._mixer(fault.name.removesuffix("-frames"), strength, frames, rng))
+
+    def _mixer(
+        self, kind: str, strength: float, frames: NDArray[np.bool_] | None, rng: np.random.Generator
+    ) -> Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+        """Mixes noise or another clip's sound in: at `strength` dB everywhere, or alone in `frames`."""
+        partner = partners(np.stack([clip.audio_mask for clip in self.clips]), rng) if kind == "other" else None
+        seeds = rng.integers(2**63, size=len(self.clips))
+        signal, noise = amplitudes(strength if frames is None else -np.inf)
+
+        def change(row: int, clip: Clip) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+            if not clip.audio_mask.any() or (frames is None and noise == 0):
+                return clip.audio, clip.audio_mask
+            if partner is None:
+                other = np.random.default_rng(seeds[row]).standard_normal(clip.audio.shape, np.float32)
+                heard = np.ones(len(other), bool)
+            else:
+                other, heard = (
+                    _fitted(self.clips[partner[row]].audio, clip.audio.shape),
+                    self.clips[partner[row]].audio_mask,
+                )
+            other = other * (_level(clip.audio, clip.audio_mask) / max(_level(other, heard), 1e-9))
+            mixed = np.clip(signal * clip.audio + noise * other, -1, 1).astype(np.float32)
+            if frames is not None:
+                mixed = np.where(frames[row][:, None], mixed, clip.audio)
+            mask = np.sqrt(np.square(mixed, dtype=np.float64).mean(axis=1)) >= SILENCE
+            if frames is not None:
+                mask = np.where(frames[row], mask, clip.audio_mask)
+            mixed[~mask] = 0
+            return mixed, mask
+
+        return change
+
+
+def _level(windows: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+    """Root mean square of the windows that have sound."""
+    return float(np.sqrt(np.square(windows[mask], dtype=np.float64).mean())) if mask.any() else 0.0
+
+
+def _fitted(windows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Windows of another clip, whose length follows from its own duration, repeated or cut to this length."""
+    return windows[:, np.arange(shape[1]) % windows.shape[1]]
+
+
+def _sound_of(clip: Clip | MediaError) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    if isinstance(clip, MediaError):  # it could be decoded a moment ago
+        raise DataMissing(f"a clip can't be decoded any more ({clip}); were the files moved?")
+    return clip.audio, clip.audio_mask
+
+
+def _decode(requests: list[ClipRequest]) -> list[Clip | MediaError]:
+    with DecodePool(WORKERS) as pool:
+        return list(pool.map(requests))
+
+
+def open_files(
+    store: "Store",
+    split: "Split",
+    root: str | Path | None,
+    clips: int,
+    device: str,
+    seed: int,
+    visual: str | None = None,
+    tokens: bool = False,
+) -> tuple[Files, MediaSample]:
+    """Decodes a sample of a split's clips, drawn by `seed`; those that fail are left out and named.
+
+    `visual` names the picture's backbone where it is called otherwise here than in the store. `tokens`: a head listens to
+    the sound's tokens.
+
+    Raises GaidError where the data set, its files or the backbones are not at hand.
+    """
+    if clips < 2:
+        raise OptionInvalid(f"--clips {clips}: two at least, since clips must be told apart")
+    about = store.attrs.get("dataset") or {}
+    name = str(about.get("name"))
+    if name not in DATASETS:
+        raise OptionInvalid(f"--media: {store.path} is of {name!r}, no data set whose files can be found by name")
+    seeing, hearing = load_encoders(store, device, visual)
+    dataset = find_dataset(store, root)
+    videos = {video.id: video for video in dataset.videos}
+    count = len(split.video_ids)
+    rows = np.sort(np.random.default_rng(seed).choice(count, min(clips, count), replace=False))
+    lacking = [split.video_ids[row] for row in rows if split.video_ids[row] not in videos]
+    if lacking:
+        raise DataMissing(
+            f"--media: {name} at {dataset.root} does not know {lacking[0]!r}; say with --root where its files are"
+        )
+    chosen = replace(
+        dataset, videos=tuple(videos[split.video_ids[row]] for row in rows), captions=(), splits={}, missing=()
+    )
+    requests = make_requests(chosen, Backbones(seeing, hearing, None), Sampling.of_store(store))  # type: ignore[arg-type]
+    decoded = _decode(requests)
+    good = [row for row, clip in enumerate(decoded) if isinstance(clip, Clip)]
+    failed = [split.video_ids[rows[row]] for row, clip in enumerate(decoded) if not isinstance(clip, Clip)]
+    if len(good) < 2:
+        first = next((str(clip) for clip in decoded if isinstance(clip, MediaError)), "")
+        raise DataMissing(
+            f"--media: {len(good)} of {len(rows)} clips can be decoded ({first}); say with --root where they are"
+        )
+    files = Files(
+        only_clips(split, np.isin(np.arange(count), rows[good])),
+        [clip for clip in decoded if isinstance(clip, Clip)],
+        [requests[row] for row in good],
+        seeing,
+        hearing,
+        seed,
+        tokens,
+    )
+    cached = files.split
+    files.split = replace(
+        files.hear(lambda _, clip: (clip.audio, clip.audio_mask)), visual=files.see(lambda _, f: f).visual
+    )
+    apart = max(
+        float(np.abs(getattr(files.split, sense).astype(np.float32) - getattr(cached, sense).astype(np.float32)).max())
+        for sense in ("visual", "audio")
+    )
+    return files, MediaSample(len(good), count, len(files.split.caption_ids), failed, apart)
+
+
+def media_faults(bench: Bench, files: Files, names: list[str], say: Callable[[str], None]) -> list[Finding]:
+    """Curves of a bench's heads over a sample of real files, for those of `names` that files can have."""
+    # A bench of its own: the sample is its gallery, and its clean features are those that were just encoded.
+    able = [one for one in bench.contenders if one.looks_at == "frames"]
+    if not able:
+        return []
+    of_sample = Bench(
+        [Contender(one.label, one.seeds, one.heads) for one in able],
+        files.split, bench.memory, bench.device, bench.seed,
+    )  # fmt: skip
+    found = []
+    for name in names:
+        if name not in _HOW:
+            continue
+        fault = FAULTS[name]
+        if fault.touches == "audio" and files.split.audio_mask.any(axis=1).sum() < 2:
+            continue
+        say(f"real files: {fault.title}")
+        spoil = partial(files.spoil, fault)
+        finding = of_sample.fault_of_splits(replace(fault, how=_HOW[name]), "media", spoil, f"media-{name}")
+        for one in bench.contenders:
+            if one not in able:
+                finding.not_applicable[one.label] = "looks at patch tokens, which are not made here"
+        found.append(finding)
+    return found

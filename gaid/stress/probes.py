@@ -1,0 +1,91 @@
+"""Changes to a trained head itself: its gate forced, DASP's alpha set, its direction replaced. Features stay as they are.
+
+A probe is for the heads that have the part in question; `absent` says in words which part a head lacks.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gaid.evaluation.scoring import Features
+from gaid.evaluation.sound import explain_own
+from gaid.heads.gate import FrameGate
+from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
+from gaid.heads.scoring import direct
+
+ALPHAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+
+
+class TurnedPerturbation(StochasticPerturbation):
+    """DASP as trained but for its direction: each text's std has random signs, so that its length stays and its way does not.
+
+    One draw a text, the same for all videos, as STP draws its trials.
+    """
+
+    def __init__(self, like: DirectionalPerturbation, frames: int) -> None:
+        linear = like.deviation.linear
+        super().__init__(linear.out_features, frames, trials=1)
+        self.deviation = like.deviation
+        self.alpha = float(like.alpha.detach())
+
+    def draw(self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """alpha or -alpha, each for one number of a text."""
+        signs = torch.randint(0, 2, shape, generator=generator, device=like.device, dtype=like.dtype) * 2 - 1
+        return self.alpha * signs
+
+
+def has_gate(head: Any) -> bool:
+    """Whether the head has a gate that can be forced."""
+    return isinstance(getattr(head, "gate", None), FrameGate)
+
+
+def has_dasp(head: Any) -> bool:
+    """Whether the head moves its texts as DASP does."""
+    return isinstance(getattr(head, "perturbation", None), DirectionalPerturbation)
+
+
+def alpha(head: Any) -> float:
+    """The alpha that the head was trained to."""
+    return float(head.perturbation.alpha.detach())
+
+
+def force_gate(head: Any, value: float) -> None:
+    """The head with this gate, from 0 (the picture alone) to 1 (the sound alone)."""
+    logit = math.inf if value >= 1 else -math.inf if value <= 0 else math.log(value / (1 - value))
+    with torch.no_grad():
+        head.gate.linear.weight.zero_()
+        head.gate.linear.bias.fill_(logit)
+
+
+def set_alpha(head: Any, value: float) -> None:
+    """The head with this alpha."""
+    with torch.no_grad():
+        head.perturbation.alpha.fill_(value)
+
+
+def turn_direction(head: Any) -> None:
+    """The head with a random direction a text in place of DASP's, as far from the text as DASP's."""
+    head.perturbation = TurnedPerturbation(head.perturbation, head.config["frames"])
+
+
+def mean_gate(head: Any, features: Features, caption_video: np.ndarray) -> float:
+    """Mean gate of the frames that have sound, over all captions with their own videos; 0.5 where there is no sound."""
+    explained = explain_own(head, features, caption_video)
+    heard = features.audio_mask.cpu().numpy()[caption_video]
+    return float(explained["gate"][heard].mean()) if explained is not None and heard.any() else 0.5
+
+
+@torch.inference_mode()
+def own_deviation(head: Any, features: Features, caption_video: np.ndarray) -> np.ndarray:
+    """Length of std of each caption with its own video (captions,): how far one unit of alpha moves the text."""
+    found = np.empty(len(caption_video), np.float32)
+    for start in range(0, len(caption_video), 64):
+        rows = slice(start, start + 64)
+        words = head.embed_text(features.text[rows])
+        own = torch.from_numpy(caption_video[rows])
+        fused = direct.fuse_own(head, words, *head.project_videos(*features.videos(own)))
+        found[rows] = head.perturbation.deviation(words, fused).exp().norm(dim=-1).float().cpu().numpy()
+    return found

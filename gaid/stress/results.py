@@ -1,0 +1,214 @@
+"""What `stress` found: curves with intervals, as plain data that prints, serialises and compares. Nothing here computes scores."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gaid.evaluation.overlap import TrainingOverlap
+from gaid.evaluation.results import Figures
+from gaid.metrics import NAMES
+
+Kind = Literal["sound", "picture", "caption", "head", "media"]
+KINDS: dict[str, str] = {
+    "sound": "Faults of the sound",
+    "picture": "Faults of the picture",
+    "caption": "Faults of the captions",
+    "head": "The head itself, changed",
+    "media": "Faults of the real files",
+}
+
+
+@dataclass
+class Point:
+    """One strength of one fault: the figures, and how far they lie from the clean ones, paired (95 % intervals).
+
+    `lead`, at the run's own points alone: how far its R@1 lies above each other head's under the same fault, with the
+    paired interval.
+    """
+
+    label: str
+    strength: float | None
+    figures: Figures
+    difference: dict[str, float]
+    spread: dict[str, tuple[float, float]]
+    lead: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "strength": self.strength if self.strength is not None and math.isfinite(self.strength) else None,
+            **self.figures.to_dict(),
+            "difference": {name: round(value, 4) for name, value in self.difference.items()},
+            "difference_intervals": {name: [round(a, 4), round(b, 4)] for name, (a, b) in self.spread.items()},
+            **({"lead": {head: [round(one, 4) for one in of] for head, of in self.lead.items()}} if self.lead else {}),
+        }
+
+
+@dataclass
+class Curve:
+    """One head under one fault, from the clean point on."""
+
+    head: str
+    points: list[Point]
+
+
+@dataclass
+class Finding:
+    """One fault: its curves, a head each, and the heads that it does not apply to, with the reason."""
+
+    name: str
+    kind: Kind
+    title: str
+    axis: str
+    how: str
+    curves: list[Curve] = field(default_factory=list)
+    not_applicable: dict[str, str] = field(default_factory=dict)
+    examples: list[tuple[str, str]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "title": self.title,
+            "axis": self.axis,
+            "how": self.how,
+            "curves": {curve.head: [point.to_dict() for point in curve.points] for curve in self.curves},
+            "not_applicable": self.not_applicable,
+            "examples": [list(pair) for pair in self.examples],
+        }
+
+
+@dataclass
+class DaspEffect:
+    """What DASP does to single queries: rank with the trained alpha against rank with alpha = 0.
+
+    Shares are % of queries, means over seeds. `correlations` are of log2(rank without / rank with), so that above 0 DASP
+    helps more where the property is larger: Spearman's, with intervals from a bootstrap over videos.
+    """
+
+    head: str
+    alphas: list[float]
+    shares: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    correlations: dict[str, tuple[float, float, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "alphas": [round(one, 4) for one in self.alphas],
+            "shares": {
+                name: {"value": round(value, 4), "interval": [round(x, 4) for x in self.intervals[name]]}
+                for name, value in self.shares.items()
+            },
+            "correlations": {
+                name: {"value": round(value, 4), "interval": [round(low, 4), round(high, 4)]}
+                for name, (value, low, high) in self.correlations.items()
+            },
+        }
+
+
+@dataclass
+class MediaSample:
+    """Which clips were decoded again, and how far their features lie from the cached ones (greatest difference)."""
+
+    clips: int
+    of: int
+    queries: int
+    failed: list[str]
+    greatest_difference: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "clips": self.clips,
+            "of": self.of,
+            "queries": self.queries,
+            "failed": self.failed,
+            "greatest_difference": self.greatest_difference,
+        }
+
+
+@dataclass
+class StressResults:
+    """All faults of a run and of those that it stands against, text to video, under the query protocol.
+
+    `audio_inputs`: what those heads listened to, `frames` or `tokens`, that may listen to either.
+    """
+
+    run: str
+    heads: dict[str, list[int]]
+    store: str
+    dataset: str
+    split: str
+    split_protocol: str
+    seed: int
+    queries: int
+    gallery: int
+    census: dict[str, Any]
+    gallery_hash: str
+    backbones: dict[str, str]
+    random_weights: bool
+    audio_inputs: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    dasp: list[DaspEffect] = field(default_factory=list)
+    media: MediaSample | None = None
+    notes: list[str] = field(default_factory=list)
+    training_overlap: list[TrainingOverlap] = field(default_factory=list)
+    seconds: float = 0.0
+    files: list[Path] = field(default_factory=list)
+
+    def finding(self, name: str) -> Finding:
+        """The fault of that name."""
+        return next(one for one in self.findings if one.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only; an infinite strength (no noise, noise alone) is told by its label."""
+        return {
+            "run": self.run,
+            "heads": self.heads,
+            "store": self.store,
+            "dataset": self.dataset,
+            "split": self.split,
+            "split_protocol": self.split_protocol,
+            "protocol": "query",
+            "direction": "t2v",
+            "seed": self.seed,
+            "queries": self.queries,
+            "gallery": self.gallery,
+            "census": self.census,
+            "gallery_hash": self.gallery_hash,
+            "backbones": self.backbones,
+            "random_weights": self.random_weights,
+            "audio_inputs": self.audio_inputs,
+            "faults": {one.name: one.to_dict() for one in self.findings},
+            "dasp": {one.head: one.to_dict() for one in self.dasp},
+            "media": self.media.to_dict() if self.media else None,
+            "notes": self.notes,
+            "training_overlap": [one.to_dict() for one in self.training_overlap],
+            "seconds": round(self.seconds, 3),
+            "files": [str(path) for path in self.files],
+        }
+
+    def records(self) -> list[dict[str, Any]]:
+        """One record a point, for a table."""
+        out = []
+        for finding in self.findings:
+            for curve in finding.curves:
+                for point in curve.points:
+                    record: dict[str, Any] = {
+                        "fault": finding.name,
+                        "head": curve.head,
+                        "strength": point.label,
+                        "queries": point.figures.queries,
+                        "gallery": point.figures.gallery,
+                        "seeds": len(point.figures.per_seed),
+                    }
+                    for name in NAMES:
+                        low, high = point.figures.intervals[name]
+                        record |= {name: round(point.figures.values[name], 4), f"{name} low": round(low, 4)}
+                        record |= {f"{name} high": round(high, 4), f"{name} change": round(point.difference[name], 4)}
+                        below, above = point.spread[name]
+                        record |= {f"{name} change low": round(below, 4), f"{name} change high": round(above, 4)}
+                    for head, (value, low, high) in point.lead.items():
+                        record |= {f"R@1 above {head}": round(value, 4), f"R@1 above {head} low": round(low, 4)}
+                        record |= {f"R@1 above {head} high": round(high, 4)}
+                    out.append(record)
+        return out
