@@ -1,7 +1,7 @@
 """An array of a store as readers see it: shape, type, and slices in memory. Whatever damage does to a slice is one line."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,28 @@ from numpy.typing import NDArray
 from gaid.errors import GaidError, StoreCorrupt
 
 
-@contextmanager
-def reading(place: Any, store: Any) -> Iterator[None]:
-    """Libraries have errors of every kind for damaged bytes; all of them are StoreCorrupt here."""
-    try:
-        yield
-    except (GaidError, IndexError, MemoryError):  # a slice that does not exist, or is too large, is the caller's
-        raise
-    except Exception as error:
+class Reading:
+    """Libraries have errors of every kind for damaged bytes; within this block all of them are StoreCorrupt.
+
+    A class, since a generator's frames would form a cycle with the error (Python 3.13): the file would stay open until the
+    garbage collector runs, and HDF5 would answer from it after a good copy was put back.
+    """
+
+    def __init__(self, place: Any, store: Any) -> None:
+        self._place, self._store = place, store
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception) or isinstance(error, (GaidError, IndexError, MemoryError)):
+            return  # a slice that does not exist, or is too large, is the caller's
         reason = " ".join(str(error).split())[:200]
         raise StoreCorrupt(
-            f"{place}: can't be read ({type(error).__name__}: {reason}); `gaid store verify {store}` lists all damage; put the "
-            "store's files back, or extract again with --overwrite"
+            f"{self._place}: can't be read ({type(error).__name__}: {reason}); `gaid store verify {self._store}` lists all "
+            "damage; put the store's files back, or extract again with --overwrite"
         ) from error
 
 
@@ -30,7 +40,7 @@ class StoreArray:
 
     def __init__(self, array: Any, place: Any, store: Any, check: Callable[[], None]) -> None:
         self._array, self._place, self._store, self._check = array, place, store, check
-        with reading(place, store):
+        with Reading(place, store):
             self.shape: tuple[int, ...] = tuple(array.shape)
             self.dtype = np.dtype(array.dtype)
 
@@ -47,7 +57,7 @@ class StoreArray:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         self._check()
-        with reading(self._place, self._store):
+        with Reading(self._place, self._store):
             found: NDArray[Any] = np.asarray(self._array[key])
         return found
 

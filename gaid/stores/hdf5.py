@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.files import replacing
-from gaid.stores.arrays import StoreArray, reading
+from gaid.stores.arrays import Reading, StoreArray
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ATTRIBUTES = "gaid"  # a dataset of bytes: HDF5 holds no attribute over 64 KiB
@@ -99,7 +99,7 @@ class Hdf5Arrays:
 
     def __getitem__(self, name: str) -> StoreArray:
         place = f"{self.path}: {name}"
-        with reading(place, self.path):
+        with Reading(place, self.path):
             array = self.file[name]
         return StoreArray(array, place, self.path, lambda: self._check(name))
 
@@ -115,13 +115,13 @@ class Hdf5Arrays:
         expected = self.attributes.get("digests", {}).get(name)
         if array.ndim > 1 or name in self._checked or expected is None:
             return
-        with reading(f"{self.path}: {name}", self.path):
+        with Reading(f"{self.path}: {name}", self.path):
             if hashlib.sha256(array[...].tobytes()).hexdigest() != expected:
                 raise ValueError("its values are not those that were written")
         self._checked.add(name)
 
     def bytes_on_disk(self, name: str) -> int:
-        with reading(f"{self.path}: {name}", self.path):
+        with Reading(f"{self.path}: {name}", self.path):
             return int(self.file[name].id.get_storage_size())
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.stores import shard_file
-from gaid.stores.arrays import StoreArray, reading
+from gaid.stores.arrays import Reading, StoreArray
 from gaid.stores.inventory import Inventory
 from gaid.stores.schema import ArraySpec
 
@@ -128,7 +128,7 @@ class ZarrArrays:
 
     def __getitem__(self, name: str) -> StoreArray:
         place = self.path / name
-        with reading(place, self.path):
+        with Reading(place, self.path):
             array: Any = self.group[name]
         return StoreArray(array, place, self.path, lambda: self._check(name, array.dtype))
 
