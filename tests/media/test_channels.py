@@ -28,12 +28,17 @@ def decode(path, **changes):
     return clip
 
 
+# PyAV 19's FFmpeg refuses to write these two; decoders still meet such files.
+NOT_EVERY_FFMPEG_WRITES = {("7.1", "aac", "ts"), ("hexadecagonal", "aac", "mp4")}
+
+
 @pytest.mark.parametrize(
     ("layout", "codec", "suffix"),
     [
         ("6.1", "pcm_s16le", "mov"),
         ("7.1", "aac", "mp4"),
         ("7.1", "aac", "ts"),
+        ("7.1(wide)", "aac", "ts"),
         ("7.1", "flac", "mkv"),
         ("7.1", "libopus", "mkv"),
         ("7.1", "pcm_s16le", "mkv"),
@@ -41,13 +46,20 @@ def decode(path, **changes):
         ("7.1", "pcm_s24le", "avi"),
         ("7.1", "pcm_f64le", "mkv"),
         ("7.1", "pcm_u8", "avi"),
+        ("octagonal", "aac", "mp4"),
         ("hexadecagonal", "aac", "mp4"),
         ("hexadecagonal", "pcm_s16le", "mov"),
         ("hexadecagonal", "pcm_s32le", "mkv"),
     ],
 )
 def test_a_track_of_many_channels_is_heard_at_its_level(tmp_path, layout, codec, suffix):
-    clip = decode(write_channels(tmp_path / f"a.{suffix}", layout, codec))
+    try:
+        path = write_channels(tmp_path / f"a.{suffix}", layout, codec)
+    except (av.error.ArgumentError, av.error.InvalidDataError) as error:
+        if (layout, codec, suffix) not in NOT_EVERY_FFMPEG_WRITES:
+            raise
+        pytest.skip(f"this FFmpeg writes no {layout} {codec} in {suffix}: {error}")
+    clip = decode(path)
     assert isinstance(clip, Clip), clip
     assert (clip.audio_state, clip.audio_mask.tolist()) == ("sound", [True, True])
     middle = clip.audio[:, 2000:6000]  # codecs fade in and out
