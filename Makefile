@@ -22,7 +22,7 @@ REPLACE := $(if $(filter 3.%,$(HAVE)),$(filter-out $(HAVE),$(ASKED)),$(HAVE))
 .PHONY: help setup tools demo stamps test test-lowest test-latest check bench reproduce docs clean
 help:
 	@echo "make demo               clips -> features -> heads -> table and page of pictures (reports/)"
-	@echo "make test               all tests"
+	@echo "make test               all tests; plain pytest in .venv: the quick ones"
 	@echo "make test-lowest        the quick tests on the oldest packages that pyproject.toml allows; test-latest: on the newest"
 	@echo "make check              ruff, mypy, import-linter"
 	@echo "make bench              each stage beside its peers and the machine's limit, about 45 minutes -> docs/performance.md"
@@ -66,7 +66,7 @@ stamps: tools
 	$(BIN)/gaid eval --store stores/stamps-offline.zarr --preset mean-pool --split-protocol all
 
 test: tools
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --slow $(PYTEST)
 
 # Both before a release (docs/reliability.md). uv resolves; each has an environment of its own, made anew.
 RESOLUTION_lowest := lowest-direct
@@ -83,7 +83,7 @@ test-lowest test-latest: test-%:
 		$(addprefix --extra ,$(TESTED)) pyproject.toml -o .venv-$*/requirements.txt
 	.venv-$*/bin/uv pip install --python .venv-$*/bin/python -r .venv-$*/requirements.txt
 	.venv-$*/bin/uv pip install --python .venv-$*/bin/python --no-deps -e .
-	.venv-$*/bin/python -m pytest -n auto -m "not slow" $(WARNINGS_$*)
+	.venv-$*/bin/python -m pytest -n auto $(WARNINGS_$*)
 
 check: tools
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""A small store of features that the tests choose, and heads of a few lines, as a researcher would write them."""
+"""Tiers (plain `pytest` skips what is slow), and a small store of features with heads of a few lines, as a researcher would write them."""
 
 from pathlib import Path
 
@@ -30,6 +30,19 @@ class Mean(Constant):
         Mean.largest = max(Mean.largest, len(text) * len(visual))
         return normalize(text.float(), dim=-1) @ normalize(visual.float().mean(1), dim=-1).T
 '''
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow, as `make test` and CI do")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Slow tests are skipped, with the reason, unless they are asked for by --slow, by -m or by name."""
+    if config.option.slow or config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
 def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed=0, audio_names="shared", random=False,

@@ -1,0 +1,32 @@
+"""The rules of the house that no linter keeps: who may import whom, how large a room may be, and who may import by name."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GAID = ROOT / "gaid"
+ROOMS = runpy.run_path(str(ROOT / "docs" / "figures" / "rooms.py"))
+
+
+@pytest.fixture(scope="module")
+def house():
+    return ROOMS["survey"](GAID)
+
+
+def test_no_rooms_import_one_another_in_a_circle(house):
+    assert house.room_circles == []
+
+
+def test_no_room_holds_more_than_an_eighth_of_the_package(house):
+    assert max(house.shares.values()) <= 0.12
+
+
+def test_every_room_has_a_layer(house):
+    assert set(house.lines) - {""} == {room for row in ROOMS["layers"](ROOT / "pyproject.toml") for room in row}
+
+
+def test_circles_are_found():
+    graph = {"a": ["b"], "b": ["c"], "c": ["a", "d"], "d": [], "e": ["a"]}
+    assert ROOMS["circles"](graph, graph.__getitem__) == [{"a", "b", "c"}]
