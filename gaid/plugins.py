@@ -1,8 +1,7 @@
-"""One loader for the code that users bring: a head or a backbone, named `some/file.py:Name` or `some.module:Name`.
+"""The one door for what users bring: a head, a backbone or a data set, named `some/file.py:Name` or `some.module:Name`.
 
 A run or a store may come from anywhere, so code that lies within one is refused unless the user allows it. The file is
-found before any of it runs, which makes every spelling of its place the same place. What a class has to be is judged by
-those who asked for it.
+found before any of it runs, so every spelling of a path is judged alike. What an object has to be is left to the caller.
 """
 
 import importlib
@@ -10,19 +9,52 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from gaid.errors import CodeRefused, GaidError, OptionInvalid
-from gaid.settings import read_settings
+from gaid.paths import shown_path, whole_path
+from gaid.settings import nearest, read_settings
 
 # Set to 1, this allows code within runs and stores.
 TRUST = "GAID_TRUST_CODE"
 # A folder with this file is zarr's, and one with such settings is a run, whatever else is in it.
 _STORE, _RUN = "zarr.json", "config.toml"
 RUN_KEYS = ("preset", "seed", "store")
+
+
+def load_object(name: str, role: str, fits: Callable[[Any], bool] = lambda found: True, kind: str = "") -> Any:
+    """The object called `name`, `file.py:Name` or `module:Name` (installed, or in the current folder).
+
+    `role` is what it is wanted for ("backbone"), `fits` says which objects will do and `kind` what those are called: role
+    and kind are for errors. Raises CodeRefused for code within a run or store, and OptionInvalid for everything else that is
+    wrong, with the nearest name where there is no such object.
+    """
+    name = shown(name)
+    source, _, attribute = name.rpartition(":")
+    try:
+        module = load_module(source)
+    except CodeRefused:
+        raise
+    except Exception as error:  # a user's module may raise anything while it is imported
+        raise OptionInvalid(f"{role} {name!r}: {_why(source, error)}") from error
+    found = getattr(module, attribute, None)
+    if found is None or not fits(found):
+        known = [one for one, value in vars(module).items() if not one.startswith("_") and fits(value)]
+        raise OptionInvalid(f"{role} {name!r}: {source} has no {kind}{attribute!r}; {nearest(attribute, known)}")
+    return found
+
+
+def _why(source: str, error: Exception) -> str:
+    """Why a module can't be had."""
+    if is_file_name(source) and not Path(source).is_file():
+        return f"no file {source}"
+    if isinstance(error, ModuleNotFoundError) and error.name and f"{source}.".startswith(f"{error.name}."):
+        return f"no module {error.name!r} is here ({Path.cwd()}) or installed"
+    return f"{source} can't be imported ({type(error).__name__}: {error})"
 
 
 def is_file_name(source: str) -> bool:
@@ -40,32 +72,6 @@ def shown(name: str) -> str:
     """A name as a reader in the current folder wants it: its file relative to that folder where this is shorter."""
     source, colon, attribute = name.rpartition(":")
     return f"{shown_path(source)}:{attribute}" if colon and is_file_name(source) else name
-
-
-def shown_path(path: str | os.PathLike[str]) -> str:
-    """A path relative to the current folder where that is shorter, else as it is."""
-    whole = os.fspath(path)
-    try:
-        relative = os.path.relpath(whole)
-    except (OSError, ValueError):  # another drive, or a current folder that was deleted
-        return whole
-    return relative if len(relative) < len(whole) else whole
-
-
-def whole_path(path: str | os.PathLike[str]) -> Path:
-    """A path from the root on, its symbolic links as they are. So stores and runs keep paths: they are read from elsewhere."""
-    return Path(os.path.normpath(Path(path).expanduser().absolute()))
-
-
-def local_path(path: str | os.PathLike[str]) -> Path:
-    """A path of this machine's file system. Raises OptionInvalid for an address, of which a path would drop a slash."""
-    address = re.match(r"([a-z][a-z0-9+.-]+):/+", os.fspath(path), re.IGNORECASE)
-    if address:
-        rest = os.fspath(path)[address.end() :]
-        raise OptionInvalid(
-            f"{address[1]}://{rest}: is an address; stores are read from a file system of this machine: mount it, or copy it here"
-        )
-    return Path(path)
 
 
 def is_there(source: str) -> bool:

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gaid import plugins as own_code
+from gaid import plugins
 from gaid.backbones.protocol import (
     AudioBackbone,
     AudioSpec,
@@ -24,7 +24,7 @@ from gaid.backbones.protocol import (
     VisualBackbone,
 )
 from gaid.devices import pick_device
-from gaid.errors import CodeRefused, OptionInvalid
+from gaid.errors import OptionInvalid
 
 __all__ = [
     "AudioBackbone",
@@ -120,9 +120,8 @@ def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) ->
     family, _, rest = name.partition(":")
     if family not in FAMILIES:
         if rest:
-            module, _, attribute = name.rpartition(":")
-            _own_class(module, attribute)
-            return partial(_load_own, module, attribute, kind, device, random_weights, seed)
+            plugins.load_object(name, "backbone", callable)
+            return partial(_load_own, name, kind, device, random_weights, seed)
         near = difflib.get_close_matches(name, FAMILIES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise OptionInvalid(
@@ -169,29 +168,10 @@ def _load_offline(attribute: str, device: str) -> Any:
     return getattr(import_module("gaid.backbones.offline"), attribute)(device=device)
 
 
-def _own_class(module: str, attribute: str) -> Any:
-    """A class of the user's own. Raises OptionInvalid or CodeRefused."""
-    where = f"{module}:{attribute}"
-    try:
-        return getattr(own_code.load_module(module), attribute)
-    except CodeRefused:
-        raise
-    except FileNotFoundError as error:
-        raise OptionInvalid(f"backbone {where!r}: {error}") from error
-    except ModuleNotFoundError as error:
-        raise OptionInvalid(f"backbone {where!r}: no module {error.name!r} here or installed ({Path.cwd()})") from error
-    except AttributeError as error:
-        raise OptionInvalid(f"backbone {where!r}: the module has no {attribute!r}") from error
-    except Exception as error:  # a user's module may raise anything while it is imported
-        raise OptionInvalid(
-            f"backbone {where!r}: {module} can't be imported ({type(error).__name__}: {error})"
-        ) from error
-
-
 @lru_cache(maxsize=8)
-def _load_own(module: str, attribute: str, kind: str, device: str, random_weights: bool, seed: int) -> Any:
+def _load_own(name: str, kind: str, device: str, random_weights: bool, seed: int) -> Any:
     """What a class of the user's own builds; it is given those of device, random_weights and seed that its constructor names."""
-    where, factory = f"{module}:{attribute}", _own_class(module, attribute)
+    factory = plugins.load_object(name, "backbone", callable)
     given = {"device": pick_device(device), "random_weights": random_weights, "seed": seed}
     wanted = inspect.signature(factory).parameters
     built = factory(**{option: value for option, value in given.items() if option in wanted})
@@ -204,5 +184,7 @@ def _load_own(module: str, attribute: str, kind: str, device: str, random_weight
     lacking = [member for member in wanted_members if not hasattr(built, member)]
     if lacking:
         missing = ", ".join(lacking)
-        raise OptionInvalid(f"backbone {where!r} is no {kind} backbone: it lacks {missing} (gaid.backbones.protocol)")
+        raise OptionInvalid(
+            f"backbone {plugins.shown(name)!r} is no {kind} backbone: it lacks {missing} (gaid.backbones.protocol)"
+        )
     return built

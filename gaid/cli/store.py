@@ -7,7 +7,7 @@ import typer
 
 from gaid.cli.common import Command, Group, Json, give, human_bytes
 from gaid.console import print_table, say, show
-from gaid.plugins import shown_path
+from gaid.paths import shown_path
 
 DAMAGED = 3
 

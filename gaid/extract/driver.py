@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from gaid import plugins as own_code
+from gaid import plugins
 from gaid.console import say
 from gaid.datasets.types import Dataset
 from gaid.errors import ExtractInterrupted, OptionInvalid
@@ -32,6 +32,7 @@ from gaid.extract.report import ExtractReport, Failure, cut_short
 from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
 from gaid.files import check_folder
 from gaid.media.clip import AudioSampling, Decoder, Pixels, Sampling
+from gaid.paths import local_path
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
@@ -74,13 +75,13 @@ class Extraction:
         started = time.monotonic()
         self._check()
         if self.out is not None:
-            check_folder(own_code.local_path(self.out).expanduser().parent, "--out")
+            check_folder(local_path(self.out).expanduser().parent, "--out")
         names = self._names()
         dataset = self._load()
         out = Path(default_out(dataset, names[0]) if self.out is None else self.out).expanduser()
         # A worker of a cluster stands elsewhere.
-        visual, audio = map(own_code.absolute, names[:2])
-        text = names[2] and own_code.absolute(names[2])
+        visual, audio = map(plugins.absolute, names[:2])
+        text = names[2] and plugins.absolute(names[2])
         choice = BackboneChoice(visual, audio, text, self.device, self.random_weights, self.patches, self.audio_tokens)
         backbones = choice.load()
         plan = make_plan(dataset, backbones, self.sampling, self.patches, self.audio_tokens)

@@ -15,10 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaid import plugins as own_code
 from gaid.datasets.types import Dataset
 from gaid.errors import DataMissing, OptionInvalid
 from gaid.media.clip import ClipRequest, Sampling
+from gaid.paths import whole_path
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
@@ -164,7 +164,7 @@ def describe(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> di
     return {
         "dataset": {
             "name": dataset.name,
-            "root": str(own_code.whole_path(dataset.root)),
+            "root": str(whole_path(dataset.root)),
             "protocol": dataset.default_protocol,
         },
         "backbones": provenance,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaid.errors import DataMissing
-from gaid.plugins import shown_path
+from gaid.paths import shown_path
 
 if TYPE_CHECKING:
     from gaid.datasets import Dataset, Video

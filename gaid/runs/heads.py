@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import field, make_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from gaid import plugins as own_code
-from gaid.errors import CodeRefused, HeadMismatch, OptionInvalid
+from gaid import plugins
+from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.settings import can_hold, nearest
 
 if TYPE_CHECKING:
@@ -117,21 +117,10 @@ def find_class(path: str) -> Any:
     """
     from torch import nn
 
-    shown = own_code.shown(path)
-    source, _, name = shown.rpartition(":")
-    try:
-        module = own_code.load_module(source)
-    except CodeRefused:
-        raise
-    except Exception as error:  # a user's module may raise anything while it is imported
-        raise OptionInvalid(
-            f"preset {shown!r}: {source} can't be imported ({type(error).__name__}: {error})"
-        ) from error
-    cls = getattr(module, name, None)
-    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        classes = [n for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, nn.Module)]
-        raise OptionInvalid(f"preset {shown!r}: {source} has no torch.nn.Module {name!r}; {nearest(name, classes)}")
-    return cls
+    def fits(found: Any) -> bool:
+        return isinstance(found, type) and issubclass(found, nn.Module)
+
+    return plugins.load_object(path, "preset", fits, "torch.nn.Module ")
 
 
 def head_settings(preset: str) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaid import plugins as own_code
+from gaid import plugins
 from gaid.errors import CodeRefused, DataMissing, HeadMismatch, OptionInvalid, RunInvalid, StoresDisagree
+from gaid.paths import shown_path
 from gaid.runs.files import read_checkpoint, read_json
 from gaid.runs.heads import build_described_head, with_later_options
 from gaid.settings import nearest, read_settings
@@ -45,7 +46,7 @@ class Run:
     @property
     def preset(self) -> str:
         """Name of the preset, or where the head's class is, its file as seen from the current folder."""
-        return own_code.shown(str(self.config["preset"]))
+        return plugins.shown(str(self.config["preset"]))
 
     @property
     def seed(self) -> int:
@@ -76,7 +77,7 @@ class Run:
     @property
     def store_path(self) -> Path:
         """Where the store was that it was trained on, as seen from the current folder."""
-        return Path(own_code.shown_path(self.config["store"]))
+        return Path(shown_path(self.config["store"]))
 
     @cached_property
     def members(self) -> tuple["Run", ...]:
@@ -248,16 +249,16 @@ class Run:
         """The preset, or in place of a class of one's own that can't be found the run's own copy of it."""
         source, colon, name = preset.rpartition(":")
         copy = (self.path if len(self.seeds) == 1 else self.path / f"seed-{self.seed}") / HEAD_SOURCE
-        if not colon or own_code.is_there(source) or not copy.is_file():
-            return own_code.absolute(preset)
+        if not colon or plugins.is_there(source) or not copy.is_file():
+            return plugins.absolute(preset)
         try:
-            own_code.refuse_downloaded(copy)
+            plugins.refuse_downloaded(copy)
         except CodeRefused as error:
             raise CodeRefused(
-                f"{self.path}: the class of its head, {own_code.shown(preset)}, is not here; put it back, or run the copy that "
-                f"the run keeps ({own_code.shown_path(copy)}) with {own_code.TRUST}=1 where you trust it"
+                f"{self.path}: the class of its head, {plugins.shown(preset)}, is not here; put it back, or run the copy that "
+                f"the run keeps ({shown_path(copy)}) with {plugins.TRUST}=1 where you trust it"
             ) from error
-        return own_code.absolute(f"{copy}:{name}")
+        return plugins.absolute(f"{copy}:{name}")
 
 
 def load_run(path: "str | Path | Run") -> Run:
@@ -274,7 +275,7 @@ def load_run(path: "str | Path | Run") -> Run:
         config = read_settings(path / CONFIG)
     except OptionInvalid as error:
         raise RunInvalid(f"{error}; the run is damaged") from error
-    missing = [key for key in own_code.RUN_KEYS if key not in config]
+    missing = [key for key in plugins.RUN_KEYS if key not in config]
     if missing:
         raise RunInvalid(f"{path / CONFIG}: no run's settings (without {', '.join(missing)})")
     return Run(path, config)

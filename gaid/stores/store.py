@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import DataMissing, OptionInvalid, StoreIncomplete, StoreInvalid
 from gaid.files import check_folder
-from gaid.plugins import local_path
+from gaid.paths import local_path
 from gaid.stores import hdf5
 from gaid.stores.census import census_of, census_of_parts, hash_gallery, members_of
 from gaid.stores.hdf5 import Hdf5Arrays

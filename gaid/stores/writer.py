@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, StoresDisagree
 from gaid.files import follow, sync_file, sync_folder, write_bytes
-from gaid.plugins import local_path
+from gaid.paths import local_path
 from gaid.stores import zarr as zarr_arrays
 from gaid.stores.census import take_census
 from gaid.stores.deletion import clear_deletion, delete_store

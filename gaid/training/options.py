@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gaid import plugins as own_code
+from gaid import plugins
 from gaid.errors import OptionInvalid
 from gaid.settings import GREATEST_SEED, Words, parse_options, read_settings, resolve, setting, to_tables
 
@@ -86,7 +86,7 @@ def gather(
 def preset_of(layers: Layers) -> str:
     """The preset that the last layer which names one names, with the whole path of a class's file."""
     name = next((layer["preset"] for _, layer in reversed(layers) if "preset" in layer), TrainConfig.preset)
-    return own_code.absolute(name.text if isinstance(name, Words) else str(name))
+    return plugins.absolute(name.text if isinstance(name, Words) else str(name))
 
 
 def decide(layers: Layers) -> TrainConfig:

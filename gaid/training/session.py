@@ -14,7 +14,7 @@ from gaid import files, runs
 from gaid.devices import pick_device
 from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
 from gaid.metrics import NAMES
-from gaid.plugins import whole_path
+from gaid.paths import whole_path
 from gaid.settings import resolve, to_tables, to_toml
 from gaid.stores import Store, with_audio
 from gaid.training.batches import Clips
