@@ -89,7 +89,7 @@ def products(head: GatedHead, texts: int, videos: int) -> float:
     ends = frames * (1 if head.gate is None else 2)
     attends = isinstance(head.pooling, AttentionPooling)
     vectors = ends + 3 if attends else ends
-    trials = getattr(head.perturbation, "trials", 0)
+    trials = int(head.config["trials"]) if head.has_trials else 0
     per_pair = dim * (vectors + (ends if attends else 0))  # with the basis; attention
     if head.perturbation is not None:
         per_pair += dim * (ends + frames + 1)  # cosines; deviation

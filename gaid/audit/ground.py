@@ -18,6 +18,7 @@ from gaid.evaluation.subject import Subject, audio_input_of, clips_with_sound
 from gaid.runs import Run
 
 if TYPE_CHECKING:
+    from gaid.heads import Head
     from gaid.stores import Split, Store
 
 BOTH = ("t2v", "v2t")
@@ -103,7 +104,7 @@ class Ground:
     @cached_property
     def hears(self) -> bool:
         """Whether the head takes sound in at all."""
-        return bool(getattr(self._head, "uses_audio", True))
+        return self._head.uses_audio
 
     @cached_property
     def audio_input(self) -> str | None:
@@ -117,7 +118,7 @@ class Ground:
         return {name: noise for name, noise in found.items() if noise}
 
     @cached_property
-    def _head(self) -> Any:
+    def _head(self) -> "Head":
         """The first member's, for what all members share."""
         return self.subject.load(self.members[0])
 
@@ -130,7 +131,7 @@ class Ground:
         """A changed split's features on the device: what the head takes."""
         return Features.of(split, self.measurement.device, self._head)
 
-    def untrained(self, member: int) -> Any:
+    def untrained(self, member: int) -> "Head":
         """The member's head as it was built, before it learned: same parts, same sizes, same seed."""
         import torch
 

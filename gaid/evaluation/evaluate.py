@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -61,6 +61,7 @@ from gaid.settings import check_seed
 from gaid.stores import with_audio
 
 if TYPE_CHECKING:
+    from gaid.heads import Head
     from gaid.stores import Split, Store
 
 INDEXES = ("exact", "faiss")
@@ -216,9 +217,9 @@ class Measurement:
         self._features: dict[tuple[str, str, str], Features] = {}
         self.best: tuple[np.ndarray, np.ndarray] = (np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
 
-    def features(self, audio: str = "own", head: Any = None) -> Features:
+    def features(self, audio: str = "own", head: "Head | None" = None) -> Features:
         """The split's features: what the head takes, with the sound that it was trained with."""
-        key = (audio, getattr(head, "visual_input", "frames"), getattr(head, "audio_input", "frames"))
+        key = (audio, *(("frames", "frames") if head is None else (head.visual_input, head.audio_input)))
         if key not in self._features:
             self._features[key] = Features.of(with_audio(self.split, audio, self.seed), self.device, head)
         return self._features[key]
@@ -329,7 +330,7 @@ class Measurement:
         protocol: str = "query",
         *,
         features: Features | None = None,
-        head: Any = None,
+        head: "Head | None" = None,
         own_caption: np.ndarray | None = None,
         reads: OwnCaption = "first",
     ) -> np.ndarray:
@@ -348,9 +349,9 @@ class Measurement:
             noise=self.noise,
         )
 
-    def noise_of(self, head: Any, protocol: str = "query") -> Noise | None:
+    def noise_of(self, head: "Head", protocol: str = "query") -> Noise | None:
         """Whose draws the head's trials are scored with under a protocol; None for a head that makes none."""
-        return self.noise or PROTOCOLS[protocol].noise if getattr(head, "has_trials", False) else None
+        return self.noise or PROTOCOLS[protocol].noise if head.has_trials else None
 
     def _second(self, form: DualSoftmax | None) -> SecondSoftmax | None:
         if form is None:

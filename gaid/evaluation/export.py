@@ -17,6 +17,7 @@ from gaid.evaluation.save_ranks import pack_texts
 from gaid.evaluation.scoring import parse_memory, ranks_of
 from gaid.evaluation.subject import load_subject, split_of
 from gaid.files import check_writable, writing
+from gaid.heads import Head
 from gaid.runs import CONFIG, Run
 from gaid.settings import check_seed
 from gaid.stores import Store, read_clips, valid_rows
@@ -149,18 +150,18 @@ def _check_format(out: Path, format: str | None) -> str:
 
 @torch.inference_mode()
 def _embed(
-    head: Any, measured: Measurement, audio: str, notes: list[str]
+    head: Head, measured: Measurement, audio: str, notes: list[str]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Embeddings of videos and texts, float32, each None where the head has none; `notes` is told."""
     features = measured.features(audio, head)
     videos = texts = None
-    if getattr(head, "has_video_embedding", False):
+    if head.has_video_embedding:
         blocks = range(0, len(features.visual), 256)
         parts = [head.embed_videos(*features.videos(slice(start, start + 256))) for start in blocks]
         videos = torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1).cpu().numpy()
     else:
         notes.append("this head has no embedding of a video without a query: scores alone are exported")
-    if hasattr(head, "embed_text"):
+    if head.has_text_embedding:
         texts = head.embed_text(features.text).float().cpu().numpy()
     return videos, texts
 

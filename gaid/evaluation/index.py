@@ -17,6 +17,7 @@ from gaid.evaluation.conditioning import Noise
 if TYPE_CHECKING:
     from gaid.evaluation.results import Figures
     from gaid.evaluation.scoring import Features
+    from gaid.heads import Head
 
 RECALLED = (1, 5, 10)
 
@@ -49,9 +50,9 @@ def default_candidates(videos: int) -> int:
     return min(videos, max(50, min(1000, videos // 10)))
 
 
-def check_indexable(head: Any, candidates: int | None, videos: int) -> int:
+def check_indexable(head: "Head", candidates: int | None, videos: int) -> int:
     """How many candidates a query gets. Raises OptionInvalid for a head without video vectors or a number that can't be."""
-    if not getattr(head, "has_video_embedding", False):
+    if not head.has_video_embedding:
         raise OptionInvalid("--index faiss: this head has no vector of a video without a query; use --index exact")
     if candidates is None:
         return default_candidates(videos)
@@ -63,7 +64,7 @@ def check_indexable(head: Any, candidates: int | None, videos: int) -> int:
 class VideoIndex:
     """Flat inner-product index of `head.embed_videos`, asked with `head.embed_text`; videos are numbered as they are added."""
 
-    def __init__(self, head: Any):
+    def __init__(self, head: "Head") -> None:
         self.head = head
         self._index: Any = None
 
@@ -85,7 +86,7 @@ class VideoIndex:
 
 @torch.inference_mode()
 def rescore(
-    head: Any, features: "Features", candidates: np.ndarray, *, memory: int, seed: int = 0, noise: Noise = "text"
+    head: "Head", features: "Features", candidates: np.ndarray, *, memory: int, seed: int = 0, noise: Noise = "text"
 ) -> np.ndarray:
     """The head's scores (captions, count) of each caption's candidates. `noise`: whose the draws of a head with trials are.
 
@@ -93,10 +94,10 @@ def rescore(
     computed once. Few captions are scored one by one, each with all its candidates.
     """
     scores = np.empty(candidates.shape, np.float32)
-    few = head.few_texts(1, features.tokens) if hasattr(head, "few_texts") else 0
+    few = head.few_texts(1, features.tokens)
 
     def options(texts: np.ndarray, videos: np.ndarray) -> dict[str, Any]:
-        if not getattr(head, "has_trials", False):
+        if not head.has_trials:
             return {"memory": memory, "seed": seed}
         rows = {"text_rows": torch.from_numpy(texts), "video_rows": torch.from_numpy(videos)}
         return {"memory": memory, "seed": seed, "noise": noise, **rows}
@@ -119,7 +120,7 @@ def rescore(
 
 
 def search_all(
-    head: Any,
+    head: "Head",
     features: "Features",
     caption_video: np.ndarray,
     exact: np.ndarray,

@@ -5,7 +5,6 @@ memory where a quarter of the budget holds it, else in a file that vanishes with
 """
 
 import errno
-import inspect
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from scipy.special import softmax
 from gaid import metrics
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.evaluation.conditioning import Noise, OwnCaption, Protocol, captions_of_place, first_captions, places_of
+from gaid.heads import Head
 
 if TYPE_CHECKING:
     from gaid.stores.split import Split
@@ -74,10 +74,10 @@ class Features:
     audio_mask: torch.Tensor
 
     @classmethod
-    def of(cls, split: "Split", device: str, head: Any = None) -> "Features":
+    def of(cls, split: "Split", device: str, head: Head | None = None) -> "Features":
         """Tensors that share the split's memory where the device is the CPU; what is seen and heard is what `head` takes."""
-        seen = split.seen(getattr(head, "visual_input", "frames"))
-        heard = split.heard(getattr(head, "audio_input", "frames"))
+        seen = split.seen("frames" if head is None else head.visual_input)
+        heard = split.heard("frames" if head is None else head.audio_input)
         arrays = (split.text, seen, heard, split.audio_mask)
         return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
 
@@ -98,7 +98,7 @@ class Features:
 
 @torch.inference_mode()
 def score_all(
-    head: Any,
+    head: Head,
     features: Features,
     caption_video: np.ndarray,
     protocol: Protocol,
@@ -126,14 +126,13 @@ def score_all(
     pooled_by = [captions_of_place(place, caption_video, videos) for place in range(int(places.max(initial=0)) + 1)]
     options: dict[str, Any] = {"gate_by": protocol.gate_by, "pool_by": protocol.pool_by, "seed": seed}
     options["memory"] = memory // 2
-    trials = getattr(head, "has_trials", False)
-    if trials:
+    if head.has_trials:
         options["noise"] = noise or protocol.noise
     for rows in _blocks(videos, min(memory // 8 // (4 * max(captions, 1)), memory // 8 // features.bytes_per_video)):
         if len(pooled_by) == 1:
             own = torch.from_numpy(own_caption[rows]).to(features.text.device)
             options["own_caption"] = own if protocol.gallery_reads_captions else None
-            if trials:
+            if head.has_trials:
                 options["video_rows"] = torch.arange(rows.start, rows.stop)
             scores[:, rows] = head.score(features.text, *features.videos(rows), **options).float().cpu().numpy()
             continue
@@ -145,7 +144,7 @@ def score_all(
 
 
 def _score_place(
-    head: Any,
+    head: Head,
     features: Features,
     rows: slice,
     asking: np.ndarray,
@@ -161,8 +160,7 @@ def _score_place(
     if "noise" in options:
         options |= {"text_rows": torch.from_numpy(texts), "video_rows": torch.arange(rows.start, rows.stop)}
     if (gating != pooling).any():
-        parameters = inspect.signature(head.score).parameters
-        if "pool_caption" not in parameters and all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
+        if not head.scores_by_pool_caption:
             raise HeadMismatch(
                 f"{type(head).__name__}.score takes no pool_caption, by which --own-caption same pools a video by another "
                 "of its captions than the one that gates it; add it, or leave --own-caption at first"

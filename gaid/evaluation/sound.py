@@ -16,6 +16,7 @@ from gaid.errors import GaidError
 
 if TYPE_CHECKING:
     from gaid.evaluation.scoring import Features
+    from gaid.heads import Head
     from gaid.stores import Split, Store
 
 KINDS = ("sound_weight", "gate", "attention")
@@ -70,7 +71,7 @@ def roc_curve(values: np.ndarray, truth: np.ndarray, points: int = 200) -> tuple
 
 
 def measure_heads(
-    heads: Iterable[Any], features_of: Callable[[Any], "Features"], store: "Store", split: "Split"
+    heads: Iterable["Head"], features_of: Callable[["Head"], "Features"], store: "Store", split: "Split"
 ) -> SoundTruth | None:
     """How well the heads of a run tell frames with informative sound; None without a truth, or for heads that can't say."""
     truth = load_split_truth(store, split)
@@ -78,7 +79,7 @@ def measure_heads(
         return None
     explained = []
     for head in heads:
-        if not getattr(head, "uses_audio", False) or not hasattr(head, "explain"):
+        if not head.uses_audio:
             return None
         found = explain_own(head, features_of(head), split.caption_video)
         if found is None:
@@ -108,7 +109,7 @@ def load_split_truth(store: "Store", split: "Split") -> np.ndarray | None:
 
 
 @torch.inference_mode()
-def explain_own(head: Any, features: "Features", caption_video: np.ndarray) -> dict[str, np.ndarray] | None:
+def explain_own(head: "Head", features: "Features", caption_video: np.ndarray) -> dict[str, np.ndarray] | None:
     """Each of `KINDS` (captions, frames) for every caption with its own video; None for a head that does not say."""
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     order = np.argsort(caption_video, kind="stable")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from gaid.runs import Run, load_run, resolve_head
 from gaid.stores import hash_gallery, open_store
 
 if TYPE_CHECKING:
+    from gaid.heads import Head
     from gaid.stores import Split, Store
 
 SENSES = ("video", "sound")
@@ -26,7 +27,7 @@ class Subject:
 
     preset: str
     seeds: list[int]
-    load: Callable[[int], Any]
+    load: Callable[[int], "Head"]
     run: Run | None = None
     notes: list[str] = field(default_factory=list)
     audio: str = "own"
@@ -62,7 +63,7 @@ class Subject:
         """A head as its preset starts out. Says so where picture (or sound) and text do not share a space."""
         seen = "visual" if sense == "video" else "audio"
 
-        def load(number: int) -> Any:
+        def load(number: int) -> "Head":
             import torch
 
             with torch.random.fork_rng(devices=[]):
@@ -159,21 +160,21 @@ def load_subject(
     return Subject.untrained(preset, opened, device, seed, sense), opened
 
 
-def audio_input_of(head: Any) -> str | None:
+def audio_input_of(head: "Head") -> str | None:
     """What a head that may listen to either was built for, `frames` or `tokens`; None for one that has no choice."""
-    chosen = getattr(head, "config", {}).get("audio_input")
+    chosen = head.config.get("audio_input")
     return None if chosen is None else str(chosen)
 
 
-def check_head_fits(head: Any, split: "Split", what: str) -> None:
+def check_head_fits(head: "Head", split: "Split", what: str) -> None:
     """Raises HeadMismatch where a head was built for features of another size, or for audio tokens that are not there."""
-    config = dict(getattr(head, "config", {}))
-    listens = getattr(head, "audio_input", "frames")
+    config = dict(head.config)
+    listens = head.audio_input
     if listens != "frames" and split.read_audio_tokens is None:
         raise HeadMismatch(
             f"{what} takes audio tokens, the store has none; evaluate it on a store of `gaid extract --audio-tokens`"
         )
-    if not getattr(head, "uses_audio", True) or listens != "frames":  # of tokens the head itself sees the size
+    if not head.uses_audio or listens != "frames":  # of tokens the head itself sees the size
         config.pop("audio_dim", None)
     for sense, features in (("visual", split.visual), ("audio", split.audio), ("text", split.text)):
         expected, found = config.get(f"{sense}_dim"), features.shape[-1]

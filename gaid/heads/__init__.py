@@ -1,7 +1,7 @@
 """Stage two's heads: gate, pooling, perturbation, losses, and scoring of all pairs. No files, no printing."""
 
 from gaid.heads.avigate import AvigateHead
-from gaid.heads.base import Explanation, Head, HeadBase, LossParts
+from gaid.heads.base import Explanation, Head, HeadBase, LossParts, adapt
 from gaid.heads.gated import GatedHead
 from gaid.heads.presets import PRESETS, Preset, build_head, get_preset, head_defaults
 from gaid.heads.published import load_published
@@ -15,6 +15,7 @@ __all__ = [
     "HeadBase",
     "LossParts",
     "Preset",
+    "adapt",
     "build_head",
     "get_preset",
     "head_defaults",

@@ -1,10 +1,19 @@
-"""What a head is: the interface that training, evaluation and search rely on. The heads themselves are beside this file."""
+"""What a head is: the one type that training, evaluation and search rely on. The heads themselves are beside this file.
 
+A class of a researcher's own needs `loss` and `score` and no more: `adapt` makes it a `Head`, once, where it comes in, and
+what it does not say of itself it has from here.
+"""
+
+import inspect
+import types
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, cast
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from gaid.errors import OptionInvalid
 
 By = Literal["query", "own_caption"]
 Algorithm = Literal["auto", "folded", "direct"]
@@ -13,7 +22,7 @@ Noise = Literal["text", "pair"]
 
 @dataclass
 class LossParts:
-    """A loss to go back from (`total`, a scalar tensor) and its parts for the log: on the device, so that no step waits."""
+    """The loss that training minimises (`total`, a scalar tensor) and its parts for the log, all on the device."""
 
     total: Tensor
     parts: dict[str, Tensor | float] = field(default_factory=dict)
@@ -21,10 +30,10 @@ class LossParts:
 
 @dataclass
 class Explanation:
-    """Which frames counted for each (text, video) pair, and how much of that was their sound (method, section 9).
+    """Which frames counted for each (text, video) pair, and how much of that was their audio (docs/method.md, section 9).
 
-    `gate`: share of the sound in each fused frame, 0 to 1. `attention`: weight of each frame in the video embedding,
-    adding up to 1. `sound_weight`: their product, the weight with which a frame's sound enters the video embedding.
+    `gate`: share of the audio in each fused frame, 0 to 1. `attention`: weight of each frame in the video embedding,
+    adding up to 1. `sound_weight`: their product, the weight with which a frame's audio enters the video embedding.
     """
 
     gate: Float[Tensor, "texts videos frames"]
@@ -32,36 +41,47 @@ class Explanation:
     sound_weight: Float[Tensor, "texts videos frames"]
 
 
-@runtime_checkable
-class Head(Protocol):
-    """A head as training and evaluation use it. Features come as the store holds them; text, visual and audio may be float16.
+class Head(nn.Module):
+    """A head as the rest of the house uses it, with what is true of one that says nothing else of itself.
 
-    A researcher's own class is built as `MyHead(visual_dim=, audio_dim=, text_dim=, dim=, frames=, **options)`; it is an
-    `nn.Module` with `loss` and `score`. The other members have defaults in `HeadBase`.
+    A class of your own is built as `MyHead(visual_dim=, audio_dim=, text_dim=, dim=, frames=, **options)`. It is any
+    `nn.Module` with `loss` and `score` (`adapt` adds the rest), or derives from `HeadBase`. Features arrive as the store
+    holds them: text, visual and audio may be float16.
     """
 
-    config: dict[str, Any]
-    uses_audio: bool
-    has_video_embedding: bool
-    visual_input: str
-    audio_input: str
+    config: Mapping[str, Any] = types.MappingProxyType({})  # sizes and options; those that are missing are not checked
+    training_defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType(
+        {}
+    )  # settings of training that it starts from
+    uses_audio = True
+    visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
+    audio_input = "frames"  # or "tokens": `audio` is then (videos, frames, tokens, audio_dim)
+    has_video_embedding = False  # or True: `embed_videos` and `embed_text` give vectors for an index of candidates
+    has_trials = False  # or True: `score` draws noise, and takes `noise`, `text_rows`, `video_rows` (`GatedHead.score`)
+    # Whether `loss` does the same operations on every batch of a size and keeps nothing in Python from one to the next:
+    # training then records a step on a GPU once and replays it. Not inherited: a derived class may do what can't be recorded.
+    capturable = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.capturable = bool(vars(cls).get("capturable"))
 
     def loss(
         self,
         text: Float[Tensor, "batch text_dim"],
-        visual: Float[Tensor, "batch frames visual_dim"],
-        audio: Float[Tensor, "batch frames audio_dim"],
+        visual: Float[Tensor, "batch frames *patches visual_dim"],
+        audio: Float[Tensor, "batch frames *tokens audio_dim"],
         audio_mask: Bool[Tensor, "batch frames"],
         same: Bool[Tensor, "batch batch"] | None = None,
     ) -> LossParts:
-        """Loss of a batch whose i-th text belongs to its i-th video; `same[i, k]`: no negatives of each other."""
-        ...
+        """Loss of a batch whose i-th text belongs to its i-th video; `same[i, k]`: they are not negatives of each other."""
+        raise NotImplementedError
 
     def score(
         self,
         text: Float[Tensor, "texts text_dim"],
-        visual: Float[Tensor, "videos frames visual_dim"],
-        audio: Float[Tensor, "videos frames audio_dim"],
+        visual: Float[Tensor, "videos frames *patches visual_dim"],
+        audio: Float[Tensor, "videos frames *tokens audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"] | None = None,
         *,
         gate_by: By = "query",
@@ -73,27 +93,67 @@ class Head(Protocol):
         seed: int = 0,
     ) -> Float[Tensor, "texts videos"]:
         """Similarity of every text with every video, float32, higher is nearer."""
-        ...
+        raise NotImplementedError
+
+    def explain(
+        self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor | None = None
+    ) -> Explanation | None:
+        """Which frames counted; None from a head that has no answer."""
+        return None
+
+    def embed_text(self, text: Tensor) -> Tensor:
+        """Texts where they meet the videos, (texts, dim); for heads with `has_text_embedding`."""
+        raise NotImplementedError
+
+    def embed_videos(self, visual: Tensor, audio: Tensor, audio_mask: Tensor | None = None) -> Tensor:
+        """A vector per video that needs no query, (videos, dim); for heads with `has_video_embedding`."""
+        raise NotImplementedError
+
+    def few_texts(self, videos: int, tokens: int = 1) -> int:
+        """Up to so many texts with so many videos (`tokens` per frame) are scored faster without an index of pairs."""
+        return 0
+
+    @property
+    def has_text_embedding(self) -> bool:
+        """Whether texts have a vector of their own (`embed_text`)."""
+        return type(self).embed_text is not Head.embed_text
+
+    @property
+    def trains_by_own_caption(self) -> bool:
+        """Whether `loss` takes `gate_by`, as training under the published protocol needs."""
+        return "gate_by" in inspect.signature(self.loss).parameters
+
+    @property
+    def scores_by_pool_caption(self) -> bool:
+        """Whether `score` takes `pool_caption`: a video pooled by another caption than the one that gates it."""
+        parameters = inspect.signature(self.score).parameters
+        return "pool_caption" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
 
 
-class HeadBase(nn.Module):
-    """An `nn.Module` with the defaults of `Head`: uses sound, can't explain itself, has no video embedding of its own."""
-
-    uses_audio = True
-    has_video_embedding = False
-    # Whether `loss` does the same operations on every batch of a size and keeps nothing in Python from one to the next: then
-    # training records a step on a GPU once and replays it.
-    capturable = False
-    visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
-    audio_input = "frames"  # or "tokens": `audio` is then (videos, frames, tokens, audio_dim)
-    has_trials = False  # or True: `score` draws noise, and takes `noise`, `text_rows`, `video_rows` (`GatedHead.score`)
+class HeadBase(Head):
+    """What a class of your own may derive from: it keeps its sizes and options as `config`."""
 
     def __init__(self, **config: Any) -> None:
         super().__init__()
         self.config: dict[str, Any] = config
 
-    def explain(
-        self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor | None = None
-    ) -> Explanation | None:
-        """Which frames counted; None for a head that does not say."""
-        return None
+
+def adapt_class(cls: type[nn.Module]) -> type[Head]:
+    """The class itself where it is a head's, else one derived from it that has the rest of `Head`; weights keep their names."""
+    if issubclass(cls, Head):
+        return cls
+    own = {"__module__": cls.__module__, "__doc__": cls.__doc__, "capturable": vars(cls).get("capturable", False)}
+    return cast(type[Head], types.new_class(cls.__name__, (cls, Head), {}, lambda body: body.update(own)))
+
+
+def adapt(module: nn.Module) -> Head:
+    """The module as a `Head`: itself, with what it does not say of itself from `Head`.
+
+    Raises OptionInvalid for one without `loss` or `score`.
+    """
+    module.__class__ = adapt_class(type(module))
+    head = cast(Head, module)
+    inherited = {"loss": head.loss == Head.loss.__get__(head), "score": head.score == Head.score.__get__(head)}
+    for name in (name for name, lacking in inherited.items() if lacking):
+        raise OptionInvalid(f"{type(head).__name__} is not a head: it has no `{name}`; see examples/own_head.py")
+    return head

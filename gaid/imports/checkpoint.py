@@ -19,9 +19,10 @@ from gaid.runs.run import CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, Run, cle
 from gaid.settings import nearest
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from gaid.backbones.published_clip import PublishedClip
+    from gaid.heads import Head
 
 Kind = Literal["gaid", "t-mass", "x-pool", "avigate", "clip4clip"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -160,7 +161,7 @@ def _head(
     frames: int | None,
     num_heads: int | None,
     prior: str | None,
-) -> tuple["nn.Module", list[str]]:
+) -> tuple["Head", list[str]]:
     """The head, and the names outside CLIP that it did not need."""
     from gaid.heads import build_head, load_published
     from gaid.heads.published import is_published, is_used

@@ -12,6 +12,8 @@ from gaid.evaluation.conditioning import PROTOCOLS
 from gaid.evaluation.scoring import Features, score_all
 
 if TYPE_CHECKING:
+    from gaid.heads import Head
+    from gaid.heads.base import Algorithm
     from gaid.stores import Split
 
 SAMPLE = 8
@@ -36,7 +38,7 @@ class Cost:
 
 
 @torch.inference_mode()
-def measure_cost(head: Any, split: "Split", device: str, memory: int) -> Cost:
+def measure_cost(head: "Head", split: "Split", device: str, memory: int) -> Cost:
     """Cost of a head on a split. Times are of one run after one that is not counted; they are this machine's."""
     features = Features.of(split, device, head)
     few = slice(0, min(SAMPLE, len(features.visual)))
@@ -58,7 +60,7 @@ def measure_cost(head: Any, split: "Split", device: str, memory: int) -> Cost:
     )
 
 
-def _score(head: Any, text: torch.Tensor, videos: tuple[Any, ...], algorithm: str) -> torch.Tensor:
+def _score(head: "Head", text: torch.Tensor, videos: tuple[Any, ...], algorithm: Algorithm) -> torch.Tensor:
     scores: torch.Tensor = head.score(text, *videos, gate_by="query", pool_by="query", algorithm=algorithm)
     return scores
 

@@ -3,7 +3,7 @@
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from gaid.report.figures import own_style
 from gaid.report.thumbnails import load_clips
 
 if TYPE_CHECKING:
+    from gaid.heads import Head
     from gaid.runs import Run
     from gaid.stores import Split, Store
 
@@ -46,7 +47,7 @@ def draw_figure5(run: "Run", store: "Store", out: Path, device: str, seed: int =
     chosen by `seed`, each under its own first caption. Raises HeadMismatch for a head that does not tell its gates."""
     split = store.split("test", run.split_protocol)
     head = run.members[0].load_head(device=device)
-    if not getattr(head, "uses_audio", False) or not hasattr(head, "explain"):
+    if not head.uses_audio:
         raise HeadMismatch(f"{run.path}: {run.preset} has no gates to draw; give a run of gaid or gaid-sample")
     panels = _panels(head, split, store, device, seed)
     title = f"{run.preset} on {store.dataset}"
@@ -55,7 +56,7 @@ def draw_figure5(run: "Run", store: "Store", out: Path, device: str, seed: int =
     return _draw(panels, title, out)
 
 
-def _panels(head: Any, split: "Split", store: "Store", device: str, seed: int) -> list[Panel]:
+def _panels(head: "Head", split: "Split", store: "Store", device: str, seed: int) -> list[Panel]:
     rng = np.random.default_rng(seed)
     heard = split.audio_mask.any(axis=1)
     quiet = rng.permutation(np.flatnonzero(~heard))[:1]

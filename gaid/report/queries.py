@@ -1,7 +1,7 @@
 """What a page shows of some queries: the best videos, their frames, and frame by frame what gate and attention did."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from gaid.evaluation.sound import load_split_truth
 from gaid.report.thumbnails import load_strips
 
 if TYPE_CHECKING:
+    from gaid.heads import Head
     from gaid.stores import Split
 
 QUERIES = 12
@@ -120,10 +121,10 @@ def _sound_words(split: "Split", video: int) -> str:
 
 @torch.inference_mode()
 def _lanes(
-    head: Any, features: Features, split: "Split", row: int, videos: list[int], truth: np.ndarray | None
+    head: "Head", features: Features, split: "Split", row: int, videos: list[int], truth: np.ndarray | None
 ) -> list[list[Lane]]:
     """For each video its rows of bars; attention and sound weight share a scale, that of the clip's highest attention."""
-    explanation = head.explain(features.text[[row]], *features.videos(videos)) if hasattr(head, "explain") else None
+    explanation = head.explain(features.text[[row]], *features.videos(videos))
     found: list[list[Lane]] = [[] for _ in videos]
     for number, video in enumerate(videos):
         lanes = found[number]
@@ -133,10 +134,10 @@ def _lanes(
                 for kind in ("gate", "attention", "sound_weight")
             )
             scale = max(float(attention.max()), 1e-9)
-            if getattr(head, "uses_audio", False):
+            if head.uses_audio:
                 lanes.append(Lane("gate", "gate", bars(gate)))
             lanes.append(Lane("attention", "attention", bars(attention / scale)))
-            if getattr(head, "uses_audio", False):
+            if head.uses_audio:
                 lanes.append(Lane("sound weight", "weight", bars(weight / scale)))
         if truth is not None:
             lanes.append(Lane("truth", "truth", bars(truth[video].astype(float))))

@@ -29,6 +29,7 @@ from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows, with_a
 
 if TYPE_CHECKING:
     from gaid.backbones import TextBackbone
+    from gaid.heads import Head
     from gaid.stores import Split, Store
 
 LANES = ("gate", "attention", "sound_weight")
@@ -234,7 +235,7 @@ def load_text_backbone(store: "Store", name: str | None = None, device: str = "c
 
 @torch.inference_mode()
 def find_best(
-    head: Any,
+    head: "Head",
     store: "Store",
     words: np.ndarray,
     count: int,
@@ -250,10 +251,10 @@ def find_best(
     `words` (queries, text_dim) float16. Clips are read and scored a block at a time, so a store may be larger than memory.
     """
     seen = store.visual_dim
-    if getattr(head, "visual_input", "frames") == "patches" and store.patch_shape:
+    if head.visual_input == "patches" and store.patch_shape:
         seen = store.patch_shape[0] * store.patch_shape[1]
     heard = store.audio_dim
-    if getattr(head, "audio_input", "frames") == "tokens" and store.audio_token_shape:
+    if head.audio_input == "tokens" and store.audio_token_shape:
         heard = store.audio_token_shape[0] * store.audio_token_shape[1]
     a_clip = 4 * store.frames * (seen + heard)
     at_once = max(1, memory // 4 // max(a_clip, 8 * len(words)))
@@ -270,7 +271,7 @@ def find_best(
     return best_rows, best_scores
 
 
-def _features(head: Any, clips: "Split", words: np.ndarray, audio: str, device: str) -> Features:
+def _features(head: "Head", clips: "Split", words: np.ndarray, audio: str, device: str) -> Features:
     return Features.of(with_audio(replace(clips, text=words), audio), device, head)
 
 
@@ -302,7 +303,7 @@ def _answers(
     queries: list[str],
     rows: np.ndarray,
     scores: np.ndarray,
-    head: Any,
+    head: "Head",
     store: "Store",
     words: np.ndarray,
     audio: str,
@@ -320,7 +321,7 @@ def _answers(
                 place=place,
                 video=clips.video_ids[row],
                 score=float(score),
-                sound=float(told["sound_weight"].sum()) if told and getattr(head, "uses_audio", False) else None,
+                sound=float(told["sound_weight"].sum()) if told and head.uses_audio else None,
                 audio=AUDIO_STATES[int(clips.audio_state[row])],
                 duration=round(float(clips.duration[row]), 3),
                 frames=told,
@@ -332,11 +333,9 @@ def _answers(
 
 
 @torch.inference_mode()
-def _explain(head: Any, features: Features, query: int, places: np.ndarray) -> list[dict[str, np.ndarray]]:
+def _explain(head: "Head", features: Features, query: int, places: np.ndarray) -> list[dict[str, np.ndarray]]:
     """For each hit its gate, attention and sound weight (F); nothing for a head that does not tell."""
     nothing: list[dict[str, np.ndarray]] = [{} for _ in places]
-    if not hasattr(head, "explain"):
-        return nothing
     told = head.explain(features.text[[query]], *features.videos(torch.from_numpy(places)))
     if told is None:
         return nothing

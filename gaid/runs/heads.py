@@ -10,7 +10,7 @@ from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.settings import can_hold, nearest
 
 if TYPE_CHECKING:
-    from torch import nn
+    from gaid.heads import Head
 
 # What the store decides of a head.
 _SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
@@ -27,7 +27,7 @@ def resolve_head(
     frames: int,
     options: Mapping[str, Any] | None = None,
     audio_token_dim: int | None = None,
-) -> tuple["nn.Module", dict[str, Any]]:
+) -> tuple["Head", dict[str, Any]]:
     """A head by the name of a preset or by the path of a class, and the description that builds it again.
 
     A class is `module:Class`, importable as usual or from the current folder, or `some/file.py:Class`; it is called with
@@ -66,13 +66,13 @@ def _listens(preset: str, options: dict[str, Any], audio_token_dim: int | None) 
     """What a head will listen to; where that is a choice and was not made, the store makes it and `options` is told."""
     kind = _class_of(preset)
     if "audio_input" not in inspect.signature(kind).parameters:
-        return str(getattr(kind, "audio_input", "frames"))
+        return kind.audio_input
     if options.get("audio_input") is None:
         options["audio_input"] = "frames" if audio_token_dim is None else "tokens"
     return str(options["audio_input"])
 
 
-def _class_of(preset: str) -> Any:
+def _class_of(preset: str) -> "type[Head]":
     """The class of a preset's head, or the one at a path."""
     if ":" in preset:
         return find_class(preset)
@@ -88,7 +88,7 @@ def with_later_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "head": {**later, **config.get("head", {})}} if later else dict(config)
 
 
-def build_described_head(described: Mapping[str, Any]) -> "nn.Module":
+def build_described_head(described: Mapping[str, Any]) -> "Head":
     """The head of a description that `resolve_head` gave, untrained."""
     preset, arguments = described["preset"], dict(described["arguments"])
     if ":" not in preset:
@@ -96,6 +96,8 @@ def build_described_head(described: Mapping[str, Any]) -> "nn.Module":
 
         # The arguments are all there are, so it does not matter what the preset's own are by now: only its class does.
         return build_head(preset if preset in PRESETS else None, **arguments)
+    from gaid.heads import adapt
+
     cls = find_class(preset)
     parameters = inspect.signature(cls).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -104,29 +106,31 @@ def build_described_head(described: Mapping[str, Any]) -> "nn.Module":
                 raise OptionInvalid(f"{preset}: must take {name} (or **options); see examples/own_head.py")
             raise OptionInvalid(f"head.{name} is no option of {preset}; {nearest(name, parameters)}")
     head = cls(**arguments)
-    for method in ("loss", "score"):
-        if not callable(getattr(head, method, None)):
-            raise OptionInvalid(f"{preset}: is no head, it has no `{method}`; see examples/own_head.py")
-    return head
+    try:
+        return adapt(head)
+    except OptionInvalid as error:
+        raise OptionInvalid(f"preset {preset!r}: {error}") from error
 
 
-def find_class(path: str) -> Any:
-    """The nn.Module class at `module:Class` or `file.py:Class`; the current folder is looked in too.
+def find_class(path: str) -> "type[Head]":
+    """The class at `module:Class` or `file.py:Class`, as a head's; the current folder is looked in too.
 
     Raises OptionInvalid, and CodeRefused for code within a run or store.
     """
     from torch import nn
 
+    from gaid.heads.base import adapt_class
+
     def fits(found: Any) -> bool:
         return isinstance(found, type) and issubclass(found, nn.Module)
 
-    return plugins.load_object(path, "preset", fits, "torch.nn.Module ")
+    return adapt_class(plugins.load_object(path, "preset", fits, "torch.nn.Module "))
 
 
 def head_settings(preset: str) -> dict[str, Any]:
     """Settings of training that come with a preset, or with a class of one's own as its attribute `training_defaults`."""
     if ":" in preset:
-        return dict(getattr(find_class(preset), "training_defaults", {}))
+        return dict(find_class(preset).training_defaults)
     from gaid.heads import PRESETS, head_defaults
 
     return dict(head_defaults(preset)) if preset in PRESETS else {}

@@ -27,7 +27,7 @@ from gaid.runs.heads import build_described_head, with_later_options
 from gaid.settings import nearest, read_settings
 
 if TYPE_CHECKING:
-    from torch import nn
+    from gaid.heads import Head
 
 CONFIG, ENVIRONMENT, LOG, METRICS = "config.toml", "environment.json", "log.jsonl", "metrics.json"
 CHECKPOINTS, RESUME, HEAD_SOURCE = "checkpoints", "resume", "head.py"
@@ -152,7 +152,7 @@ class Run:
         """A checkpoint's description: the head, the store, the seed, the step and its figures on validation."""
         return read_checkpoint(self._checkpoint(checkpoint), tensors=False)[1]
 
-    def load_head(self, checkpoint: str = "best", device: str = "cpu") -> "nn.Module":
+    def load_head(self, checkpoint: str = "best", device: str = "cpu") -> "Head":
         """The head with the weights of a checkpoint ("best" or "last"), for evaluation. Raises RunInvalid, HeadMismatch."""
         if len(self.members) > 1:
             raise RunInvalid(
@@ -171,7 +171,7 @@ class Run:
             ) from error
         return head.to(device).eval()
 
-    def build_head(self) -> "nn.Module":
+    def build_head(self) -> "Head":
         """The head as it was before it learned anything: same parts, same sizes. Seeding is the caller's affair."""
         return self._build(self.describe()["head"])
 
@@ -184,7 +184,7 @@ class Run:
         return with_later_options({**self.config, "preset": self._class_at_hand(str(self.config["preset"]))})
 
     @cached_property
-    def head(self) -> "nn.Module":
+    def head(self) -> "Head":
         """The best checkpoint's head on the CPU."""
         return self.load_head()
 
@@ -242,7 +242,7 @@ class Run:
             )
         return path
 
-    def _build(self, described: Mapping[str, Any]) -> "nn.Module":
+    def _build(self, described: Mapping[str, Any]) -> "Head":
         return build_described_head({**described, "preset": self._class_at_hand(str(described["preset"]))})
 
     def _class_at_hand(self, preset: str) -> str:

@@ -1,7 +1,6 @@
 """Which queries DASP helps and which it hurts, and what these have in common."""
 
 import copy
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +8,7 @@ from scipy.stats import rankdata
 
 from gaid.evaluation.sound import explain_own
 from gaid.evaluation.sound_words import named_sounds
+from gaid.heads import Head
 from gaid.stress import probes
 from gaid.stress.captions import words
 from gaid.stress.measure import Bench, Contender
@@ -41,7 +41,7 @@ def dasp_effect(bench: Bench, contender: Contender) -> DaspEffect | None:
     )
 
 
-def _without(head: Any) -> Any:
+def _without(head: Head) -> Head:
     changed = copy.deepcopy(head)
     probes.set_alpha(changed, 0.0)
     return changed.eval()

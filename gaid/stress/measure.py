@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from gaid.stress.faults import Fault
 from gaid.stress.results import Curve, Finding, Kind, Point
 
 if TYPE_CHECKING:
+    from gaid.heads import Head
     from gaid.stores import Split
 
 Ranks = NDArray[np.float64]  # (seeds, queries)
@@ -31,7 +32,7 @@ class Contender:
 
     label: str
     seeds: list[int]
-    heads: list[Any]
+    heads: list["Head"]
 
     @classmethod
     def of(cls, subject: Subject, split: "Split", label: str) -> "Contender":
@@ -43,12 +44,12 @@ class Contender:
     @property
     def looks_at(self) -> str:
         """`frames` or `patches`."""
-        return str(getattr(self.heads[0], "visual_input", "frames"))
+        return self.heads[0].visual_input
 
     @property
     def listens_to(self) -> str:
         """`frames`, an embedding a frame, or `tokens`."""
-        return str(getattr(self.heads[0], "audio_input", "frames"))
+        return self.heads[0].audio_input
 
     @property
     def audio_input(self) -> str | None:
@@ -58,7 +59,7 @@ class Contender:
     @property
     def hears(self) -> bool:
         """Whether sound can change anything for it."""
-        return any(getattr(head, "uses_audio", True) for head in self.heads)
+        return any(head.uses_audio for head in self.heads)
 
 
 class Bench:
@@ -69,11 +70,11 @@ class Bench:
         self.memory, self.device, self.seed = memory, device, seed
         self.clean = [self.rank(one.heads, split) for one in self.contenders]
 
-    def features(self, head: Any) -> Features:
+    def features(self, head: "Head") -> Features:
         """The undisturbed features that a head takes."""
         return Features.of(self.split, self.device, head)
 
-    def rank(self, heads: Sequence[Any], split: "Split") -> Ranks:
+    def rank(self, heads: Sequence["Head"], split: "Split") -> Ranks:
         """Ranks of all captions on a split that may be spoilt, a row a seed."""
         owner, features = split.caption_video, Features.of(split, self.device, heads[0])
         return np.stack([
@@ -167,9 +168,9 @@ class Bench:
         title: str,
         axis: str,
         how: str,
-        able: Callable[[Any], bool],
+        able: Callable[["Head"], bool],
         lacks: str,
-        changes: Sequence[tuple[str, float | None, Callable[[Any], None]]],
+        changes: Sequence[tuple[str, float | None, Callable[["Head"], None]]],
     ) -> Finding:
         """Curves of the heads that have a part, with that part changed; the first point is the head as trained."""
         finding = Finding(name, "head", title, axis, how)
@@ -188,7 +189,7 @@ class Bench:
         """The gate forced to 0, 0.5, 1 and to its mean."""
         owner = self.split.caption_video
 
-        def to_mean(head: Any) -> None:
+        def to_mean(head: "Head") -> None:
             probes.force_gate(head, probes.mean_gate(head, self.features(head), owner))
 
         fixed = [
@@ -215,7 +216,7 @@ class Bench:
     def direction(self) -> Finding:
         """DASP's direction replaced by its negative and by random ones, and left out."""
 
-        def back(head: Any) -> None:
+        def back(head: "Head") -> None:
             probes.set_alpha(head, -probes.alpha(head))
 
         return self.changed_heads(
@@ -227,7 +228,7 @@ class Bench:
         )  # fmt: skip
 
 
-def _changed(heads: Sequence[Any], change: Callable[[Any], None]) -> Iterator[Any]:
+def _changed(heads: Sequence["Head"], change: Callable[["Head"], None]) -> Iterator["Head"]:
     for head in heads:
         changed = copy.deepcopy(head)
         change(changed)

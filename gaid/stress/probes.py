@@ -4,7 +4,6 @@ A probe is for the heads that have the part in question; `absent` says in words 
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from gaid.evaluation.scoring import Features
 from gaid.evaluation.sound import explain_own
-from gaid.heads.gate import FrameGate
+from gaid.heads import GatedHead, Head
 from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
 from gaid.heads.scoring import direct
 
@@ -37,41 +36,49 @@ class TurnedPerturbation(StochasticPerturbation):
         return self.alpha * signs
 
 
-def has_gate(head: Any) -> bool:
+def has_gate(head: Head) -> bool:
     """Whether the head has a gate that can be forced."""
-    return isinstance(getattr(head, "gate", None), FrameGate)
+    return isinstance(head, GatedHead) and head.uses_audio
 
 
-def has_dasp(head: Any) -> bool:
+def has_dasp(head: Head) -> bool:
     """Whether the head moves its texts as DASP does."""
-    return isinstance(getattr(head, "perturbation", None), DirectionalPerturbation)
+    return isinstance(head, GatedHead) and isinstance(head.perturbation, DirectionalPerturbation)
 
 
-def alpha(head: Any) -> float:
+def _dasp(head: Head) -> DirectionalPerturbation:
+    assert isinstance(head, GatedHead)
+    assert isinstance(head.perturbation, DirectionalPerturbation)
+    return head.perturbation
+
+
+def alpha(head: Head) -> float:
     """The alpha that the head was trained to."""
-    return float(head.perturbation.alpha.detach())
+    return float(_dasp(head).alpha.detach())
 
 
-def force_gate(head: Any, value: float) -> None:
+def force_gate(head: Head, value: float) -> None:
     """The head with this gate, from 0 (the picture alone) to 1 (the sound alone)."""
+    assert isinstance(head, GatedHead)
+    assert head.gate is not None
     logit = math.inf if value >= 1 else -math.inf if value <= 0 else math.log(value / (1 - value))
     with torch.no_grad():
         head.gate.linear.weight.zero_()
         head.gate.linear.bias.fill_(logit)
 
 
-def set_alpha(head: Any, value: float) -> None:
+def set_alpha(head: Head, value: float) -> None:
     """The head with this alpha."""
     with torch.no_grad():
-        head.perturbation.alpha.fill_(value)
+        _dasp(head).alpha.fill_(value)
 
 
-def turn_direction(head: Any) -> None:
+def turn_direction(head: Head) -> None:
     """The head with a random direction a text in place of DASP's, as far from the text as DASP's."""
-    head.perturbation = TurnedPerturbation(head.perturbation, head.config["frames"])
+    head.perturbation = TurnedPerturbation(_dasp(head), head.config["frames"])
 
 
-def mean_gate(head: Any, features: Features, caption_video: np.ndarray) -> float:
+def mean_gate(head: Head, features: Features, caption_video: np.ndarray) -> float:
     """Mean gate of the frames that have sound, over all captions with their own videos; 0.5 where there is no sound."""
     explained = explain_own(head, features, caption_video)
     heard = features.audio_mask.cpu().numpy()[caption_video]
@@ -79,13 +86,14 @@ def mean_gate(head: Any, features: Features, caption_video: np.ndarray) -> float
 
 
 @torch.inference_mode()
-def own_deviation(head: Any, features: Features, caption_video: np.ndarray) -> np.ndarray:
+def own_deviation(head: Head, features: Features, caption_video: np.ndarray) -> np.ndarray:
     """Length of std of each caption with its own video (captions,): how far one unit of alpha moves the text."""
+    assert isinstance(head, GatedHead)
     found = np.empty(len(caption_video), np.float32)
     for start in range(0, len(caption_video), 64):
         rows = slice(start, start + 64)
         words = head.embed_text(features.text[rows])
         own = torch.from_numpy(caption_video[rows])
         fused = direct.fuse_own(head, words, *head.project_videos(*features.videos(own)))
-        found[rows] = head.perturbation.deviation(words, fused).exp().norm(dim=-1).float().cpu().numpy()
+        found[rows] = _dasp(head).deviation(words, fused).exp().norm(dim=-1).float().cpu().numpy()
     return found

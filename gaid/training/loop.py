@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gaid import files, runs
 from gaid.errors import TrainingDiverged
 from gaid.extract.interrupt import stop_on_signal
+from gaid.heads import Head
 from gaid.training.batches import Batch, Batches, Clips, Resident, on_device
 from gaid.training.optimiser import Average, make_optimiser, rate_factor
 from gaid.training.options import TrainConfig
@@ -44,7 +45,7 @@ class Loop:
 
     def __init__(
         self,
-        head: nn.Module,
+        head: Head,
         config: TrainConfig,
         clips: Clips,
         validation: Validation,
@@ -75,7 +76,7 @@ class Loop:
         return self.out / runs.CHECKPOINTS / f"{runs.RESUME}.safetensors"
 
     @property
-    def judged(self) -> nn.Module:
+    def judged(self) -> Head:
         """The head that is evaluated and kept: the averaged one where there is an average."""
         return self.head if self.average is None else self.average.head
 

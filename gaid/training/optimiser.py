@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from gaid.heads import Head
 
-def make_optimiser(head: nn.Module, lr: float, weight_decay: float, device: torch.device) -> torch.optim.AdamW:
+
+def make_optimiser(head: Head, lr: float, weight_decay: float, device: torch.device) -> torch.optim.AdamW:
     """AdamW whose decay spares norms, biases and scalars: what has fewer than two dimensions.
 
     On a GPU its rate is a tensor there, so that a step that was recorded reads the rate of the day (`step`).
@@ -37,18 +40,18 @@ def rate_factor(step: int, steps: int, warmup: float) -> float:
 class Average:
     """Exponential running average of a head's weights. It warms up, or the untrained weights would weigh in it for long."""
 
-    def __init__(self, head: nn.Module, decay: float) -> None:
+    def __init__(self, head: Head, decay: float) -> None:
         self.decay = decay
         self.updates = 0
         self.model = AveragedModel(head, multi_avg_fn=self._average)
         self.model.requires_grad_(False)
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> Head:
         """The averaged head."""
-        return self.model.module
+        return cast(Head, self.model.module)
 
-    def update(self, head: nn.Module) -> None:
+    def update(self, head: Head) -> None:
         """Takes the weights after a step in."""
         self.updates += 1
         self.model.update_parameters(head)

@@ -1,10 +1,10 @@
 """From the arguments of `train` to trainings: store, settings, run folder, seeds. The steps themselves are `loop`."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from gaid import files, runs
 from gaid.devices import pick_device
 from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
+from gaid.heads import Head
 from gaid.metrics import NAMES
 from gaid.paths import whole_path
 from gaid.settings import resolve, to_tables, to_toml
@@ -78,16 +79,11 @@ class Session:
         settings = decide(layers)
         with settings_for_a_while(self.device, settings.threads, settings.matmul):
             head, described = _build(self.store, settings)
-        if (
-            settings.protocol != "query"
-            and "gate_by" not in inspect.signature(cast(Callable[..., Any], head.loss)).parameters
-        ):
+        if settings.protocol != "query" and not head.trains_by_own_caption:
             raise OptionInvalid(
                 f"--protocol {settings.protocol}: {settings.preset} gates no video by a caption; train it under query"
             )
-        self.clips, self.validation_clips, resolved = _parts(
-            self.store, settings, getattr(head, "visual_input", "frames"), getattr(head, "audio_input", "frames")
-        )
+        self.clips, self.validation_clips, resolved = _parts(self.store, settings, head.visual_input, head.audio_input)
         settings = replace(
             settings, store=str(whole_path(self.store.path)), dataset=self.store.dataset, split_protocol=resolved
         )
@@ -205,7 +201,7 @@ def settings_in(run: runs.Run) -> TrainConfig:
     return resolve(TrainConfig, [(str(run.path), run.settings)])
 
 
-def _build(store: Store, settings: TrainConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
+def _build(store: Store, settings: TrainConfig) -> tuple[Head, dict[str, Any]]:
     torch.manual_seed(settings.seed)
     return runs.resolve_head(
         settings.preset,

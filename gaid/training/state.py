@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gaid.errors import RunInvalid
+from gaid.heads import Head
 from gaid.runs import read_checkpoint, write_checkpoint
 from gaid.training.optimiser import Average, optimiser_tensors, restore_optimiser
 
@@ -48,7 +49,7 @@ class State:
 def save_state(
     path: Path,
     state: State,
-    head: nn.Module,
+    head: Head,
     optimiser: torch.optim.Optimizer | None,
     average: Average | None,
     device: torch.device,
@@ -77,7 +78,7 @@ def save_state(
 
 def load_state(
     path: Path,
-    head: nn.Module,
+    head: Head,
     optimiser: torch.optim.Optimizer | None,
     average: Average | None,
     device: torch.device,

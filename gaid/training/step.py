@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gaid.heads import Head
+
 PLAIN_STEPS = 3  # of each size of batch, before its step is recorded
 
 
@@ -27,7 +29,7 @@ class Step:
     """A step run operation by operation."""
 
     def __init__(
-        self, head: nn.Module, optimiser: torch.optim.Optimizer, clip_norm: float, conditioning: dict[str, Any]
+        self, head: Head, optimiser: torch.optim.Optimizer, clip_norm: float, conditioning: dict[str, Any]
     ) -> None:
         self.head, self.optimiser, self.clip_norm, self.conditioning = head, optimiser, clip_norm, conditioning
 
@@ -39,7 +41,8 @@ class Step:
 
     def move(self, inputs: tuple[Tensor, ...], same: Tensor | None) -> Taken:
         """The step itself, at the rate that the optimiser has; asks the device for nothing."""
-        found = self.head.loss(*inputs, same=same, **self.conditioning)  # type: ignore[operator]
+        text, visual, audio, audio_mask = inputs
+        found = self.head.loss(text, visual, audio, audio_mask, same, **self.conditioning)
         total = found if isinstance(found, Tensor) else found.total
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.head.parameters(), self.clip_norm)
@@ -62,7 +65,7 @@ class CapturedStep(Step):
     """A step recorded for each size of batch and replayed. Its optimiser is `capturable`."""
 
     def __init__(
-        self, head: nn.Module, optimiser: torch.optim.Optimizer, clip_norm: float, conditioning: dict[str, Any]
+        self, head: Head, optimiser: torch.optim.Optimizer, clip_norm: float, conditioning: dict[str, Any]
     ) -> None:
         super().__init__(head, optimiser, clip_norm, conditioning)
         self._plain: dict[int, int] = {}
@@ -108,15 +111,14 @@ class CapturedStep(Step):
 
 
 def make_step(
-    head: nn.Module,
+    head: Head,
     optimiser: torch.optim.Optimizer,
     clip_norm: float,
     conditioning: dict[str, Any],
     device: torch.device,
 ) -> Step:
     """The fastest step that the head and the device allow."""
-    # Said by the class itself: one that is derived from it may do what can't be recorded.
-    captured = device.type == "cuda" and bool(vars(type(head)).get("capturable"))
+    captured = device.type == "cuda" and head.capturable
     return (CapturedStep if captured else Step)(head, optimiser, clip_norm, conditioning)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from gaid import metrics
+from gaid.heads import Head
 from gaid.training.batches import Clips, Resident
 
 # With fewer validation clips each is more than two points of R@1, and most differences between epochs are chance.
@@ -31,7 +32,7 @@ class Validation:
             own = torch.from_numpy(first).to(device)
             self.options = {"gate_by": "own_caption", "pool_by": "own_caption", "own_caption": own}
 
-    def evaluate(self, head: Any) -> dict[str, Any] | None:
+    def evaluate(self, head: Head) -> dict[str, Any] | None:
         """{"t2v": metrics, "v2t": metrics} of the head in evaluation mode; None where a score is not a number."""
         training = head.training
         head.eval()
@@ -39,7 +40,7 @@ class Validation:
             with torch.inference_mode():
                 data = self.data
                 options = self.options
-                if options and getattr(head, "has_trials", False):
+                if options and head.has_trials:
                     options = options | {"noise": "pair"}  # as the published evaluation draws it
                 scores = head.score(data.text, data.visual, data.audio, data.audio_mask, **options)
         finally:

@@ -10,7 +10,7 @@ from gaid import evaluate
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.evaluation.conditioning import PROTOCOLS, captions_of_place, places_of
 from gaid.evaluation.scoring import Features, score_all
-from gaid.heads import build_head
+from gaid.heads import adapt, build_head
 from gaid.report.tables import findings
 
 VIDEOS, FRAMES, DIM = 7, 4, 8
@@ -133,10 +133,13 @@ def test_it_is_refused_where_no_own_caption_pools(make_store):
 
 def test_a_head_that_can_not_pool_by_another_caption_is_refused():
     class Plain(torch.nn.Module):
+        def loss(self, *features):
+            raise RuntimeError("not trained")
+
         def score(self, text, visual, audio, audio_mask=None, *, gate_by, pool_by, own_caption, memory, seed):
             return torch.zeros(len(text), len(visual))
 
     owner = np.array([0, 0, 1, 1])
     _, features = make("x-pool", owner)
     with pytest.raises(HeadMismatch, match=r"Plain.score takes no pool_caption"):
-        score_all(Plain(), features, owner, PROTOCOLS["published"], memory=2**30, reads="same")
+        score_all(adapt(Plain()), features, owner, PROTOCOLS["published"], memory=2**30, reads="same")

@@ -209,7 +209,7 @@ def test_options_win_over_the_file_and_the_file_over_the_preset(store, tmp_path)
         ({"preset": "no_such_module:Head"}, "no_such_module can't be imported"),
         ({"preset": "gaid.heads:Nothing"}, "gaid.heads has no torch.nn.Module 'Nothing'"),
         ({"preset": "torch.nn:Linear"}, "must take"),
-        ({"preset": "torch.nn:Identity"}, "is no head, it has no `loss`"),
+        ({"preset": "torch.nn:Identity"}, "Identity is not a head: it has no `loss`"),
         ({"preset": "gone.py:Head"}, "no file gone.py"),
         ({"device": "cuda:97"}, "device 'cuda:97' can't be used here"),
         ({"split_protocol": "full"}, "no protocol 'full'"),
