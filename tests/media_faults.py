@@ -1,6 +1,7 @@
 """Makes of well-formed media files what cameras, recorders and odd muxers make of them, for tests of any part."""
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,6 +36,19 @@ def strip_times(source: Path, target: Path, without: Callable[[int], bool]) -> P
             data[head + 9 : head + 9 + size] = b"\xff" * size
         number += 1
     target.write_bytes(data)
+    return target
+
+
+def pair_times(source: Path, target: Path) -> Path:
+    """Copies a video of 25 pictures per second without B-frames; each two pictures have the time of the first."""
+    with av.open(str(source)) as whole, av.open(str(target), "w") as out:
+        stream = out.add_stream_from_template(whole.streams.video[0])
+        packets = [packet for packet in whole.demux(whole.streams.video[0]) if packet.size]
+        times = [packet.pts for packet in packets]
+        for number, packet in enumerate(packets):
+            packet.pts = packet.dts = times[number // 2 * 2]
+            packet.stream = stream
+            out.mux(packet)
     return target
 
 
@@ -120,3 +134,41 @@ def write_field_coded(
             packet.duration, packet.is_keyframe = step * fields_per_packet, i % (2 * gop) == 0
             out.mux(packet)
     return path
+
+
+def edit(source: Path, target: Path, spans: Sequence[tuple[float, float]]) -> Path:
+    """Copies an MP4 whose tracks show these spans (s) of their media one after the other, as an editor's cut list has it."""
+    target.write_bytes(_edited(source.read_bytes(), spans))
+    return target
+
+
+def _edited(data: bytes, spans: Sequence[tuple[float, float]], movie_rate: int = 0) -> bytes:
+    found = b""
+    for kind, body in _boxes(data):
+        if kind == b"moov":
+            rate = int.from_bytes(dict(_boxes(body))[b"mvhd"][12:16])
+            body = _edited(body, spans, rate)
+        elif kind == b"trak":
+            track = dict(_boxes(body))
+            media_rate = int.from_bytes(dict(_boxes(track[b"mdia"]))[b"mdhd"][12:16])
+            first = int.from_bytes(dict(_boxes(track[b"edts"]))[b"elst"][12:16])  # where the media's time 0 stands
+            edits = b"".join(
+                struct.pack(">IIHH", round((end - begin) * movie_rate), first + round(begin * media_rate), 1, 0)
+                for begin, end in spans
+            )
+            track[b"edts"] = _box(b"elst", struct.pack(">II", 0, len(spans)) + edits)
+            body = b"".join(_box(*item) for item in track.items())
+        found += _box(kind, body)
+    return found
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4])
+        yield data[at + 4 : at + 8], data[at + 8 : at + size]
+        at += size
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(body), kind) + body

@@ -6,7 +6,7 @@ import pytest
 from gaid.media.decode import decode_clip
 from gaid.media.sampling import PacketIndex, build_timeline
 from tests.media.asking import request, skip_without
-from tests.media_faults import strip_times, write_field_coded
+from tests.media_faults import edit, pair_times, strip_times, write_field_coded
 from tests.media_maker import read_number, tone, write_video
 
 EXPECTED = [int((i + 0.5) * 4 / 12 * 25 + 1e-9) for i in range(12)]
@@ -124,3 +124,52 @@ def test_pauses_of_a_file_without_times_of_display_stand_where_they_are(tmp_path
     assert clip.duration == pytest.approx(6.0, abs=0.1)
     on_screen = [max(n for n, t in enumerate(times) if t <= moment + 1e-3) for moment in at]
     assert np.abs(np.array(numbers(clip)) - on_screen).max() <= (1 if bframes else 0)
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
+def test_pictures_of_equal_times_shift_no_later_ones(tmp_path, decoder):
+    skip_without(decoder)
+    whole = write_video(tmp_path / "a.mkv", frames=100, bframes=0, sound=None)
+    clip = decode_clip(request(pair_times(whole, tmp_path / "b.mkv"), decoder=decoder))
+    assert clip.duration == pytest.approx(4.0, abs=0.081)
+    on_screen = (clip.times / 0.08 + 1e-6).astype(int)
+    np.testing.assert_array_equal(np.array(numbers(clip)) // 2, on_screen)
+
+
+CUTS = {
+    "the end before the beginning": [(8.0, 10.0), (2.0, 6.0)],
+    "a loop": [(3.0, 5.0)] * 3,
+    "edits that begin within groups of pictures": [(8.6, 10.2), (2.6, 7.0)],
+    "the middle is left out": [(0.0, 4.2), (6.6, 11.0)],
+}
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
+@pytest.mark.parametrize("cut", CUTS)
+def test_several_edits_show_their_spans_one_after_the_other(tmp_path, cut, decoder):
+    skip_without(decoder)
+    # Each second of sound has a frequency of its own, as each picture has its number.
+    sound = np.concatenate([tone(1.0, 16000, 400 + 200 * second) for second in range(12)], axis=1)
+    whole = write_video(tmp_path / "a.mp4", frames=300, gop=50, sound=sound, sound_rate=16000)
+    path = edit(whole, tmp_path / "b.mp4", CUTS[cut])
+    clip = decode_clip(request(path, decoder=decoder))
+    total = sum(end - begin for begin, end in CUTS[cut])
+    # FFmpeg shows all of a picture that an edit cuts, so what follows may be one picture late.
+    assert clip.duration == pytest.approx(total, abs=0.041)
+    np.testing.assert_allclose(clip.times, (np.arange(12) + 0.5) * clip.duration / 12, atol=1e-6)
+    shown = [_media_time(at, CUTS[cut]) for at in clip.times]
+    assert np.abs(np.array(numbers(clip)) - [int(at * 25 + 1e-6) for at in shown]).max() <= 1
+    frequency = np.abs(np.fft.rfft(clip.audio)).argmax(axis=1) * 16000 / clip.audio.shape[1]
+    heard = np.round((frequency - 400) / 200)
+    inside = np.array([0.15 < at % 1 < 0.85 for at in shown])
+    assert inside.sum() >= 6
+    np.testing.assert_array_equal(heard[inside], np.floor(shown)[inside])
+
+
+def _media_time(at, spans):
+    """What of the media is shown at a moment, by the definition of an edit list."""
+    for begin, end in spans:
+        if at < end - begin:
+            return begin + at
+        at -= end - begin
+    raise AssertionError("after the end")
