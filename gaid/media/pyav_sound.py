@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gaid.errors import MediaError
 from gaid.media.limits import Deadline, DecodeLimits
 from gaid.media.pyav_file import DECODE_ERRORS, PyAVFile, seconds
-from gaid.media.sound import Sound, SoundWindows
+from gaid.media.sound import WARM_UP, Sound, SoundWindows
 
 # FFmpeg's packed forms of samples: the type, its zero, and what makes its range [-1, 1].
 SAMPLES: dict[str, tuple[Any, int, float]] = {
@@ -32,6 +32,13 @@ class Track:
     def __init__(self, file: PyAVFile, windows: SoundWindows, start: float) -> None:
         self.windows, self.start = windows, start
         self.context = file.audio.codec_context
+        # FFmpeg 9 (PyAV 19) drops what is hidden before an edit from whatever is decoded first, though that may have been left
+        # out here. Where it could reach a window, pieces come whole, and their times say what is before the start.
+        if (
+            self.context is not None
+            and getattr(self.context, "initial_padding", 0) > WARM_UP / 2 * self.context.sample_rate
+        ):
+            self.context.options = {**self.context.options, "flags2": "+skip_manual"}
         self._names = file.channels
         self._tick = file.audio.time_base
         self.complete = False
@@ -58,8 +65,9 @@ class Track:
     def _decode(self, packet: Any) -> None:
         try:
             pieces = self.context.decode(packet)
-            for piece in pieces:
-                self._give(piece)
+            if packet is None or not packet.is_discard:  # what an edit hides only prepares the decoder
+                for piece in pieces:
+                    self._give(piece)
         except DECODE_ERRORS:
             self._bad += 1
         else:
