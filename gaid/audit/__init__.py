@@ -23,7 +23,7 @@ from gaid.audit.softmax import softmax
 from gaid.audit.sound import alignment, audio
 from gaid.devices import pick_device
 from gaid.errors import OptionInvalid
-from gaid.evaluation.overlap import notes_of, overlaps_of
+from gaid.evaluation.basis import notes_of, overlap_notes, overlaps_of
 from gaid.evaluation.scoring import parse_memory
 from gaid.evaluation.subject import open_for, split_of
 from gaid.runs import Run, load_run
@@ -104,30 +104,13 @@ def audit(
     for question in asked:
         progress(f"{ground.label}: {question}")
         sections.append(answers[question]())
-    overlap = overlaps_of([one.subject for one in (ground, *others)], opened, part.video_ids)
-    notes = ground.subject.notes + notes_of(overlap)
-    if opened.random_weights:
-        notes.insert(0, "backbones with RANDOM weights: these figures say that the programs run, and nothing else")
-    backbones = opened.attrs.get("backbones", {})
+    bases = [one.basis for one in (ground, *others)]
     return Audit(
-        run=str(loaded.path),
-        preset=ground.label,
-        store=str(opened.path),
-        dataset=opened.dataset,
-        split=part.part,
-        split_protocol=part.protocol,
-        seeds=[ground.subject.seeds[member] for member in ground.members],
-        videos=ground.videos,
-        captions=len(ground.owner),
-        census=dict(part.census),
-        gallery_hash=part.gallery_hash,
-        backbones={kind: str(about.get("name", "?")) for kind, about in backbones.items()},
+        basis=ground.basis,
         sections=sections,
         answer=answer(ground.label, sections),
-        audio_input=ground.audio_input,
-        noise=ground.noise,
-        notes=notes,
-        training_overlap=overlap,
+        notes=notes_of([ground.basis]) + overlap_notes(bases),
+        training_overlap=overlaps_of(bases),
         against=[str(other.run.path) for other in others],
         seconds=time.perf_counter() - started,
     )

@@ -11,7 +11,7 @@ from gaid.audit.ground import Ground, same_queries
 from gaid.audit.results import Measured
 from gaid.audit.seeds import turns_round
 from gaid.devices import pick_device
-from gaid.evaluation.overlap import TrainingOverlap, notes_of, overlaps_of
+from gaid.evaluation.basis import Basis, notes_of, overlap_notes, overlaps_of
 from gaid.evaluation.scoring import parse_memory
 from gaid.evaluation.subject import open_for, split_of
 from gaid.metrics import RECALLS
@@ -48,33 +48,33 @@ class McNemar:
 class Compared:
     """Two runs on the same queries: figures, paired differences (first less second), tests, and whether seeds decide it."""
 
-    runs: tuple[str, str]
-    labels: tuple[str, str]
-    seeds: tuple[list[int], list[int]]
-    dataset: str
-    split: str
-    gallery: int
+    bases: tuple[Basis, Basis]
     queries: dict[str, int]
     values: tuple[dict[str, Measured], dict[str, Measured]]
     difference: dict[str, Measured]
     tests: dict[str, dict[str, McNemar]]
     pairs_turned: tuple[float, int]
     draws_turned: float
-    audio_inputs: tuple[str | None, str | None] = (None, None)
     notes: list[str] = field(default_factory=list)
-    training_overlap: list[TrainingOverlap] = field(default_factory=list)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names that tell the two apart: their presets, or their folders where these are the same."""
+        presets = [one.preset for one in self.bases]
+        return presets if presets[0] != presets[1] else [str(one.run) for one in self.bases]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
         plain = [{name: one.to_dict() for name, one in values.items()} for values in self.values]
+        first = self.bases[0]
         return {
-            "runs": list(self.runs),
-            "labels": list(self.labels),
-            "seeds": list(self.seeds),
-            "audio_inputs": list(self.audio_inputs),
-            "dataset": self.dataset,
-            "split": self.split,
-            "gallery": self.gallery,
+            "runs": [one.run for one in self.bases],
+            "labels": self.labels,
+            "seeds": [one.seeds for one in self.bases],
+            "audio_inputs": [one.audio_input for one in self.bases],
+            "dataset": first.dataset,
+            "split": f"{first.split} ({first.split_protocol})",
+            "gallery": first.videos,
             "queries": self.queries,
             "first": plain[0],
             "second": plain[1],
@@ -88,7 +88,7 @@ class Compared:
                 "draws": round(self.draws_turned, 4),
             },
             "notes": self.notes,
-            "training_overlap": [one.to_dict() for one in self.training_overlap],
+            "training_overlap": [one.to_dict() for one in overlaps_of(self.bases)],
         }
 
 
@@ -119,21 +119,14 @@ def compare(
             same_queries(grounds[0].split, part, str(run.path))
         grounds.append(Ground.of(run, opened, part, memory=budget, device=device, seeds=None, seed=seed))
     a, b = grounds
-    notes = [f"{one.run.path}: {note}" for one in grounds for note in one.subject.notes]
-    overlap = [found for one in grounds for found in overlaps_of([one.subject], one.store, one.split.video_ids)]
-    notes += notes_of(overlap)
+    bases = (a.basis, b.basis)
+    notes = notes_of(bases, [str(one.run) for one in bases]) + overlap_notes(bases)
     if len(a.owner) > a.videos:
         notes.append("several captions a video: McNemar's p takes them as independent; the p by videos does not")
     pairs, drawn = turns_round(a.query, b.query, seed)
-    labels = (a.label, b.label) if a.label != b.label else (str(a.run.path), str(b.run.path))
     difference = a.query.values(b.query, seed)
     return Compared(
-        runs=(str(a.run.path), str(b.run.path)),
-        labels=labels,
-        seeds=(a.subject.seeds, b.subject.seeds),
-        dataset=a.store.dataset,
-        split=f"{a.split.part} ({a.split.protocol})",
-        gallery=a.videos,
+        bases=bases,
         queries={way: ranks.shape[1] for way, ranks in a.query.by.items()},
         values=(a.query.values(seed=seed), b.query.values(seed=seed)),
         difference={name: one for name, one in difference.items() if name.startswith("change ")},
@@ -143,9 +136,7 @@ def compare(
         },
         pairs_turned=pairs,
         draws_turned=drawn,
-        audio_inputs=(a.audio_input, b.audio_input),
         notes=notes,
-        training_overlap=overlap,
     )
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from gaid import metrics
 from gaid.audit.results import Ranks
 from gaid.errors import OptionInvalid, StoresDisagree
-from gaid.evaluation.conditioning import PROTOCOLS, Noise, first_captions
+from gaid.evaluation.basis import Basis
+from gaid.evaluation.conditioning import first_captions
 from gaid.evaluation.evaluate import Measurement
 from gaid.evaluation.results import DIRECTION
 from gaid.evaluation.scoring import Features, ranks_of, select
-from gaid.evaluation.subject import Subject, audio_input_of, clips_with_sound
+from gaid.evaluation.subject import Subject, clips_with_sound
 from gaid.runs import Run
 
 if TYPE_CHECKING:
@@ -107,20 +108,14 @@ class Ground:
         return self._head.uses_audio
 
     @cached_property
-    def audio_input(self) -> str | None:
-        """What the head was built to listen to, where it may listen to either (`audio_input_of`)."""
-        return audio_input_of(self._head)
+    def basis(self) -> Basis:
+        """What the figures rest on."""
+        return Basis.of(self.subject, self.store, self.split, device=self.measurement.device, members=self.members)
 
-    @cached_property
-    def noise(self) -> dict[str, Noise]:
-        """Whose the head's draws are under each protocol; none for a head without trials."""
-        found = {name: self.measurement.noise_of(self._head, name) for name in PROTOCOLS}
-        return {name: noise for name, noise in found.items() if noise}
-
-    @cached_property
+    @property
     def _head(self) -> "Head":
         """The first member's, for what all members share."""
-        return self.subject.load(self.members[0])
+        return self.subject.head(self.members[0])
 
     @cached_property
     def query(self) -> Ranks:

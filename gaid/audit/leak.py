@@ -32,7 +32,9 @@ def leak(ground: Ground, others: list[Ground]) -> Section:
         section.lines += _protocols(other, other.query, f"{other.label}: {ALL}", brief=True)
     section.lines += _noise(ground)
     _conclude(ground, section)
-    section.findings += noise_in_words(ground.noise.get("query"), {"published": ground.noise.get("published")})
+    section.findings += noise_in_words(
+        ground.basis.noise.get("query"), {"published": ground.basis.noise.get("published")}
+    )
     return section
 
 

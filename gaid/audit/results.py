@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gaid import metrics
-from gaid.evaluation.conditioning import Noise
+from gaid.evaluation.basis import Basis
 from gaid.evaluation.overlap import TrainingOverlap
 from gaid.evaluation.results import signed
 
@@ -136,26 +136,12 @@ class Section:
 class Audit:
     """How much of a run's figure is real: the answer in a sentence, a section per question, and what all of them rest on.
 
-    `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either.
-    `noise`: whose the draws of a head with trials are under each protocol (`gaid.evaluation.conditioning.NOISES`).
+    `against`: the folders of the other runs; `training_overlap`: of the run and of these.
     """
 
-    run: str
-    preset: str
-    store: str
-    dataset: str
-    split: str
-    split_protocol: str
-    seeds: list[int]
-    videos: int
-    captions: int
-    census: dict[str, Any]
-    gallery_hash: str
-    backbones: dict[str, str]
+    basis: Basis
     sections: list[Section]
     answer: str
-    audio_input: str | None = None
-    noise: dict[str, Noise] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     training_overlap: list[TrainingOverlap] = field(default_factory=list)
     against: list[str] = field(default_factory=list)
@@ -166,10 +152,15 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only; `sections` by the questions' names."""
-        about = {name: getattr(self, name) for name in (
-            "run", "preset", "store", "dataset", "split", "split_protocol", "seeds", "videos", "captions", "census",
-            "gallery_hash", "backbones", "audio_input", "noise", "notes", "against")}  # fmt: skip
-        about = {"answer": self.answer} | about
-        about["training_overlap"] = [one.to_dict() for one in self.training_overlap]
-        about["seconds"] = round(self.seconds, 1)
-        return about | {"sections": {section.name: section.to_dict() for section in self.sections}}
+        return {
+            "answer": self.answer,
+            **self.basis.to_dict(
+                "run", "preset", "store", "dataset", "split", "split_protocol", "seeds", "videos", "captions", "census",
+                "gallery_hash", "backbones", "audio_input", "noise",
+            ),
+            "notes": self.notes,
+            "against": self.against,
+            "training_overlap": [one.to_dict() for one in self.training_overlap],
+            "seconds": round(self.seconds, 1),
+            "sections": {section.name: section.to_dict() for section in self.sections},
+        }  # fmt: skip

@@ -123,12 +123,13 @@ def evaluate(
 
 def _figures_file(results: "Results") -> Path:
     """RUN/results.json, or reports/PRESET-DATASET/results.json of a head without training; other parts in the file's name."""
-    if results.run is not None:
-        folder = Path(results.run)
+    basis = results.basis
+    if basis.run is not None:
+        folder = Path(basis.run)
     else:
         sense = "" if results.sense == "video" else f"-{results.sense}"
-        folder = Path("reports") / f"{default_out(results.preset, results.dataset).name}{sense}"
-    return folder / ("results.json" if results.split == "test" else f"results-{results.split}.json")
+        folder = Path("reports") / f"{default_out(basis.preset, basis.dataset).name}{sense}"
+    return folder / ("results.json" if basis.split == "test" else f"results-{basis.split}.json")
 
 
 def _write_figures(results: "Results", path: Path) -> Path:

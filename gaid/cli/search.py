@@ -62,20 +62,18 @@ def search(
         elif written:
             say(f"page: {written}")
 
-    write_after(page, lambda path: write_search_page(found, open_store(found.store), path, root=root), tell)
+    write_after(page, lambda path: write_search_page(found, open_store(found.basis.store), path, root=root), tell)
 
 
 def _print_found(found: Any) -> None:
-    from gaid.evaluation.results import sound_in_words
-
     for note in found.notes:
         say(f"note: {note}")
     for answer in found.answers:
         _print(answer)
     took = found.seconds["text"] + found.seconds["score"]
-    heard = f", which hears {sound_in_words(found.audio_input)}," if found.audio_input else ""
+    heard = f", which hears {found.basis.hears}," if found.basis.hears else ""
     say(
-        f"{found.clips:,} clips compared by {found.preset}{heard} in {took:.2f} s, after {found.seconds['load']:.1f} s to load"
+        f"{found.clips:,} clips compared by {found.basis.preset}{heard} in {took:.2f} s, after {found.seconds['load']:.1f} s to load"
     )
 
 

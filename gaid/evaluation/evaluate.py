@@ -17,9 +17,9 @@ from gaid.devices import pick_device
 from gaid.errors import OptionInvalid
 from gaid.evaluation import index as faiss_index
 from gaid.evaluation import sound
+from gaid.evaluation.basis import Basis, noise_by_protocol, notes_of, overlap_notes, overlaps_of
 from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, PROTOCOLS, Noise, OwnCaption, get_protocol
 from gaid.evaluation.dual_softmax import SecondSoftmax
-from gaid.evaluation.overlap import notes_of, overlaps_of
 from gaid.evaluation.results import (
     DIRECTION,
     DIRECTIONS,
@@ -46,7 +46,6 @@ from gaid.evaluation.scoring import (
 from gaid.evaluation.subject import (
     SENSES,
     Subject,
-    audio_input_of,
     check_head_fits,
     clips_with_sound,
     load_subject,
@@ -165,34 +164,34 @@ def evaluate(
     if len(part.caption_ids) < len(clips.caption_ids):
         everything = Measurement(clips, *rest)
         results.all_captions = everything.of(subject, opened, brief=True).figures
-    results.sense, results.index, results.device, results.subset = sense, index, device, subset
+    results.sense, results.index, results.subset = sense, index, subset
     results.first_caption = first_caption
     if chosen.gallery_reads_captions:
         results.leak = measured.leak(subject, results, chosen.name, dual_softmax, own_caption)
     if index == "faiss":
         results.search = measured.search(subject, candidates)
     if sense == "video":
-        heads = (subject.load(number) for number in range(len(subject.seeds)))
+        heads = (subject.head(number) for number in range(len(subject.seeds)))
         results.sound_weight = sound.measure_heads(
             heads, lambda head: measured.features(subject.audio, head), opened, part
         )
-    others = [_baseline(other, opened, device, seed) for other in against]
-    for other in others:
-        baseline = measured.of(other, opened, brief=True)
+    for other in against:
+        baseline = measured.of(_baseline(other, opened, device, seed), opened, brief=True)
         results.baselines.append(baseline)
         results.comparisons.append(_compare(results, baseline, part, seed))
-    results.training_overlap = overlaps_of([subject, *others], opened, part.video_ids)
-    results.notes += notes_of(results.training_overlap)
-    results.evidence = Evidence(opened, part, device, budget, subject.load, *measured.best, root)
+    bases = [results.basis, *(baseline.basis for baseline in results.baselines)]
+    results.training_overlap = overlaps_of(bases)
+    results.notes += overlap_notes(bases)
+    results.evidence = Evidence(opened, part, device, budget, subject.head, *measured.best, root)
     results.seconds = time.perf_counter() - started
     if ranks_path is not None:
         if holds_lists(ranks_path):
-            hears = bool(getattr(subject.load(0), "uses_audio", True)) and sense == "video"
+            hears = bool(getattr(subject.head(0), "uses_audio", True)) and sense == "video"
             results.notes += save_lists(
                 ranks_path, measured.scores(subject, 0), part, results, uses_audio=hears, memory=budget
             )
         else:
-            write_ranks(ranks_path, part, results.seeds, results.ranks["t2v"], *measured.best)
+            write_ranks(ranks_path, part, results.basis.seeds, results.ranks["t2v"], *measured.best)
         results.saved_ranks = ranks_path
     if report is not None:
         # The page is drawn by the layer above, which knows results and is not known here.
@@ -232,11 +231,8 @@ class Measurement:
         with_sound: dict[str, list[np.ndarray]] = {one: [] for one in self.directions}
         doubled = self._second(dual_softmax)
         sounding = clips_with_sound(self.split)
-        listens = noise = None
         for number in range(len(subject.seeds)):
-            head = subject.load(number)
-            listens, noise = audio_input_of(head), self.noise_of(head)  # the same for every seed
-            scores = self.scores(subject, number, "query", head=head)
+            scores = self.scores(subject, number, "query")
             self._rank(scores, self.split.caption_video, ranks)
             if doubled is not None:
                 doubled.add(scores)
@@ -247,28 +243,11 @@ class Measurement:
                 self._rank(of_sounding, place[self.split.caption_video[captions]], with_sound)
             if number == 0 and not brief:
                 self.best = best_videos(scores, BEST, memory=self.memory)
-        notes = [*subject.notes, *note_on_size(len(self.split.video_ids))]
-        if store.random_weights:
-            notes.insert(0, "backbones with RANDOM weights: these figures say that the programs run, and nothing else")
-        backbones = store.attrs.get("backbones", {})
+        basis = Basis.of(subject, store, self.split, device=self.device, noise=self.noise)
         results = Results(
-            preset=subject.preset,
-            store=str(store.path),
-            dataset=store.dataset,
-            split=self.split.part,
-            split_protocol=self.split.protocol,
-            trained=subject.trained,
-            seeds=subject.seeds,
+            basis=basis,
             figures=figures_of(ranks, self.split.caption_video, self.seed),
-            census=dict(self.split.census),
-            gallery_hash=self.split.gallery_hash,
-            random_weights=store.random_weights,
-            backbones={kind: str(about.get("name", "?")) for kind, about in backbones.items()},
-            run=str(subject.run.path) if subject.run else None,
-            device=self.device,
-            audio_input=listens,
-            noise=noise,
-            notes=notes,
+            notes=[*notes_of([basis]), *note_on_size(len(self.split.video_ids))],
             ranks={one: np.stack(found) for one, found in ranks.items()},
         )
         if any(with_sound.values()):
@@ -296,7 +275,7 @@ class Measurement:
             if doubled is not None:
                 doubled.add(scores)
         figures = figures_of(ranks, self.split.caption_video, self.seed)
-        noise = self.noise_of(subject.load(0), protocol)
+        noise = results.basis.noise.get(protocol)
         found = Leak(protocol, figures, difference_of(figures, results.figures), reads, noise)
         if doubled is not None:
             found.dual_softmax = doubled.beside(figures, ranks)
@@ -304,7 +283,7 @@ class Measurement:
 
     def search(self, subject: Subject, candidates: int | None) -> faiss_index.Search:
         """The first seed's head through the index, held against its own exact ranking."""
-        head = subject.load(0)
+        head = subject.head(0)
         count = faiss_index.check_indexable(head, candidates, len(self.split.video_ids))
         started = time.perf_counter()
         exact = self.scores(subject, 0, "query")
@@ -317,7 +296,7 @@ class Measurement:
             count=count,
             memory=self.memory,
             seed=self.seed,
-            noise=self.noise_of(head) or "text",
+            noise=noise_by_protocol(head, self.noise).get("query", "text"),
         )
         found.seconds["exact"] = seconds
         found.figures = figures_of({"t2v": [found.ranks]}, self.split.caption_video, self.seed)["t2v"]
@@ -335,8 +314,8 @@ class Measurement:
         reads: OwnCaption = "first",
     ) -> np.ndarray:
         """Scores (captions, videos) of a member; other features, another head or other own captions where given."""
-        head = subject.load(number) if head is None else head
-        check_head_fits(head, self.split, str(subject.run.path) if subject.run else f"preset {subject.preset!r}")
+        head = subject.head(number) if head is None else head
+        check_head_fits(head, self.split, subject.name)
         return score_all(
             head,
             self.features(subject.audio, head) if features is None else features,
@@ -348,10 +327,6 @@ class Measurement:
             reads=reads,
             noise=self.noise,
         )
-
-    def noise_of(self, head: "Head", protocol: str = "query") -> Noise | None:
-        """Whose draws the head's trials are scored with under a protocol; None for a head that makes none."""
-        return self.noise or PROTOCOLS[protocol].noise if head.has_trials else None
 
     def _second(self, form: DualSoftmax | None) -> SecondSoftmax | None:
         if form is None:

@@ -11,8 +11,8 @@ import torch
 
 from gaid.devices import pick_device
 from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
+from gaid.evaluation.basis import Basis, notes_of, overlap_notes
 from gaid.evaluation.evaluate import Measurement
-from gaid.evaluation.overlap import notes_of, overlaps_of
 from gaid.evaluation.save_ranks import pack_texts
 from gaid.evaluation.scoring import parse_memory, ranks_of
 from gaid.evaluation.subject import load_subject, split_of
@@ -90,9 +90,9 @@ def export(
     else:
         part = split_of(subject.run, opened, split, split_protocol)
     measured = Measurement(part, ("t2v", "v2t"), budget, device, seed)
-    head = subject.load(0)
-    overlap = overlaps_of([subject], opened, part.video_ids)
-    notes = subject.notes + notes_of(overlap)
+    head = subject.head(0)
+    basis = Basis.of(subject, opened, part, device=device)
+    notes = notes_of([basis]) + overlap_notes([basis])
     if len(subject.seeds) > 1:
         notes.append(f"a run of {len(subject.seeds)} seeds: the head of seed {subject.seeds[0]} is exported")
     videos, texts = _embed(head, measured, subject.audio, notes)
@@ -111,21 +111,14 @@ def export(
             "rank_v2t": ranks_of(scores, part.caption_video, "v2t", memory=budget).astype(np.int64),
         }
     about = {
-        "run": str(subject.run.path) if subject.run else None,
-        "seed": subject.seeds[0],
-        "preset": subject.preset,
-        "trained": subject.trained,
-        "store": str(opened.path),
-        "dataset": opened.dataset,
-        "split": part.part,
-        "split_protocol": part.protocol,
-        "gallery_hash": part.gallery_hash,
-        "backbones": {name: one.get("name") for name, one in opened.attrs.get("backbones", {}).items()},
-        "random_weights": opened.random_weights,
+        "run": basis.run,
+        "seed": basis.seeds[0],
+        **basis.to_dict("preset", "trained", "store", "dataset", "split", "split_protocol", "gallery_hash"),
+        **basis.to_dict("backbones", "random_weights"),
         "video_embedding": "query-free, unit length: gated and pooled by the mean training text; `scores` are exact and no product of it",
         "text_embedding": "as it meets the videos, before any perturbation",
         "scores": "(queries, videos), protocol query; ranks count ties against the query",
-        "training_overlap": [one.to_dict() for one in overlap],
+        **basis.to_dict("training_overlap"),
         "notes": notes,
     }
     files = _write_npz(out, columns, about) if kind == "npz" else _write_parquet(out, columns, about)

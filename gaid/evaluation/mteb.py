@@ -102,7 +102,7 @@ def write_result(
     path: Path, lists: Lists, results: "Results", split: "Split", direction: str, uses_audio: bool, memory: int
 ) -> str | None:
     """A TaskResult at `path`; gives a line for the reader where its task is none of MTEB's."""
-    task, revision, reason = name_task(split, results.dataset, direction, uses_audio)
+    task, revision, reason = name_task(split, results.basis.dataset, direction, uses_audio)
     scores = judge(lists, memory)
     write_json(
         path,
@@ -123,12 +123,9 @@ def write_result(
             "evaluation_time": round(results.seconds, 3),
             "kg_co2_emissions": None,
             "gaid": {  # MTEB's reader passes over what it does not know
-                "preset": results.preset,
-                "trained": results.trained,
-                "run": results.run,
-                "seed": results.seeds[0],
-                "backbones": results.backbones,
-                "random_weights": results.random_weights,
+                **results.basis.to_dict("preset", "trained", "run"),
+                "seed": results.basis.seeds[0],
+                **results.basis.to_dict("backbones", "random_weights"),
                 "protocol": "query",
                 "ties": "against the query",
                 "queries": len(lists.queries),

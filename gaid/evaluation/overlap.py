@@ -3,12 +3,11 @@
 Ids are compared and no feature is read, so that it costs little on a large store.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gaid.errors import GaidError
-from gaid.evaluation.subject import Subject
 from gaid.runs import Run
 from gaid.stores import members_of, open_store
 
@@ -34,17 +33,9 @@ class TrainingOverlap:
         return vars(self).copy()
 
 
-def overlaps_of(subjects: Iterable[Subject], store: "Store", video_ids: Collection[str]) -> list[TrainingOverlap]:
-    """One for each run among the subjects, all its seeds together; an untrained head has none."""
-    return [_overlap(one.run, store, set(video_ids)) for one in subjects if one.run is not None]
-
-
-def notes_of(overlaps: Iterable[TrainingOverlap]) -> list[str]:
-    """The sentences of those that have one, each once."""
-    return list(dict.fromkeys(one.note for one in overlaps if one.note))
-
-
-def _overlap(run: Run, store: "Store", gallery: set[str]) -> TrainingOverlap:
+def find_overlap(run: Run, store: "Store", video_ids: Collection[str]) -> TrainingOverlap:
+    """The overlap of a gallery of a store with what a run was trained on, all its seeds together."""
+    gallery = set(video_ids)
     if run.imported:
         note = f"{run.path} was imported: whether gallery videos are among those that it was trained on is not known"
         return TrainingOverlap(str(run.path), "", len(gallery), None, note)

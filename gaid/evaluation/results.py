@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaid import metrics
+from gaid.evaluation.basis import Basis
 from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, PROTOCOLS, Noise, OwnCaption
 from gaid.evaluation.scoring import DUAL_SOFTMAX, DualSoftmax
 
@@ -15,16 +16,10 @@ if TYPE_CHECKING:
     from gaid.evaluation.overlap import TrainingOverlap
     from gaid.stores import Split, Store
 
-_SOUND = {"tokens": "sound tokens", "frames": "one embedding a frame"}
 # A gallery of fewer videos makes any figure high: chance alone gives R@5 above 25.
 FEW_VIDEOS = 20
 DIRECTION: dict[str, metrics.Direction] = {"t2v": "t2v", "v2t": "v2t"}
 DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
-
-
-def sound_in_words(audio_input: str | None) -> str:
-    """What a head listened to, in words; nothing for one that has no choice."""
-    return _SOUND.get(audio_input or "", "")
 
 
 def noise_in_words(query: Noise | None, others: Mapping[str, Noise | None]) -> list[str]:
@@ -175,28 +170,13 @@ class Evidence:
 class Results:
     """An evaluation. `figures` are always the query protocol's; another protocol's stand under `leak`, beside these.
 
-    `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either. `noise`: whose
-    the draws of a head with trials are under the query protocol, a name of `protocols.NOISES`.
+    `training_overlap`: of the head and of its baselines.
     """
 
-    preset: str
-    store: str
-    dataset: str
-    split: str
-    split_protocol: str
-    trained: bool
-    seeds: list[int]
+    basis: Basis
     figures: dict[str, Figures]
-    census: dict[str, Any]
-    gallery_hash: str
-    random_weights: bool
-    backbones: dict[str, str]
-    run: str | None = None
     sense: str = "video"
     index: str = "exact"
-    device: str = "cpu"
-    audio_input: str | None = None
-    noise: Noise | None = None
     seconds: float = 0.0
     leak: Leak | None = None
     with_sound: dict[str, Figures] | None = None
@@ -219,13 +199,13 @@ class Results:
 
     @property
     def label(self) -> str:
-        """The head's name for a table: its preset, and whether it was trained."""
-        return self.preset if self.trained else f"{self.preset} (untrained)"
+        """The head's name in a table."""
+        return self.basis.label
 
     @property
-    def sound(self) -> str:
-        """What the head listened to, in words; nothing for one that has no choice."""
-        return sound_in_words(self.audio_input)
+    def noise(self) -> Noise | None:
+        """How the trials of the head were drawn under the query protocol; None for a head without trials."""
+        return self.basis.noise.get("query")
 
     @property
     def ways(self) -> dict[str, str]:
@@ -255,26 +235,15 @@ class Results:
         if self.search is not None:
             out["search"] = self.search.to_dict()
         out |= {
-            "preset": self.preset,
-            "trained": self.trained,
-            "run": self.run,
-            "store": self.store,
-            "dataset": self.dataset,
-            "split": self.split,
-            "split_protocol": self.split_protocol,
+            **self.basis.to_dict("preset", "trained", "run", "store", "dataset", "split", "split_protocol"),
             "protocol": self.protocol,
             "sense": self.sense,
             "subset": self.subset,
             "first_caption": self.first_caption,
             "index": self.index,
-            "seeds": self.seeds,
-            "census": self.census,
-            "gallery_hash": self.gallery_hash,
-            "random_weights": self.random_weights,
-            "backbones": self.backbones,
-            "audio_input": self.audio_input,
+            **self.basis.to_dict("seeds", "census", "gallery_hash", "random_weights", "backbones", "audio_input"),
             "noise": self.noise,
-            "device": self.device,
+            "device": self.basis.device,
             "seconds": round(self.seconds, 3),
             "notes": self.notes,
             "training_overlap": [one.to_dict() for one in self.training_overlap],

@@ -44,7 +44,8 @@ def save_lists(
 
     `scores` (captions, videos) of the first seed's head.
     """
-    notes = [f"{path.name} holds the lists of seed {results.seeds[0]}"] if len(results.seeds) > 1 else []
+    seeds = results.basis.seeds
+    notes = [f"{path.name} holds the lists of seed {seeds[0]}"] if len(seeds) > 1 else []
     is_run = path.suffix in RUNS
     suffix = path.suffix if is_run else mteb.SUFFIX
     for direction in results.figures:
@@ -54,7 +55,7 @@ def save_lists(
         else:
             lists = ranking.video_to_text(scores, split, memory) if is_run else ranking.by_caption(scores, split)
         if is_run:
-            ranking.write_trec(place, lists, tag=f"gaid-{results.preset}-seed-{results.seeds[0]}", memory=memory)
+            ranking.write_trec(place, lists, tag=f"gaid-{results.basis.preset}-seed-{seeds[0]}", memory=memory)
         else:
             note = mteb.write_result(place, lists, results, split, direction, uses_audio, memory)
             notes += [note] if note else []

@@ -23,7 +23,7 @@ _SPACELESS = "tiny"
 
 @dataclass
 class Subject:
-    """Heads of one kind, a seed each. `load(member)` gives a head for evaluation; `notes` are what a reader must know."""
+    """Heads of one kind, one per seed. `load(member)` reads a head for evaluation; `notes` are what a reader must know."""
 
     preset: str
     seeds: list[int]
@@ -31,6 +31,18 @@ class Subject:
     run: Run | None = None
     notes: list[str] = field(default_factory=list)
     audio: str = "own"
+    _heads: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    def head(self, member: int) -> Any:
+        """The head of a member, read once."""
+        if member not in self._heads:
+            self._heads[member] = self.load(member)
+        return self._heads[member]
+
+    @property
+    def name(self) -> str:
+        """What errors call it: the folder of its run, or its preset."""
+        return str(self.run.path) if self.run else f"preset {self.preset!r}"
 
     @property
     def trained(self) -> bool:
@@ -158,12 +170,6 @@ def load_subject(
     if preset is None:
         raise OptionInvalid("--store needs --preset NAME (a head without training), or give --run RUN")
     return Subject.untrained(preset, opened, device, seed, sense), opened
-
-
-def audio_input_of(head: "Head") -> str | None:
-    """What a head that may listen to either was built for, `frames` or `tokens`; None for one that has no choice."""
-    chosen = head.config.get("audio_input")
-    return None if chosen is None else str(chosen)
 
 
 def check_head_fits(head: "Head", split: "Split", what: str) -> None:

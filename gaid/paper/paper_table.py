@@ -94,9 +94,9 @@ class Section:
             lines += [f"| {escape_markdown(name)} | {' | '.join(cells)} |" for name, cells in self.cost_rows()]
             parts += ["\n".join(lines), escape_markdown(self.cost_note())]
         parts.append("\n".join(f"* {escape_markdown(line)}" for line in self.findings(directions)))
-        census = ", ".join(f"{name} {count}" for name, count in census_items(self.last.census))
+        census = ", ".join(f"{name} {count}" for name, count in census_items(self.last.basis.census))
         parts.append(
-            f"Census: {census}; gallery `{self.last.gallery_hash[:12]}`. 95 % intervals: bootstrap over videos."
+            f"Census: {census}; gallery `{self.last.basis.gallery_hash[:12]}`. 95 % intervals: bootstrap over videos."
         )
         if self.zero_shot:
             parts.append("### Without training")
@@ -137,7 +137,7 @@ class Group:
     @property
     def backbones(self) -> list[str]:
         """The visual backbones, a column group each."""
-        return [section.last.backbones["visual"] for section in self.sections]
+        return [section.last.basis.backbones["visual"] for section in self.sections]
 
     def lines(self, direction: str) -> list[tuple[Row, list[Row | None]]]:
         """Each line's row and its like under every backbone; None where a store lacks what the row needs."""

@@ -278,7 +278,7 @@ def _section(spec: PaperTable, setting: Setting, workshop: _Workshop) -> Section
     heading = HEADINGS.get(setting.dataset, setting.dataset)
     section = Section(
         setting.dataset,
-        f"{heading} ({', '.join(last.backbones.values())})" if setting.visual else heading,
+        f"{heading} ({', '.join(last.basis.backbones.values())})" if setting.visual else heading,
         [row.name for row in rows],
         results,
         absent,

@@ -6,7 +6,8 @@ from gaid import console
 from gaid.audit import Audit, Compared, Line, Section
 from gaid.audit.answer import contents
 from gaid.audit.results import Measured
-from gaid.evaluation.results import DIRECTIONS, sound_in_words
+from gaid.evaluation.basis import Basis
+from gaid.evaluation.results import DIRECTIONS
 from gaid.metrics import NAMES
 from gaid.report import figures
 from gaid.report.html import write_template
@@ -23,27 +24,28 @@ def write_page(audit: Audit, path: str | Path) -> Path:
     return write_template(
         path,
         "audit.html",
-        title=f"Audit of {audit.preset} on {audit.dataset}",
+        title=f"Audit of {audit.basis.preset} on {audit.basis.dataset}",
         audit=audit,
         heading=heading(audit),
         contents=contents(audit.sections),
         drawings={section.name: forest(section) for section in audit.sections if section.lines},
-        census=census_items(audit.census),
+        census=census_items(audit.basis.census),
         column=column_name,
     )
 
 
 def heading(audit: Audit) -> str:
     """What was audited on what, in a line."""
-    seeds = f"seeds {', '.join(map(str, audit.seeds))}" if len(audit.seeds) > 1 else f"seed {audit.seeds[0]}"
+    basis = audit.basis
+    seeds = f"seeds {', '.join(map(str, basis.seeds))}" if len(basis.seeds) > 1 else f"seed {basis.seeds[0]}"
     return (
-        f"{audit.preset} on {audit.dataset}, {audit.split} ({audit.split_protocol}): {audit.videos} clips, "
-        f"{audit.captions} captions, {seeds}{_hears(audit.audio_input)}"
+        f"{basis.preset} on {basis.dataset}, {basis.split} ({basis.split_protocol}): {basis.videos} clips, "
+        f"{basis.captions} captions, {seeds}{_hears(basis)}"
     )
 
 
-def _hears(audio_input: str | None) -> str:
-    return f", hears {sound_in_words(audio_input)}" if audio_input else ""
+def _hears(basis: Basis) -> str:
+    return f", hears {basis.hears}" if basis.hears else ""
 
 
 def column_name(name: str) -> str:
@@ -109,8 +111,8 @@ def print_audit(audit: Audit) -> None:
         "in brackets 95 % intervals, from a bootstrap over videos; ± is a paired difference to what we report, in points",
         "dim",
     )
-    census = ", ".join(f"{name} {count}" for name, count in census_items(audit.census))
-    console.show(f"census: {census}; gallery {audit.gallery_hash[:12]}; {audit.store}", "dim")
+    census = ", ".join(f"{name} {count}" for name, count in census_items(audit.basis.census))
+    console.show(f"census: {census}; gallery {audit.basis.gallery_hash[:12]}; {audit.basis.store}", "dim")
 
 
 def _print_lines(section: Section) -> None:
@@ -135,15 +137,14 @@ def print_compared(found: Compared) -> None:
     """Two runs side by side, their paired differences and the tests."""
     for note in found.notes:
         console.show(f"! {note}", "bold yellow")
-    console.show(f"{found.dataset}, {found.split}, gallery of {found.gallery} clips", "bold")
+    first = found.bases[0]
+    console.show(f"{first.dataset}, {first.split} ({first.split_protocol}), gallery of {first.videos} clips", "bold")
     for way, words in DIRECTIONS.items():
         rows = []
-        for label, seeds, heard, values in zip(
-            found.labels, found.seeds, found.audio_inputs, found.values, strict=True
-        ):
-            count = f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
+        for label, basis, values in zip(found.labels, found.bases, found.values, strict=True):
+            count = f" ({len(basis.seeds)} seeds)" if len(basis.seeds) > 1 else ""
             figures_ = [_figure(values[f"{way} {name}"]) for name in NAMES]
-            rows.append([console.label(label + count + _hears(heard)), *figures_])
+            rows.append([console.label(label + count + _hears(basis)), *figures_])
         differences = [_figure(found.difference[f"change {way} {name}"]) for name in NAMES]
         rows.append([console.label("difference, paired", "bold"), *differences])
         console.print_table(f"{words} ({found.queries[way]} queries)", ["", *NAMES], rows)

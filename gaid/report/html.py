@@ -29,7 +29,7 @@ def write_page(results: Results, path: str | Path, *, seed: int = 0) -> Path:
     return write_template(
         path,
         "evaluation.html",
-        title=f"{results.label} on {results.dataset}",
+        title=f"{results.label} on {results.basis.dataset}",
         results=results,
         headline=_headline(results),
         heading=tables.heading(results),
@@ -44,7 +44,7 @@ def write_page(results: Results, path: str | Path, *, seed: int = 0) -> Path:
         cards=cards,
         absent=absent,
         has_truth=has_truth,
-        census=tables.census_items(results.census),
+        census=tables.census_items(results.basis.census),
     )
 
 
@@ -73,7 +73,7 @@ def _environment() -> "Environment":
 
 def _headline(results: Results) -> str:
     if "t2v" not in results.figures:
-        return f"{results.label} on {results.dataset}"
+        return f"{results.label} on {results.basis.dataset}"
     figures_ = results.figures["t2v"]
     low, high = figures_.intervals["R@1"]
     return (

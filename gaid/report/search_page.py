@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaid.evaluation.results import sound_in_words
 from gaid.report.html import write_template
 from gaid.report.queries import Lane, bars
 from gaid.report.thumbnails import load_strips
-from gaid.retrieval.search import Found, Hit
+from gaid.retrieval.search import Hit, SearchResults
 
 if TYPE_CHECKING:
     from gaid.stores import Store
@@ -22,7 +21,9 @@ class Card:
     clips: list[tuple[Hit, str | None, list[Lane]]]
 
 
-def write_search_page(found: Found, store: "Store", path: str | Path, *, root: str | Path | None = None) -> Path:
+def write_search_page(
+    found: SearchResults, store: "Store", path: str | Path, *, root: str | Path | None = None
+) -> Path:
     """One self-contained page at `path`. Pictures are decoded from the clips, where these are at hand."""
     strips, absent = load_strips(store, [hit.video for answer in found.answers for hit in answer.hits], root)
     cards = [
@@ -32,11 +33,10 @@ def write_search_page(found: Found, store: "Store", path: str | Path, *, root: s
     return write_template(
         path,
         "search.html",
-        title=f"Search in {found.dataset}",
+        title=f"Search in {found.basis.dataset}",
         found=found,
         cards=cards,
         absent=absent,
-        hears=sound_in_words(found.audio_input),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaid import console
-from gaid.evaluation.results import signed, sound_in_words
+from gaid.evaluation.results import signed
 from gaid.files import write_bytes
 from gaid.report.figures import PAPER, SCREEN, Drawing, Palette, drawing, svg
 from gaid.report.html import write_template
@@ -47,7 +47,7 @@ def write(results: StressResults, out: str | Path) -> list[Path]:
         ],
         summary=summary(results),
         behind=behind(results),
-        census=census_items(results.census),
+        census=census_items(results.basis.census),
         signed=signed,
     )
     return [out / PAGE, out / "stress.csv", out / "stress.json", *files]
@@ -67,11 +67,12 @@ def _finite(value: Any) -> Any:
 
 def heading(results: StressResults) -> str:
     """What was stressed on what, in a line."""
-    seeds = sorted({len(of) for of in results.heads.values()})
+    basis = results.basis
+    seeds = sorted({len(one.seeds) for one in results.heads.values()})
     return (
-        f"{results.dataset}, {results.split} ({results.split_protocol}), text to video, {results.queries} queries, gallery of "
-        f"{results.gallery}, protocol query, {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''} a head"
-        + "".join(f", {head} hears {sound_in_words(one)}" for head, one in results.audio_inputs.items())
+        f"{basis.dataset}, {basis.split} ({basis.split_protocol}), text to video, {basis.captions} queries, gallery of "
+        f"{basis.videos}, protocol query, {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''} a head"
+        + "".join(f", {head} hears {heard}" for head, heard in results.hears.items())
     )
 
 
@@ -86,10 +87,10 @@ def headline(results: StressResults) -> str:
         return f"{name} leads {_listed(led)} when all is well and falls below under {len(under) or 'none'} of {len(findings)} faults."
     worst = [(point.difference[METRIC], one, point) for one in findings for point in one.curves[0].points]
     if not worst:
-        return f"{name} under stress on {results.dataset}"
+        return f"{name} under stress on {results.basis.dataset}"
     difference, finding, point = min(worst, key=lambda one: one[0])
     if difference >= 0:
-        return f"No fault costs {name} any {METRIC} on {results.dataset}."
+        return f"No fault costs {name} any {METRIC} on {results.basis.dataset}."
     before = point.figures.values[METRIC] - difference
     return f"{name} falls from {METRIC} {before:.1f} to {point.figures.values[METRIC]:.1f} under {finding.title} ({point.label})."
 

@@ -56,7 +56,7 @@ def labels(results: Results) -> list[str]:
     heads = [results, *results.baselines]
     shared = [sum(other.label == one.label for other in heads) > 1 for one in heads]
     return [
-        f"{one.label} ({one.sound})" if one.sound and twice else one.label
+        f"{one.label} ({one.basis.hears})" if one.basis.hears and twice else one.label
         for one, twice in zip(heads, shared, strict=True)
     ]
 
@@ -72,7 +72,7 @@ def rows(results: Results, direction: str) -> list[Row]:
         found += _doubled_rows(f"{own}, protocol {leak.protocol}", leak.dual_softmax, direction)
     found += _doubled_rows(own, results.dual_softmax, direction)
     if results.search is not None and direction == "t2v" and results.search.figures:
-        seed = f", seed {results.seeds[0]}" if len(results.seeds) > 1 else ""
+        seed = f", seed {results.basis.seeds[0]}" if len(results.basis.seeds) > 1 else ""
         label = f"{own}, best {results.search.candidates} of an index{seed}"
         found.append(Row.of(label, "part", results.search.figures))
     if results.with_sound:
@@ -86,9 +86,9 @@ def rows(results: Results, direction: str) -> list[Row]:
         # Video to text a query is a video, however many captions there are.
         found.append(Row.of(f"{own}, all captions", "part", figures))
     for row in found:
-        row.sound = results.sound
+        row.sound = results.basis.hears
     for label, one in zip(others, results.baselines, strict=True):
-        found.append(Row.of(label, "baseline", one.figures[direction], one.sound))
+        found.append(Row.of(label, "baseline", one.figures[direction], one.basis.hears))
     return found
 
 
@@ -106,13 +106,14 @@ def _doubled_rows(who: str, doubled: Doubled | None, direction: str) -> list[Row
 
 def heading(results: Results) -> str:
     """What was evaluated on what, in a line."""
-    seeds = f"{len(results.seeds)} seeds" if len(results.seeds) > 1 else f"seed {results.seeds[0]}"
+    basis = results.basis
+    seeds = f"{len(basis.seeds)} seeds" if len(basis.seeds) > 1 else f"seed {basis.seeds[0]}"
     what = "sounds alone" if results.sense == "sound" else "clips"
     what += " with sound" if results.subset == "with-sound" else ""
     first = next(iter(results.figures.values()))
     return (
-        f"{results.dataset}, {results.split} ({results.split_protocol}), gallery of {first.gallery} {what}, "
-        f"protocol query, {'first captions only, ' if results.first_caption else ''}{seeds if results.trained else 'untrained'}"
+        f"{basis.dataset}, {basis.split} ({basis.split_protocol}), gallery of {first.gallery} {what}, "
+        f"protocol query, {'first captions only, ' if results.first_caption else ''}{seeds if basis.trained else 'untrained'}"
     )
 
 
@@ -151,8 +152,8 @@ def findings(results: Results, subject: str | None = None) -> list[str]:
                 f"(paired 95 % interval {signed(low)} to {signed(high)})"
             )
     for label, head in zip(labels(results), (results, *results.baselines), strict=True):
-        if head.sound and label == head.label:  # else the label says it
-            lines.append(f"{label} hears {head.sound}")
+        if head.basis.hears and label == head.label:  # else the label says it
+            lines.append(f"{label} hears {head.basis.hears}")
     if results.leak:
         lines.append(
             f"leak: under `{results.leak.protocol}` gallery videos have read their own captions ({OWN_CAPTIONS[results.leak.own_caption]}); "
@@ -192,16 +193,16 @@ def print_results(results: Results) -> None:
         ]
         console.print_table(f"{words} ({queries} queries)", ["", *NAMES], lines)
     console.show("in brackets 95 % intervals, from a bootstrap over videos", "dim")
-    if len(results.seeds) > 1:
+    if len(results.basis.seeds) > 1:
         for direction, figures in results.figures.items():
             each = ", ".join(f"{one['R@1']:.1f}" for one in figures.per_seed)
-            console.show(f"{direction} R@1 of seeds {', '.join(map(str, results.seeds))}: {each}", "dim")
+            console.show(f"{direction} R@1 of seeds {', '.join(map(str, results.basis.seeds))}: {each}", "dim")
     for line in findings(results):
         console.show(line)
-    census = ", ".join(f"{name} {count}" for name, count in census_items(results.census))
-    console.show(f"census: {census}; gallery {results.gallery_hash[:12]}", "dim")
-    backbones = ", ".join(f"{kind} {name}" for kind, name in results.backbones.items())
-    console.show(f"features: {backbones}; {results.store}", "dim")
+    census = ", ".join(f"{name} {count}" for name, count in census_items(results.basis.census))
+    console.show(f"census: {census}; gallery {results.basis.gallery_hash[:12]}", "dim")
+    backbones = ", ".join(f"{kind} {name}" for kind, name in results.basis.backbones.items())
+    console.show(f"features: {backbones}; {results.basis.store}", "dim")
     if results.saved_ranks:
         console.show(f"ranks: {results.saved_ranks}")
     if results.file:
@@ -221,8 +222,10 @@ def markdown(results: Results) -> str:
         queries = results.figures[direction].queries
         parts.append(f"{words} ({queries} queries)\n\n{markdown_rows(rows(results, direction))}")
     parts += [f"* {escape_markdown(line)}" for line in findings(results)]
-    census = ", ".join(f"{name} {count}" for name, count in census_items(results.census))
-    parts.append(f"Census: {census}; gallery `{results.gallery_hash[:12]}`. 95 % intervals: bootstrap over videos.")
+    census = ", ".join(f"{name} {count}" for name, count in census_items(results.basis.census))
+    parts.append(
+        f"Census: {census}; gallery `{results.basis.gallery_hash[:12]}`. 95 % intervals: bootstrap over videos."
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -241,9 +244,9 @@ def csv_records(results: Results) -> list[dict[str, Any]]:
     for direction in results.figures:
         for row in rows(results, direction):
             record: dict[str, Any] = {
-                "dataset": results.dataset,
-                "split": results.split,
-                "split_protocol": results.split_protocol,
+                "dataset": results.basis.dataset,
+                "split": results.basis.split,
+                "split_protocol": results.basis.split_protocol,
                 "direction": direction,
                 "head": row.label,
                 "kind": row.kind,
@@ -259,9 +262,9 @@ def csv_records(results: Results) -> list[dict[str, Any]]:
             found.append(
                 record
                 | {
-                    "random_weights": results.random_weights,
-                    "gallery_hash": results.gallery_hash,
-                    **{f"census: {name}": count for name, count in results.census.items()},
+                    "random_weights": results.basis.random_weights,
+                    "gallery_hash": results.basis.gallery_hash,
+                    **{f"census: {name}": count for name, count in results.basis.census.items()},
                 }
             )
     return found

@@ -18,9 +18,9 @@ import torch
 
 from gaid.devices import pick_device
 from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
-from gaid.evaluation.overlap import TrainingOverlap, notes_of, overlaps_of
+from gaid.evaluation.basis import Basis, notes_of, overlap_notes
 from gaid.evaluation.scoring import Features, parse_memory
-from gaid.evaluation.subject import audio_input_of, check_head_fits, load_subject, own_clip
+from gaid.evaluation.subject import check_head_fits, load_subject, own_clip
 from gaid.extract.sources import find_videos
 from gaid.files import check_writable
 from gaid.runs import Run
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
 LANES = ("gate", "attention", "sound_weight")
-_NOT_PLAIN = ("answers", "training_overlap", "seconds", "page")
 
 
 @dataclass
@@ -69,28 +68,21 @@ class Answer:
 
 
 @dataclass
-class Found:
-    """A search. `clips` were compared; `seconds` tells loading, encoding the text, and scoring apart.
-
-    `audio_input`: what the head listened to, `frames` or `tokens`, where it is one that may listen to either.
-    """
+class SearchResults:
+    """A search. `seconds` has the times of loading, of encoding the text, and of scoring."""
 
     answers: list[Answer]
-    clips: int
-    store: str
-    dataset: str
-    preset: str
-    trained: bool
-    run: str | None
-    seed: int
+    basis: Basis
     text_backbone: str
-    random_weights: bool
     frames: int
     seconds: dict[str, float]
-    audio_input: str | None = None
     notes: list[str] = field(default_factory=list)
-    training_overlap: list[TrainingOverlap] = field(default_factory=list)
     page: Path | None = None
+
+    @property
+    def clips(self) -> int:
+        """How many clips were compared."""
+        return self.basis.videos
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
@@ -98,8 +90,15 @@ class Found:
             "answers": [
                 {"query": answer.query, "hits": [hit.to_dict() for hit in answer.hits]} for answer in self.answers
             ],
-            **{name: value for name, value in vars(self).items() if name not in _NOT_PLAIN},
-            "training_overlap": [one.to_dict() for one in self.training_overlap],
+            "clips": self.clips,
+            **self.basis.to_dict("store", "dataset", "preset", "trained", "run"),
+            "seed": self.basis.seeds[0],
+            "text_backbone": self.text_backbone,
+            "random_weights": self.basis.random_weights,
+            "frames": self.frames,
+            "audio_input": self.basis.audio_input,
+            "notes": self.notes,
+            **self.basis.to_dict("training_overlap"),
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "page": str(self.page) if self.page else None,
         }
@@ -119,7 +118,7 @@ def search(
     device: str = "auto",
     memory: str | int = "1GiB",
     seed: int = 0,
-) -> Found:
+) -> SearchResults:
     """The best clips of a store for each sentence, by a run's head (its first seed's) or by a preset without training.
 
     Args:
@@ -155,21 +154,26 @@ def search(
         raise DataMissing(f"{opened.path}: holds no clip with features (gaid store info {opened.path} tells why)")
     if subject.audio not in ("own", "silence", "none"):
         raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by a run that is none")
-    head = subject.load(0)
+    head = subject.head(0)
     backbone = load_text_backbone(opened, text or own_clip(subject.run, opened, "text"), device)
     loaded = time.perf_counter()
     # As a caption would be: float16 is what a store keeps.
     words = backbone.encode_text(queries).embedding.astype(np.float16)
     encoded = time.perf_counter()
-    what = str(subject.run.path) if subject.run else f"preset {subject.preset!r}"
     rows, scores = find_best(
-        head, opened, words, min(top, count), what=what, audio=subject.audio, device=device, memory=budget, seed=seed
+        head,
+        opened,
+        words,
+        min(top, count),
+        what=subject.name,
+        audio=subject.audio,
+        device=device,
+        memory=budget,
+        seed=seed,
     )
     scored = time.perf_counter()
-    overlap = overlaps_of([subject], opened, [opened.ids[row] for row in valid])
-    notes = subject.notes + notes_of(overlap)
-    if opened.random_weights:
-        notes.insert(0, "backbones with RANDOM weights: what is found says that the programs run, and nothing else")
+    basis = Basis.of_library(subject, opened, [opened.ids[row] for row in valid], device)
+    notes = notes_of([basis]) + overlap_notes([basis])
     if subject.trained and len(subject.seeds) > 1:
         notes.append(f"a run of {len(subject.seeds)} seeds: the head of seed {subject.seeds[0]} searches")
     answers = _answers(queries, rows, scores, head, opened, words, subject.audio, device)
@@ -177,22 +181,13 @@ def search(
         _locate(answers, opened, root)
     except (GaidError, OSError) as error:
         notes.append(f"the clips' files are not told: {error}; --root FOLDER says where they are")
-    found = Found(
+    found = SearchResults(
         answers=answers,
-        clips=count,
-        store=str(opened.path),
-        dataset=opened.dataset,
-        preset=subject.preset,
-        trained=subject.trained,
-        run=str(subject.run.path) if subject.run else None,
-        seed=subject.seeds[0],
+        basis=basis,
         text_backbone=backbone.name,
-        random_weights=opened.random_weights,
         frames=opened.frames,
         seconds={"load": loaded - started, "text": encoded - loaded, "score": scored - encoded},
-        audio_input=audio_input_of(head),
         notes=notes,
-        training_overlap=overlap,
     )
     if html is not None:
         # The page is drawn by the layer above, as an evaluation's is.

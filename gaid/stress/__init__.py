@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gaid import console
 from gaid.devices import pick_device
 from gaid.errors import GaidError, OptionInvalid
-from gaid.evaluation.overlap import notes_of, overlaps_of
+from gaid.evaluation.basis import notes_of, overlap_notes
 from gaid.evaluation.scoring import parse_memory
 from gaid.evaluation.subject import Subject, open_for, own_clip, split_of
 from gaid.files import check_folder
@@ -27,7 +27,7 @@ from gaid.stress.media import encode_texts, load_text_of, media_faults, open_fil
 from gaid.stress.results import StressResults
 
 if TYPE_CHECKING:
-    from gaid.stores import Split, Store
+    from gaid.stores import Store
 
 __all__ = ["NAMES", "StressResults", "stress"]
 
@@ -83,7 +83,8 @@ def stress(
             console.say(f"stress: {line}")
 
     contenders = [
-        Contender.of(subject, part, label) for subject, label in zip(subjects, _labels(subjects), strict=True)
+        Contender.of(subject, opened, part, device, label)
+        for subject, label in zip(subjects, _labels(subjects), strict=True)
     ]
     # Before the long work: files and backbones that are not there are found out at once.
     tokens = any(one.listens_to == "tokens" for one in contenders)
@@ -93,11 +94,9 @@ def stress(
         else None
     )
     bench = Bench(contenders, part, budget, device, seed)
-    results = _empty(loaded, opened, part, contenders, seed)
-    for subject, one in zip(subjects, contenders, strict=True):
-        results.notes += [f"{one.label}: {note}" for note in subject.notes]
-    results.training_overlap = overlaps_of(subjects, opened, part.video_ids)
-    results.notes += notes_of(results.training_overlap)
+    results = StressResults({one.label: one.basis for one in contenders}, seed)
+    bases = list(results.heads.values())
+    results.notes = notes_of(bases, list(results.heads)) + overlap_notes(bases)
     _measure(results, bench, opened, names, say, own_clip(loaded, opened, "text"))
     if files is not None:
         results.media = files[1]
@@ -120,7 +119,7 @@ def _measure(
     """Every fault in `names`; `text` names the store's text backbone where it is called otherwise here."""
     sounding = int(bench.split.audio_mask.any(axis=1).sum())
     if sounding < 2 and any(FAULTS[name].touches == "audio" for name in names if name in FAULTS):
-        results.notes.append(f"faults of the sound are left out: {sounding} of {results.gallery} clips have any")
+        results.notes.append(f"faults of the sound are left out: {sounding} of {results.basis.videos} clips have any")
     for name in names:
         if name in FAULTS and (sounding > 1 or FAULTS[name].touches != "audio"):
             say(FAULTS[name].title)
@@ -161,26 +160,3 @@ def _labels(subjects: Sequence[Subject]) -> list[str]:
             label = f"{label} ({subject.run.path})"
         labels.append(label if label not in labels else f"{label} [{number + 1}]")
     return labels
-
-
-def _empty(run: Run, store: "Store", part: "Split", contenders: Sequence[Contender], seed: int) -> StressResults:
-    notes = []
-    if store.random_weights:
-        notes.append("backbones with RANDOM weights: these figures say that the programs run, and nothing else")
-    return StressResults(
-        run=str(run.path),
-        heads={one.label: list(one.seeds) for one in contenders},
-        store=str(store.path),
-        dataset=store.dataset,
-        split=part.part,
-        split_protocol=part.protocol,
-        seed=seed,
-        queries=len(part.caption_ids),
-        gallery=len(part.video_ids),
-        census=dict(part.census),
-        gallery_hash=part.gallery_hash,
-        backbones={kind: str(one.get("name", "?")) for kind, one in store.attrs.get("backbones", {}).items()},
-        random_weights=store.random_weights,
-        audio_inputs={one.label: one.audio_input for one in contenders if one.audio_input is not None},
-        notes=notes,
-    )

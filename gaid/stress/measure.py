@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid import metrics
+from gaid.evaluation.basis import Basis
 from gaid.evaluation.conditioning import PROTOCOLS
 from gaid.evaluation.results import Figures
 from gaid.evaluation.scoring import Features, ranks_of, score_all
-from gaid.evaluation.subject import Subject, audio_input_of, check_head_fits
+from gaid.evaluation.subject import Subject, check_head_fits
 from gaid.stress import probes
 from gaid.stress.captions import CaptionFault
 from gaid.stress.faults import Fault
@@ -20,7 +21,7 @@ from gaid.stress.results import Curve, Finding, Kind, Point
 
 if TYPE_CHECKING:
     from gaid.heads import Head
-    from gaid.stores import Split
+    from gaid.stores import Split, Store
 
 Ranks = NDArray[np.float64]  # (seeds, queries)
 EXAMPLES = 3
@@ -31,15 +32,15 @@ class Contender:
     """A head under its name, its seeds loaded."""
 
     label: str
-    seeds: list[int]
+    basis: Basis
     heads: list["Head"]
 
     @classmethod
-    def of(cls, subject: Subject, split: "Split", label: str) -> "Contender":
-        heads = [subject.load(number) for number in range(len(subject.seeds))]
+    def of(cls, subject: Subject, store: "Store", split: "Split", device: str, label: str) -> "Contender":
+        heads = [subject.head(number) for number in range(len(subject.seeds))]
         for head in heads:
-            check_head_fits(head, split, str(subject.run.path) if subject.run else subject.preset)
-        return cls(label, subject.seeds, heads)
+            check_head_fits(head, split, subject.name)
+        return cls(label, Basis.of(subject, store, split, device=device), heads)
 
     @property
     def looks_at(self) -> str:
@@ -50,11 +51,6 @@ class Contender:
     def listens_to(self) -> str:
         """`frames`, an embedding a frame, or `tokens`."""
         return self.heads[0].audio_input
-
-    @property
-    def audio_input(self) -> str | None:
-        """The same where it has a choice, else None."""
-        return audio_input_of(self.heads[0])
 
     @property
     def hears(self) -> bool:

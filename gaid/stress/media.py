@@ -34,7 +34,7 @@ from gaid.stress.faults import (
     repeated,
     share_of_heard,
 )
-from gaid.stress.measure import Bench, Contender
+from gaid.stress.measure import Bench
 from gaid.stress.results import Finding, MediaSample
 
 if TYPE_CHECKING:
@@ -299,8 +299,7 @@ def media_faults(bench: Bench, files: Files, names: list[str], say: Callable[[st
     if not able:
         return []
     of_sample = Bench(
-        [Contender(one.label, one.seeds, one.heads) for one in able],
-        files.split, bench.memory, bench.device, bench.seed,
+        able, files.split, bench.memory, bench.device, bench.seed,
     )  # fmt: skip
     found = []
     for name in names:

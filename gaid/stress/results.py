@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from gaid.evaluation.overlap import TrainingOverlap
+from gaid.evaluation.basis import Basis, overlaps_of
 from gaid.evaluation.results import Figures
 from gaid.metrics import NAMES
 
@@ -130,30 +130,27 @@ class MediaSample:
 class StressResults:
     """All faults of a run and of those that it stands against, text to video, under the query protocol.
 
-    `audio_inputs`: what those heads listened to, `frames` or `tokens`, that may listen to either.
+    `heads`: what each of them rests on, by its label, the run first. `seed`: of all faults and intervals.
     """
 
-    run: str
-    heads: dict[str, list[int]]
-    store: str
-    dataset: str
-    split: str
-    split_protocol: str
+    heads: dict[str, Basis]
     seed: int
-    queries: int
-    gallery: int
-    census: dict[str, Any]
-    gallery_hash: str
-    backbones: dict[str, str]
-    random_weights: bool
-    audio_inputs: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     dasp: list[DaspEffect] = field(default_factory=list)
     media: MediaSample | None = None
     notes: list[str] = field(default_factory=list)
-    training_overlap: list[TrainingOverlap] = field(default_factory=list)
     seconds: float = 0.0
     files: list[Path] = field(default_factory=list)
+
+    @property
+    def basis(self) -> Basis:
+        """What the run's own figures rest on."""
+        return next(iter(self.heads.values()))
+
+    @property
+    def hears(self) -> dict[str, str]:
+        """What each head with a choice hears, in words."""
+        return {label: one.hears for label, one in self.heads.items() if one.hears}
 
     def finding(self, name: str) -> Finding:
         """The fault of that name."""
@@ -162,27 +159,21 @@ class StressResults:
     def to_dict(self) -> dict[str, Any]:
         """JSON types only; an infinite strength (no noise, noise alone) is told by its label."""
         return {
-            "run": self.run,
-            "heads": self.heads,
-            "store": self.store,
-            "dataset": self.dataset,
-            "split": self.split,
-            "split_protocol": self.split_protocol,
+            "run": self.basis.run,
+            "heads": {label: one.seeds for label, one in self.heads.items()},
+            **self.basis.to_dict("store", "dataset", "split", "split_protocol"),
             "protocol": "query",
             "direction": "t2v",
             "seed": self.seed,
-            "queries": self.queries,
-            "gallery": self.gallery,
-            "census": self.census,
-            "gallery_hash": self.gallery_hash,
-            "backbones": self.backbones,
-            "random_weights": self.random_weights,
-            "audio_inputs": self.audio_inputs,
+            "queries": self.basis.captions,
+            "gallery": self.basis.videos,
+            **self.basis.to_dict("census", "gallery_hash", "backbones", "random_weights"),
+            "audio_inputs": {label: one.audio_input for label, one in self.heads.items() if one.audio_input},
             "faults": {one.name: one.to_dict() for one in self.findings},
             "dasp": {one.head: one.to_dict() for one in self.dasp},
             "media": self.media.to_dict() if self.media else None,
             "notes": self.notes,
-            "training_overlap": [one.to_dict() for one in self.training_overlap],
+            "training_overlap": [one.to_dict() for one in overlaps_of(self.heads.values())],
             "seconds": round(self.seconds, 3),
             "files": [str(path) for path in self.files],
         }

@@ -80,4 +80,4 @@ def test_two_runs_are_printed_side_by_side(run, deaf, capsys):
 
 
 def test_only_the_first_seeds_take_part_where_asked(run):
-    assert audit(run, only=["seeds"], seeds=1).seeds == [0]
+    assert audit(run, only=["seeds"], seeds=1).basis.seeds == [0]

@@ -77,7 +77,7 @@ def test_an_untrained_head_is_told_when_its_backbones_share_no_space(make_store)
 
 def test_random_weights_are_said_with_every_result(make_store):
     results = evaluate(store=make_store(videos=12, random=True), preset="mean-pool")
-    assert results.random_weights
+    assert results.basis.random_weights
     assert "RANDOM" in results.notes[0]
     assert results.to_dict()["random_weights"] is True
 
@@ -94,7 +94,7 @@ def test_clips_with_sound_stand_beside_all_clips(make_store):
     assert results.with_sound["t2v"].gallery == 20
     assert results.with_sound["t2v"].queries == 40
     assert results.with_sound["v2t"].queries == 20
-    assert results.census["no track"] == 10
+    assert results.basis.census["no track"] == 10
     assert evaluate(store=make_store(videos=30), preset="mean-pool").with_sound is None
 
 
@@ -130,7 +130,7 @@ def test_results_are_json(make_store):
     results = evaluate(store=make_store(videos=20), preset="gaid", protocol="published", index="faiss")
     again = json.loads(json.dumps(results.to_dict()))
     assert set(again["t2v"]) >= {"R@1", "R@5", "R@10", "MdR", "MnR", "queries", "gallery", "intervals"}
-    assert again["gallery_hash"] == results.gallery_hash
+    assert again["gallery_hash"] == results.basis.gallery_hash
     assert len(again["gallery_hash"]) == 64
     assert again["census"]["valid"] == 20
 

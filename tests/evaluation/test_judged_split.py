@@ -51,22 +51,23 @@ def encoder(monkeypatch):
 
 def test_evaluate_judges_on_the_split_that_the_run_was_trained_under(run):
     results = evaluate(run)
-    assert (results.split_protocol, results.gallery_hash) == ("other", hash_gallery(TESTED))
+    assert (results.basis.split_protocol, results.basis.gallery_hash) == ("other", hash_gallery(TESTED))
 
 
 def test_audit_judges_on_the_split_that_the_run_was_trained_under(run):
     found = audit(run, only=["seeds"])
-    assert (found.split_protocol, found.gallery_hash) == ("other", hash_gallery(TESTED))
+    assert (found.basis.split_protocol, found.basis.gallery_hash) == ("other", hash_gallery(TESTED))
 
 
 def test_compare_judges_on_the_split_that_the_runs_were_trained_under(run):
     found = compare(run, run)
-    assert (found.split, found.gallery) == ("test (other)", len(TESTED))
+    written = found.to_dict()
+    assert (written["split"], written["gallery"]) == ("test (other)", len(TESTED))
 
 
 def test_stress_judges_on_the_split_that_the_run_was_trained_under(run):
     found = stress(run, faults=["gate"], progress=False)
-    assert (found.split_protocol, found.gallery_hash) == ("other", hash_gallery(TESTED))
+    assert (found.basis.split_protocol, found.basis.gallery_hash) == ("other", hash_gallery(TESTED))
 
 
 def test_export_takes_the_split_that_the_run_was_trained_under(run, tmp_path):
@@ -75,12 +76,12 @@ def test_export_takes_the_split_that_the_run_was_trained_under(run, tmp_path):
 
 
 def test_search_counts_the_training_videos_of_the_split_that_the_run_was_trained_under(run, encoder):
-    (overlap,) = searching.search("anything", run=run).training_overlap
+    overlap = searching.search("anything", run=run).basis.training_overlap
     assert (overlap.part, overlap.videos, overlap.gallery) == ("train (other)", 38, 68)
 
 
 def test_a_split_that_is_named_is_the_one_judged_on(run):
-    assert evaluate(run, split_protocol="main").split_protocol == "main"
+    assert evaluate(run, split_protocol="main").basis.split_protocol == "main"
     with pytest.raises(OptionInvalid, match="no protocol 'third'; there are: main, other"):
         evaluate(run, split_protocol="third")
 
@@ -88,7 +89,7 @@ def test_a_split_that_is_named_is_the_one_judged_on(run):
 def test_runs_of_different_splits_are_compared_on_a_split_that_is_named(run, default):
     with pytest.raises(StoresDisagree, match="--split-protocol NAME judges all on one split"):
         compare(run, default)
-    assert compare(run, default, split_protocol="other").split == "test (other)"
+    assert compare(run, default, split_protocol="other").to_dict()["split"] == "test (other)"
 
 
 # Of the 16 clips that the other split tests on, all lie in main's training part; of main's 12, all lie in the other's.
@@ -97,7 +98,7 @@ ALL = "12 of 12 gallery videos lie in the part that {run} was trained on, train 
 
 def asserted(found, run, videos, gallery):
     """One overlap of that size, told in the notes and in the JSON."""
-    (overlap,) = found.training_overlap
+    overlap = found.basis.training_overlap
     assert (overlap.run, overlap.videos, overlap.gallery) == (str(run.path), videos, gallery)
     written = json.loads(json.dumps(found.to_dict()))
     assert written["training_overlap"] == [overlap.to_dict()]
@@ -126,7 +127,7 @@ def test_audit_says_that_the_gallery_was_trained_on(run, tmp_path):
 
 def test_compare_says_of_either_run_that_the_gallery_was_trained_on(run, default):
     found = compare(run, default, split_protocol="main")
-    assert [one.videos for one in found.training_overlap] == [12, 0]
+    assert [one.training_overlap.videos for one in found.bases] == [12, 0]
     assert found.to_dict()["training_overlap"][0]["videos"] == 12
     assert any(note.startswith(ALL.format(run=run.path)) for note in found.notes)
 
