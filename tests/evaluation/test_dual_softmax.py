@@ -161,7 +161,7 @@ def test_the_subset_with_sound_is_measured_alone_and_all_clips_stand_beside(make
     assert part.figures["t2v"].gallery == 20
     assert part.figures["t2v"].values == whole.with_sound["t2v"].values
     assert part.all_clips["t2v"].values == whole.figures["t2v"].values
-    assert part.gallery_hash != whole.gallery_hash
+    assert part.basis.gallery_hash != whole.basis.gallery_hash
     assert part.to_dict()["subset"] == "with-sound"
     with pytest.raises(ValueError, match="no clip of 'test' has sound"):
         evaluate(store=make_store(videos=12, silent=12), preset="mean-pool", subset="with-sound")

@@ -16,7 +16,7 @@ def test_first_captions_ask_and_all_captions_stand_beside(make_store):
     assert (first.figures["t2v"].queries, first.figures["t2v"].gallery) == (30, 30)
     assert np.array_equal(first.ranks["t2v"], whole.ranks["t2v"][:, ::3])
     assert first.all_captions["v2t"].values == whole.figures["v2t"].values
-    assert first.gallery_hash == whole.gallery_hash
+    assert first.basis.gallery_hash == whole.basis.gallery_hash
     assert first.to_dict()["first_caption"] is True
     assert first.to_dict()["all_captions"]["t2v"]["queries"] == 90
 
