@@ -129,7 +129,7 @@ def test_a_data_set_under_two_backbones_has_them_side_by_side(made, tmp_path):
         results=[
             *base[:less],
             *base[less + 1 :],
-            replace(last, backbones={**last.backbones, "visual": "clip:ViT-B-16/x"}),
+            replace(last, basis=replace(last.basis, backbones={**last.basis.backbones, "visual": "clip:ViT-B-16/x"})),
         ],
     )
     both = replace(table, sections=[section, other])
