@@ -31,9 +31,9 @@ class Subject:
     run: Run | None = None
     notes: list[str] = field(default_factory=list)
     audio: str = "own"
-    _heads: dict[int, Any] = field(default_factory=dict, repr=False)
+    _heads: dict[int, "Head"] = field(default_factory=dict, repr=False)
 
-    def head(self, member: int) -> Any:
+    def head(self, member: int) -> "Head":
         """The head of a member, read once."""
         if member not in self._heads:
             self._heads[member] = self.load(member)
