@@ -1,5 +1,10 @@
-"""gaid: text-video retrieval with sound, from cached features. The functions here are the commands of the same names."""
+"""gaid: text-video retrieval with sound, from cached features. The functions here are the commands of the same names.
 
+Importing it sets OMP_WAIT_POLICY=passive, unless that is set: threads of torch that wait by spinning cost twice the time as
+soon as anything else runs on the machine. It counts where torch is loaded later.
+"""
+
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +17,8 @@ if TYPE_CHECKING:
     from gaid.runs import load_run
     from gaid.stores import open_store
     from gaid.training import train
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 __all__ = ["evaluate", "export", "extract", "load_dataset", "load_run", "open_store", "search", "train"]

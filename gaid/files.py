@@ -76,6 +76,11 @@ def write_json(path: str | Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
+def cache_folder() -> Path:
+    """Where what is costly to compute may be kept for this user: $XDG_CACHE_HOME/gaid, by default ~/.cache/gaid. It may be absent."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "gaid"
+
+
 def check_writable(path: str | Path, option: str) -> None:
     """Raises OptionInvalid, naming `option`, where no file can be written at `path`: for before the work that ends there.
 

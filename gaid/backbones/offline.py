@@ -8,8 +8,10 @@ template for names of things, bare names for sounds.
 """
 
 import csv
+import hashlib
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +26,7 @@ from torch import Tensor
 from gaid.backbones.inference import frames_to_tensor, inferring, is_still, quietly, to_numpy
 from gaid.backbones.protocol import AudioSpec, Features, Frames, FrameSpec, TextFeatures
 from gaid.backbones.weights import sha256_of
+from gaid.files import cache_folder, writing
 
 DIM = 384
 # Vectors of about the length of CLIP's, since heads don't normalise their input and their learning rates are set for
@@ -318,7 +321,23 @@ def mixed_names(names: list[str], device: str) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _name_embeddings(names: tuple[str, ...]) -> Features:
-    return sentence_encoder("cpu")(list(names)).embedding
+    """Embeddings (names, 384), kept in the user's cache under a digest of the weights and the names: they take seconds."""
+    key = hashlib.sha256("\n".join([_text_digest(), str(LENGTH), *names]).encode()).hexdigest()
+    file = cache_folder() / f"class-names-{key[:32]}.npz"
+    with (
+        suppress(OSError, ValueError, KeyError, zipfile.BadZipFile),
+        file.open("rb") as stream,
+        np.load(stream, allow_pickle=False) as kept,
+    ):
+        found: Features = kept["embeddings"]
+        if found.shape == (len(names), DIM) and found.dtype == np.float32:
+            return found
+    embeddings = sentence_encoder("cpu")(list(names)).embedding
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with writing(file) as output:
+            np.savez(output, embeddings=embeddings)
+    return embeddings
 
 
 @lru_cache(maxsize=2)

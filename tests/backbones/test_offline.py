@@ -13,6 +13,7 @@ if any(find_spec(package) is None for packages in OFFLINE_PACKAGES.values() for 
     pytest.skip("needs the extra 'offline'", allow_module_level=True)
 
 from gaid.backbones import Backbones, load_backbones
+from gaid.backbones import offline as offline_module
 from gaid.backbones.offline import LENGTH, Yamnet, _mel_filters
 from gaid.datasets import load_dataset
 from gaid.datasets.types import Dataset, Video
@@ -207,3 +208,64 @@ def test_audio_tokens_are_three_patches_over_the_window_and_come_with_its_own_em
     for token, part in zip(tokens[0, 0, [0, 2]], alone, strict=True):
         own = offline.audio.encode_audio([part], np.ones((1, 1), bool))[0, 0]
         assert token @ own / np.linalg.norm(token) / np.linalg.norm(own) > 0.99
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """No embedding of a name is known, in memory or on disk."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    offline_module._name_embeddings.cache_clear()
+    yield tmp_path / "cache"
+    offline_module._name_embeddings.cache_clear()
+
+
+def embed_in_a_new_process(monkeypatch, names, encode):
+    """What a process that starts now would get, with `encode` in the place of MiniLM."""
+    offline_module._name_embeddings.cache_clear()
+    monkeypatch.setattr(offline_module, "sentence_encoder", lambda device: encode)
+    return offline_module.mixed_names(names, "cpu").numpy()
+
+
+def test_names_of_classes_are_embedded_once_and_kept(empty_cache, monkeypatch):
+    encoder, names = offline_module.sentence_encoder("cpu"), ["dog", "rain"]
+    expected = encoder(names).embedding
+    calls = []
+
+    def counting(texts):
+        calls.append(texts)
+        return encoder(texts)
+
+    for _ in range(2):
+        np.testing.assert_array_equal(embed_in_a_new_process(monkeypatch, names, counting), expected)
+    assert calls == [names]
+    embed_in_a_new_process(monkeypatch, ["dog", "hail"], counting)
+    assert calls == [names, ["dog", "hail"]]
+
+
+@pytest.mark.parametrize("damage", ["half", "a byte", "another file", "a folder"])
+def test_a_damaged_cache_is_made_again(empty_cache, monkeypatch, damage):
+    encoder, names = offline_module.sentence_encoder("cpu"), ["dog", "rain"]
+    expected = embed_in_a_new_process(monkeypatch, names, encoder)
+    (file,) = (empty_cache / "gaid").iterdir()
+    content = file.read_bytes()
+    middle = len(content) // 2
+    if damage == "a folder":
+        file.unlink()
+        file.mkdir()
+    else:
+        file.write_bytes(
+            {
+                "half": content[:middle],
+                "a byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+                "another file": b"not an archive",
+            }[damage]
+        )
+    np.testing.assert_array_equal(embed_in_a_new_process(monkeypatch, names, encoder), expected)
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    found = embed_in_a_new_process(monkeypatch, ["dog"], offline_module.sentence_encoder("cpu"))
+    assert found.shape == (1, 384)
+    offline_module._name_embeddings.cache_clear()
