@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaid.cli.common import give
-from gaid.console import print_table, say, show
+from gaid.console import Progress, print_table, say, show
 
 if TYPE_CHECKING:
     from gaid.extract.check import CheckReport
@@ -27,7 +27,6 @@ def _look(name: str, root: Path | None, store: Path | None, frames: int, decode:
     from gaid.datasets import get_spec, load_dataset
     from gaid.errors import DataMissing, StoresDisagree
     from gaid.extract.check import CheckReport, check_clips, check_headers, check_store, count_published
-    from gaid.extract.progress import Progress
 
     spec = get_spec(name)
     place = Path(spec.default_root if root is None else root)

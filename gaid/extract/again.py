@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from gaid.console import printable
 from gaid.datasets.types import Dataset, Video
-from gaid.extract.report import printable
 
 if TYPE_CHECKING:
     from gaid.stores import Store, StoreWriter

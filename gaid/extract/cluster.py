@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from gaid.console import Progress, StopWish
 from gaid.errors import DependencyMissing, GaidError, OptionInvalid, StoreIncomplete
-from gaid.extract.interrupt import StopWish
-from gaid.extract.progress import Progress
 from gaid.extract.shard import ShardJob, ShardReport, extract_shard
 
 if TYPE_CHECKING:

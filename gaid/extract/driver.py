@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from gaid import plugins
-from gaid.console import say
+from gaid.console import Progress, StopWish, say, stop_on_signal
 from gaid.datasets.types import Dataset
 from gaid.errors import ExtractInterrupted, OptionInvalid
 from gaid.extract.again import arrived_since, changed_since, name_some, take_arrived, tell_changed
-from gaid.extract.interrupt import StopWish, stop_on_signal, tell_stopping
 from gaid.extract.plan import (
     check_missing,
     choose_backbones,
@@ -27,7 +26,6 @@ from gaid.extract.plan import (
     make_requests,
     restrict,
 )
-from gaid.extract.progress import Progress
 from gaid.extract.report import ExtractReport, Failure, cut_short
 from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
 from gaid.files import check_folder
@@ -37,6 +35,8 @@ from gaid.paths import local_path
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
     from gaid.stores import Store, StorePlan, StoreWriter
+
+STOPPING = "stopping after the shards at hand; Ctrl-C again stops at once"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class Extraction:
 
         extracted = 0
         with ExitStack() as stack:
-            stop = stack.enter_context(stop_on_signal(tell_stopping if self.progress else None))
+            stop = stack.enter_context(stop_on_signal(STOPPING if self.progress else ""))
             writer = stack.enter_context(StoreWriter.open(out, plan, overwrite=self.overwrite))
             arrived = self._take_arrived(writer, dataset)
             if writer.finished and out.exists():

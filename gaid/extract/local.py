@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gaid.console import Progress, StopWish
 from gaid.errors import DataInvalid, ExtractInterrupted, OptionInvalid
 from gaid.extract.encoder import Encoder, fixed_threads
-from gaid.extract.interrupt import StopWish
-from gaid.extract.progress import Progress
 from gaid.extract.report import Failure
 from gaid.extract.shard import ShardRows, ShardShape, open_pool, telling_disk_faults, write_rows
 from gaid.media.clip import ClipRequest

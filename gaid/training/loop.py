@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 
 from gaid import files, runs
+from gaid.console import Progress, StopWish, stop_on_signal
 from gaid.errors import TrainingDiverged
-from gaid.extract.interrupt import stop_on_signal
 from gaid.heads import Head
 from gaid.training.batches import Batch, Batches, Clips, Resident, on_device
 from gaid.training.optimiser import Average, make_optimiser, rate_factor
 from gaid.training.options import TrainConfig
-from gaid.training.progress import Progress
 from gaid.training.state import Losses, State, load_state, save_state
 from gaid.training.step import Step, make_step
 from gaid.training.validation import Validation, kept_untrained, merit, notes_on_choice
@@ -92,8 +91,8 @@ class Loop:
 
                 self.board = stack.enter_context(open_board(self.out / "tensorboard", self.state.step))
             title = f"{self.config.preset} seed {self.config.seed}"
-            shown = stack.enter_context(Progress(title, self.steps, self.state.step, self.shown))
-            wish = stack.enter_context(stop_on_signal(lambda: None))
+            shown = stack.enter_context(Progress(title, self.steps, self.state.step, unit="", shown=self.shown))
+            wish = stack.enter_context(stop_on_signal())
             begun = time.monotonic() - self.state.seconds
             if not self.state.log:
                 self._evaluate(0.0, shown)
@@ -114,14 +113,14 @@ class Loop:
             for note in notes_on_choice(self.validation.clips, self.state.best, self.state.log[-1]):
                 shown.say(f"{title}: {note}")
 
-    def _epoch(self, wish: Any, shown: Progress, begun: float) -> None:
+    def _epoch(self, wish: StopWish, shown: Progress, begun: float) -> None:
         """The rest of the epoch at hand, with the evaluation at its end."""
         number, first = divmod(self.state.step, self.batches.batches_per_epoch)
         batches = self.batches.epoch(number)
         self.head.train()
         for batch, (inputs, same) in zip(batches[first:], on_device(self.data, batches, first), strict=True):
             self._step(batch, inputs, same)
-            shown.step()
+            shown.advance()
             if wish:
                 break
         self._look()
@@ -210,7 +209,7 @@ class Loop:
         self._write_metrics(finished=False)
         self.board(entry)
         assert state.best is not None
-        shown.evaluated(entry, state.best)
+        shown.note(_in_words(entry, state.best))
 
     def _patience_is_over(self) -> bool:
         return bool(self.config.patience) and self.state.stale >= self.config.patience
@@ -271,3 +270,10 @@ class Loop:
     def _finish(self) -> None:
         self._write_metrics(finished=True)
         self.resume_file.unlink(missing_ok=True)
+
+
+def _in_words(entry: dict[str, Any], best: dict[str, Any]) -> str:
+    """An evaluation for a person: `entry` is its line of the log, `best` the best one so far."""
+    words = f"epoch {entry['epoch']}: validation R@1 {entry['t2v']['R@1']:.1f}"
+    words += f" (best {best['t2v']['R@1']:.1f}, epoch {best['epoch']})"
+    return words if entry["loss"] is None else f"{words}  loss {entry['loss']:.3f}"

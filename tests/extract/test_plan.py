@@ -1,10 +1,10 @@
 """What is fixed before an extraction starts, and how it is told."""
 
 import dataclasses
-import sys
 
 import pytest
 
+from gaid.console import printable
 from gaid.datasets.types import Caption, Dataset, Video
 from gaid.extract.plan import (
     choose_backbones,
@@ -15,8 +15,7 @@ from gaid.extract.plan import (
     round_up,
     shard_rows,
 )
-from gaid.extract.progress import Progress, duration
-from gaid.extract.report import Failure, printable
+from gaid.extract.report import Failure
 
 
 def dataset(videos=10, name="mine", **changes) -> Dataset:
@@ -89,51 +88,6 @@ def test_the_share_that_is_proposed_lets_the_share_through(share):
 def test_a_name_cannot_move_the_cursor():
     line = str(Failure("a\nb\x1b[2J.mp4", "unreadable", "日本語 é\r"))
     assert line == "a\\nb\\x1b[2J.mp4: unreadable: 日本語 é\\r"
-
-
-def test_progress_off_a_terminal_is_plain_lines_on_stderr(capsys):
-    with Progress("clips", 10, already=4) as bar:
-        bar.advance(3, failed=1)
-        bar.say("v3: unreadable: [bold]no[/bold]")
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("v3: unreadable: [bold]no[/bold]\nclips: 7/10 clips, ")
-    assert ", 1 failed, " in err
-    assert err.rstrip().endswith("left")
-
-
-def test_progress_on_a_terminal_shows_rate_failures_and_time_left(monkeypatch):
-    import io
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("TERM", "xterm")
-    with Progress("clips", 10) as bar:
-        bar.advance(3, failed=1)
-        bar.say("[b]x: gone")
-    shown = screen.getvalue()
-    assert "3/10" in shown
-    assert "clips/s" in shown
-    assert "1 failed" in shown
-    assert "left" in shown
-    assert "[b]x: gone" in shown
-
-
-def test_progress_that_is_not_wanted_is_silent(capsys):
-    with Progress("clips", 3, shown=False) as bar:
-        bar.advance(3)
-        bar.say("x")
-    assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(5.4, "5 s"), (61, "1 min 01 s"), (3725, "1 h 02 min")])
-def test_durations_are_said_as_people_say_them(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_other_scripts_stay_as_they_are():

@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM as a wish: the first is remembered, so that what is at hand is finished; the second stops at once."""
+"""Ctrl-C and SIGTERM as a wish: the first is remembered, so that the work at hand is finished; the second stops at once."""
 
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,11 +19,11 @@ class StopWish:
 
 
 @contextmanager
-def stop_on_signal(tell: Callable[[], None] | None = None) -> Iterator[StopWish]:
-    """Yields a wish that the first SIGINT or SIGTERM sets (calling `tell`); the second raises KeyboardInterrupt.
+def stop_on_signal(answer: str = "") -> Iterator[StopWish]:
+    """Yields a wish that the first SIGINT or SIGTERM sets, with `answer` as a line on stderr; the second raises KeyboardInterrupt.
 
-    Signals reach the main thread only: elsewhere (a server, a notebook's helper) nothing is installed. The handlers that
-    were there come back at the end.
+    Signals reach the main thread only: in another one (a server, a notebook's helper) nothing is installed. The handlers that
+    were there before come back at the end.
     """
     wish = StopWish()
     if threading.current_thread() is not threading.main_thread():
@@ -34,8 +34,8 @@ def stop_on_signal(tell: Callable[[], None] | None = None) -> Iterator[StopWish]
         if wish.asked:
             raise KeyboardInterrupt
         wish.asked = True
-        if tell is not None:
-            tell()
+        if answer:
+            os.write(2, f"\n{answer}\n".encode())  # to the descriptor: the stream may be in use at this moment
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
@@ -45,8 +45,3 @@ def stop_on_signal(tell: Callable[[], None] | None = None) -> Iterator[StopWish]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def tell_stopping() -> None:
-    """What a person sees after the first Ctrl-C. Written to the descriptor: the stream may be in use at this moment."""
-    os.write(2, b"\nstopping after the shards at hand; Ctrl-C again stops at once\n")
