@@ -16,10 +16,10 @@ import numpy as np
 
 from benchmarks.harness import Case, Findings, Goal, Options, race
 from benchmarks.media import FOLDER, RATE, SIZES, make_clip
-from gaid.backbones.protocol import AudioSpec, FrameSpec
 from gaid.media import pyav as media_pyav
 from gaid.media.clip import Clip, ClipRequest
 from gaid.media.limits import DecodeLimits
+from gaid.specs import AudioSpec, FrameSpec
 
 OURS = "gaid"
 FRAMES = 12

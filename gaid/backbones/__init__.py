@@ -15,16 +15,15 @@ from typing import Any
 from gaid import plugins
 from gaid.backbones.protocol import (
     AudioBackbone,
-    AudioSpec,
     Backbones,
     BackboneStatus,
-    FrameSpec,
     TextBackbone,
     TextFeatures,
     VisualBackbone,
 )
 from gaid.devices import pick_device
 from gaid.errors import OptionInvalid
+from gaid.specs import AudioSpec, FrameSpec
 
 __all__ = [
     "AudioBackbone",

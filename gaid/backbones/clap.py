@@ -18,9 +18,10 @@ from transformers import ClapAudioModelWithProjection, ClapConfig, ClapFeatureEx
 from transformers.utils import logging as transformers_logging
 
 from gaid.backbones.inference import inferring, quietly, seeded, to_device, to_numpy
-from gaid.backbones.protocol import AudioSpec, Features
+from gaid.backbones.protocol import Features
 from gaid.backbones.weights import CLAP_FILES, sha256_of
 from gaid.errors import BackboneUnavailable, OptionInvalid
+from gaid.specs import AudioSpec
 
 # CLAP was trained on 5 to 10 s; below about 2 s a repeated snippet is mostly the rhythm of its own repetition.
 SHORTEST_WINDOW = 2.0

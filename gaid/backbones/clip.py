@@ -16,9 +16,10 @@ from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor
 
 from gaid.backbones.inference import frames_to_tensor, inferring, is_still, quietly, seeded, to_numpy
-from gaid.backbones.protocol import Features, Frames, FrameSpec, TextFeatures
+from gaid.backbones.protocol import Features, Frames, TextFeatures
 from gaid.backbones.weights import ClipWeights, sha256_of
 from gaid.errors import BackboneUnavailable, OptionInvalid
+from gaid.specs import FrameSpec
 
 FRAMES_AT_ONCE = 512  # on a GPU: about 2 GB of activations for ViT-B/16
 TEXTS_AT_ONCE = 512

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gaid.backbones.inference import frames_to_tensor, inferring, is_still, quietly, to_numpy
-from gaid.backbones.protocol import AudioSpec, Features, Frames, FrameSpec, TextFeatures
+from gaid.backbones.protocol import Features, Frames, TextFeatures
 from gaid.backbones.weights import sha256_of
 from gaid.files import cache_folder, writing
+from gaid.specs import AudioSpec, FrameSpec
 
 DIM = 384
 # Vectors of about the length of CLIP's, since heads don't normalise their input and their learning rates are set for

@@ -1,6 +1,6 @@
-"""What a frozen encoder must offer, and what it wants to be fed. Everything in and out is numpy: no torch here.
+"""What a frozen encoder must offer. Everything in and out is numpy: no torch here.
 
-Loading by name is `gaid.backbones`; decoding to the sizes and rates named here is `gaid.media.decode`.
+What it is fed with is stated by `gaid.specs` and made by `gaid.media`; loading by name is `gaid.backbones`.
 """
 
 from dataclasses import dataclass
@@ -9,32 +9,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gaid.specs import AudioSpec, FrameSpec
+
 Frames = NDArray[np.uint8]
 Features = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class FrameSpec:
-    """The picture that a visual backbone wants.
-
-    `crop` resizes the shortest side to `size` and cuts out the centre; `squash` resizes to a square.
-    """
-
-    size: int
-    resize: Literal["crop", "squash"] = "crop"
-    interpolation: Literal["bicubic", "bilinear", "area"] = "bicubic"
-
-
-@dataclass(frozen=True)
-class AudioSpec:
-    """The sound that an audio backbone wants: mono at `rate` Hz, in windows of `shortest` to `longest` seconds.
-
-    A frame's window lasts min(max(T/F, shortest), longest), is centred on the frame's time, with zeros past the ends.
-    """
-
-    rate: int
-    shortest: float
-    longest: float
 
 
 @dataclass(frozen=True)

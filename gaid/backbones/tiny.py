@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.backbones.protocol import AudioSpec, Features, Frames, FrameSpec, TextFeatures
+from gaid.backbones.protocol import Features, Frames, TextFeatures
+from gaid.specs import AudioSpec, FrameSpec
 
 VERSION = 1
 """Changes whenever the same input would give another vector."""

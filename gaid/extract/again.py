@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from gaid.console import printable
 from gaid.datasets.types import Dataset, Video
+from gaid.source_files import changed_clips
 
 if TYPE_CHECKING:
     from gaid.stores import Store, StoreWriter
@@ -27,8 +28,6 @@ def take_arrived(writer: "StoreWriter", store: "Store", arrived: Iterable[str]) 
 
 def changed_since(store: "Store", videos: Iterable[Video]) -> list[str]:
     """Ids of clips whose features are of another file than the one that is there; none where the store did not record it."""
-    from gaid.stores.sources import changed_clips
-
     known = store.sources
     files = (
         (video.id, [str(video.path), None if video.audio_path is None else str(video.audio_path)])

@@ -201,9 +201,9 @@ def _judge(video: Video, info: "MediaInfo | MediaError", frames: int) -> list[Fi
 
 def check_clips(dataset: Dataset, frames: int = 12, workers: int = 2, tell: Tell = lambda done: None) -> list[Finding]:
     """Every clip decoded, in processes of their own, as an extraction of `frames` frames would decode it."""
-    from gaid.backbones.protocol import AudioSpec, FrameSpec
     from gaid.media.clip import ClipRequest, Sampling
     from gaid.media.pool import DecodePool
+    from gaid.specs import AudioSpec, FrameSpec
 
     missing = set(dataset.missing)
     there = [video for video in dataset.videos if video.id not in missing]

@@ -26,8 +26,8 @@ from gaid.media.limits import DecodeLimits
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
     from gaid.media.pool import DecodePool
+    from gaid.source_files import Sources
     from gaid.stores import StoreWriter
-    from gaid.stores.sources import Sources
 
 
 @dataclass(frozen=True)

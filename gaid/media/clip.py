@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.backbones.protocol import AudioSpec, FrameSpec
+from gaid.source_files import Sources
+from gaid.specs import AudioSpec, FrameSpec
 
 if TYPE_CHECKING:
     from gaid.datasets.types import Video
     from gaid.stores import Store
-    from gaid.stores.sources import Sources
 
 Decoder = Literal["pyav", "ffmpeg"]
 AudioSampling = Literal["aligned", "published"]
@@ -133,7 +133,7 @@ class Clip:
     decoded: int
     frame_times: NDArray[np.float32]  # (F,)
     remarks: tuple[Remark, ...] = ()
-    sources: "Sources" = ()  # its files, where a decode pool was to look at them
+    sources: Sources = ()  # its files, where a decode pool was to look at them
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from gaid.backbones.protocol import FrameSpec
 from gaid.errors import MediaError
 from gaid.media.hdr import Transfer, shrink, to_sdr
 from gaid.media.limits import DecodeLimits, check_size
+from gaid.specs import FrameSpec
 
 RGB = NDArray[np.uint8]
 Matrix = tuple[int, int, int, int]  # a, b, c, d of a display matrix: x' = a x + c y, y' = b x + d y

@@ -29,6 +29,7 @@ from gaid.media.limits import DecodeLimits, too_slow
 from gaid.media.opening import show_path
 from gaid.media.wire import fault, pack, reply_from_message, request_to_header, unpack
 from gaid.media.worker import ALARM_AFTER
+from gaid.source_files import look_at, source_of
 
 __all__ = ["DecodeLimits", "DecodePool"]
 
@@ -120,7 +121,7 @@ class DecodePool:
 
     `ahead` bounds the clips that are decoded or being decoded before they are asked for. With `workers=0` clips are decoded
     in this process when they are asked for: the same bytes, without the protection. `sources` also looks at each clip's files
-    (`gaid.stores.sources`). Use it as a context manager.
+    (`gaid.source_files`). Use it as a context manager.
     """
 
     def __init__(
@@ -197,8 +198,6 @@ class DecodePool:
         """The answer, and what its files were before and after it, where that was asked for."""
         if not self.sources or isinstance(request, ProbeRequest):
             return answer()
-        from gaid.stores.sources import look_at, source_of
-
         files = [path for path in (request.path, request.audio_path) if path is not None]
         before = [look_at(path) for path in files]
         found = answer()

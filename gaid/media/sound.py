@@ -18,10 +18,10 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from gaid.backbones.protocol import AudioSpec
 from gaid.media.clip import AudioState, ClipRequest
 from gaid.media.mixing import channel_weights, clean, mix
 from gaid.media.sampling import middles
+from gaid.specs import AudioSpec
 
 # Windows (F, samples), which of them hold sound, and why not
 Sound = tuple[NDArray[np.float32], NDArray[np.bool_], AudioState]

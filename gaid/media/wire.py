@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from gaid.backbones.protocol import AudioSpec, FrameSpec
 from gaid.errors import DependencyMissing, GaidError, MediaError, OptionInvalid
 from gaid.media.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
+from gaid.specs import AudioSpec, FrameSpec
 
 LENGTHS = struct.Struct("<QQ")
 LONGEST_HEADER = 1 << 20

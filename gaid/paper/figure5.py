@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gaid.backbones.protocol import AudioSpec
 from gaid.console import printable
 from gaid.errors import DataMissing, HeadMismatch
 from gaid.evaluation.scoring import Features
@@ -17,6 +16,7 @@ from gaid.files import writing
 from gaid.media.clip import Sampling
 from gaid.report.figures import own_style
 from gaid.report.thumbnails import load_clips
+from gaid.specs import AudioSpec
 
 if TYPE_CHECKING:
     from gaid.heads import Head

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gaid.backbones.protocol import AudioSpec, FrameSpec
 from gaid.errors import GaidError, MediaError
 from gaid.extract.sources import find_videos
+from gaid.specs import AudioSpec, FrameSpec
 
 if TYPE_CHECKING:
     from gaid.media.clip import Clip

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gaid.errors import DataMissing, OptionInvalid, StoreIncomplete, StoreInvalid
 from gaid.files import check_folder
 from gaid.paths import local_path
+from gaid.source_files import Source, Sources
 from gaid.stores import hdf5
 from gaid.stores.census import census_of, census_of_parts, hash_gallery, members_of
 from gaid.stores.hdf5 import Hdf5Arrays
@@ -24,7 +25,6 @@ from gaid.stores.schema import (
     digest_json,
     video_arrays,
 )  # fmt: skip
-from gaid.stores.sources import Source, Sources
 from gaid.stores.split import Split
 from gaid.stores.zarr import ZarrArrays, read_all
 

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, StoresDisagree
 from gaid.files import follow, sync_file, sync_folder, write_bytes
 from gaid.paths import local_path
+from gaid.source_files import Sources
 from gaid.stores import zarr as zarr_arrays
 from gaid.stores.census import take_census
 from gaid.stores.deletion import clear_deletion, delete_store
 from gaid.stores.differences import differences
 from gaid.stores.inventory import CENSUS, PLAN, digest_attributes
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
-from gaid.stores.sources import Sources
 from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, open_store
 
 CAPTIONS = "captions"

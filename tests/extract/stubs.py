@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gaid.backbones.protocol import AudioSpec, FrameSpec, TextFeatures
+from gaid.backbones.protocol import TextFeatures
+from gaid.specs import AudioSpec, FrameSpec
 
 VISUAL, AUDIO, TEXT = (f"tests.extract.stubs:Stub{kind}" for kind in ("Visual", "Audio", "Text"))
 AUDIO_TOKENS = "tests.extract.stubs:StubAudioTokens"

@@ -10,9 +10,9 @@ import pytest
 
 from gaid.extract import extract
 from gaid.report.thumbnails import load_strips
+from gaid.source_files import PIECE, PIECES, WHOLE, Source, changed_clips, look_at, source_of
 from gaid.stores import convert_store, open_store
 from gaid.stores.schema import digest_json
-from gaid.stores.sources import PIECE, PIECES, WHOLE, Source, changed_clips, look_at, source_of
 from tests.extract.stubs import NAMES, StubVisual
 from tests.extract.world import content, load_world, make_world
 

@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 
-from gaid.backbones.protocol import AudioSpec, FrameSpec
 from gaid.errors import DependencyMissing
 from gaid.media.decode import ClipRequest, check_decoder
+from gaid.specs import AudioSpec, FrameSpec
 
 
 def skip_without(decoder: str) -> str:

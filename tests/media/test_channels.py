@@ -4,10 +4,10 @@ import av
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import AudioSpec
 from gaid.cli import run
 from gaid.media.decode import Clip, MediaInfo
 from gaid.media.pool import DecodePool
+from gaid.specs import AudioSpec
 from tests.media.asking import request
 from tests.media_maker import tone, write_video
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gaid.backbones.protocol import FrameSpec
 from gaid.errors import MediaError, OptionInvalid
 from gaid.media import pyav as media_pyav
 from gaid.media import pyav_pictures
 from gaid.media.decode import DecodeLimits, decode_clip, probe
 from gaid.media.sampling import PacketIndex, build_timeline, plan_frames
+from gaid.specs import FrameSpec
 from tests.media.asking import request
 from tests.media_maker import draw_number, read_number, tone, write_sound, write_video
 

@@ -182,8 +182,8 @@ def test_large_hdr_pictures_are_averaged_before_they_are_mapped():
 
 
 def test_a_needle_of_pixels_that_are_not_square_costs_no_memory():
-    from gaid.backbones.protocol import FrameSpec
     from gaid.media.picture import fit
+    from gaid.specs import FrameSpec
 
     for aspect in (1e-4, 1.0, 1e4):
         for shape in ((2, 3000, 3), (3000, 2, 3), (100, 100, 3)):

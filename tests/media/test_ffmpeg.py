@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import FrameSpec
 from gaid.errors import DependencyMissing, MediaError
 from gaid.media.decode import DecodeLimits, check_decoder, decode_clip
 from gaid.media.picture import fit
+from gaid.specs import FrameSpec
 from tests.media.asking import request
 from tests.media_maker import break_packets, read_number, tone, write_sound, write_video
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import AudioSpec
 from gaid.media import pyav as media_pyav
 from gaid.media.clock import Clock
 from gaid.media.decode import decode_clip
+from gaid.specs import AudioSpec
 from tests.media.asking import request, skip_without
 from tests.media_maker import read_number, write_video
 

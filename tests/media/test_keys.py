@@ -63,8 +63,8 @@ def decode_all(path):
     """Every picture, decoded straight on from the first."""
     import av
 
-    from gaid.backbones.protocol import FrameSpec
     from gaid.media.picture import fit
+    from gaid.specs import FrameSpec
 
     with av.open(str(path)) as container:
         return [

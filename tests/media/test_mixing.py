@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import AudioSpec
 from gaid.errors import DependencyMissing
 from gaid.media.decode import check_decoder, decode_clip
 from gaid.media.mixing import channel_weights
+from gaid.specs import AudioSpec
 from tests.media import asking
 from tests.media_maker import tone, write_video
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import FrameSpec
 from gaid.errors import MediaError
 from gaid.media.decode import Clip, DecodeLimits
 from gaid.media.pool import DecodePool
+from gaid.specs import FrameSpec
 from tests.media.asking import request_little as request
 from tests.media_maker import write_video
 

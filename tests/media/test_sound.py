@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import AudioSpec
 from gaid.media.decode import decode_clip
 from gaid.media.mixing import clean
 from gaid.media.sound import SoundWindows
+from gaid.specs import AudioSpec
 from tests.media import asking
 from tests.media_maker import break_packets, read_number, tone, write_sound, write_video
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from gaid.backbones.protocol import AudioSpec
 from gaid.errors import MediaError
 from gaid.extract import extract
 from gaid.media.clip import ClipRequest, Sampling
 from gaid.media.pool import DecodePool
 from gaid.report.thumbnails import load_clips
+from gaid.specs import AudioSpec
 from gaid.stores import open_store
 from tests.media_maker import write_video
 

@@ -1,7 +1,7 @@
-"""What a store knows of the media files that its features come from: size, time of change and digest of each.
+"""The media files that features come from, as they were when they were decoded: size, time of change and digest of each.
 
-A file that is replaced under its name is another clip under the old features. What is known here says so; what is done about
-it is the callers' affair. None of this belongs to a store's identity.
+A file that is replaced under its name is another clip under the old features, and is recognised here. A store keeps these
+facts beside its identity, not within it; what to do about a changed file is left to the callers.
 """
 
 import hashlib
