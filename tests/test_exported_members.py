@@ -14,6 +14,8 @@ COMMAND_OF = {
     "search": "gaid search",
     "export": "gaid export",
 }
+# The option that names a command's page: in Python `gaid.report.write_page` writes it.
+WRITES_THE_PAGE = {"gaid eval": "report", "gaid search": "html"}
 
 
 def test_the_interface_for_notebooks_is_what_the_docs_say():
@@ -39,4 +41,4 @@ def test_other_names_are_no_part_of_it():
 def test_each_command_has_its_functions_arguments(function, command):
     of_function = set(inspect.signature(getattr(gaid, function)).parameters) - {"progress"}
     found = next(one for names, one in walk() if " ".join(names) == command)
-    assert {param.name for param in found.params} - {"json"} == of_function
+    assert {param.name for param in found.params} - {"json", WRITES_THE_PAGE.get(command)} == of_function

@@ -51,7 +51,8 @@ def audit(
     Leak, selection, dual softmax, alignment, pool and ties, seeds, audio, captions, protocol; each figure with an interval.
     """  # fmt: skip
     from gaid.audit import audit as ask
-    from gaid.report.audit import print_audit, write_page
+    from gaid.report import write_page
+    from gaid.report.audit import print_audit
 
     page = chosen_page(out, "--out")
     if out is None:

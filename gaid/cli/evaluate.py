@@ -93,7 +93,7 @@ def evaluate(
     The figures, and all that they rest on, are written to RUN/results.json (of a head without training to reports/).
     """
     from gaid.evaluation.evaluate import evaluate as judge
-    from gaid.report.html import write_page
+    from gaid.report import write_page
     from gaid.report.tables import print_results
 
     page = chosen_page(report, "--report")
@@ -105,18 +105,19 @@ def evaluate(
                     subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption, noise=noise,
                     root=root)  # fmt: skip
 
-    def tell(written: Path | None) -> None:
-        results.report = written
-        if json:
-            give(results.to_dict())
-        elif written:
-            show(f"page: {written}")
-
-    def tell_figures(written: Path | None) -> None:
-        results.file = written
+    def tell_figures(file: Path | None) -> None:
         if not json:
             print_results(results)
-        write_after(page, lambda path: write_page(results, path, seed=seed), tell)
+            if file:
+                show(f"figures: {file}")
+
+        def tell_page(written: Path | None) -> None:
+            if json:
+                give(results.to_dict() | {"file": file, "report": written})
+            elif written:
+                show(f"page: {written}")
+
+        write_after(page, lambda path: write_page(results, path), tell_page)
 
     write_after(_figures_file(results), lambda path: _write_figures(results, path), tell_figures)
 
@@ -134,6 +135,5 @@ def _figures_file(results: "Results") -> Path:
 
 def _write_figures(results: "Results", path: Path) -> Path:
     """The figures as `--json` prints them, before any page is drawn."""
-    figures = {name: value for name, value in results.to_dict().items() if name not in ("report", "file")}
-    write_bytes(path, f"{as_json(figures)}\n".encode())
+    write_bytes(path, f"{as_json(results.to_dict())}\n".encode())
     return path

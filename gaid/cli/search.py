@@ -45,9 +45,8 @@ def search(
 
     All clips with features are searched, whatever part of the data set they belong to.
     """
-    from gaid.report.search_page import write_search_page
+    from gaid.report import write_page
     from gaid.retrieval.search import search as find
-    from gaid.stores import open_store
 
     page = chosen_page(html, "--html")
     found = find(query or (), run=run, store=store, preset=preset, query_file=query_file or (), top=top, text=text,
@@ -56,13 +55,12 @@ def search(
         _print_found(found)
 
     def tell(written: Path | None) -> None:
-        found.page = written
         if json:
-            give(found.to_dict())
+            give(found.to_dict() | {"page": written})
         elif written:
             say(f"page: {written}")
 
-    write_after(page, lambda path: write_search_page(found, open_store(found.basis.store), path, root=root), tell)
+    write_after(page, lambda path: write_page(found, path), tell)
 
 
 def _print_found(found: Any) -> None:

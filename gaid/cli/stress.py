@@ -35,7 +35,7 @@ def stress(
     json: Json = False,
 ) -> None:
     """Spoil sound, picture, captions and the head itself, and show what each fault costs, with 95 % intervals."""
-    from gaid.report.stress import print_files, print_stress, write
+    from gaid.report.stress import print_files, print_stress, write_files
     from gaid.stress import stress as measure
 
     if out is not None:
@@ -46,10 +46,9 @@ def stress(
         print_stress(results)
 
     def tell(written: list[Path] | None) -> None:
-        results.files = written or []
         if json:
-            give(results.to_dict())
+            give(results.to_dict() | {"files": written or []})
         else:
-            print_files(results)
+            print_files(written or [])
 
-    write_after(out or run / "stress", lambda folder: write(results, folder), tell)
+    write_after(out or run / "stress", lambda folder: write_files(results, folder), tell)

@@ -6,7 +6,6 @@ All captions of the split are queries and all its videos the gallery. Scores com
 
 import time
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,6 @@ from gaid.evaluation.subject import (
     only_with_sound,
     split_of,
 )
-from gaid.files import check_writable
 from gaid.runs import Run, load_run
 from gaid.settings import check_seed
 from gaid.stores import with_audio
@@ -81,7 +79,6 @@ def evaluate(
     candidates: int | None = None,
     against: "Iterable[str | Path | Run]" = (),
     save_ranks: str | Path | None = None,
-    report: str | Path | None = None,
     device: str = "auto",
     seed: int = 0,
     sense: str = "video",
@@ -104,8 +101,7 @@ def evaluate(
         memory: bound on what is held beside the features, as 1GiB or a number of bytes.
         against: baselines, runs on the same store; a preset's name stands for that head without training.
         save_ranks: what every query found, as .csv, .jsonl, .npz, a TREC run (.trec, .run) or MTEB's .mteb.json.
-        report: the HTML page.
-        seed: of the bootstrap, of trials in scoring, of an untrained head, and of the page's choice of queries.
+        seed: of the bootstrap, of trials in scoring, of an untrained head, and of a page's choice of queries.
         sense: `sound` compares texts with the sounds alone, among the clips that have any (untrained heads only).
         subset: `with-sound` takes only the clips that have sound; the figures over all clips stand beside.
         dual_softmax: also the figures with a second softmax, beside the plain ones of every protocol that is measured:
@@ -115,7 +111,7 @@ def evaluate(
             its `first`, or for k-th captions its k-th, the `same`, as the published function has it.
         noise: whose the draws of a head with trials (t-mass) are: each `pair`'s own, as published, or its `text`'s for all
             videos. Default: pair under the published protocols, text under query.
-        root: where the clips lie that the page shows, if not where the store says.
+        root: where the clips lie that a page shows (`gaid.report.write_page`), if not where the store says.
 
     Returns Results; its figures are the query protocol's, whatever `protocol` is. Raises OptionInvalid, DataMissing,
     StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
@@ -143,8 +139,6 @@ def evaluate(
     ranks_path = check_ranks_path(save_ranks) if save_ranks is not None else None
     if ranks_path is not None and "t2v" not in directions:
         raise OptionInvalid("--save-ranks writes the ranks of texts; use --direction t2v or both")
-    if report is not None:
-        check_writable(report, "--report")
     device = pick_device(device)
     subject, opened = load_subject(run, store, preset, device, seed, sense)
     if subset not in SUBSETS:
@@ -182,7 +176,7 @@ def evaluate(
     bases = [results.basis, *(baseline.basis for baseline in results.baselines)]
     results.training_overlap = overlaps_of(bases)
     results.notes += overlap_notes(bases)
-    results.evidence = Evidence(opened, part, device, budget, subject.head, *measured.best, root)
+    results.evidence = Evidence(opened, part, device, budget, subject.head, *measured.best, root, seed)
     results.seconds = time.perf_counter() - started
     if ranks_path is not None:
         if holds_lists(ranks_path):
@@ -193,9 +187,6 @@ def evaluate(
         else:
             write_ranks(ranks_path, part, results.basis.seeds, results.ranks["t2v"], *measured.best)
         results.saved_ranks = ranks_path
-    if report is not None:
-        # The page is drawn by the layer above, which knows results and is not known here.
-        results.report = import_module("gaid.report.html").write_page(results, report, seed=seed)
     return results
 
 

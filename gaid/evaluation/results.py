@@ -154,7 +154,8 @@ class Comparison:
 
 @dataclass
 class Evidence:
-    """What pictures of an evaluation are drawn from. Kept in memory only; `load_head` is told a member's number."""
+    """What a page of an evaluation is drawn from, kept in memory only: `load_head` takes a member's number, `seed` chooses the
+    queries that are shown, and `root` is where the clips lie if not where the store says."""
 
     store: "Store"
     split: "Split"
@@ -164,6 +165,7 @@ class Evidence:
     best_rows: np.ndarray
     best_scores: np.ndarray
     root: str | Path | None = None
+    seed: int = 0
 
 
 @dataclass
@@ -191,8 +193,6 @@ class Results:
     comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     training_overlap: list["TrainingOverlap"] = field(default_factory=list)
-    file: Path | None = None
-    report: Path | None = None
     saved_ranks: Path | None = None
     ranks: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     evidence: Evidence | None = field(default=None, repr=False)
@@ -249,8 +249,6 @@ class Results:
             "training_overlap": [one.to_dict() for one in self.training_overlap],
             "baselines": [baseline.to_dict() for baseline in self.baselines],
             "against": {one.baseline: one.to_dict() for one in self.comparisons},
-            "file": str(self.file) if self.file else None,
-            "report": str(self.report) if self.report else None,
             "saved_ranks": str(self.saved_ranks) if self.saved_ranks else None,
         }
         return out

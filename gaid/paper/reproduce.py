@@ -19,6 +19,7 @@ from gaid.paper.cost import Cost, measure_cost
 from gaid.paper.paper_table import Section, Table
 from gaid.paper.published import cautions, load_published, published_gains, published_seconds
 from gaid.paper.tables import TABLES, PaperTable, TableRow, choose
+from gaid.report import write_page
 from gaid.runs import CONFIG, Run, load_run
 
 if TYPE_CHECKING:
@@ -271,7 +272,8 @@ def _section(spec: PaperTable, setting: Setting, workshop: _Workshop) -> Section
     results = [workshop.results(store, run) for run in runs]
     # The last row is compared with the others in an evaluation of its own, which also draws the page.
     page = workshop.out / f"{spec.name}-{store.path.stem}.html"
-    last = evaluate(runs[-1], store=store, protocol="published", against=runs[:-1], report=page, device=workshop.device)
+    last = evaluate(runs[-1], store=store, protocol="published", against=runs[:-1], device=workshop.device)
+    write_page(last, page)
     for comparison, row in zip(last.comparisons, rows, strict=False):
         comparison.baseline = row.name
     results[-1] = last

@@ -10,7 +10,7 @@ from gaid.evaluation.basis import Basis
 from gaid.evaluation.results import DIRECTIONS
 from gaid.metrics import NAMES
 from gaid.report import figures
-from gaid.report.html import write_template
+from gaid.report.html import write_page, write_template
 from gaid.report.tables import census_items
 
 # Which series' colour a kind of line has.
@@ -19,8 +19,9 @@ _KINDS = {"main": "as we report it", "leak": "as published, or flattered", "cont
           "part": "part of the same", "chance": "chance"}  # fmt: skip
 
 
-def write_page(audit: Audit, path: str | Path) -> Path:
-    """The page of an audit: a section a question, with findings, figure and table."""
+@write_page.register
+def _(audit: Audit, path: str | Path) -> Path:
+    """A section per question, with findings, figure and table."""
     return write_template(
         path,
         "audit.html",

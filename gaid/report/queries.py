@@ -63,13 +63,13 @@ def choose(ranks: np.ndarray, seed: int) -> list[int]:
     return [row for group in chosen for row in group]
 
 
-def draw_queries(results: Results, seed: int = 0) -> tuple[list[Query], str | None, bool]:
+def draw_queries(results: Results) -> tuple[list[Query], str | None, bool]:
     """(cards, why pictures are absent or None, whether the data set knows the truth)."""
     evidence = results.evidence
     if evidence is None or "t2v" not in results.ranks:
         return [], None, False
     split, ranks = evidence.split, results.ranks["t2v"][0].astype(int)
-    rows = choose(ranks, seed)
+    rows = choose(ranks, evidence.seed)
     lists = {row: _videos_of(row, evidence) for row in rows}
     ids = [split.video_ids[video] for videos in lists.values() for video in videos]
     strips, absent = load_strips(evidence.store, ids, evidence.root)

@@ -11,7 +11,7 @@ from gaid import console
 from gaid.evaluation.results import signed
 from gaid.files import write_bytes
 from gaid.report.figures import PAPER, SCREEN, Drawing, Palette, drawing, svg
-from gaid.report.html import write_template
+from gaid.report.html import write_page, write_template
 from gaid.report.tables import census_items, csv_text
 from gaid.stress.results import KINDS, Curve, DaspEffect, Finding, Point, StressResults
 
@@ -19,8 +19,8 @@ PAGE = "stress.html"
 METRIC = "R@1"
 
 
-def write(results: StressResults, out: str | Path) -> list[Path]:
-    """OUT/stress.html, stress.csv, stress.json, and a PNG a fault; each whole or not at all. Returns their paths."""
+def write_files(results: StressResults, out: str | Path) -> list[Path]:
+    """OUT/stress.html, stress.csv, stress.json, and a PNG per fault; each whole or not at all. Returns their paths."""
     out = Path(out)
     files = []
     for finding in results.findings:
@@ -30,8 +30,15 @@ def write(results: StressResults, out: str | Path) -> list[Path]:
             files.append(path)
     write_bytes(out / "stress.csv", csv_text(results.records()).encode())
     write_bytes(out / "stress.json", (json.dumps(_finite(results.to_dict()), indent=1) + "\n").encode())
-    write_template(
-        out / PAGE,
+    page = write_page(results, out / PAGE)
+    return [page, out / "stress.csv", out / "stress.json", *files]
+
+
+@write_page.register
+def _(results: StressResults, path: str | Path) -> Path:
+    """A section per kind of fault, with a figure and a table per fault."""
+    return write_template(
+        path,
         PAGE,
         title=f"{next(iter(results.heads))} under stress",
         results=results,
@@ -50,7 +57,6 @@ def write(results: StressResults, out: str | Path) -> list[Path]:
         census=census_items(results.basis.census),
         signed=signed,
     )
-    return [out / PAGE, out / "stress.csv", out / "stress.json", *files]
 
 
 def _finite(value: Any) -> Any:
@@ -280,12 +286,12 @@ def print_stress(results: StressResults) -> None:
         console.show(media_line(results))
 
 
-def print_files(results: StressResults) -> None:
+def print_files(files: list[Path]) -> None:
     """Which files were written, for a person."""
-    for path in results.files:
+    for path in files:
         if path.suffix != ".png":
             console.show(f"written: {path}")
-    pictures = [path for path in results.files if path.suffix == ".png"]
+    pictures = [path for path in files if path.suffix == ".png"]
     if pictures:
         console.show(f"figures: {len(pictures)} in {pictures[0].parent}")
 

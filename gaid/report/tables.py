@@ -205,8 +205,6 @@ def print_results(results: Results) -> None:
     console.show(f"features: {backbones}; {results.basis.store}", "dim")
     if results.saved_ranks:
         console.show(f"ranks: {results.saved_ranks}")
-    if results.file:
-        console.show(f"figures: {results.file}")
 
 
 def _figure(row: Row, name: str) -> console.Cell:

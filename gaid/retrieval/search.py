@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ from gaid.evaluation.basis import Basis, notes_of, overlap_notes
 from gaid.evaluation.scoring import Features, parse_memory
 from gaid.evaluation.subject import check_head_fits, load_subject, own_clip
 from gaid.extract.sources import find_videos
-from gaid.files import check_writable
 from gaid.runs import Run
 from gaid.settings import check_seed
 from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows, with_audio
@@ -69,7 +67,11 @@ class Answer:
 
 @dataclass
 class SearchResults:
-    """A search. `seconds` has the times of loading, of encoding the text, and of scoring."""
+    """A search. `seconds` has the times of loading, of encoding the text, and of scoring.
+
+    `opened` and `root`, the store and where its clips lie if not where it says, are what a page's pictures are drawn from; they
+    are kept in memory only.
+    """
 
     answers: list[Answer]
     basis: Basis
@@ -77,7 +79,8 @@ class SearchResults:
     frames: int
     seconds: dict[str, float]
     notes: list[str] = field(default_factory=list)
-    page: Path | None = None
+    opened: "Store | None" = field(default=None, repr=False)
+    root: str | Path | None = field(default=None, repr=False)
 
     @property
     def clips(self) -> int:
@@ -100,7 +103,6 @@ class SearchResults:
             "notes": self.notes,
             **self.basis.to_dict("training_overlap"),
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
-            "page": str(self.page) if self.page else None,
         }
 
 
@@ -114,7 +116,6 @@ def search(
     top: int = 10,
     text: str | None = None,
     root: str | Path | None = None,
-    html: str | Path | None = None,
     device: str = "auto",
     memory: str | int = "1GiB",
     seed: int = 0,
@@ -128,7 +129,6 @@ def search(
         top: clips a sentence.
         text: the encoder of the sentences, where the store's own name for it does not load here.
         root: where the clips' files are. Default: where the store says they were. Only for paths and pictures.
-        html: a page with pictures of what was found.
         device, memory: of the encoder and the head; bound on what is held beside a block of features.
         seed: of an untrained head and of trials in scoring.
 
@@ -142,8 +142,6 @@ def search(
         raise OptionInvalid(
             "search where? Give a run (--run RUN), or a store and a head (--store PATH --preset mean-pool)"
         )
-    if html is not None:
-        check_writable(html, "--html")
     budget = parse_memory(memory)
     check_seed(seed)
     device = pick_device(device)
@@ -181,18 +179,16 @@ def search(
         _locate(answers, opened, root)
     except (GaidError, OSError) as error:
         notes.append(f"the clips' files are not told: {error}; --root FOLDER says where they are")
-    found = SearchResults(
+    return SearchResults(
         answers=answers,
         basis=basis,
         text_backbone=backbone.name,
         frames=opened.frames,
         seconds={"load": loaded - started, "text": encoded - loaded, "score": scored - encoded},
         notes=notes,
+        opened=opened,
+        root=root,
     )
-    if html is not None:
-        # The page is drawn by the layer above, as an evaluation's is.
-        found.page = import_module("gaid.report.search_page").write_search_page(found, opened, html, root=root)
-    return found
 
 
 def load_text_backbone(store: "Store", name: str | None = None, device: str = "cpu") -> "TextBackbone":

@@ -6,7 +6,6 @@ heads, `media` the real files; `measure` scores, `dasp` asks which queries DASP 
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from gaid.errors import GaidError, OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes
 from gaid.evaluation.scoring import parse_memory
 from gaid.evaluation.subject import Subject, open_for, own_clip, split_of
-from gaid.files import check_folder
 from gaid.runs import Run, load_run
 from gaid.settings import check_seed, nearest
 from gaid.stress.captions import CAPTION_FAULTS
@@ -49,7 +47,6 @@ def stress(
     memory: str | int = "1GiB",
     device: str = "auto",
     seed: int = 0,
-    out: str | Path | None = None,
     progress: bool = True,
 ) -> StressResults:
     """R@1 and the rest, text to video, of a run and of those that it stands against, under growing faults.
@@ -61,7 +58,6 @@ def stress(
         media: also spoil the real files of `clips` clips (a sample of the gallery, drawn by `seed`), found under `root`
             or where the store says.
         memory, device: of scoring. seed: of all faults and intervals.
-        out: a folder for page, figures, table and numbers; nothing is written without it.
 
     Captions can only be spoilt where the store's text backbone is at hand; else a note says so. Raises OptionInvalid,
     DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
@@ -70,8 +66,6 @@ def stress(
     names = _names(faults)
     budget, device = parse_memory(memory), pick_device(device)
     check_seed(seed)
-    if out is not None:
-        check_folder(out, "--out")
     loaded = load_run(run)
     opened = open_for(loaded, store)
     subjects = [Subject.of_run(loaded, opened, device)]
@@ -102,9 +96,6 @@ def stress(
         results.media = files[1]
         results.findings += media_faults(bench, files[0], names, say)
     results.seconds = time.perf_counter() - started
-    if out is not None:
-        # The page is drawn by the layer above, which knows results and is not known here.
-        results.files = import_module("gaid.report.stress").write(results, out)
     return results
 
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from gaid.evaluation.basis import Basis, overlaps_of
@@ -140,7 +139,6 @@ class StressResults:
     media: MediaSample | None = None
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    files: list[Path] = field(default_factory=list)
 
     @property
     def basis(self) -> Basis:
@@ -175,7 +173,6 @@ class StressResults:
             "notes": self.notes,
             "training_overlap": [one.to_dict() for one in overlaps_of(self.heads.values())],
             "seconds": round(self.seconds, 3),
-            "files": [str(path) for path in self.files],
         }
 
     def records(self) -> list[dict[str, Any]]:

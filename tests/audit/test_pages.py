@@ -6,7 +6,8 @@ from markupsafe import escape
 
 from gaid.audit import audit
 from gaid.audit.leak import ALL
-from gaid.report.audit import print_audit, print_compared, write_page
+from gaid.report import write_page
+from gaid.report.audit import print_audit, print_compared
 
 
 def test_the_page_is_one_file_that_fetches_nothing_and_draws_every_question(whole, tmp_path):

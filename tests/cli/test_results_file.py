@@ -47,7 +47,7 @@ def test_they_are_there_before_the_page_is_drawn(gaid, run, monkeypatch):
     def full_disk(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", "page.html")
 
-    monkeypatch.setattr("gaid.report.html.draw_queries", full_disk)
+    monkeypatch.setattr("gaid.report.evaluation.draw_queries", full_disk)
     told = gaid("eval", "--run", run)
     assert (told.code, "R@1" in told.out) == (3, True)
     assert json.loads((run / "results.json").read_text())["t2v"]["R@1"] >= 0

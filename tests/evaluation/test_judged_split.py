@@ -9,7 +9,7 @@ import pytest
 from gaid import evaluate, export, train
 from gaid.audit import audit, compare
 from gaid.errors import OptionInvalid, StoresDisagree
-from gaid.report.audit import write_page as write_audit_page
+from gaid.report import write_page
 from gaid.retrieval import search as searching
 from gaid.stores import hash_gallery
 from gaid.stress import stress
@@ -106,10 +106,9 @@ def asserted(found, run, videos, gallery):
 
 
 def test_evaluate_says_that_the_gallery_was_trained_on(run, tmp_path):
-    page = tmp_path / "page.html"
-    results = evaluate(run, split_protocol="main", report=page)
+    results = evaluate(run, split_protocol="main")
     asserted(results, run, 12, 12)
-    assert ALL.format(run=run.path) in page.read_text()
+    assert ALL.format(run=run.path) in write_page(results, tmp_path / "page.html").read_text()
     asserted(evaluate(run), run, 0, 16)
 
 
@@ -122,7 +121,7 @@ def test_evaluate_says_that_a_baseline_was_trained_on_the_gallery(run, default):
 def test_audit_says_that_the_gallery_was_trained_on(run, tmp_path):
     found = audit(run, split_protocol="main", only=["seeds"])
     asserted(found, run, 12, 12)
-    assert ALL.format(run=run.path) in write_audit_page(found, tmp_path / "audit.html").read_text()
+    assert ALL.format(run=run.path) in write_page(found, tmp_path / "audit.html").read_text()
 
 
 def test_compare_says_of_either_run_that_the_gallery_was_trained_on(run, default):
@@ -133,10 +132,9 @@ def test_compare_says_of_either_run_that_the_gallery_was_trained_on(run, default
 
 
 def test_stress_says_that_the_gallery_was_trained_on(run, tmp_path):
-    found = stress(run, split_protocol="main", faults=["gate"], progress=False, out=tmp_path)
+    found = stress(run, split_protocol="main", faults=["gate"], progress=False)
     asserted(found, run, 12, 12)
-    (page,) = [file for file in found.files if file.suffix == ".html"]
-    assert ALL.format(run=run.path) in page.read_text()
+    assert ALL.format(run=run.path) in write_page(found, tmp_path / "stress.html").read_text()
 
 
 def test_export_says_that_the_gallery_was_trained_on(run, tmp_path):
@@ -146,10 +144,9 @@ def test_export_says_that_the_gallery_was_trained_on(run, tmp_path):
 
 
 def test_search_says_that_clips_were_trained_on(run, encoder, tmp_path):
-    page = tmp_path / "found.html"
-    found = searching.search("anything", run=run, html=page)
+    found = searching.search("anything", run=run)
     asserted(found, run, 38, 68)
-    assert "38 of 68 gallery videos" in page.read_text()
+    assert "38 of 68 gallery videos" in write_page(found, tmp_path / "found.html").read_text()
 
 
 def test_every_seed_of_a_run_counts(store, tmp_path):

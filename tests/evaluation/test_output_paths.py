@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaid import evaluate, export, search
+from gaid import evaluate, export
+from gaid.cli.evaluate import evaluate as eval_command
+from gaid.cli.search import search as search_command
 from gaid.errors import OptionInvalid
 from gaid.files import check_writable
 from gaid.stores import convert_store, open_store
@@ -25,12 +27,18 @@ def store(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Where `gaid eval` leaves its figures."""
+    monkeypatch.chdir(tmp_path)
+
+
 def evaluate_to(**option) -> None:
     evaluate(preset="mean-pool", **option)
 
 
 WRITERS: dict[str, Callable[[Path, Path], object]] = {
-    "page.html": lambda store, path: evaluate_to(store=store, report=path),
+    "page.html": lambda store, path: eval_command(store=store, preset="mean-pool", report=path),
     "ranks.csv": lambda store, path: evaluate_to(store=store, save_ranks=path),
     "ranks.jsonl": lambda store, path: evaluate_to(store=store, save_ranks=path),
     "ranks.npz": lambda store, path: evaluate_to(store=store, save_ranks=path),
@@ -38,7 +46,7 @@ WRITERS: dict[str, Callable[[Path, Path], object]] = {
     "ranks.mteb.json": lambda store, path: evaluate_to(store=store, save_ranks=path),
     "vectors.npz": lambda store, path: export(store, out=path),
     "vectors.parquet": lambda store, path: export(store, out=path),
-    "found.html": lambda store, path: search("a red circle", store=store, preset="mean-pool", html=path),
+    "found.html": lambda store, path: search_command(["a red circle"], store=store, preset="mean-pool", html=path),
 }
 
 

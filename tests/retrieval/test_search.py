@@ -9,6 +9,7 @@ import pytest
 from gaid import evaluate
 from gaid.backbones import load_text
 from gaid.errors import BackboneUnavailable, DataMissing, HeadMismatch, OptionInvalid, StoresDisagree
+from gaid.report import write_page
 from gaid.retrieval.search import search
 from gaid.stores import StorePlan, StoreWriter, iter_clips, open_store, read_clips, valid_rows
 
@@ -202,8 +203,8 @@ def test_what_was_found_is_json(store):
 
 
 def test_the_page_shows_sentences_as_text_and_says_that_pictures_are_absent(store, tmp_path):
-    search("<script>a red star</script>", store=store, preset="gaid", top=2, html=tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    found = search("<script>a red star</script>", store=store, preset="gaid", top=2)
+    page = write_page(found, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;a red star" in page
     assert "<script" not in page
     assert "the media are not at hand" in page
@@ -211,7 +212,9 @@ def test_the_page_shows_sentences_as_text_and_says_that_pictures_are_absent(stor
 
 
 def test_what_the_head_heard_is_told_where_it_has_a_choice(store, tmp_path):
-    found = search("a red star", store=store, preset="avigate", top=2, html=tmp_path / "page.html")
+    found = search("a red star", store=store, preset="avigate", top=2)
     assert found.to_dict()["audio_input"] == "frames"
-    assert "avigate (untrained), hears one embedding a frame" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "avigate (untrained), hears one embedding a frame" in write_page(found, tmp_path / "page.html").read_text(
+        encoding="utf-8"
+    )
     assert search("a red star", store=store, preset="gaid", top=2).to_dict()["audio_input"] is None

@@ -147,12 +147,12 @@ def test_what_is_found_is_the_same_every_time_and_another_under_another_seed(run
 
 
 def test_results_are_json_a_table_and_a_page_with_figures(results, tmp_path):
-    from gaid.report.stress import write
+    from gaid.report.stress import write_files
 
     results = dataclasses.replace(
         results, findings=[results.finding(name) for name in ("noise", "late", "alpha", "gate")]
     )
-    files = write(results, tmp_path / "out")
+    files = write_files(results, tmp_path / "out")
     assert {path.name for path in files} >= {"stress.html", "stress.csv", "stress.json", "noise.png", "gate.png"}
     told = json.loads((tmp_path / "out" / "stress.json").read_text())
     assert told["faults"]["noise"]["curves"]["gaid"][0]["label"] == "clean"

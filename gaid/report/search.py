@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gaid.report.html import write_template
+from gaid.report.html import write_page, write_template
 from gaid.report.queries import Lane, bars
 from gaid.report.thumbnails import load_strips
 from gaid.retrieval.search import Hit, SearchResults
-
-if TYPE_CHECKING:
-    from gaid.stores import Store
+from gaid.stores import open_store
 
 
 @dataclass
@@ -21,11 +18,11 @@ class Card:
     clips: list[tuple[Hit, str | None, list[Lane]]]
 
 
-def write_search_page(
-    found: SearchResults, store: "Store", path: str | Path, *, root: str | Path | None = None
-) -> Path:
-    """One self-contained page at `path`. Pictures are decoded from the clips, where these are at hand."""
-    strips, absent = load_strips(store, [hit.video for answer in found.answers for hit in answer.hits], root)
+@write_page.register
+def _(found: SearchResults, path: str | Path) -> Path:
+    """Pictures are decoded from the clips, where these are at hand."""
+    store = found.opened or open_store(found.basis.store)
+    strips, absent = load_strips(store, [hit.video for answer in found.answers for hit in answer.hits], found.root)
     cards = [
         Card(answer.query, [(hit, strips.get(hit.video), _lanes(hit)) for hit in answer.hits])
         for answer in found.answers
