@@ -60,7 +60,7 @@ def measure_cost(head: "Head", split: "Split", device: str, memory: int) -> Cost
     )
 
 
-def _score(head: "Head", text: torch.Tensor, videos: tuple[Any, ...], algorithm: Algorithm) -> torch.Tensor:
+def _score(head: "Head", text: torch.Tensor, videos: tuple[Any, ...], algorithm: "Algorithm") -> torch.Tensor:
     scores: torch.Tensor = head.score(text, *videos, gate_by="query", pool_by="query", algorithm=algorithm)
     return scores
 
