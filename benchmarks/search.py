@@ -14,8 +14,8 @@ from torch import Tensor
 
 from benchmarks.harness import Case, Findings, Goal, Options, Timing, in_part, threads, watch_memory
 from gaid.evaluation.index import VideoIndex, default_candidates, rescore
-from gaid.evaluation.scoring import Features
 from gaid.heads import build_head
+from gaid.heads.features import Features
 from gaid.heads.gated import GatedHead
 
 OURS = "gaid, index and exact scores of the candidates"

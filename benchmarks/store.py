@@ -24,8 +24,9 @@ import torch
 from benchmarks.features import draw_rows, plan_store
 from benchmarks.harness import Case, Findings, Goal, Options, race
 from benchmarks.limits import measure_rates
-from gaid.stores import StoreWriter, open_store
-from gaid.training.batches import Batches, Clips, Resident, on_device
+from gaid.heads.features import Features
+from gaid.stores import Split, StoreWriter, open_store
+from gaid.training.batches import Batches, on_device
 
 OURS = "gaid store"
 NAMES = ("visual", "audio")
@@ -195,13 +196,12 @@ def zarrs_pipeline() -> Iterator[None]:
 
 
 def epoch_ours(of: Material, path: Path) -> int:
-    clips = Clips.of(open_store(path).split("train"))
-    return epoch_resident(of, clips)
+    return epoch_resident(of, open_store(path).split("train"))
 
 
-def epoch_resident(of: Material, clips: Clips) -> int:
-    batches = Batches(clips, of.batch, of.seed).epoch(0)
-    return sum(len(inputs[0]) for inputs, _ in on_device(Resident.of(clips, "cpu"), batches))
+def epoch_resident(of: Material, split: Split) -> int:
+    batches = Batches(split, of.batch, of.seed).epoch(0)
+    return sum(len(inputs[0]) for inputs, _ in on_device(Features.of(split, "cpu"), batches))
 
 
 def epoch_arrays(of: Material, arrays: dict[str, np.ndarray]) -> int:
@@ -312,10 +312,10 @@ def read_case(of: Material, options: Options) -> Case:
 
 def epoch_case(of: Material, options: Options) -> Case:
     """Every clip once in shuffled batches; ours with its split in memory, as every epoch of a training but the first's reading."""
-    clips = Clips.of(open_store(of.folder / "ours.zarr").split("train"))
+    split = open_store(of.folder / "ours.zarr").split("train")
     mapped = {name: np.load(of.folder / "npy" / f"{name}.npy", mmap_mode="r") for name in NAMES}
     rivals: dict[str, Callable[[], int]] = {
-        OURS: lambda: epoch_resident(of, clips),
+        OURS: lambda: epoch_resident(of, split),
         f"{OURS}, reading the split too": lambda: epoch_ours(of, of.folder / "ours.zarr"),
         "memory map": lambda: epoch_arrays(of, mapped),
         "h5py, 50 clips a chunk": lambda: epoch_hdf5(of, of.folder / "clips.h5"),

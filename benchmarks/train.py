@@ -26,11 +26,12 @@ from gaid.extract import extract
 from gaid.extract.encoder import encode_batch
 from gaid.extract.plan import make_requests
 from gaid.heads import build_head
+from gaid.heads.features import Features
 from gaid.heads.gated import GatedHead
 from gaid.media.clip import Sampling
 from gaid.media.decode import decode_clip
 from gaid.stores import Store, open_store
-from gaid.training.batches import Batches, Clips, Resident, on_device
+from gaid.training.batches import Batches, on_device
 from gaid.training.loop import Loop
 from gaid.training.options import TrainConfig
 from gaid.training.validation import Validation
@@ -66,12 +67,12 @@ class Ours:
         device: str = "cpu",
         dropout: float = 0.0,
     ) -> None:
-        self.clips = Clips.of(store.split("train"))
+        head = build(store, seed, dropout).to(device)
         self.loop = Loop(
-            build(store, seed, dropout).to(device),
+            head,
             TrainConfig(batch_size=batch, epochs=epochs, seed=seed),
-            self.clips,
-            Validation(Clips.of(store.split("val")), device),
+            store.split("train"),
+            Validation(store.split("val"), head, device),
             out,
             device,
             {"store": {"fingerprint": store.fingerprint}},
@@ -125,7 +126,7 @@ class Theirs:
     def epoch(self) -> None:
         for batch in self._load(0):
             published.step(self.head, self.optimiser, batch)
-        data = Resident.of(Clips.of(self.store.split("val")), "cpu")
+        data = Features.of(self.store.split("val"), "cpu")
         self.head.eval()
         published.evaluate(self.head, data.text, data.visual, data.audio, data.audio_mask)
         self.head.train()
@@ -193,7 +194,7 @@ class InTheLoop:
             batch, (inputs, same) = next(self.ours._batches)
             visual, audio, masks = [], [], []
             for video in batch.videos:
-                clip = decode_clip(self.request[self.ours.clips.video_ids[video]])
+                clip = decode_clip(self.request[self.ours.loop.split.video_ids[video]])
                 features = encode_batch([clip], self.backbones)[0]
                 assert not isinstance(features, str)
                 visual.append(features.visual)
@@ -316,6 +317,6 @@ def _goals(cases: list[Case], figures: dict[str, Any]) -> list[Goal]:
 
 def first_batch(store: Store, batch: int, seed: int) -> tuple[Tensor, ...]:
     """The first batch of the first epoch, for a test that holds both losses together."""
-    clips = Clips.of(store.split("train"))
-    inputs, _ = next(on_device(Resident.of(clips, "cpu"), Batches(clips, batch, seed).epoch(0)))
+    split = store.split("train")
+    inputs, _ = next(on_device(Features.of(split, "cpu"), Batches(split, batch, seed).epoch(0)))
     return inputs

@@ -14,8 +14,9 @@ from gaid.evaluation.basis import Basis
 from gaid.evaluation.conditioning import first_captions
 from gaid.evaluation.evaluate import Measurement
 from gaid.evaluation.results import DIRECTION
-from gaid.evaluation.scoring import Features, ranks_of, select
+from gaid.evaluation.scoring import ranks_of, select
 from gaid.evaluation.subject import Subject, clips_with_sound
+from gaid.heads.features import Features
 from gaid.runs import Run
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from gaid.errors import OptionInvalid
+from gaid.stores.split import first_captions
 
 By = Literal["query", "own_caption"]
 Noise = Literal["text", "pair"]
@@ -85,13 +86,3 @@ def places_of(caption_video: np.ndarray) -> np.ndarray:
     places = np.empty(len(owner), np.int64)
     places[order] = np.arange(len(owner)) - starts
     return places
-
-
-def first_captions(caption_video: np.ndarray, videos: int) -> np.ndarray:
-    """For each of `videos` rows the row of its first caption, which is what "own caption" means. Raises ValueError."""
-    rows = np.full(videos, -1, dtype=np.int64)
-    given, first = np.unique(np.asarray(caption_video), return_index=True)
-    rows[given] = first
-    if (rows < 0).any():
-        raise ValueError(f"video row {int(np.argmax(rows < 0))} has no caption")
-    return rows

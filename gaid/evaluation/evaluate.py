@@ -35,7 +35,6 @@ from gaid.evaluation.save_ranks import save_ranks as write_ranks
 from gaid.evaluation.scoring import (
     DUAL_SOFTMAX,
     DualSoftmax,
-    Features,
     best_videos,
     parse_memory,
     ranks_of,
@@ -48,11 +47,11 @@ from gaid.evaluation.subject import (
     check_head_fits,
     clips_with_sound,
     load_subject,
-    only_first_captions,
     only_sound,
     only_with_sound,
     split_of,
 )
+from gaid.heads.features import Features
 from gaid.runs import Run, load_run
 from gaid.settings import check_seed
 from gaid.stores import with_audio
@@ -147,13 +146,13 @@ def evaluate(
     if sense == SENSES[1]:
         whole = only_sound(whole)
     clips = only_with_sound(whole) if subset == "with-sound" else whole
-    part = only_first_captions(clips) if first_caption else clips
+    part = clips.first_captions() if first_caption else clips
 
     rest = (directions, budget, device, seed, noise)
     measured = Measurement(part, *rest)
     results = measured.of(subject, opened, dual_softmax=dual_softmax)
     if clips is not whole:
-        everything = Measurement(only_first_captions(whole) if first_caption else whole, *rest)
+        everything = Measurement(whole.first_captions() if first_caption else whole, *rest)
         results.all_clips = everything.of(subject, opened, brief=True).figures
     if len(part.caption_ids) < len(clips.caption_ids):
         everything = Measurement(clips, *rest)

@@ -16,8 +16,8 @@ from gaid.evaluation.conditioning import Noise
 
 if TYPE_CHECKING:
     from gaid.evaluation.results import Figures
-    from gaid.evaluation.scoring import Features
     from gaid.heads import Head
+    from gaid.heads.features import Features
 
 RECALLED = (1, 5, 10)
 

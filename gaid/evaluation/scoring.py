@@ -10,8 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,9 +20,7 @@ from gaid import metrics
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.evaluation.conditioning import Noise, OwnCaption, Protocol, captions_of_place, first_captions, places_of
 from gaid.heads import Head
-
-if TYPE_CHECKING:
-    from gaid.stores.split import Split
+from gaid.heads.features import Features
 
 MINIMUM_MEMORY = 16 * 2**20
 """Below this nothing of use fits: PyTorch's own scratch is of this order."""
@@ -62,38 +59,6 @@ def parse_memory(memory: str | int) -> int:
     if size < MINIMUM_MEMORY:
         raise OptionInvalid(f"--memory {memory} is too little; give at least {MINIMUM_MEMORY // 2**20}MiB")
     return size
-
-
-@dataclass(frozen=True)
-class Features:
-    """A split's features as tensors on a device, as stored (float16); heads widen what they work on."""
-
-    text: torch.Tensor
-    visual: torch.Tensor
-    audio: torch.Tensor
-    audio_mask: torch.Tensor
-
-    @classmethod
-    def of(cls, split: "Split", device: str, head: Head | None = None) -> "Features":
-        """Tensors that share the split's memory where the device is the CPU; what is seen and heard is what `head` takes."""
-        seen = split.seen("frames" if head is None else head.visual_input)
-        heard = split.heard("frames" if head is None else head.audio_input)
-        arrays = (split.text, seen, heard, split.audio_mask)
-        return cls(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
-
-    def videos(self, rows: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(visual, audio, audio_mask) of some videos."""
-        return self.visual[rows], self.audio[rows], self.audio_mask[rows]
-
-    @property
-    def tokens(self) -> int:
-        """What a head sees of a frame: 1 embedding, or so many patch tokens."""
-        return self.visual.shape[2] if self.visual.ndim == 4 else 1
-
-    @property
-    def bytes_per_video(self) -> int:
-        """Of one video's features once widened to float32."""
-        return 4 * (self.visual[0].numel() + self.audio[0].numel()) if len(self.visual) else 4
 
 
 @torch.inference_mode()

@@ -15,8 +15,8 @@ from scipy.stats import rankdata
 from gaid.errors import GaidError
 
 if TYPE_CHECKING:
-    from gaid.evaluation.scoring import Features
     from gaid.heads import Head
+    from gaid.heads.features import Features
     from gaid.stores import Split, Store
 
 KINDS = ("sound_weight", "gate", "attention")

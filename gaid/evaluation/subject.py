@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaid.errors import DataMissing, HeadMismatch, OptionInvalid
-from gaid.evaluation.conditioning import first_captions
 from gaid.runs import Run, load_run, resolve_head
-from gaid.stores import hash_gallery, open_store
+from gaid.stores import open_store
 
 if TYPE_CHECKING:
     from gaid.heads import Head
@@ -196,49 +195,12 @@ def clips_with_sound(split: "Split") -> np.ndarray:
     return np.asarray(split.audio_mask.any(axis=1))
 
 
-def only_clips(split: "Split", keep: np.ndarray) -> "Split":
-    """The videos where `keep` (videos) is true, with their captions; the census stays that of the whole part."""
-    captions = np.flatnonzero(keep[split.caption_video])
-    place = np.cumsum(keep) - 1
-    video_ids = [video for video, kept in zip(split.video_ids, keep, strict=True) if kept]
-    read, read_sound = split.read_patches, split.read_audio_tokens
-    return replace(
-        split,
-        read_patches=None if read is None else lambda: read()[keep],
-        read_audio_tokens=None if read_sound is None else lambda: read_sound()[keep],
-        video_ids=video_ids,
-        visual=split.visual[keep],
-        audio=split.audio[keep],
-        audio_mask=split.audio_mask[keep],
-        audio_state=split.audio_state[keep],
-        time=split.time[keep],
-        duration=split.duration[keep],
-        caption_ids=[split.caption_ids[row] for row in captions],
-        caption_texts=[split.caption_texts[row] for row in captions],
-        text=split.text[captions],
-        caption_video=place[split.caption_video[captions]],
-        gallery_hash=hash_gallery(video_ids),
-    )
-
-
-def only_first_captions(split: "Split") -> "Split":
-    """Each video's first caption, in the data set's order; the gallery stays whole: `--first-caption`."""
-    rows = first_captions(split.caption_video, len(split.video_ids))
-    return replace(
-        split,
-        caption_ids=[split.caption_ids[row] for row in rows],
-        caption_texts=[split.caption_texts[row] for row in rows],
-        text=split.text[rows],
-        caption_video=split.caption_video[rows],
-    )
-
-
 def only_with_sound(split: "Split") -> "Split":
     """The clips that have sound: `--subset with-sound`. Raises OptionInvalid where there are none."""
     keep = clips_with_sound(split)
     if not keep.any():
         raise OptionInvalid(f"--subset with-sound: no clip of {split.part!r} has sound")
-    return split if keep.all() else only_clips(split, keep)
+    return split if keep.all() else split.take(keep)
 
 
 def only_sound(split: "Split") -> "Split":
@@ -246,6 +208,6 @@ def only_sound(split: "Split") -> "Split":
     keep = clips_with_sound(split)
     if not keep.any():
         raise OptionInvalid(f"--sense sound: no clip of {split.part!r} has sound")
-    kept = only_clips(split, keep)
+    kept = split.take(keep)
     heard = np.where(kept.audio_mask[..., None], kept.audio, 0).astype(split.audio.dtype)
     return replace(kept, visual=heard, audio=heard, audio_mask=np.zeros_like(kept.audio_mask))

@@ -2,6 +2,7 @@
 
 from gaid.heads.avigate import AvigateHead
 from gaid.heads.base import Explanation, Head, HeadBase, LossParts, adapt
+from gaid.heads.features import Features
 from gaid.heads.gated import GatedHead
 from gaid.heads.presets import PRESETS, Preset, build_head, get_preset, head_defaults
 from gaid.heads.published import load_published
@@ -10,6 +11,7 @@ __all__ = [
     "PRESETS",
     "AvigateHead",
     "Explanation",
+    "Features",
     "GatedHead",
     "Head",
     "HeadBase",

@@ -9,7 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from gaid.evaluation.conditioning import PROTOCOLS
-from gaid.evaluation.scoring import Features, score_all
+from gaid.evaluation.scoring import score_all
+from gaid.heads.features import Features
 
 if TYPE_CHECKING:
     from gaid.heads import Head

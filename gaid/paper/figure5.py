@@ -10,9 +10,9 @@ import torch
 
 from gaid.console import printable
 from gaid.errors import DataMissing, HeadMismatch
-from gaid.evaluation.scoring import Features
 from gaid.evaluation.sound import load_split_truth
 from gaid.files import writing
+from gaid.heads.features import Features
 from gaid.media.clip import Sampling
 from gaid.report.figures import own_style
 from gaid.report.thumbnails import load_clips

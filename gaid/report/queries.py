@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from gaid.evaluation.results import Evidence, Results
-from gaid.evaluation.scoring import Features
 from gaid.evaluation.sound import load_split_truth
+from gaid.heads.features import Features
 from gaid.report.thumbnails import load_strips
 
 if TYPE_CHECKING:

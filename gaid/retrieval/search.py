@@ -18,9 +18,10 @@ import torch
 from gaid.devices import pick_device
 from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
 from gaid.evaluation.basis import Basis, notes_of, overlap_notes
-from gaid.evaluation.scoring import Features, parse_memory
+from gaid.evaluation.scoring import parse_memory
 from gaid.evaluation.subject import check_head_fits, load_subject, own_clip
 from gaid.extract.sources import find_videos
+from gaid.heads.features import Features
 from gaid.runs import Run
 from gaid.settings import check_seed
 from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows, with_audio

@@ -1,11 +1,11 @@
 """What is kept between the stages: one store, one data set under one set of backbones, in zarr or HDF5 (docs/format.md)."""
 
-from gaid.stores.census import hash_gallery, members_of
+from gaid.stores.census import members_of
 from gaid.stores.controls import derangement, with_audio, with_noise
 from gaid.stores.deletion import delete_store
 from gaid.stores.gallery import iter_clips, read_clips, valid_rows
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan
-from gaid.stores.split import Split
+from gaid.stores.split import Split, hash_gallery
 from gaid.stores.store import Store, convert_store, open_store
 from gaid.stores.verify import VerifyReport, verify_store
 from gaid.stores.writer import StoreWriter

@@ -4,7 +4,6 @@ Every table prints these counts, and the hash of the gallery's ids: two figures 
 pool. Nothing here reads features.
 """
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,11 @@ from numpy.typing import NDArray
 
 from gaid.errors import OptionInvalid
 from gaid.stores.schema import AUDIO_STATES
+from gaid.stores.split import hash_gallery
 from gaid.stores.zarr import read_all
 
 if TYPE_CHECKING:
     from gaid.stores.store import Store
-
-
-def hash_gallery(video_ids: list[str]) -> str:
-    """sha256 of the ids in order: two figures of one hash were measured over the same pool."""
-    return hashlib.sha256("\n".join(sorted(video_ids)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)

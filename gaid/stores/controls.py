@@ -33,15 +33,15 @@ def with_audio(split: Split, audio: Audio | str, seed: int = 0) -> Split:
         return split
     if audio == "shuffled":
         other = derangement(len(split.video_ids), seed)
-        return split.with_sound(lambda sound: sound[other], audio_mask=split.audio_mask[other])
+        return split.change_audio(lambda sound: sound[other], audio_mask=split.audio_mask[other])
     if audio == "moved":
         videos, frames = split.audio_mask.shape
         # A turn by one frame at least: every frame hears another moment, the order within stays.
         by = np.random.default_rng([seed, 18]).integers(1, max(2, frames), videos)
         place = (np.arange(frames) + by[:, None]) % frames
         rows = np.arange(videos)[:, None]
-        return split.with_sound(lambda sound: sound[rows, place], audio_mask=split.audio_mask[rows, place])
-    return split.with_sound(np.zeros_like, audio_mask=np.full_like(split.audio_mask, audio == "silence"))
+        return split.change_audio(lambda sound: sound[rows, place], audio_mask=split.audio_mask[rows, place])
+    return split.change_audio(np.zeros_like, audio_mask=np.full_like(split.audio_mask, audio == "silence"))
 
 
 def with_noise(split: Split, seed: int = 0) -> Split:
@@ -64,11 +64,11 @@ def with_noise(split: Split, seed: int = 0) -> Split:
     read, read_sound = split.read_patches, split.read_audio_tokens
 
     def patches() -> NDArray:
-        tokens = split.seen("patches")
+        tokens = split.visual_as("patches")
         return noise(tokens, tokens.reshape(-1, tokens.shape[-1]))
 
     def audio_tokens() -> NDArray:
-        tokens = split.heard("tokens")
+        tokens = split.audio_as("tokens")
         drawn = noise(tokens, tokens[heard].reshape(-1, tokens.shape[-1]), np.random.default_rng([seed, 20]))
         return np.where(heard[..., None, None], drawn, 0).astype(tokens.dtype)
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.stores.census import hash_gallery
-from gaid.stores.split import Split
+from gaid.stores.split import Split, hash_gallery
 from gaid.stores.store import Store
 
 ARRAYS = ("visual", "audio", "audio_mask", "audio_state", "time", "duration")

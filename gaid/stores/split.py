@@ -1,5 +1,6 @@
-"""One part of a data set in memory: what heads are trained and judged on."""
+"""One part of a data set in memory: what heads are trained and evaluated on. How it is read from disk is `store`'s."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,12 +11,28 @@ from numpy.typing import NDArray
 from gaid.errors import HeadMismatch, OptionInvalid
 
 
+def hash_gallery(video_ids: list[str]) -> str:
+    """sha256 of the sorted ids: two figures with the same hash were measured over the same videos."""
+    return hashlib.sha256("\n".join(sorted(video_ids)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def first_captions(caption_video: NDArray[np.int64], videos: int) -> NDArray[np.int64]:
+    """(videos) the row of each video's first caption, which is what "own caption" means. Raises ValueError."""
+    rows = np.full(videos, -1, dtype=np.int64)
+    given, first = np.unique(np.asarray(caption_video), return_index=True)
+    rows[given] = first
+    if (rows < 0).any():
+        raise ValueError(f"video row {int(np.argmax(rows < 0))} has no caption")
+    return rows
+
+
 @dataclass
 class Split:
-    """One part of a data set in memory: valid videos that its captions name, in the store's order, and those captions.
+    """One part of a data set in memory: the valid videos that its captions name, in the store's order, and those captions.
 
     visual (V, F, Dv), audio (V, F, Da), text (C, Dt) float16; audio_mask (V, F) bool; audio_state (V) uint8, a place in
     AUDIO_STATES; time (V, F) and duration (V) float32, seconds; caption_video (C) int64, rows of this split's videos.
+    Patch tokens and audio tokens are large, so they are read when asked for.
     """
 
     part: str
@@ -37,18 +54,21 @@ class Split:
     read_patches: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
     read_audio_tokens: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
 
-    def seen(self, kind: str) -> NDArray[np.float16]:
-        """What a head looks at: `frames`, that is `visual`, or `patches`, (V, F, P, Dp), read when asked for. OptionInvalid."""
+    def visual_as(self, kind: str) -> NDArray[np.float16]:
+        """The visual features that a head takes: `frames` (V, F, Dv), or `patches` (V, F, P, Dp), read now.
+
+        Raises OptionInvalid where the store has no patches.
+        """
         if kind == "frames":
             return self.visual
         if self.read_patches is None:
             raise OptionInvalid("the store has no patch tokens; `gaid extract --patches` makes one that has")
         return self.read_patches()
 
-    def heard(self, kind: str) -> NDArray[np.float16]:
-        """What a head listens to: `frames`, that is `audio`, or `tokens`, (V, F, N, Da), read when asked for. HeadMismatch.
+    def audio_as(self, kind: str) -> NDArray[np.float16]:
+        """The audio features that a head takes: `frames` (V, F, Da), or `tokens` (V, F, N, Dn), read now.
 
-        Tokens count where `audio_mask` is true; those of another frame are no sound.
+        Tokens of a frame whose `audio_mask` is false are not sound. Raises HeadMismatch where the store has no tokens.
         """
         if kind == "frames":
             return self.audio
@@ -58,11 +78,51 @@ class Split:
             )
         return self.read_audio_tokens()
 
-    def with_sound(self, change: Callable[[NDArray[Any]], NDArray[Any]], **others: Any) -> "Split":
-        """This split with its embeddings of sound (V, F, Da), and tokens (V, F, N, Da) when they are read, changed alike.
+    def take(self, videos: NDArray[Any]) -> "Split":
+        """Some videos, as rows in the order given or as a mask (V) bool, with all their captions.
+
+        The census stays that of the whole part: it counts what was asked for, not what was taken.
+        """
+        rows = np.flatnonzero(videos) if videos.dtype == bool else videos
+        place = np.full(len(self.video_ids), -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        read, read_sound = self.read_patches, self.read_audio_tokens
+        video_ids = [self.video_ids[row] for row in rows.tolist()]
+        kept = self._with_captions(np.flatnonzero(place[self.caption_video] >= 0))
+        return replace(
+            kept,
+            video_ids=video_ids,
+            visual=self.visual[rows],
+            audio=self.audio[rows],
+            audio_mask=self.audio_mask[rows],
+            audio_state=self.audio_state[rows],
+            time=self.time[rows],
+            duration=self.duration[rows],
+            caption_video=place[kept.caption_video],
+            gallery_hash=hash_gallery(video_ids),
+            read_patches=None if read is None else lambda: read()[rows],
+            read_audio_tokens=None if read_sound is None else lambda: read_sound()[rows],
+        )
+
+    def first_captions(self) -> "Split":
+        """All videos, each with its first caption alone, in the order of the videos."""
+        return self._with_captions(first_captions(self.caption_video, len(self.video_ids)))
+
+    def change_audio(self, change: Callable[[NDArray[Any]], NDArray[Any]], **others: Any) -> "Split":
+        """This split with its audio embeddings (V, F, Da), and tokens (V, F, N, Dn) when they are read, changed alike.
 
         `others`: further arrays of it, by name, such as another `audio_mask`.
         """
         read = self.read_audio_tokens
         tokens = None if read is None else lambda: change(read())
         return replace(self, audio=change(self.audio), read_audio_tokens=tokens, **others)
+
+    def _with_captions(self, rows: NDArray[np.int64]) -> "Split":
+        """All videos with some of the captions; `caption_video` still counts these videos."""
+        return replace(
+            self,
+            caption_ids=[self.caption_ids[row] for row in rows.tolist()],
+            caption_texts=[self.caption_texts[row] for row in rows.tolist()],
+            text=self.text[rows],
+            caption_video=self.caption_video[rows],
+        )

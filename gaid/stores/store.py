@@ -14,7 +14,7 @@ from gaid.files import check_folder
 from gaid.paths import local_path
 from gaid.source_files import Source, Sources
 from gaid.stores import hdf5
-from gaid.stores.census import census_of, census_of_parts, hash_gallery, members_of
+from gaid.stores.census import census_of, census_of_parts, members_of
 from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.schema import (
     SCHEMA_VERSION,
@@ -25,7 +25,7 @@ from gaid.stores.schema import (
     digest_json,
     video_arrays,
 )  # fmt: skip
-from gaid.stores.split import Split
+from gaid.stores.split import Split, hash_gallery
 from gaid.stores.zarr import ZarrArrays, read_all
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ def _mix(
         foreign = foreign * (length / np.maximum(np.linalg.norm(foreign, axis=-1, keepdims=True), 1e-12))
         return np.where(_as_wide(frames, sound), (signal * own + noise * foreign).astype(sound.dtype), sound)
 
-    return split.with_sound(mixed)
+    return split.change_audio(mixed)
 
 
 def _as_wide(of_frames: NDArray[Any], sound: Sound) -> NDArray[Any]:
@@ -195,14 +195,14 @@ def _sound_of(split: "Split", moments: NDArray[np.float32]) -> "Split":
         between = np.where(_as_wide(heard, sound), between, 0).astype(sound.dtype)
         return np.where(_as_wide(moments == time, sound), sound, between)
 
-    return split.with_sound(moved, audio_mask=heard)
+    return split.change_audio(moved, audio_mask=heard)
 
 
 def _missing(split: "Split", share: float, rng: np.random.Generator) -> "Split":
     sounding = np.asarray(split.audio_mask.any(axis=1))
     lost = sounding & (_order(sounding.shape, rng, sounding) < round(share * sounding.sum()))
     every = np.broadcast_to(lost[:, None], split.audio_mask.shape)
-    return split.with_sound(
+    return split.change_audio(
         lambda sound: np.where(_as_wide(every, sound), np.zeros((), sound.dtype), sound),
         audio_mask=split.audio_mask & ~lost[:, None],
         audio_state=np.where(lost, AUDIO_STATES.index("no track"), split.audio_state).astype(split.audio_state.dtype),
@@ -237,7 +237,7 @@ def _frames_of(split: "Split", places: NDArray[np.int64]) -> "Split":
     read = split.read_patches
 
     def patches() -> NDArray[np.float16]:
-        return np.take_along_axis(split.seen("patches"), places[..., None, None], axis=1)
+        return np.take_along_axis(split.visual_as("patches"), places[..., None, None], axis=1)
 
     return replace(
         split,
@@ -259,7 +259,7 @@ def _black(split: "Split", share: float, rng: np.random.Generator) -> "Split":
     read = split.read_patches
 
     def patches() -> NDArray[np.float16]:
-        tokens = split.seen("patches")
+        tokens = split.visual_as("patches")
         return np.where(black[..., None, None], tokens.mean(axis=(0, 1), dtype=np.float64).astype(tokens.dtype), tokens)
 
     mean = split.visual.mean(axis=(0, 1), dtype=np.float64).astype(split.visual.dtype)

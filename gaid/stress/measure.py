@@ -12,8 +12,9 @@ from gaid import metrics
 from gaid.evaluation.basis import Basis
 from gaid.evaluation.conditioning import PROTOCOLS
 from gaid.evaluation.results import Figures
-from gaid.evaluation.scoring import Features, ranks_of, score_all
+from gaid.evaluation.scoring import ranks_of, score_all
 from gaid.evaluation.subject import Subject, check_head_fits
+from gaid.heads.features import Features
 from gaid.stress import probes
 from gaid.stress.captions import CaptionFault
 from gaid.stress.faults import Fault

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from gaid.backbones import AudioBackbone, Backbones, VisualBackbone, load_audio, load_text, load_visual
 from gaid.datasets import DATASETS
 from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
-from gaid.evaluation.subject import only_clips
 from gaid.extract.encoder import encode_sound, fixed_threads
 from gaid.extract.plan import make_requests
 from gaid.extract.sources import find_dataset
@@ -273,7 +272,7 @@ def open_files(
             f"--media: {len(good)} of {len(rows)} clips can be decoded ({first}); say with --root where they are"
         )
     files = Files(
-        only_clips(split, np.isin(np.arange(count), rows[good])),
+        split.take(rows[good]),
         [clip for clip in decoded if isinstance(clip, Clip)],
         [requests[row] for row in good],
         seeing,

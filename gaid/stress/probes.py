@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gaid.evaluation.scoring import Features
 from gaid.evaluation.sound import explain_own
 from gaid.heads import GatedHead, Head
+from gaid.heads.features import Features
 from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
 from gaid.heads.scoring import direct
 

@@ -1,4 +1,4 @@
-"""A split's training data in memory, and which videos and captions meet in which batch.
+"""Which videos and captions meet in which batch, and which videos are held out for validation.
 
 An epoch visits each training **video** once, with one of its captions; over as many epochs as a video has captions each
 of them is drawn once. A batch holds different videos, so another caption of the same video is never its negative; a
@@ -19,77 +19,23 @@ from torch import Tensor
 
 from gaid.datasets.parts import part_size
 from gaid.errors import DataMissing
+from gaid.heads.features import Features
 
 if TYPE_CHECKING:
     from gaid.stores.split import Split
 
 
-@dataclass(frozen=True)
-class Clips:
-    """The features of some videos and their captions: float16 as stored, `caption_video` is the row of each's video."""
+def hold_out(split: "Split", share: float) -> tuple["Split", "Split"]:
+    """(kept, held out): the given share of the videos, but at least ten, or a quarter where there are few.
 
-    video_ids: Sequence[str]
-    visual: NDArray[np.float16]
-    audio: NDArray[np.float16]
-    audio_mask: NDArray[np.bool_]
-    caption_texts: Sequence[str]
-    text: NDArray[np.float16]
-    caption_video: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, split: "Split", visual: str = "frames", audio: str = "frames") -> "Clips":
-        """The arrays of a store's split: frames' embeddings or, for a head that takes them, `patches` and sound's `tokens`."""
-        return cls(
-            split.video_ids,
-            split.seen(visual),
-            split.heard(audio),
-            split.audio_mask,
-            split.caption_texts,
-            split.text,
-            np.asarray(split.caption_video, dtype=np.int64),
-        )
-
-    def __len__(self) -> int:
-        return len(self.video_ids)
-
-    def take(self, videos: NDArray[np.int64]) -> "Clips":
-        """Some videos, in the order given, with all their captions."""
-        new_row = np.full(len(self), -1)
-        new_row[videos] = np.arange(len(videos))
-        captions = np.flatnonzero(new_row[self.caption_video] >= 0)
-        return Clips(
-            [self.video_ids[v] for v in videos.tolist()],
-            self.visual[videos],
-            self.audio[videos],
-            self.audio_mask[videos],
-            [self.caption_texts[c] for c in captions.tolist()],
-            self.text[captions],
-            new_row[self.caption_video[captions]],
-        )
-
-    def hold_out(self, share: float) -> tuple["Clips", "Clips"]:
-        """(kept, held out): a share of the videos, at least ten or a quarter of few, by a hash of their ids: the same in every training."""
-        if len(self) < 4:
-            raise DataMissing(f"{len(self)} training videos are too few to hold some out for validation")
-        order = np.argsort([sha256(f"validation {name}".encode()).hexdigest() for name in self.video_ids])
-        count = part_size(round(share * len(self)), len(self))
-        return self.take(np.sort(order[count:])), self.take(np.sort(order[:count]))
-
-
-@dataclass(frozen=True)
-class Resident:
-    """Clips as tensors on the device, kept in half precision; heads widen what they are given."""
-
-    text: Tensor
-    visual: Tensor
-    audio: Tensor
-    audio_mask: Tensor
-
-    @classmethod
-    def of(cls, clips: Clips, device: str) -> "Resident":
-        """On the CPU these share the clips' memory, where that may be written to (torch wants it so)."""
-        arrays = (clips.text, clips.visual, clips.audio, clips.audio_mask)
-        return cls(*(torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device) for array in arrays))
+    A hash of the ids chooses them, so they are the same in every training. Raises DataMissing for fewer than four videos.
+    """
+    videos = len(split.video_ids)
+    if videos < 4:
+        raise DataMissing(f"{videos} training videos are too few to hold some out for validation")
+    order = np.argsort([sha256(f"validation {name}".encode()).hexdigest() for name in split.video_ids])
+    count = part_size(round(share * videos), videos)
+    return split.take(np.sort(order[count:])), split.take(np.sort(order[:count]))
 
 
 @dataclass(frozen=True)
@@ -104,8 +50,8 @@ class Batch:
 class Batches:
     """The batches of every epoch. Sizes within an epoch differ by one at most, so that no video is left out."""
 
-    def __init__(self, clips: Clips, batch_size: int, seed: int) -> None:
-        owner = clips.caption_video
+    def __init__(self, split: "Split", batch_size: int, seed: int) -> None:
+        owner = split.caption_video
         self.videos = np.unique(owner)
         if len(self.videos) < 2:
             raise DataMissing(
@@ -118,7 +64,7 @@ class Batches:
         self._captions = order[np.argsort(owner[order], kind="stable")]
         counts = np.bincount(owner, minlength=int(owner.max()) + 1)[self.videos]
         self._starts, self._counts = np.cumsum(counts) - counts, counts
-        self._repeats = _Repeats(clips.caption_texts, owner)
+        self._repeats = _Repeats(split.caption_texts, owner)
 
     def epoch(self, number: int) -> list[Batch]:
         """The batches of an epoch, counted from 0."""
@@ -157,7 +103,7 @@ class _Repeats:
 
 
 def on_device(
-    data: Resident, batches: Sequence[Batch], start: int = 0
+    data: Features, batches: Sequence[Batch], start: int = 0
 ) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor | None]]:
     """Each batch from `start` on as ((text, visual, audio, audio_mask), same); rows of an epoch travel at once."""
     device = data.text.device

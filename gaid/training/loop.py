@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,12 +19,16 @@ from gaid import files, runs
 from gaid.console import Progress, StopWish, stop_on_signal
 from gaid.errors import TrainingDiverged
 from gaid.heads import Head
-from gaid.training.batches import Batch, Batches, Clips, Resident, on_device
+from gaid.heads.features import Features
+from gaid.training.batches import Batch, Batches, on_device
 from gaid.training.optimiser import Average, make_optimiser, rate_factor
 from gaid.training.options import TrainConfig
 from gaid.training.state import Losses, State, load_state, save_state
 from gaid.training.step import Step, make_step
 from gaid.training.validation import Validation, kept_untrained, merit, notes_on_choice
+
+if TYPE_CHECKING:
+    from gaid.stores import Split
 
 # Steps on a GPU between looks at whether the losses are still numbers: each look waits for the device.
 _LOOK_EVERY = 20
@@ -46,18 +50,18 @@ class Loop:
         self,
         head: Head,
         config: TrainConfig,
-        clips: Clips,
+        split: "Split",
         validation: Validation,
         out: Path,
         device: str,
         description: dict[str, Any],
         progress: bool = True,
     ) -> None:
-        self.head, self.config, self.clips, self.validation = head, config, clips, validation
+        self.head, self.config, self.split, self.validation = head, config, split, validation
         self.out, self.device, self.description, self.shown = out, torch.device(device), description, progress
         self.conditioning = {"gate_by": "own_caption"} if config.protocol == "published" else {}
-        self.data = Resident.of(clips, device)
-        self.batches = Batches(clips, config.batch_size, config.seed)
+        self.data = Features.of(split, device, head)
+        self.batches = Batches(split, config.batch_size, config.seed)
         trainable = any(parameter.requires_grad for parameter in head.parameters())
         self.steps = config.epochs * self.batches.batches_per_epoch if trainable else 0
         self.optimiser = make_optimiser(head, config.lr, config.weight_decay, self.device) if trainable else None
@@ -152,7 +156,7 @@ class Loop:
 
     def _diverged(self, what: str, doubt: Doubt) -> None:
         epoch, number = divmod(doubt.step, self.batches.batches_per_epoch)
-        names = [self.clips.video_ids[row] for row in doubt.batch.videos]
+        names = [self.split.video_ids[row] for row in doubt.batch.videos]
         text = (
             f"{self.out}: the {what} is not a number at step {doubt.step + 1} (epoch {epoch + 1}, batch {number + 1} of "
             f"{self.batches.batches_per_epoch}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}); "

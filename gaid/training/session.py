@@ -17,8 +17,8 @@ from gaid.heads import Head
 from gaid.metrics import NAMES
 from gaid.paths import whole_path
 from gaid.settings import resolve, to_tables, to_toml
-from gaid.stores import Store, with_audio
-from gaid.training.batches import Clips
+from gaid.stores import Split, Store, with_audio
+from gaid.training.batches import hold_out
 from gaid.training.environment import describe_environment, settings_for_a_while, version_of
 from gaid.training.loop import Loop
 from gaid.training.options import TrainConfig, decide, differences, gather, preset_of, with_head
@@ -83,9 +83,12 @@ class Session:
             raise OptionInvalid(
                 f"--protocol {settings.protocol}: {settings.preset} gates no video by a caption; train it under query"
             )
-        self.clips, self.validation_clips, resolved = _parts(self.store, settings, head.visual_input, head.audio_input)
+        self.split, self.validation_split = _parts(self.store, settings)
         settings = replace(
-            settings, store=str(whole_path(self.store.path)), dataset=self.store.dataset, split_protocol=resolved
+            settings,
+            store=str(whole_path(self.store.path)),
+            dataset=self.store.dataset,
+            split_protocol=self.split.protocol,
         )
         self.settings = with_head(settings, described["arguments"])
         if earlier is not None:
@@ -149,9 +152,9 @@ class Session:
                 "store": self._store_description(),
                 "config": to_tables(settings),
             }
-            validation = Validation(self.validation_clips, self.device, settings.protocol)
+            validation = Validation(self.validation_split, head, self.device, settings.protocol)
             head = head.to(self.device)
-            loop = Loop(head, settings, self.clips, validation, out, self.device, description, self.progress)
+            loop = Loop(head, settings, self.split, validation, out, self.device, description, self.progress)
             self._check_resumable(loop)
             if not loop.resume_file.exists():
                 (out / runs.LOG).unlink(missing_ok=True)
@@ -250,28 +253,24 @@ def _check_train_part(store: Any, asked: str | None) -> None:
         )
 
 
-def _parts(store: Any, settings: TrainConfig, visual: str, heard: str = "frames") -> tuple[Clips, Clips, str]:
-    """(training clips, validation clips, name of the protocol) with what the head takes: `visual` frames or patches,
-    `heard` frames or tokens."""
+def _parts(store: Any, settings: TrainConfig) -> tuple[Split, Split]:
+    """The training part and the validation part, with the audio that was asked for."""
     _check_train_part(store, settings.split_protocol)
     split = with_audio(store.split("train", settings.split_protocol), settings.audio, settings.seed)
     parts = store.protocols[split.protocol]
-    clips = Clips.of(split, visual, heard)
-    if not len(clips):
+    if not split.video_ids:
         raise DataMissing(f"{store.path}: no training video that could be read under protocol {split.protocol!r}")
     if parts.get(settings.validation, 0):
         part = store.split(settings.validation, split.protocol)
-        held_out = Clips.of(with_audio(part, settings.audio, settings.seed), visual, heard)
-        if not len(held_out):
+        if not part.video_ids:
             raise DataMissing(
                 f"{store.path}: no {settings.validation} video that could be read; give another --set validation"
             )
-    elif settings.validation != TrainConfig.validation:
+        return split, with_audio(part, settings.audio, settings.seed)
+    if settings.validation != TrainConfig.validation:
         known = ", ".join(name for name, rows in parts.items() if rows)
         raise OptionInvalid(f"validation={settings.validation}: {store.path} has no such part; it has {known}")
-    else:
-        clips, held_out = clips.hold_out(settings.holdout)
-    return clips, held_out, split.protocol
+    return hold_out(split, settings.holdout)
 
 
 def _source_of(preset: str) -> bytes | None:

@@ -13,7 +13,8 @@ import torch
 
 from gaid import metrics
 from gaid.heads import Head
-from gaid.training.batches import Clips, Resident
+from gaid.heads.features import Features
+from gaid.stores.split import Split, first_captions
 
 # With fewer validation clips each is more than two points of R@1, and most differences between epochs are chance.
 ENOUGH_TO_CHOOSE = 50
@@ -22,14 +23,13 @@ ENOUGH_TO_CHOOSE = 50
 class Validation:
     """Scores a head on validation clips, under the protocol that it is trained by."""
 
-    def __init__(self, clips: Clips, device: str, protocol: str = "query") -> None:
-        self.clips = len(clips)
-        self.data = Resident.of(clips, device)
-        self.video_of_caption = clips.caption_video
+    def __init__(self, split: Split, head: Head, device: str, protocol: str = "query") -> None:
+        self.clips = len(split.video_ids)
+        self.data = Features.of(split, device, head)
+        self.video_of_caption = split.caption_video
         self.options: dict[str, Any] = {}
         if protocol == "published":
-            _, first = np.unique(clips.caption_video, return_index=True)
-            own = torch.from_numpy(first).to(device)
+            own = torch.from_numpy(first_captions(split.caption_video, self.clips)).to(device)
             self.options = {"gate_by": "own_caption", "pool_by": "own_caption", "own_caption": own}
 
     def evaluate(self, head: Head) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ from gaid import evaluate
 from gaid.errors import OptionInvalid
 from gaid.evaluation.conditioning import PROTOCOLS
 from gaid.evaluation.dual_softmax import groups_of
-from gaid.evaluation.scoring import Features, dual_softmax, random_groups, score_all
+from gaid.evaluation.scoring import dual_softmax, random_groups, score_all
+from gaid.heads.features import Features
 
 OVER = {"t2v": "texts", "v2t": "videos"}
 SCORES = np.array([[0.50, 0.49], [0.60, 0.10], [0.20, 0.30]], np.float32)

@@ -8,8 +8,8 @@ import torch
 
 from gaid import evaluate, export
 from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
-from gaid.evaluation.scoring import Features
 from gaid.heads import build_head
+from gaid.heads.features import Features
 from gaid.runs import load_run
 from gaid.training import train
 from tests.training import planted

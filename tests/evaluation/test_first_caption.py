@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from gaid.evaluation.evaluate import evaluate
-from gaid.evaluation.subject import only_first_captions
 from gaid.report.tables import heading, rows
 
 
@@ -43,7 +42,7 @@ def test_first_captions_of_the_clips_with_sound(make_store):
 
 def test_captions_keep_their_videos(make_store):
     split = make_store(videos=30, captions=3, signal=0.7).split("test")
-    first = only_first_captions(split)
+    first = split.first_captions()
     assert first.caption_ids == [f"caption {3 * number}" for number in range(30)]
     assert first.caption_video.tolist() == list(range(30))
     assert first.video_ids == split.video_ids

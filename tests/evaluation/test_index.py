@@ -8,8 +8,9 @@ from gaid import evaluate
 from gaid.errors import OptionInvalid
 from gaid.evaluation.conditioning import PROTOCOLS
 from gaid.evaluation.index import default_candidates, rescore, search_all
-from gaid.evaluation.scoring import Features, score_all
+from gaid.evaluation.scoring import score_all
 from gaid.heads import build_head
+from gaid.heads.features import Features
 
 
 @pytest.fixture

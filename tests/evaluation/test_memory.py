@@ -18,7 +18,8 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from gaid.heads import build_head
 from gaid.evaluation.conditioning import PROTOCOLS
-from gaid.evaluation.scoring import Features, best_videos, ranks_of, score_all
+from gaid.evaluation.scoring import best_videos, ranks_of, score_all
+from gaid.heads.features import Features
 
 captions, videos, memory = (int(one) for one in sys.argv[1:])
 rng = np.random.default_rng(0)

@@ -12,9 +12,9 @@ from gaid.evaluation import scoring
 from gaid.evaluation.conditioning import PROTOCOLS
 from gaid.evaluation.index import rescore
 from gaid.evaluation.results import noise_in_words
-from gaid.evaluation.scoring import Features, score_all
+from gaid.evaluation.scoring import score_all
 from gaid.heads import build_head
-from gaid.training.batches import Clips
+from gaid.heads.features import Features
 from gaid.training.validation import Validation
 
 
@@ -97,5 +97,5 @@ def test_a_training_under_published_is_validated_with_a_pairs_own_draws(split, h
     plain = head.score
     monkeypatch.setattr(head, "score", lambda *a, **k: asked.append(k.get("noise")) or plain(*a, **k))
     for protocol in ("query", "published"):
-        Validation(Clips.of(split), "cpu", protocol).evaluate(head)
+        Validation(split, head, "cpu", protocol).evaluate(head)
     assert asked == [None, "pair"]

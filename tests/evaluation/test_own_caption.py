@@ -9,8 +9,9 @@ import torch
 from gaid import evaluate
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.evaluation.conditioning import PROTOCOLS, captions_of_place, places_of
-from gaid.evaluation.scoring import Features, score_all
+from gaid.evaluation.scoring import score_all
 from gaid.heads import adapt, build_head
+from gaid.heads.features import Features
 from gaid.report.tables import findings
 
 VIDEOS, FRAMES, DIM = 7, 4, 8

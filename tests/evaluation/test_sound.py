@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gaid.evaluation.scoring import Features
 from gaid.evaluation.sound import auc, explain_own, load_split_truth, measure, roc_curve
 from gaid.heads import build_head
+from gaid.heads.features import Features
 
 
 def test_auc_is_the_chance_that_a_true_one_lies_higher():

@@ -135,7 +135,7 @@ def test_little_memory_changes_nothing(store, monkeypatch):
 def test_a_head_of_patches_reads_the_clips_patches(tmp_path):
     patched = write_store(tmp_path / "patched.zarr", patches=(2, DIM), broken=(1,))
     rows = valid_rows(patched)
-    assert (read_clips(patched, rows).seen("patches") == patched["videos/patches"][:][rows]).all()
+    assert (read_clips(patched, rows).visual_as("patches") == patched["videos/patches"][:][rows]).all()
     found = search("a red star", store=patched, preset="gaid-token", top=2)
     assert len(found.answers[0].hits) == 2
 

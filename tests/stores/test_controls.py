@@ -60,7 +60,7 @@ def test_tokens_of_sound_change_as_their_frames_do(split):
     for name in ("shuffled", "moved", "silence", "none"):
         changed = with_audio(both, name, seed=2)
         assert not reads  # only when they are asked for
-        found = changed.heard("tokens")
+        found = changed.audio_as("tokens")
         np.testing.assert_array_equal(found, np.stack([changed.audio, -changed.audio], axis=2))
         np.testing.assert_array_equal(changed.audio, with_audio(split, name, seed=2).audio)
         reads.clear()
@@ -70,11 +70,11 @@ def test_tokens_of_sound_change_as_their_frames_do(split):
 def test_noise_takes_the_place_of_tokens_too(split):
     tokens = np.stack([split.audio, -split.audio], axis=2)
     noise = with_noise(dataclasses.replace(split, read_audio_tokens=lambda: tokens), seed=1)
-    found, heard = noise.heard("tokens"), split.audio_mask
+    found, heard = noise.audio_as("tokens"), split.audio_mask
     assert (found[~heard] == 0).all()
     np.testing.assert_allclose(found[heard].std(dtype=np.float64), tokens[heard].std(dtype=np.float64), rtol=0.1)
     assert abs(np.corrcoef(found[heard].ravel().astype(float), tokens[heard].ravel().astype(float))[0, 1]) < 0.1
-    np.testing.assert_array_equal(noise.heard("tokens"), found)
+    np.testing.assert_array_equal(noise.audio_as("tokens"), found)
     np.testing.assert_array_equal(noise.audio, with_noise(split, seed=1).audio)
 
 

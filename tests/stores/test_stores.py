@@ -95,9 +95,9 @@ def test_audio_tokens_are_kept_through_conversion_and_read_when_asked_for(path):
     for one in (store, there):
         assert one.audio_token_shape == (4, 6)
         split = one.split("test")
-        assert np.array_equal(split.heard("tokens"), wanted[[5, 6]])
-        assert split.heard("frames") is split.audio
-        assert np.array_equal(read_clips(one, np.array([0, 6])).heard("tokens"), wanted[[0, 6]])
+        assert np.array_equal(split.audio_as("tokens"), wanted[[5, 6]])
+        assert split.audio_as("frames") is split.audio
+        assert np.array_equal(read_clips(one, np.array([0, 6])).audio_as("tokens"), wanted[[0, 6]])
         assert one.verify().ok
     assert there.content_digest() == store.content_digest()
     with pytest.raises(StoresDisagree, match="audio_tokens"):
@@ -108,7 +108,7 @@ def test_a_store_without_audio_tokens_says_what_makes_one(path):
     store = fill(path)
     assert store.audio_token_shape is None
     with pytest.raises(HeadMismatch, match="gaid extract --audio-tokens"):
-        store.split("test").heard("tokens")
+        store.split("test").audio_as("tokens")
 
 
 def test_tokens_of_a_frame_without_sound_are_a_fault(tmp_path):

@@ -181,10 +181,10 @@ def test_patch_tokens_suffer_with_their_frames(split):
     with_patches = dataclasses.replace(split, read_patches=lambda: tokens)
     for name in ("dropped", "repeated", "black"):
         spoilt = FAULTS[name](with_patches, 0.5, seed=0)
-        found = spoilt.seen("patches")
+        found = spoilt.visual_as("patches")
         np.testing.assert_array_equal(found[:, :, 0], spoilt.visual)
         np.testing.assert_array_equal(found[:, :, 1], -spoilt.visual)
-    assert FAULTS["noise"](with_patches, 0.0, seed=0).seen("patches") is tokens
+    assert FAULTS["noise"](with_patches, 0.0, seed=0).visual_as("patches") is tokens
 
 
 def test_audio_tokens_suffer_as_the_embeddings_of_their_frames(split):
@@ -193,7 +193,7 @@ def test_audio_tokens_suffer_as_the_embeddings_of_their_frames(split):
     for name, fault in FAULTS.items():
         for strength in (fault.clean, fault.strengths[2], fault.strengths[-1]):
             spoilt = fault(both, strength, seed=0)
-            found = spoilt.heard("tokens")
+            found = spoilt.audio_as("tokens")
             assert found.dtype == tokens.dtype
             assert same(spoilt, fault(split, strength, seed=0)) == list(ARRAYS)
             if not name.startswith("noise") or strength == fault.clean:
@@ -204,7 +204,7 @@ def test_audio_tokens_suffer_as_the_embeddings_of_their_frames(split):
             lengths, own = (np.linalg.norm(one[split.audio_mask].astype(float), axis=-1) for one in (found, tokens))
             assert np.mean(lengths / own) == pytest.approx(1, abs=0.1)
             assert not (found[:, :, 0] == -found[:, :, 1]).all()
-            np.testing.assert_array_equal(found, spoilt.heard("tokens"))
+            np.testing.assert_array_equal(found, spoilt.audio_as("tokens"))
 
 
 # Captions

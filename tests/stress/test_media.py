@@ -136,13 +136,13 @@ def test_tokens_of_real_sounds_are_those_of_the_cache_and_suffer_with_them(folde
     store = open_store(tmp_path / "t.zarr")
     split = store.split("test", "all")
     files = open_files(store, split, None, 50, "cpu", 0, tokens=True)[0]
-    assert files.split.heard("tokens").tobytes() == split.heard("tokens").tobytes()
+    assert files.split.audio_as("tokens").tobytes() == split.audio_as("tokens").tobytes()
     fault = FAULTS["noise"]
     clean, worst = (files.spoil(fault, one) for one in (fault.clean, fault.strengths[-1]))
-    assert clean.heard("tokens").tobytes() == split.heard("tokens").tobytes()
-    assert worst.heard("tokens").tobytes() != split.heard("tokens").tobytes()
-    assert not worst.heard("tokens")[-1].any()
-    assert files.spoil(FAULTS["black"], 1.0).heard("tokens").tobytes() == split.heard("tokens").tobytes()
+    assert clean.audio_as("tokens").tobytes() == split.audio_as("tokens").tobytes()
+    assert worst.audio_as("tokens").tobytes() != split.audio_as("tokens").tobytes()
+    assert not worst.audio_as("tokens")[-1].any()
+    assert files.spoil(FAULTS["black"], 1.0).audio_as("tokens").tobytes() == split.audio_as("tokens").tobytes()
     run = write_run(tmp_path / "avigate", store, "avigate", audio_dim=store.audio_token_shape[1], audio_input="tokens")
     results = stress(run, split_protocol="all", faults=["noise"], media=True, progress=False)
     assert [one.name for one in results.findings] == ["noise", "media-noise"]

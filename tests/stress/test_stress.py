@@ -11,9 +11,10 @@ import torch
 
 from gaid.errors import OptionInvalid
 from gaid.evaluation.conditioning import PROTOCOLS
-from gaid.evaluation.scoring import Features, score_all
+from gaid.evaluation.scoring import score_all
 from gaid.files import write_json
 from gaid.heads import build_head
+from gaid.heads.features import Features
 from gaid.runs import CONFIG, load_run, write_checkpoint
 from gaid.stress import NAMES, probes, stress
 from gaid.stress.dasp import correlation, resampled

@@ -11,8 +11,7 @@ import torch
 from gaid import evaluate, export, load_run, open_store, runs, train
 from gaid.audit import audit, compare
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.evaluation.scoring import Features
-from gaid.evaluation.subject import only_clips
+from gaid.heads.features import Features
 from gaid.report import write_page
 from gaid.report.audit import print_audit, print_compared
 from gaid.report.stress import print_stress
@@ -59,11 +58,11 @@ def test_embeddings_can_be_asked_for_and_tokens_that_are_not_there_can_not(store
 
 @pytest.mark.parametrize("audio", ["own", "shuffled", "none"])
 def test_training_and_validation_have_the_tokens_of_the_sound_that_was_asked_for(tokened, audio):
-    clips, held_out, _ = _parts(tokened, TrainConfig(audio=audio), "frames", "tokens")
-    for found, part in ((clips, "train"), (held_out, "val")):
-        own = tokened.split(part).heard("tokens")
-        assert found.audio.shape == own.shape == (len(found), FRAMES, TOKENS, AUDIO + 1)
-        same = (found.audio == own).all(axis=(1, 2, 3))
+    training, validation = _parts(tokened, TrainConfig(audio=audio))
+    for found, part in ((training, "train"), (validation, "val")):
+        own, tokens = tokened.split(part).audio_as("tokens"), found.audio_as("tokens")
+        assert tokens.shape == own.shape == (len(found.video_ids), FRAMES, TOKENS, AUDIO + 1)
+        same = (tokens == own).all(axis=(1, 2, 3))
         assert same.all() if audio == "own" else not same.any()
         assert found.audio_mask.any() == (audio != "none")
 
@@ -120,7 +119,7 @@ def test_a_head_of_tokens_is_refused_on_a_store_without(store, trained):
 def test_tokens_are_what_is_scored_searched_and_exported(tokened, trained, tmp_path):
     split, head = tokened.split("test"), trained.load_head()
     text, visual, mask = (torch.from_numpy(one) for one in (split.text, split.visual, split.audio_mask))
-    scores = head.score(text, visual, torch.from_numpy(split.heard("tokens")), mask).numpy()
+    scores = head.score(text, visual, torch.from_numpy(split.audio_as("tokens")), mask).numpy()
     results = evaluate(trained)
     own = scores[np.arange(len(scores)), split.caption_video]
     assert results.ranks["t2v"][0].tolist() == (scores >= own[:, None]).sum(1).tolist()
@@ -138,9 +137,9 @@ def test_tokens_are_what_is_scored_searched_and_exported(tokened, trained, tmp_p
 def test_a_part_of_the_clips_has_its_own_tokens(tokened):
     split = tokened.split("test")
     keep = np.arange(len(split.video_ids)) % 3 == 0
-    np.testing.assert_array_equal(only_clips(split, keep).heard("tokens"), split.heard("tokens")[keep])
+    np.testing.assert_array_equal(split.take(keep).audio_as("tokens"), split.audio_as("tokens")[keep])
     without = dataclasses.replace(split, read_audio_tokens=None)
-    assert only_clips(without, keep).read_audio_tokens is None
+    assert without.take(keep).read_audio_tokens is None
 
 
 @pytest.fixture

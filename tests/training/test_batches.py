@@ -7,22 +7,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaid.errors import DataMissing
-from gaid.training.batches import Batches, Clips, Resident, on_device
+from gaid.heads.features import Features
+from gaid.stores import Split
+from gaid.training.batches import Batches, hold_out, on_device
 
 
-def clips(owner, texts=None, videos=None):
+def split(owner, texts=None, videos=None):
     owner = np.asarray(owner)
     videos = int(owner.max()) + 1 if videos is None else videos
     rng = np.random.default_rng(0)
-    return Clips(
-        [f"v{n}" for n in range(videos)],
-        rng.normal(size=(videos, 2, 3)).astype(np.float16),
-        rng.normal(size=(videos, 2, 4)).astype(np.float16),
-        np.ones((videos, 2), bool),
-        [f"text {n}" for n in range(len(owner))] if texts is None else texts,
-        rng.normal(size=(len(owner), 5)).astype(np.float16),
-        owner,
-    )
+    return Split(
+        part="train", protocol="main", video_ids=[f"v{n}" for n in range(videos)],
+        visual=rng.normal(size=(videos, 2, 3)).astype(np.float16),
+        audio=rng.normal(size=(videos, 2, 4)).astype(np.float16),
+        audio_mask=np.ones((videos, 2), bool), audio_state=np.zeros(videos, np.uint8),
+        time=np.zeros((videos, 2), np.float32), duration=np.ones(videos, np.float32),
+        caption_ids=[str(n) for n in range(len(owner))],
+        caption_texts=[f"text {n}" for n in range(len(owner))] if texts is None else texts,
+        text=rng.normal(size=(len(owner), 5)).astype(np.float16), caption_video=owner, store_fingerprint="",
+    )  # fmt: skip
 
 
 owners = st.lists(st.integers(0, 7), min_size=2, max_size=30).filter(lambda owner: len(set(owner)) > 1)
@@ -31,7 +34,7 @@ owners = st.lists(st.integers(0, 7), min_size=2, max_size=30).filter(lambda owne
 @settings(deadline=None)
 @given(owners, st.integers(2, 9), st.integers(0, 5), st.integers(0, 3))
 def test_an_epoch_visits_each_video_with_a_caption_once_with_a_caption_of_its_own(owner, size, number, seed):
-    data = clips(owner, videos=9)
+    data = split(owner, videos=9)
     batches = Batches(data, size, seed).epoch(number)
     rows = np.concatenate([batch.videos for batch in batches])
     assert sorted(rows) == sorted(set(owner))
@@ -42,7 +45,7 @@ def test_an_epoch_visits_each_video_with_a_caption_once_with_a_caption_of_its_ow
 
 
 def test_every_caption_of_a_video_is_drawn_once_in_as_many_epochs_as_it_has_captions():
-    batches = Batches(clips([0, 1, 0, 0, 1, 0]), 2, seed=3)
+    batches = Batches(split([0, 1, 0, 0, 1, 0]), 2, seed=3)
     drawn = [batch.captions[batch.videos == 0][0] for number in range(4) for batch in batches.epoch(number)]
     assert sorted(drawn) == [0, 2, 3, 5]
 
@@ -51,7 +54,7 @@ def test_batches_follow_from_seed_and_epoch_alone():
     owner = np.repeat(np.arange(20), 2)
 
     def rows(seed, number):
-        return [batch.captions.tolist() for batch in Batches(clips(owner), 8, seed).epoch(number)]
+        return [batch.captions.tolist() for batch in Batches(split(owner), 8, seed).epoch(number)]
 
     assert rows(1, 4) == rows(1, 4)
     assert rows(1, 4) != rows(1, 5)
@@ -62,7 +65,7 @@ def test_batches_follow_from_seed_and_epoch_alone():
 @given(owners, st.randoms(use_true_random=False), st.integers(0, 3))
 def test_a_caption_is_masked_where_it_also_describes_the_other_video_word_for_word(owner, random, number):
     texts = [random.choice(["A dog", "a  dog ", "a cat", "a cow", f"thing {n}"]) for n in range(len(owner))]
-    data = clips(owner, texts)
+    data = split(owner, texts)
     plain = [" ".join(text.lower().split()) for text in texts]
     said = {(plain[n], v) for n, v in enumerate(owner)}
     for batch in Batches(data, 8, 0).epoch(number):
@@ -75,14 +78,14 @@ def test_a_caption_is_masked_where_it_also_describes_the_other_video_word_for_wo
 
 
 def test_without_repeated_captions_nothing_is_masked():
-    assert all(batch.same is None for batch in Batches(clips([0, 1, 2, 3]), 2, 0).epoch(0))
+    assert all(batch.same is None for batch in Batches(split([0, 1, 2, 3]), 2, 0).epoch(0))
 
 
 def test_features_reach_the_head_widened_and_in_the_order_of_the_batch():
-    data = clips([1, 0, 2, 2], ["a", "a", "b", "c"])
+    data = split([1, 0, 2, 2], ["a", "a", "b", "c"])
     planned = Batches(data, 2, 0).epoch(1)
     for start in (0, 1):
-        given = list(on_device(Resident.of(data, "cpu"), planned, start))
+        given = list(on_device(Features.of(data, "cpu"), planned, start))
         assert len(given) == len(planned) - start
         for batch, ((text, visual, audio, mask), same) in zip(planned[start:], given, strict=True):
             np.testing.assert_array_equal(text.numpy(), data.text[batch.captions].astype(np.float32))
@@ -93,24 +96,24 @@ def test_features_reach_the_head_widened_and_in_the_order_of_the_batch():
 
 
 def test_read_only_features_are_taken_too():
-    data = clips([0, 1])
+    data = split([0, 1])
     data.visual.flags.writeable = False
-    assert Resident.of(data, "cpu").visual.shape == (2, 2, 3)
+    assert Features.of(data, "cpu").visual.shape == (2, 2, 3)
 
 
 def test_one_video_is_too_few_to_contrast():
     with pytest.raises(DataMissing, match="1 training videos"):
-        Batches(clips([0, 0]), 2, 0)
+        Batches(split([0, 0]), 2, 0)
 
 
 def test_videos_held_out_are_a_fixed_share_and_take_their_captions_along():
-    data = clips(np.repeat(np.arange(30), 2))
-    kept, held = data.hold_out(0.1)
-    assert (len(kept), len(held)) == (23, 7)  # a quarter of few, where a tenth would be three
+    data = split(np.repeat(np.arange(30), 2))
+    kept, held = hold_out(data, 0.1)
+    assert (len(kept.video_ids), len(held.video_ids)) == (23, 7)  # a quarter of few, where a tenth would be three
     assert set(kept.video_ids).isdisjoint(held.video_ids)
-    assert held.video_ids == data.hold_out(0.1)[1].video_ids
+    assert held.video_ids == hold_out(data, 0.1)[1].video_ids
     for part in (kept, held):
-        assert len(part.text) == 2 * len(part)
+        assert len(part.text) == 2 * len(part.video_ids)
         for text, features, video in zip(part.caption_texts, part.text, part.caption_video, strict=True):
             before = int(text.split()[1])
             assert data.video_ids[data.caption_video[before]] == part.video_ids[video]
@@ -119,4 +122,4 @@ def test_videos_held_out_are_a_fixed_share_and_take_their_captions_along():
 
 def test_a_handful_of_videos_cannot_spare_any():
     with pytest.raises(DataMissing, match="too few to hold some out"):
-        clips([0, 1, 2]).hold_out(0.1)
+        hold_out(split([0, 1, 2]), 0.1)
