@@ -12,8 +12,8 @@ from gaid.training.session import _parts
 @pytest.mark.parametrize("audio", ["own", "shuffled", "none"])
 def test_training_and_validation_have_the_sound_that_was_asked_for(store, audio):
     opened = open_store(store)
-    clips, held_out, _ = _parts(opened, TrainConfig(audio=audio), "frames")
-    for found, part in ((clips, "train"), (held_out, "val")):
+    training, validation = _parts(opened, TrainConfig(audio=audio))
+    for found, part in ((training, "train"), (validation, "val")):
         own = opened.split(part)
         same = (found.audio == own.audio).all(axis=(1, 2))
         assert same.all() if audio == "own" else not same.any()

@@ -206,7 +206,7 @@ def test_options_win_over_the_file_and_the_file_over_the_preset(store, tmp_path)
         ({"set": ["head.frames=3"]}, "head.frames is no setting"),
         ({"set": ["epochs"]}, "not of the form name=value"),
         ({"preset": "x-poll"}, "preset 'x-poll' is unknown; did you mean 'x-pool'"),
-        ({"preset": "no_such_module:Head"}, "no_such_module can't be imported"),
+        ({"preset": "no_such_module:Head"}, "no module 'no_such_module' is here"),
         ({"preset": "gaid.heads:Nothing"}, "gaid.heads has no torch.nn.Module 'Nothing'"),
         ({"preset": "torch.nn:Linear"}, "must take"),
         ({"preset": "torch.nn:Identity"}, "Identity is not a head: it has no `loss`"),
