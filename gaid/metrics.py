@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaid.errors import HeadMismatch, OptionInvalid
 
 Direction = Literal["t2v", "v2t"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Ties = Literal["against", "average", "for"]
 Places = Literal["videos", "captions"]
 

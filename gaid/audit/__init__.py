@@ -13,27 +13,25 @@ from typing import TYPE_CHECKING, Any
 from gaid.audit.answer import answer
 from gaid.audit.captions import captions
 from gaid.audit.compare import Compared, compare
-from gaid.audit.ground import Ground
 from gaid.audit.leak import leak
 from gaid.audit.pool import pool, protocol
-from gaid.audit.results import Audit, Line, Measured, Section
+from gaid.audit.results import Audit, Line, Section
 from gaid.audit.seeds import seeds as over_seeds
 from gaid.audit.selection import selection
 from gaid.audit.softmax import softmax
 from gaid.audit.sound import alignment, audio
-from gaid.devices import pick_device
 from gaid.errors import OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes, overlaps_of
-from gaid.evaluation.scoring import parse_memory
-from gaid.evaluation.subject import open_for, split_of
+from gaid.evaluation.bench import open_bench
+from gaid.evaluation.ranks import Estimate
+from gaid.evaluation.subject import Subject
 from gaid.runs import Run, load_run
-from gaid.settings import check_seed
 from gaid.stores import open_store
 
 if TYPE_CHECKING:
     from gaid.stores import Store
 
-__all__ = ["QUESTIONS", "Audit", "Compared", "Line", "Measured", "Section", "audit", "compare"]
+__all__ = ["QUESTIONS", "Audit", "Compared", "Estimate", "Line", "Section", "audit", "compare"]
 
 QUESTIONS = ("leak", "selection", "dual-softmax", "alignment", "pool", "seeds", "audio", "captions", "protocol")
 
@@ -71,45 +69,43 @@ def audit(
     """
     started = time.perf_counter()
     asked = _questions(only)
-    device, budget = pick_device(device), parse_memory(memory)
-    check_seed(seed)
     loaded = load_run(run)
     if retrain and loaded.imported:
         raise OptionInvalid(f"{run}: was imported, so there is no training to repeat; leave out --retrain")
-    opened = open_for(loaded, store)
+    bench = open_bench(
+        loaded, store=store, split=split, split_protocol=split_protocol, seeds=seeds, memory=memory, device=device,
+        seed=seed, keeps_scores=True,
+    )  # fmt: skip
+    if bench.videos < 4:
+        raise OptionInvalid(f"{bench.store.path}: the part {split!r} has {bench.videos} videos, too few to audit on")
     sampled = open_store(published_sampling) if isinstance(published_sampling, str | Path) else published_sampling
-    part = split_of(loaded, opened, split, split_protocol)
-    if len(part.video_ids) < 4:
-        raise OptionInvalid(f"{opened.path}: the part {split!r} has {len(part.video_ids)} videos, too few to audit on")
-
-    def ground_of(one: Run) -> Ground:
-        return Ground.of(one, opened, part, memory=budget, device=device, seeds=seeds, seed=seed)
-
-    ground, others = ground_of(loaded), [ground_of(load_run(one)) for one in against]
+    others = [bench.beside(Subject.of_run(load_run(one), bench.store, bench.device), seeds) for one in against]
     trainer = (
-        _Trainer(loaded, opened, Path(work) if work else loaded.path / "audit", device, progress) if retrain else None
+        _Trainer(loaded, bench.store, Path(work) if work else loaded.path / "audit", bench.device, progress)
+        if retrain
+        else None
     )
     answers: dict[str, Callable[[], Section]] = {
-        "leak": lambda: leak(ground, others),
-        "selection": lambda: selection(ground, trainer),
-        "dual-softmax": lambda: softmax(ground),
-        "alignment": lambda: alignment(ground, sampled, trainer),
-        "pool": lambda: pool(ground),
-        "seeds": lambda: over_seeds(ground, others),
-        "audio": lambda: audio(ground, others, trainer),
-        "captions": lambda: captions(ground, others),
-        "protocol": lambda: protocol(ground),
+        "leak": lambda: leak(bench, others),
+        "selection": lambda: selection(bench, trainer),
+        "dual-softmax": lambda: softmax(bench),
+        "alignment": lambda: alignment(bench, sampled, trainer),
+        "pool": lambda: pool(bench),
+        "seeds": lambda: over_seeds(bench, others),
+        "audio": lambda: audio(bench, others, trainer),
+        "captions": lambda: captions(bench, others),
+        "protocol": lambda: protocol(bench),
     }
     sections = []
     for question in asked:
-        progress(f"{ground.label}: {question}")
+        progress(f"{bench.label}: {question}")
         sections.append(answers[question]())
-    bases = [one.basis for one in (ground, *others)]
+    bases = [one.basis for one in (bench, *others)]
     return Audit(
-        basis=ground.basis,
+        basis=bench.basis,
         sections=sections,
-        answer=answer(ground.label, sections),
-        notes=notes_of([ground.basis]) + overlap_notes(bases),
+        answer=answer(bench.label, sections),
+        notes=notes_of([bench.basis]) + overlap_notes(bases),
         training_overlap=overlaps_of(bases),
         against=[str(other.run.path) for other in others],
         seconds=time.perf_counter() - started,

@@ -1,7 +1,8 @@
 """The answer of an audit in a sentence, and one line per question: what its page and its terminal output begin with."""
 
 from gaid.audit.leak import ALL
-from gaid.audit.results import Line, Measured, Section
+from gaid.audit.results import Line, Section
+from gaid.evaluation.ranks import Estimate
 
 R1, CHANGE = "t2v R@1", "change t2v R@1"
 
@@ -48,7 +49,7 @@ def _unmoved(line: Line) -> bool:
     return line.values["change t2v MnR"].value == 0
 
 
-def _bounds(one: Measured) -> str:
+def _bounds(one: Estimate) -> str:
     """The interval of a gain whose sign is known."""
     return f"95 % interval {one.low:.1f}–{one.high:.1f}"
 

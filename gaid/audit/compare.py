@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import binomtest, permutation_test
 
-from gaid.audit.ground import Ground, same_queries
-from gaid.audit.results import Measured
 from gaid.audit.seeds import turns_round
-from gaid.devices import pick_device
 from gaid.evaluation.basis import Basis, notes_of, overlap_notes, overlaps_of
-from gaid.evaluation.scoring import parse_memory
-from gaid.evaluation.subject import open_for, split_of
+from gaid.evaluation.bench import open_bench, same_queries
+from gaid.evaluation.ranks import Estimate
 from gaid.metrics import RECALLS
-from gaid.runs import Run, load_run
-from gaid.settings import check_seed
+from gaid.runs import Run
 
 if TYPE_CHECKING:
     from gaid.stores import Store
@@ -50,8 +46,8 @@ class Compared:
 
     bases: tuple[Basis, Basis]
     queries: dict[str, int]
-    values: tuple[dict[str, Measured], dict[str, Measured]]
-    difference: dict[str, Measured]
+    values: tuple[dict[str, Estimate], dict[str, Estimate]]
+    difference: dict[str, Estimate]
     tests: dict[str, dict[str, McNemar]]
     pairs_turned: tuple[float, int]
     draws_turned: float
@@ -108,31 +104,23 @@ def compare(
     Both stores must hold the same videos and captions in that part; their backbones may differ. Raises StoresDisagree
     where they don't, and whatever loading raises.
     """
-    device, budget = pick_device(device), parse_memory(memory)
-    check_seed(seed)
-    grounds: list[Ground] = []
-    for one in (first, second):
-        run = load_run(one)
-        opened = open_for(run, store)
-        part = split_of(run, opened, split, split_protocol)
-        if grounds:
-            same_queries(grounds[0].split, part, str(run.path))
-        grounds.append(Ground.of(run, opened, part, memory=budget, device=device, seeds=None, seed=seed))
-    a, b = grounds
+    options = {"split": split, "split_protocol": split_protocol, "memory": memory, "device": device, "seed": seed}
+    a, b = (open_bench(one, store=store, **options) for one in (first, second))  # type: ignore[arg-type]
+    same_queries(a.split, b.split, str(b.run.path))
     bases = (a.basis, b.basis)
     notes = notes_of(bases, [str(one.run) for one in bases]) + overlap_notes(bases)
     if len(a.owner) > a.videos:
         notes.append("several captions a video: McNemar's p takes them as independent; the p by videos does not")
-    pairs, drawn = turns_round(a.query, b.query, seed)
-    difference = a.query.values(b.query, seed)
+    pairs, drawn = turns_round(a.ranks, b.ranks, seed)
+    difference = a.ranks.values(b.ranks, seed)
     return Compared(
         bases=bases,
-        queries={way: ranks.shape[1] for way, ranks in a.query.by.items()},
-        values=(a.query.values(seed=seed), b.query.values(seed=seed)),
+        queries={way: ranks.shape[1] for way, ranks in a.ranks.by.items()},
+        values=(a.ranks.values(seed=seed), b.ranks.values(seed=seed)),
         difference={name: one for name, one in difference.items() if name.startswith("change ")},
         tests={
-            way: {f"R@{k}": mcnemar(a.query.by[way], b.query.by[way], a.query.clusters[way], k, seed) for k in RECALLS}
-            for way in a.query.by
+            way: {f"R@{k}": mcnemar(a.ranks.by[way], b.ranks.by[way], a.ranks.clusters[way], k, seed) for k in RECALLS}
+            for way in a.ranks.by
         },
         pairs_turned=pairs,
         draws_turned=drawn,

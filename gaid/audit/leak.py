@@ -1,16 +1,22 @@
 """Leak: how much a figure gains when gallery videos are gated and pooled by their own captions (docs/protocols.md)."""
 
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import t
 
-from gaid.audit.ground import Condition, Ground, View
-from gaid.audit.results import Line, Measured, Ranks, Section
+from gaid.audit.results import Line, Section
+from gaid.evaluation.bench import Bench, Condition, View
 from gaid.evaluation.conditioning import PROTOCOLS
+from gaid.evaluation.ranks import Estimate, Ranks
 from gaid.evaluation.results import noise_in_words
 from gaid.metrics import NAMES, RECALLS, metrics_of_ranks
 from gaid.stores import derangement, with_noise
+
+if TYPE_CHECKING:
+    from gaid.heads import Head
 
 PUBLISHED = [name for name, one in PROTOCOLS.items() if one.gallery_reads_captions]
 ALL, FIRST, NOISE = (
@@ -21,126 +27,135 @@ ALL, FIRST, NOISE = (
 NOISE_DRAWS = 5
 
 
-def leak(ground: Ground, others: list[Ground]) -> Section:
+def leak(bench: Bench, others: list[Bench]) -> Section:
     """The protocols side by side, whose caption does it, and what is found where there is nothing to find."""
     section = Section(
         "leak", "Leak", "How much comes from gallery videos having been gated and pooled by their own captions?"
     )
-    section.lines += _protocols(ground, ground.query, ALL)
-    section.lines += _captions(ground, section)
+    section.lines += _protocols(bench, bench.ranks, ALL)
+    section.lines += _captions(bench, section)
     for other in others:
-        section.lines += _protocols(other, other.query, f"{other.label}: {ALL}", brief=True)
-    section.lines += _noise(ground)
-    _conclude(ground, section)
+        section.lines += _protocols(other, other.ranks, f"{other.label}: {ALL}", brief=True)
+    section.lines += _noise(bench)
+    _conclude(bench, section)
     section.findings += noise_in_words(
-        ground.basis.noise.get("query"), {"published": ground.basis.noise.get("published")}
+        bench.basis.noise.get("query"), {"published": bench.basis.noise.get("published")}
     )
     return section
 
 
-def _protocols(ground: Ground, query: Ranks, group: str, brief: bool = False) -> list[Line]:
-    lines = [Line("query", query.values(seed=ground.seed), "main" if not brief else "baseline", group)]
+def _protocols(bench: Bench, query: Ranks, group: str, brief: bool = False) -> list[Line]:
+    lines = [Line("query", query.values(seed=bench.seed), "main" if not brief else "baseline", group)]
     for name in PUBLISHED[:1] if brief else PUBLISHED:
-        found = ground.measure(condition=Condition(name))[0]
-        lines.append(Line(name, found.values(query, ground.seed), "leak", group))
+        found = bench.measure(condition=Condition(name))[0]
+        lines.append(Line(name, found.values(query, bench.seed), "leak", group))
     return lines
 
 
-def second_captions(ground: Ground) -> np.ndarray:
+def second_captions(bench: Bench) -> np.ndarray:
     """(videos) the row of a video's second caption; -1 where it has one only."""
-    order = np.argsort(ground.owner, kind="stable")
-    place = np.flatnonzero(np.diff(ground.owner[order], prepend=-1) != 0) + 1
+    order = np.argsort(bench.owner, kind="stable")
+    place = np.flatnonzero(np.diff(bench.owner[order], prepend=-1) != 0) + 1
     known = np.append(order, -1)[place]
-    return np.where(np.bincount(ground.owner, minlength=ground.videos) > 1, known, -1)
+    return np.where(np.bincount(bench.owner, minlength=bench.videos) > 1, known, -1)
 
 
-def _captions(ground: Ground, section: Section) -> list[Line]:
+def _captions(bench: Bench, section: Section) -> list[Line]:
     """Only first captions ask; each gallery video reads the asking one, another of its own, or another video's."""
-    second = second_captions(ground)
+    second = second_captions(bench)
     asking = np.flatnonzero(second >= 0)
     if len(asking) < 2:
         section.notes.append(
             "one caption a video: what another caption of the same video would leak can't be told here"
         )
-        asking, second = np.arange(ground.videos), ground.first
-    elif len(asking) < ground.videos:
+        asking, second = np.arange(bench.videos), bench.first
+    elif len(asking) < bench.videos:
         section.notes.append(f"{FIRST}: the {len(asking)} videos with two captions or more ask, all are searched")
-    view = View(captions=ground.first[asking], directions=("t2v",) if len(asking) < ground.videos else ("t2v", "v2t"))
-    query = ground.measure(view)[0]
-    lines = [Line("query", query.values(seed=ground.seed), "main", FIRST)]
+    view = View(captions=bench.first[asking], directions=("t2v",) if len(asking) < bench.videos else ("t2v", "v2t"))
+    query = bench.measure(view)[0]
+    lines = [Line("query", query.values(seed=bench.seed), "main", FIRST)]
     reads = {
-        "the caption that asks (published)": ground.first,
-        "another caption of the same video": np.where(second >= 0, second, ground.first),
-        "a caption of another video": ground.first[derangement(ground.videos, ground.seed)],
+        "the caption that asks (published)": bench.first,
+        "another caption of the same video": np.where(second >= 0, second, bench.first),
+        "a caption of another video": bench.first[derangement(bench.videos, bench.seed)],
     }
-    if (second == ground.first).all():
+    if (second == bench.first).all():
         del reads["another caption of the same video"]
     for label, rows in reads.items():
-        found = ground.measure(view, condition=Condition("published", own_caption=rows))[0]
-        lines.append(Line(label, found.values(query, ground.seed), "leak", FIRST))
+        found = bench.measure(view, condition=Condition("published", own_caption=rows))[0]
+        lines.append(Line(label, found.values(query, bench.seed), "leak", FIRST))
     return lines
 
 
-def _noise(ground: Ground) -> list[Line]:
+def _noise(bench: Bench) -> list[Line]:
     """Trained and untrained heads on noise of the same moments; chance beside them.
 
     Texts have a direction in common, so one draw of noise favours the same few videos for all of them, and a bootstrap
     over videos would be too narrow. The draws themselves are independent: intervals are Student's over them.
     """
-    states = (("trained", None), ("untrained", ground.untrained))
+    states = (("trained", None), ("untrained", partial(_untrained, bench)))
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     for draw in range(NOISE_DRAWS):
-        noise = dict.fromkeys(ground.members, ground.features(with_noise(ground.split, ground.seed + draw)))
-        at = ground.members[draw % len(ground.members)]
-        one = replace(ground, members=range(at, at + 1))
+        member = bench.members[draw % len(bench.members)]
+        noise = bench.on(with_noise(bench.split, bench.seed + draw)).alone(member)
         for state, head in states:
             for name in ("query", "published"):
-                ranks = one.measure(condition=Condition(name, features=noise.__getitem__, head=head))[0]
+                ranks = noise.measure(condition=Condition(name, head=head))[0]
                 metrics = {f"{way} {n}": v for way, rows in ranks.by.items() for n, v in metrics_of_ranks(rows).items()}
                 found.setdefault((state, name), []).append(metrics)
-    lines = [chance(ground.videos, NOISE)]
+    lines = [chance(bench.videos, NOISE)]
     for (state, name), rows in found.items():
         values = {column: _over_draws(np.array([row[column] for row in rows]), column) for column in rows[0]}
         lines.append(Line(f"{state} head, {name}", values, "control" if name == "query" else "leak", NOISE))
     return lines
 
 
-def _over_draws(values: np.ndarray, column: str) -> Measured:
+def _untrained(bench: Bench, member: int) -> "Head":
+    """The member's head as it was built, before it learned: same parts, same sizes, same seed."""
+    import torch
+
+    one = bench.run.members[member]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(one.seed)
+        head = one.build_head()
+    return head.to(bench.device).eval()
+
+
+def _over_draws(values: np.ndarray, column: str) -> Estimate:
     half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     mean = float(values.mean())
     top = 100.0 if "R@" in column else np.inf
-    return Measured(mean, max(0.0, mean - half), min(top, mean + half))
+    return Estimate(mean, max(0.0, mean - half), min(top, mean + half))
 
 
 def chance(videos: int, group: str = "") -> Line:
     """What guessing gives: exact, without an interval."""
     values = {f"R@{k}": 100.0 * min(1.0, k / videos) for k in RECALLS} | dict.fromkeys(("MdR", "MnR"), (videos + 1) / 2)
     return Line(
-        "chance", {f"{one} {name}": Measured(values[name]) for one in ("t2v", "v2t") for name in NAMES}, "chance", group
+        "chance", {f"{one} {name}": Estimate(values[name]) for one in ("t2v", "v2t") for name in NAMES}, "chance", group
     )
 
 
-def unmoved_by_others(ground: Ground, kept: int = 16) -> float:
+def unmoved_by_others(bench: Bench, kept: int = 16) -> float:
     """The largest change of a score (text i, video j) under `query` when all texts but `kept` ones are other texts.
 
     Zero, but for rounding, where no video is conditioned on anything but the text that asks. The kept texts stay in
     their rows, since a head may draw its trials by row.
     """
-    rng = np.random.default_rng([ground.seed, 29])
-    count = len(ground.owner)
+    rng = np.random.default_rng([bench.seed, 29])
+    count = len(bench.owner)
     rows = np.sort(rng.choice(count, min(kept, count), replace=False))
     rest = np.setdiff1d(np.arange(count), rows)
-    text = ground.split.text.copy()
+    text = bench.split.text.copy()
     if len(rest):  # drawn from a few of them, so that no mean or sum over texts stays what it was
         text[rest] = text[rng.choice(rest, len(rest) // 4 + 1)][rng.integers(0, len(rest) // 4 + 1, len(rest))]
-    other = ground.features(replace(ground.split, text=text))
-    member = ground.members[0]
-    changed = ground.scores(member, Condition(features=lambda _: other))
-    return float(np.abs(changed[rows] - ground.scores(member)[rows]).max())
+    member = bench.members[0]
+    changed = bench.on(replace(bench.split, text=text)).scores(member)
+    return float(np.abs(changed[rows] - bench.scores(member)[rows]).max())
 
 
-def _conclude(ground: Ground, section: Section) -> None:
-    moved = unmoved_by_others(ground)
+def _conclude(bench: Bench, section: Section) -> None:
+    moved = unmoved_by_others(bench)
     gain = section.line("published", ALL).values["change t2v R@1"]
     leaks = moved >= 1e-4
     others = f"query protocol: with all other texts replaced, the largest change of a score is {moved:.1g}" + (
@@ -150,11 +165,11 @@ def _conclude(ground: Ground, section: Section) -> None:
     # The first finding is the section's answer: a query's own figure that leaks comes before all else.
     section.findings += [others, published] if leaks else [published, others]
     if not any(section.line(name, ALL).values["change t2v MnR"].value for name in PUBLISHED):
-        section.findings.append(f"{ground.label} neither gates nor pools by text: nothing can leak")
+        section.findings.append(f"{bench.label} neither gates nor pools by text: nothing can leak")
         return
     asked = section.line("the caption that asks (published)", FIRST).values["change t2v R@1"]
     section.findings.append(f"where each video reads the very caption that asks for it, as published: {asked} points")
-    found, expected = section.line("untrained head, published", NOISE), chance(ground.videos)
+    found, expected = section.line("untrained head, published", NOISE), chance(bench.videos)
     trained = section.line("trained head, published", NOISE)
     section.findings.append(
         f"noise in place of every clip: R@10 {found.values['t2v R@10']} with the untrained head and "

@@ -3,72 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from gaid import metrics
 from gaid.evaluation.basis import Basis
 from gaid.evaluation.overlap import TrainingOverlap
-from gaid.evaluation.results import signed
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A figure and its 95 % interval; `signed` is a difference. `low` and `high` are None where there is nothing to draw."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    signed: bool = False
-
-    def to_dict(self) -> dict[str, float | None]:
-        return {name: None if x is None else round(float(x), 4) for name, x in
-                (("value", self.value), ("low", self.low), ("high", self.high))}  # fmt: skip
-
-    @property
-    def text(self) -> str:
-        """As it is printed: one digit, a difference with its sign."""
-        return signed(self.value) if self.signed else f"{self.value:.1f}"
-
-    @property
-    def interval(self) -> str:
-        """`low–high`, or nothing."""
-        if self.low is None or self.high is None:
-            return ""
-        if self.signed:
-            return f"{signed(self.low)} to {signed(self.high)}"
-        return f"{self.low:.1f}–{self.high:.1f}"
-
-    def __str__(self) -> str:
-        return f"{self.text} ({self.interval})" if self.interval else self.text
-
-
-@dataclass
-class Ranks:
-    """Ranks of the same queries by several members: by direction (members, queries), and each query's video."""
-
-    by: dict[str, np.ndarray]
-    clusters: dict[str, np.ndarray]
-    gallery: int
-
-    def hits(self, direction: str = "t2v", k: int = 1) -> np.ndarray:
-        """(queries) the share of members that found the query among the best k, in per cent."""
-        return 100.0 * (self.by[direction] <= k).mean(axis=0)
-
-    def values(self, against: "Ranks | None" = None, seed: int = 0) -> dict[str, Measured]:
-        """All metrics as `t2v R@1` ...; with `against`, of the same queries, the paired differences as `change t2v R@1` ..."""
-        found: dict[str, Measured] = {}
-        for one, ranks in self.by.items():
-            means = metrics.metrics_of_ranks(ranks)
-            spread = metrics.intervals(ranks, self.clusters[one], seed=seed)
-            found |= {f"{one} {name}": Measured(means[name], *spread[name]) for name in metrics.NAMES}
-            if against is not None and one in against.by:
-                other = metrics.metrics_of_ranks(against.by[one])
-                spread = metrics.intervals(ranks, self.clusters[one], seed=seed, against=against.by[one])
-                found |= {
-                    f"change {one} {name}": Measured(means[name] - other[name], *spread[name], signed=True)
-                    for name in metrics.NAMES
-                }
-        return found
+from gaid.evaluation.ranks import Estimate
 
 
 @dataclass
@@ -76,7 +13,7 @@ class Line:
     """A line of a section. `kind`: main (what we report), control, leak (what flatters), baseline, chance or part."""
 
     label: str
-    values: dict[str, Measured]
+    values: dict[str, Estimate]
     kind: str = "control"
     group: str = ""
 

@@ -3,23 +3,25 @@
 import numpy as np
 from scipy.stats import chi2, t
 
-from gaid.audit.ground import Ground
-from gaid.audit.results import Line, Measured, Ranks, Section
+from gaid.audit.results import Line, Section
+from gaid.evaluation.bench import Bench
+from gaid.evaluation.ranks import Estimate, Ranks
+from gaid.metrics import Direction
 
 DRAWS = 4000
 
 
-def seeds(ground: Ground, others: list[Ground]) -> Section:
+def seeds(bench: Bench, others: list[Bench]) -> Section:
     """Each seed's figures, their mean and spread, and, against other runs, the chance that the ranking turns round."""
     section = Section("seeds", "Seeds", "How much does the figure move from one training to the next?")
-    for number, ranks in enumerate(ground.query.by["t2v"]):
-        single = Ranks({one: table[number][None] for one, table in ground.query.by.items()}, ground.query.clusters,
-                       ground.videos)  # fmt: skip
+    for number, ranks in enumerate(bench.ranks.by["t2v"]):
+        single = Ranks({one: table[number][None] for one, table in bench.ranks.by.items()}, bench.ranks.clusters,
+                       bench.videos)  # fmt: skip
         del ranks
-        seed = ground.subject.seeds[ground.members[number]]
-        section.lines.append(Line(f"seed {seed}", single.values(seed=ground.seed), "part"))
-    section.lines.append(Line("mean of the seeds", ground.query.values(seed=ground.seed), "main"))
-    recalls = _recalls(ground)
+        seed = bench.subject.seeds[bench.members[number]]
+        section.lines.append(Line(f"seed {seed}", single.values(seed=bench.seed), "part"))
+    section.lines.append(Line("mean of the seeds", bench.ranks.values(seed=bench.seed), "main"))
+    recalls = _recalls(bench)
     if len(recalls) < 2:
         section.notes.append("one seed: its spread is not measured; train with --seeds 3 or more")
     else:
@@ -29,30 +31,32 @@ def seeds(ground: Ground, others: list[Ground]) -> Section:
             f"standard deviation over {len(recalls)} trainings {spread.value:.2f} (95 % interval {spread.low:.2f} to {spread.high:.2f})",
         ]
     for other in others:
-        section.lines.append(Line(other.label, other.query.values(ground.query, ground.seed), "baseline"))
-        pairs, drawn = turns_round(ground.query, other.query, ground.seed)
+        section.lines.append(Line(other.label, other.ranks.values(bench.ranks, bench.seed), "baseline"))
+        pairs, drawn = turns_round(bench.ranks, other.ranks, bench.seed)
         section.findings.append(
-            f"{ground.label} against {other.label}, text to video R@1: of {pairs[1]} pairs of trainings {pairs[0]:g} rank them the other "
+            f"{bench.label} against {other.label}, text to video R@1: of {pairs[1]} pairs of trainings {pairs[0]:g} rank them the other "
             f"way round than their means (ties half); with the test videos drawn again too and one training of each, "
             f"{100 * drawn:.1f} % of {DRAWS:,} draws"
         )
     return section
 
 
-def between_trainings(recalls: np.ndarray) -> Measured:
+def between_trainings(recalls: np.ndarray) -> Estimate:
     """Mean over trainings, with Student's interval: what another set of seeds would give on the same test set."""
     half = t.ppf(0.975, len(recalls) - 1) * recalls.std(ddof=1) / np.sqrt(len(recalls))
-    return Measured(recalls.mean(), recalls.mean() - half, recalls.mean() + half)
+    return Estimate(recalls.mean(), recalls.mean() - half, recalls.mean() + half)
 
 
-def deviation(recalls: np.ndarray) -> Measured:
+def deviation(recalls: np.ndarray) -> Estimate:
     """Standard deviation over trainings, with the interval of normal ones (wide for three seeds, and it should be)."""
     free, spread = len(recalls) - 1, recalls.std(ddof=1)
     low, high = spread * np.sqrt(free / chi2.ppf([0.975, 0.025], free))
-    return Measured(spread, low, high)
+    return Estimate(spread, low, high)
 
 
-def turns_round(one: Ranks, other: Ranks, seed: int = 0, direction: str = "t2v") -> tuple[tuple[float, int], float]:
+def turns_round(
+    one: Ranks, other: Ranks, seed: int = 0, direction: Direction = "t2v"
+) -> tuple[tuple[float, int], float]:
     """((pairs of trainings that rank the other way than the means, pairs), share of draws that do), by R@1.
 
     A draw takes one training of each and the test videos with replacement; equal recalls count half.
@@ -76,5 +80,5 @@ def turns_round(one: Ranks, other: Ranks, seed: int = 0, direction: str = "t2v")
     return (pairs, gaps.size), turned / DRAWS
 
 
-def _recalls(ground: Ground) -> np.ndarray:
-    return 100.0 * (ground.query.by["t2v"] <= 1).mean(axis=1)
+def _recalls(bench: Bench) -> np.ndarray:
+    return 100.0 * (bench.ranks.by["t2v"] <= 1).mean(axis=1)

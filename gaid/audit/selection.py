@@ -4,15 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gaid.audit.ground import Condition, Ground
-from gaid.audit.results import Line, Measured, Ranks, Section
-from gaid.metrics import metrics_of_ranks, videos_of_ranks
+from gaid.audit.results import Line, Section
+from gaid.evaluation.bench import Bench, Condition
+from gaid.evaluation.ranks import Estimate, Ranks
+from gaid.metrics import DIRECTIONS, Direction, metrics_of_ranks, videos_of_ranks
 from gaid.runs import Run
 
 HALVES = 200
 
 
-def selection(ground: Ground, retrain: Callable[..., Run] | None) -> Section:
+def selection(bench: Bench, retrain: Callable[..., Run] | None) -> Section:
     """R@1 of the checkpoint that validation chose, of the best on test, and the difference.
 
     Needs the head of every evaluation: `train-head --set keep_checkpoints=true`, or `retrain`, which trains the same
@@ -23,8 +24,8 @@ def selection(ground: Ground, retrain: Callable[..., Run] | None) -> Section:
         "Selection",
         "How much does it add to choose the checkpoint by its test figure, as published code does?",
     )
-    run = ground.run
-    if not all(run.members[member].kept for member in ground.members):
+    run = bench.run
+    if not all(run.members[member].kept for member in bench.members):
         if run.imported:
             section.unmeasured = (
                 "not measured: the run was imported, and a published checkpoint comes without its others"
@@ -37,14 +38,13 @@ def selection(ground: Ground, retrain: Callable[..., Run] | None) -> Section:
             )
             return section
         again = retrain("kept", {"keep_checkpoints": True})
-        section.notes.append(_sameness(run, again, ground.members))
+        section.notes.append(_sameness(run, again, bench.members))
         run = again
-    by_direction: dict[str, list[np.ndarray]] = {"t2v": [], "v2t": []}
     rows: dict[str, list[list[np.ndarray]]] = {"validation": [], "last": [], "test": []}
     optimism = []
-    for member in ground.members:
+    for member in bench.members:
         one = run.members[member]
-        found = [_ranks(ground, one, name, member) for name in one.kept]
+        found = [_ranks(bench, one, name, member) for name in one.kept]
         steps = [int(name.removeprefix("step-")) for name in one.kept]
         recalls = [metrics_of_ranks(ranks["t2v"])["R@1"] for ranks in found]
         chosen = {
@@ -53,41 +53,38 @@ def selection(ground: Ground, retrain: Callable[..., Run] | None) -> Section:
             "test": int(np.argmax(recalls)),
         }
         for name, at in chosen.items():
-            rows[name].append([found[at][way] for way in by_direction])
+            rows[name].append([found[at][way] for way in DIRECTIONS])
         hits = np.stack([ranks["t2v"] <= 1 for ranks in found])
-        optimism.append(_halves(hits, videos_of_ranks(ground.owner), ground.seed + member))
-    views = {name: _stack(ground, members) for name, members in rows.items()}
+        optimism.append(_halves(hits, videos_of_ranks(bench.owner), bench.seed + member))
+    views = {name: _stack(bench, members) for name, members in rows.items()}
     base = views["validation"]
     section.lines = [
-        Line("chosen on validation", base.values(seed=ground.seed), "main"),
-        Line("the last evaluation", views["last"].values(base, ground.seed)),
-        Line("chosen on test (best of all)", views["test"].values(base, ground.seed), "leak"),
+        Line("chosen on validation", base.values(seed=bench.seed), "main"),
+        Line("the last evaluation", views["last"].values(base, bench.seed)),
+        Line("chosen on test (best of all)", views["test"].values(base, bench.seed), "leak"),
     ]
     differences = np.mean(optimism, axis=0)
     low, high = np.percentile(differences, [2.5, 97.5])
     gain = section.lines[-1].values["change t2v R@1"]
-    counts = ", ".join(str(len(run.members[member].kept)) for member in ground.members)
+    counts = ", ".join(str(len(run.members[member].kept)) for member in bench.members)
     section.findings = [
         f"best of all evaluations ({counts} a seed; 50 in GAID's code) less the one that validation chose: {gain} points of "
         "text to video R@1 (never negative, since both are read off the same test set)",
         f"chosen on a random half of the test videos and counted there, less counted on the other half, mean of {HALVES} halvings: "
-        f"{Measured(float(differences.mean()), float(low), float(high), signed=True)} points (percentiles of the halvings)",
+        f"{Estimate(float(differences.mean()), float(low), float(high), signed=True)} points (percentiles of the halvings)",
     ]
     return section
 
 
-def _ranks(ground: Ground, one: Run, name: str, member: int) -> dict[str, np.ndarray]:
-    head = one.load_head(name, device=ground.measurement.device)
-    single = Ground(
-        ground.subject, ground.run, ground.store, ground.split, ground.measurement, range(member, member + 1)
-    )
-    found = single.measure(condition=Condition(head=lambda _: head))[0]
+def _ranks(bench: Bench, one: Run, name: str, member: int) -> dict[Direction, np.ndarray]:
+    head = one.load_head(name, device=bench.device)
+    found = bench.alone(member).measure(condition=Condition(head=lambda _: head))[0]
     return {way: ranks[0] for way, ranks in found.by.items()}
 
 
-def _stack(ground: Ground, members: list[list[np.ndarray]]) -> Ranks:
-    by = {way: np.stack([one[number] for one in members]) for number, way in enumerate(("t2v", "v2t"))}
-    return Ranks(by, ground.query.clusters, ground.videos)
+def _stack(bench: Bench, members: list[list[np.ndarray]]) -> Ranks:
+    by = {way: np.stack([one[number] for one in members]) for number, way in enumerate(DIRECTIONS)}
+    return Ranks(by, bench.ranks.clusters, bench.videos)
 
 
 def _halves(hits: np.ndarray, videos: np.ndarray, seed: int) -> np.ndarray:

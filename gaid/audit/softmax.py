@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gaid.audit.ground import Ground, View
 from gaid.audit.results import Line, Section
+from gaid.evaluation.bench import Bench, View
 from gaid.evaluation.dual_softmax import groups_of, taken_over
 from gaid.evaluation.scoring import DualSoftmax, dual_softmax, random_groups
 
@@ -13,28 +13,28 @@ PUBLISHED_LABEL = "as published: over texts, both ways"
 ALL, FIRST = "every caption asks", "one caption a video asks, as published"
 
 
-def softmax(ground: Ground) -> Section:
+def softmax(bench: Bench) -> Section:
     """Both directions; of one query at a time the second softmax is 1 and nothing changes."""
     section = Section(
         "dual-softmax",
         "Dual softmax",
         "What does a second softmax over the test queries add, and how many must be known?",
     )
-    several = len(ground.owner) > ground.videos
-    asking = {ALL: ground.owner, FIRST: ground.owner[ground.first]}
-    groups = {ALL: View()} | ({FIRST: View(captions=ground.first)} if several else {})
+    several = len(bench.owner) > bench.videos
+    asking = {ALL: bench.owner, FIRST: bench.owner[bench.first]}
+    groups = {ALL: View()} | ({FIRST: View(captions=bench.first)} if several else {})
     for group, view in groups.items():
-        plain = ground.measure(view)[0]
-        section.lines.append(Line("plain", plain.values(seed=ground.seed), "main", group))
+        plain = bench.measure(view)[0]
+        section.lines.append(Line("plain", plain.values(seed=bench.seed), "main", group))
         for label, share in [
             ("one query at a time", 0.0),
             *((f"{share:.0%} of the queries at once", share) for share in SHARES),
         ]:
-            found = ground.measure(view, change=_Change(ground, share))[0]
+            found = bench.measure(view, change=_Change(bench, share))[0]
             kind = "control" if share == 0 else "leak"
-            section.lines.append(Line(label, found.values(plain, ground.seed), kind, group))
-        found = ground.measure(view, change=_Published(ground, asking[group]))[0]
-        section.lines.append(Line(PUBLISHED_LABEL, found.values(plain, ground.seed), "leak", group))
+            section.lines.append(Line(label, found.values(plain, bench.seed), kind, group))
+        found = bench.measure(view, change=_Published(bench, asking[group]))[0]
+        section.lines.append(Line(PUBLISHED_LABEL, found.values(plain, bench.seed), "leak", group))
     last = section.line("100% of the queries at once", FIRST if several else ALL).values
     section.findings.append(
         f"all queries at once, {FIRST if several else ALL}: text to video R@1 {last['change t2v R@1']} points, "
@@ -55,21 +55,21 @@ def softmax(ground: Ground) -> Section:
 class _Change:
     """The matrix as dual softmax leaves it, queries in random groups of a share of them (another draw a member)."""
 
-    def __init__(self, ground: Ground, share: float) -> None:
-        self.ground, self.share = ground, share
+    def __init__(self, bench: Bench, share: float) -> None:
+        self.bench, self.share = bench, share
 
     def __call__(self, scores: np.ndarray, direction: str, member: int) -> np.ndarray:
         count = scores.shape[0 if direction == "t2v" else 1]
         size = max(1, round(self.share * count))
-        groups = random_groups(count, size, self.ground.seed + member)
-        return dual_softmax(scores, taken_over("per-direction", direction), groups, memory=self.ground.memory)
+        groups = random_groups(count, size, self.bench.seed + member)
+        return dual_softmax(scores, taken_over("per-direction", direction), groups, memory=self.bench.memory)
 
 
 class _Published:
     """The matrix as the published dual softmax leaves it; `owner` (captions) is the video of each text that asks."""
 
-    def __init__(self, ground: Ground, owner: np.ndarray) -> None:
-        self.memory, self.groups = ground.memory, groups_of(PUBLISHED, owner)
+    def __init__(self, bench: Bench, owner: np.ndarray) -> None:
+        self.memory, self.groups = bench.memory, groups_of(PUBLISHED, owner)
 
     def __call__(self, scores: np.ndarray, direction: str, member: int) -> np.ndarray:
         return dual_softmax(scores, taken_over(PUBLISHED, direction), self.groups, memory=self.memory)

@@ -1,12 +1,14 @@
 """Audio and alignment: how much of a figure the sound brings, and what it costs to hear it at another moment."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gaid.audit.ground import Condition, Ground, same_queries
-from gaid.audit.results import Line, Ranks, Section
+from gaid.audit.results import Line, Section
+from gaid.evaluation.bench import Bench, Condition, same_queries
+from gaid.evaluation.ranks import Ranks
+from gaid.evaluation.subject import Subject
 from gaid.runs import Run
-from gaid.stores import with_audio
 
 if TYPE_CHECKING:
     from gaid.stores import Store
@@ -19,20 +21,20 @@ CONTROLS = {
 TEST, TRAINED = "changed at test only", "trained and tested so"
 
 
-def audio(ground: Ground, others: list[Ground], retrain: Callable[..., Run] | None) -> Section:
+def audio(bench: Bench, others: list[Bench], retrain: Callable[..., Run] | None) -> Section:
     """The run's own sound taken away at test, and, with `retrain`, from training on."""
     section = Section("audio", "Audio", "How much of the figure is the sound, how much the parameters that hear it?")
-    if not ground.hears:
-        section.unmeasured = f"{ground.label} hears nothing: there is no sound to take away"
+    if not bench.head().uses_audio:
+        section.unmeasured = f"{bench.label} hears nothing: there is no sound to take away"
         return section
-    section.lines.append(Line("its own sound", ground.query.values(seed=ground.seed), "main", TEST))
+    section.lines.append(Line("its own sound", bench.ranks.values(seed=bench.seed), "main", TEST))
     for name, label in CONTROLS.items():
-        found = heard_as(ground, name)
-        section.lines.append(Line(label, found.values(ground.query, ground.seed), "control", TEST))
-    deaf = [other for other in others if not other.hears]
+        found = heard_as(bench, name)
+        section.lines.append(Line(label, found.values(bench.ranks, bench.seed), "control", TEST))
+    deaf = [other for other in others if not other.head().uses_audio]
     for other in deaf:
         line = Line(
-            f"{other.label}, which hears nothing", other.query.values(ground.query, ground.seed), "baseline", TEST
+            f"{other.label}, which hears nothing", other.ranks.values(bench.ranks, bench.seed), "baseline", TEST
         )
         section.lines.append(line)
     if retrain is None:
@@ -40,31 +42,31 @@ def audio(ground: Ground, others: list[Ground], retrain: Callable[..., Run] | No
         return section
     trained: dict[str, Ranks] = {}
     for name in ("shuffled", "none"):
-        one = _trained(ground, retrain(name, {"audio": name}))
-        trained[name] = one.query
-        section.lines.append(Line(CONTROLS[name], one.query.values(ground.query, ground.seed), "control", TRAINED))
-    of_sound = _gain(ground.query, trained["shuffled"], ground.seed)
+        one = _trained(bench, retrain(name, {"audio": name}))
+        trained[name] = one.ranks
+        section.lines.append(Line(CONTROLS[name], one.ranks.values(bench.ranks, bench.seed), "control", TRAINED))
+    of_sound = _gain(bench.ranks, trained["shuffled"], bench.seed)
     section.findings.append(
         f"own sound less another clip's, both trained so: {of_sound} points of text to video R@1 that are the sound's"
     )
     for other in deaf:
         section.findings.append(
-            f"of {_gain(ground.query, other.query, ground.seed)} points over {other.label}, the head trained with another clip's "
-            f"sound has {_gain(trained['shuffled'], other.query, ground.seed)}: these are its parameters'"
+            f"of {_gain(bench.ranks, other.ranks, bench.seed)} points over {other.label}, the head trained with another clip's "
+            f"sound has {_gain(trained['shuffled'], other.ranks, bench.seed)}: these are its parameters'"
         )
     return section
 
 
-def alignment(ground: Ground, published: "Store | None", retrain: Callable[..., Run] | None) -> Section:
+def alignment(bench: Bench, published: "Store | None", retrain: Callable[..., Run] | None) -> Section:
     """Frames paired with sound of another moment: turned in time at test, and a store of the published sampling."""
     section = Section("alignment", "Alignment", "What does it cost to pair a frame with the sound of another moment?")
-    if not ground.hears:
-        section.unmeasured = f"{ground.label} hears nothing: there is no sound to align"
+    if not bench.head().uses_audio:
+        section.unmeasured = f"{bench.label} hears nothing: there is no sound to align"
         return section
-    section.lines.append(Line("as extracted (aligned)", ground.query.values(seed=ground.seed), "main"))
-    moved = heard_as(ground, "moved")
+    section.lines.append(Line("as extracted (aligned)", bench.ranks.values(seed=bench.seed), "main"))
+    moved = heard_as(bench, "moved")
     section.lines.append(
-        Line("each clip's own sound, moved in time at test", moved.values(ground.query, ground.seed), "control")
+        Line("each clip's own sound, moved in time at test", moved.values(bench.ranks, bench.seed), "control")
     )
     section.findings.append(
         f"own sound at other moments, at test only: {section.lines[-1].values['change t2v R@1']} points of text to video R@1"
@@ -75,32 +77,30 @@ def alignment(ground: Ground, published: "Store | None", retrain: Callable[..., 
             "--audio-sampling published and name it with --published-sampling"
         )
         return section
-    ground.run.check_store(published)
-    part = published.split(ground.split.part, ground.split.protocol)
-    same_queries(ground.split, part, str(published.path))
-    features = ground.features(part)
-    found = ground.measure(condition=Condition(features=lambda _: features))[0]
-    section.lines.append(Line("published sampling, at test only", found.values(ground.query, ground.seed), "leak"))
+    bench.run.check_store(published)
+    part = published.split(bench.split.part, bench.split.protocol)
+    same_queries(bench.split, part, str(published.path))
+    found = bench.on(part).measure()[0]
+    section.lines.append(Line("published sampling, at test only", found.values(bench.ranks, bench.seed), "leak"))
     if retrain is not None:
         other = retrain("published-sampling", {}, published)
-        one = Ground.of(other, published, part, memory=ground.memory, device=ground.measurement.device,
-                        seeds=len(ground.members), seed=ground.seed)  # fmt: skip
+        one = _trained(replace(bench, store=published).on(part), other)
         section.lines.append(
-            Line("published sampling, trained and tested so", one.query.values(ground.query, ground.seed), "leak")
+            Line("published sampling, trained and tested so", one.ranks.values(bench.ranks, bench.seed), "leak")
         )
     section.findings.append(f"{section.lines[-1].label}: {section.lines[-1].values['change t2v R@1']} points")
     return section
 
 
-def heard_as(ground: Ground, name: str) -> Ranks:
+def heard_as(bench: Bench, name: str) -> Ranks:
     """Ranks with other sound at test; another draw a member."""
-    parts = {member: ground.features(with_audio(ground.split, name, ground.seed + member)) for member in ground.members}
-    return ground.measure(condition=Condition(features=parts.__getitem__))[0]
+    features = {member: bench.features(audio=name, seed=bench.seed + member) for member in bench.members}
+    return bench.measure(condition=Condition(features=features.__getitem__))[0]
 
 
-def _trained(ground: Ground, run: Run) -> Ground:
-    return Ground.of(run, ground.store, ground.split, memory=ground.memory, device=ground.measurement.device,
-                     seeds=len(ground.members), seed=ground.seed)  # fmt: skip
+def _trained(bench: Bench, run: Run) -> Bench:
+    """Another run on the same split, with as many seeds."""
+    return bench.beside(Subject.of_run(run, bench.store, bench.device), len(bench.members))
 
 
 def _gain(one: Ranks, other: Ranks, seed: int) -> str:

@@ -3,14 +3,18 @@
 The formula itself is `scoring.dual_softmax`.
 """
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gaid import metrics
 from gaid.evaluation.conditioning import places_of
-from gaid.evaluation.results import DIRECTION, Doubled, Figures, difference_of, figures_of
+from gaid.evaluation.ranks import Ranks
+from gaid.evaluation.results import DualSoftmaxGain, Figures, difference_of, figures_of, paired_intervals
 from gaid.evaluation.scoring import DualSoftmax, Over, dual_softmax, ranks_of
+
+if TYPE_CHECKING:
+    from gaid.evaluation.bench import Bench
 
 
 def taken_over(form: DualSoftmax, direction: str) -> Over:
@@ -30,35 +34,28 @@ def groups_of(form: DualSoftmax, caption_video: np.ndarray) -> list[np.ndarray] 
 
 
 class SecondSoftmax:
-    """Collects ranks with a second softmax, seed by seed; `caption_video` (captions) is the row of each caption's video."""
+    """Collects ranks with a second softmax, member by member: it watches `Bench.measure` of the plain scores."""
 
-    def __init__(
-        self, form: DualSoftmax, caption_video: np.ndarray, directions: Sequence[str], *, memory: int, seed: int
-    ) -> None:
-        self.form, self.owner, self.memory, self.seed = form, caption_video, memory, seed
-        self.groups = groups_of(form, caption_video)
-        self.ranks: dict[str, list[np.ndarray]] = {one: [] for one in directions}
+    def __init__(self, form: DualSoftmax, bench: "Bench") -> None:
+        self.form, self.bench = form, bench
+        self.groups = groups_of(form, bench.owner)
+        self.ranks: dict[metrics.Direction, list[np.ndarray]] = {one: [] for one in bench.directions}
 
-    def add(self, scores: np.ndarray) -> None:
+    def watch(self, member: int, scores: np.ndarray) -> None:
         """Ranks a member's scores (captions, videos); the softmax is taken once where both directions are read off it."""
-        ways: dict[Over, list[str]] = {}
+        ways: dict[Over, list[metrics.Direction]] = {}
         for one in self.ranks:
             ways.setdefault(taken_over(self.form, one), []).append(one)
-        for over, of_matrix in ways.items():
-            doubled = dual_softmax(scores, over, self.groups, memory=self.memory)
-            for one in of_matrix:
-                self.ranks[one].append(ranks_of(doubled, self.owner, one, memory=self.memory))
+        memory = self.bench.memory
+        for over, directions in ways.items():
+            sharpened = dual_softmax(scores, over, self.groups, memory=memory)
+            for one in directions:
+                self.ranks[one].append(ranks_of(sharpened, self.bench.owner, one, memory=memory))
 
-    def beside(self, plain: dict[str, Figures], ranks: dict[str, list[np.ndarray]]) -> Doubled:
+    def beside(self, plain: dict[str, Figures], ranks: Ranks) -> DualSoftmaxGain:
         """The figures, and their differences to the `plain` ones of these `ranks`."""
-        figures = figures_of(self.ranks, self.owner, self.seed)
-        spread = {
-            one: metrics.intervals(
-                np.stack(found),
-                metrics.videos_of_ranks(self.owner, DIRECTION[one]),
-                seed=self.seed,
-                against=np.stack(ranks[one]),
-            )
-            for one, found in self.ranks.items()
-        }
-        return Doubled(self.form, figures, difference_of(figures, plain), spread)
+        found = Ranks({one: np.stack(rows) for one, rows in self.ranks.items()}, ranks.clusters, ranks.gallery)
+        figures = figures_of(found, self.bench.seed)
+        return DualSoftmaxGain(
+            self.form, figures, difference_of(figures, plain), paired_intervals(found, ranks, self.bench.seed)
+        )

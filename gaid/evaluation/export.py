@@ -9,23 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from gaid.devices import pick_device
 from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
-from gaid.evaluation.basis import Basis, notes_of, overlap_notes
-from gaid.evaluation.evaluate import Measurement
+from gaid.evaluation.basis import notes_of, overlap_notes
+from gaid.evaluation.bench import CLIPS, Bench, open_bench
 from gaid.evaluation.save_ranks import pack_texts
-from gaid.evaluation.scoring import parse_memory, ranks_of
-from gaid.evaluation.subject import load_subject, split_of
+from gaid.evaluation.scoring import ranks_of
 from gaid.files import check_writable, writing
-from gaid.heads import Head
 from gaid.runs import CONFIG, Run
-from gaid.settings import check_seed
 from gaid.stores import Store, read_clips, valid_rows
 
 FORMATS = ("npz", "parquet")
-CLIPS = "clips"
-"""In place of a split: all clips with features, without captions."""
-
 _GROUP = 1024  # queries a row group of parquet
 
 
@@ -72,43 +65,42 @@ def export(
     """
     out = Path(out)
     kind = _check_format(out, format)
-    budget, device = parse_memory(memory), pick_device(device)
-    check_seed(seed)
     if isinstance(source, str | Path) and not Path(source).exists():
         raise DataMissing(f"{source}: neither a run nor a store is there")
     is_run = isinstance(source, Run) or (isinstance(source, str | Path) and (Path(source) / CONFIG).exists())
-    if is_run:
-        subject, opened = load_subject(source, store, preset, device, seed, "video")  # type: ignore[arg-type]
-    elif store is not None:
+    if not is_run and store is not None:
         raise OptionInvalid(f"{source}: is no run, so --store {store} says nothing; name one of the two")
-    else:
-        subject, opened = load_subject(None, source, preset or "mean-pool", device, seed, "video")  # type: ignore[arg-type]
+    bench = open_bench(
+        source if is_run else None,  # type: ignore[arg-type]
+        store=store if is_run else source,  # type: ignore[arg-type]
+        preset=preset if is_run else preset or "mean-pool",
+        split=split,
+        split_protocol=split_protocol,
+        seeds=1,
+        memory=memory,
+        device=device,
+        seed=seed,
+    )
     if split == CLIPS:
-        part = read_clips(opened, valid_rows(opened))
-    elif not opened.protocols:
-        raise OptionInvalid(f"{opened.path}: has no captions and so no parts; --split {CLIPS} exports its clips")
-    else:
-        part = split_of(subject.run, opened, split, split_protocol)
-    measured = Measurement(part, ("t2v", "v2t"), budget, device, seed)
-    head = subject.head(0)
-    basis = Basis.of(subject, opened, part, device=device)
+        bench = bench.on(read_clips(bench.store, valid_rows(bench.store)))
+    part, basis = bench.split, bench.basis
     notes = notes_of([basis]) + overlap_notes([basis])
-    if len(subject.seeds) > 1:
-        notes.append(f"a run of {len(subject.seeds)} seeds: the head of seed {subject.seeds[0]} is exported")
-    videos, texts = _embed(head, measured, subject.audio, notes)
+    if len(bench.subject.seeds) > 1:
+        notes.append(f"a run of {len(bench.subject.seeds)} seeds: the head of seed {basis.seeds[0]} is exported")
+    videos, texts = _embed(bench, notes)
     columns: dict[str, Any] = {"video_id": _strings(part.video_ids), "duration": part.duration}
     if videos is not None:
         columns["video_embedding"] = videos
     if part.caption_ids:
-        scores = measured.scores(subject, 0, head=head)
+        scores = bench.scores(0)
         columns |= {
             "caption_id": _strings(part.caption_ids),
             "caption_text": list(map(_spelled, part.caption_texts)),
             "caption_video": part.caption_video.astype(np.int64),
             **({} if texts is None else {"text_embedding": texts}),
             "scores": scores,
-            "rank_t2v": ranks_of(scores, part.caption_video, "t2v", memory=budget).astype(np.int64),
-            "rank_v2t": ranks_of(scores, part.caption_video, "v2t", memory=budget).astype(np.int64),
+            "rank_t2v": ranks_of(scores, part.caption_video, "t2v", memory=bench.memory).astype(np.int64),
+            "rank_v2t": ranks_of(scores, part.caption_video, "v2t", memory=bench.memory).astype(np.int64),
         }
     about = {
         "run": basis.run,
@@ -142,11 +134,9 @@ def _check_format(out: Path, format: str | None) -> str:
 
 
 @torch.inference_mode()
-def _embed(
-    head: Head, measured: Measurement, audio: str, notes: list[str]
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Embeddings of videos and texts, float32, each None where the head has none; `notes` is told."""
-    features = measured.features(audio, head)
+def _embed(bench: Bench, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Embeddings of videos and texts, float32, each None where the head has none; a note says so of videos."""
+    head, features = bench.head(), bench.features()
     videos = texts = None
     if head.has_video_embedding:
         blocks = range(0, len(features.visual), 256)

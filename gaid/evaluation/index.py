@@ -13,9 +13,11 @@ import torch
 
 from gaid.errors import OptionInvalid
 from gaid.evaluation.conditioning import Noise
+from gaid.evaluation.ranks import Ranks
+from gaid.evaluation.results import Figures, figures_of
 
 if TYPE_CHECKING:
-    from gaid.evaluation.results import Figures
+    from gaid.evaluation.bench import Bench
     from gaid.heads import Head
     from gaid.heads.features import Features
 
@@ -32,7 +34,7 @@ class Search:
     seconds: dict[str, float]
     queries: int
     ranks: np.ndarray = field(repr=False)
-    figures: "Figures | None" = None
+    figures: Figures | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -149,6 +151,29 @@ def search_all(
         held = [np.isin(_best(row, top), wanted).mean() for row, wanted in zip(exact, candidates, strict=True)]
         recall[f"top {top}"] = 100 * float(np.mean(held))
     return Search(count, 100 * float(found.mean()), recall, seconds, len(candidates), ranks.astype(np.float64))
+
+
+def measure_index(bench: "Bench", candidates: int | None) -> Search:
+    """The first member's head through the index, compared with its own exact ranking. Raises OptionInvalid."""
+    head, member = bench.head(), bench.members[0]
+    count = check_indexable(head, candidates, bench.videos)
+    started = time.perf_counter()
+    exact = bench.scores(member)
+    seconds = time.perf_counter() - started
+    found = search_all(
+        head,
+        bench.features(head),
+        bench.owner,
+        exact,
+        count=count,
+        memory=bench.memory,
+        seed=bench.seed,
+        noise=bench.basis.noise.get("query", "text"),
+    )
+    found.seconds["exact"] = seconds
+    ranks = Ranks({"t2v": found.ranks[None]}, {"t2v": bench.owner}, bench.videos)
+    found.figures = figures_of(ranks, bench.seed)["t2v"]
+    return found
 
 
 def _best(scores: np.ndarray, count: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What an evaluation found, as plain data that prints, serialises and compares. Nothing here computes scores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,16 +10,16 @@ import numpy as np
 from gaid import metrics
 from gaid.evaluation.basis import Basis
 from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, PROTOCOLS, Noise, OwnCaption
+from gaid.evaluation.ranks import Ranks
 from gaid.evaluation.scoring import DUAL_SOFTMAX, DualSoftmax
 
 if TYPE_CHECKING:
+    from gaid.evaluation.bench import Bench
     from gaid.evaluation.overlap import TrainingOverlap
-    from gaid.stores import Split, Store
 
+DIRECTION_NAMES = {"t2v": "text to video", "v2t": "video to text"}
 # A gallery of fewer videos makes any figure high: chance alone gives R@5 above 25.
 FEW_VIDEOS = 20
-DIRECTION: dict[str, metrics.Direction] = {"t2v": "t2v", "v2t": "v2t"}
-DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
 
 
 def noise_in_words(query: Noise | None, others: Mapping[str, Noise | None]) -> list[str]:
@@ -29,11 +29,6 @@ def noise_in_words(query: Noise | None, others: Mapping[str, Noise | None]) -> l
     words = [f"under `{name}` {NOISES[noise]}" for name, noise in others.items() if noise and noise != query]
     apart = ", so a part of the difference is the noise's" if words else ""
     return ["trials: " + "; ".join([f"under `query` {NOISES[query]}", *words]) + apart]
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """A difference as it is printed: with its sign, a minus that is none of a word's; what rounds to nothing has a plus."""
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
 @dataclass
@@ -73,7 +68,7 @@ class Figures:
 
 
 @dataclass
-class Doubled:
+class DualSoftmaxGain:
     """The same head with a second softmax, beside the plain figures of its protocol; intervals of the difference, paired.
 
     `form`: what the softmax is taken over, a name of `scoring.DUAL_SOFTMAX`.
@@ -114,7 +109,7 @@ class Leak:
     difference: dict[str, dict[str, float]]
     own_caption: OwnCaption = "first"
     noise: Noise | None = None
-    dual_softmax: Doubled | None = None
+    dual_softmax: DualSoftmaxGain | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -153,26 +148,11 @@ class Comparison:
 
 
 @dataclass
-class Evidence:
-    """What a page of an evaluation is drawn from, kept in memory only: `load_head` takes a member's number, `seed` chooses the
-    queries that are shown, and `root` is where the clips lie if not where the store says."""
-
-    store: "Store"
-    split: "Split"
-    device: str
-    memory: int
-    load_head: Callable[[int], Any]
-    best_rows: np.ndarray
-    best_scores: np.ndarray
-    root: str | Path | None = None
-    seed: int = 0
-
-
-@dataclass
 class Results:
     """An evaluation. `figures` are always the query protocol's; another protocol's stand under `leak`, beside these.
 
-    `training_overlap`: of the head and of its baselines.
+    `training_overlap`: of the head and of its baselines. What a page is drawn from is kept in memory only: `bench`, the best
+    videos of each caption by the first seed (`best_rows`, `best_scores`), and `root`, where the clips lie.
     """
 
     basis: Basis
@@ -186,7 +166,7 @@ class Results:
     all_clips: dict[str, Figures] | None = None
     first_caption: bool = False
     all_captions: dict[str, Figures] | None = None
-    dual_softmax: Doubled | None = None
+    dual_softmax: DualSoftmaxGain | None = None
     sound_weight: Any = None
     search: Any = None
     baselines: list["Results"] = field(default_factory=list)
@@ -194,8 +174,11 @@ class Results:
     notes: list[str] = field(default_factory=list)
     training_overlap: list["TrainingOverlap"] = field(default_factory=list)
     saved_ranks: Path | None = None
-    ranks: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
-    evidence: Evidence | None = field(default=None, repr=False)
+    ranks: dict[metrics.Direction, np.ndarray] = field(default_factory=dict, repr=False)
+    bench: "Bench | None" = field(default=None, repr=False)
+    best_rows: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.int64), repr=False)
+    best_scores: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
+    root: str | Path | None = None
 
     @property
     def label(self) -> str:
@@ -210,7 +193,9 @@ class Results:
     @property
     def ways(self) -> dict[str, str]:
         """The directions that were measured, in words: "text to video", or "text to sound" where sounds alone were compared."""
-        return {one: DIRECTIONS[one].replace("video", self.sense) for one in DIRECTIONS if one in self.figures}
+        return {
+            one: words.replace("video", self.sense) for one, words in DIRECTION_NAMES.items() if one in self.figures
+        }
 
     @property
     def protocol(self) -> str:
@@ -266,14 +251,10 @@ def note_on_size(videos: int) -> list[str]:
     return []
 
 
-def figures_of(ranks: dict[str, list[np.ndarray]], caption_video: np.ndarray, seed: int = 0) -> dict[str, Figures]:
-    """Each direction's figures from a row of ranks per seed. Video to text a list has a place per video: its best caption's."""
-    videos = len(np.unique(caption_video))
+def figures_of(ranks: Ranks, seed: int = 0) -> dict[str, Figures]:
+    """Each direction's figures. Video to text a query is a video, whose best caption counts."""
     return {
-        one: Figures.of_ranks(
-            np.stack(found), metrics.videos_of_ranks(caption_video, DIRECTION[one]), one, videos, seed
-        )
-        for one, found in ranks.items()
+        one: Figures.of_ranks(table, ranks.clusters[one], one, ranks.gallery, seed) for one, table in ranks.by.items()
     }
 
 
@@ -282,6 +263,14 @@ def difference_of(figures: dict[str, Figures], plain: dict[str, Figures]) -> dic
     return {
         one: {name: value - plain[one].values[name] for name, value in found.values.items()}
         for one, found in figures.items()
+    }
+
+
+def paired_intervals(ranks: Ranks, against: Ranks, seed: int) -> dict[str, dict[str, tuple[float, float]]]:
+    """Each direction's intervals of the difference to other ranks of the same queries."""
+    return {
+        one: metrics.intervals(table, ranks.clusters[one], seed=seed, against=against.by[one])
+        for one, table in ranks.by.items()
     }
 
 

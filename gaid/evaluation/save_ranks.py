@@ -14,6 +14,7 @@ from gaid.evaluation import trec as ranking
 from gaid.files import check_folder, check_writable, write_bytes
 
 if TYPE_CHECKING:
+    from gaid.evaluation.bench import Bench
     from gaid.evaluation.results import Results
     from gaid.stores import Split
 
@@ -37,15 +38,19 @@ def check_ranks_path(path: str | Path) -> Path:
     return path
 
 
-def save_lists(
-    path: Path, scores: np.ndarray, split: "Split", results: "Results", *, uses_audio: bool, memory: int
-) -> list[str]:
-    """The first seed's whole lists, text to video at `path` and video to text beside it; gives notes for the reader.
+def write_ranks(path: Path, bench: "Bench", results: "Results") -> list[str]:
+    """What every query found, in the form that the suffix of `path` names; returns notes for the reader."""
+    if holds_lists(path):
+        return _write_lists(path, bench, results)
+    _write_table(path, bench.split, results)
+    return []
 
-    `scores` (captions, videos) of the first seed's head.
-    """
-    seeds = results.basis.seeds
-    notes = [f"{path.name} holds the lists of seed {seeds[0]}"] if len(seeds) > 1 else []
+
+def _write_lists(path: Path, bench: "Bench", results: "Results") -> list[str]:
+    """The first seed's whole lists, text to video at `path` and video to text beside it."""
+    basis, split, memory = results.basis, bench.split, bench.memory
+    scores = bench.scores(bench.members[0])
+    notes = [f"{path.name} holds the lists of seed {basis.seeds[0]}"] if len(basis.seeds) > 1 else []
     is_run = path.suffix in RUNS
     suffix = path.suffix if is_run else mteb.SUFFIX
     for direction in results.figures:
@@ -55,25 +60,23 @@ def save_lists(
         else:
             lists = ranking.video_to_text(scores, split, memory) if is_run else ranking.by_caption(scores, split)
         if is_run:
-            ranking.write_trec(place, lists, tag=f"gaid-{results.basis.preset}-seed-{seeds[0]}", memory=memory)
+            ranking.write_trec(place, lists, tag=f"gaid-{basis.preset}-seed-{basis.seeds[0]}", memory=memory)
         else:
+            uses_audio = bench.head().uses_audio and results.sense == "video"
             note = mteb.write_result(place, lists, results, split, direction, uses_audio, memory)
             notes += [note] if note else []
     return notes
 
 
 def holds_lists(path: Path) -> bool:
-    """Whether a file of this name holds whole lists, for `save_lists`, and no table."""
+    """Whether a file of this name holds whole lists, not a table."""
     return path.suffix in RUNS or path.name.endswith(mteb.SUFFIX)
 
 
-def save_ranks(
-    path: Path, split: "Split", seeds: list[int], ranks: np.ndarray, best_rows: np.ndarray, best_scores: np.ndarray
-) -> None:
-    """One row a caption: its id and text, its video, the rank of that video for each seed, and the first seed's best five.
-
-    `ranks` (seeds, captions) text to video; `best_rows` and `best_scores` (captions, five).
-    """
+def _write_table(path: Path, split: "Split", results: "Results") -> None:
+    """One row per caption: its id and text, its video, the rank of that video for each seed, and the first seed's best five."""
+    seeds, ranks = results.basis.seeds, results.ranks["t2v"]
+    best_rows, best_scores = results.best_rows, results.best_scores
     videos = np.array(split.video_ids, dtype=object)
     if path.suffix == ".npz":
         buffer = io.BytesIO()

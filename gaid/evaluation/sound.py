@@ -4,7 +4,6 @@ With attention pooling a gate is free in frames that attention ignores, so the m
 which a frame's sound enters the video embedding; gate and attention are measured beside it.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from scipy.stats import rankdata
 from gaid.errors import GaidError
 
 if TYPE_CHECKING:
+    from gaid.evaluation.bench import Bench
     from gaid.heads import Head
     from gaid.heads.features import Features
     from gaid.stores import Split, Store
@@ -70,22 +70,21 @@ def roc_curve(values: np.ndarray, truth: np.ndarray, points: int = 200) -> tuple
     )
 
 
-def measure_heads(
-    heads: Iterable["Head"], features_of: Callable[["Head"], "Features"], store: "Store", split: "Split"
-) -> SoundTruth | None:
-    """How well the heads of a run tell frames with informative sound; None without a truth, or for heads that can't say."""
-    truth = load_split_truth(store, split)
+def measure_sound_weight(bench: "Bench") -> SoundTruth | None:
+    """How well a bench's heads tell frames with informative sound; None without a truth, or for heads without an answer."""
+    truth = load_split_truth(bench.store, bench.split)
     if truth is None or not truth.any():
         return None
     explained = []
-    for head in heads:
+    for member in bench.members:
+        head = bench.head(member)
         if not head.uses_audio:
             return None
-        found = explain_own(head, features_of(head), split.caption_video)
+        found = explain_own(head, bench.features(head), bench.owner)
         if found is None:
             return None
         explained.append(found)
-    return measure(explained, truth, split)
+    return measure(explained, truth, bench.split)
 
 
 def load_split_truth(store: "Store", split: "Split") -> np.ndarray | None:

@@ -1,11 +1,9 @@
 """What is evaluated: a run's heads, or a preset's untrained one, and the split that it is evaluated on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from gaid.errors import DataMissing, HeadMismatch, OptionInvalid
 from gaid.runs import Run, load_run, resolve_head
@@ -37,6 +35,12 @@ class Subject:
         if member not in self._heads:
             self._heads[member] = self.load(member)
         return self._heads[member]
+
+    def members(self, seeds: int | None = None) -> range:
+        """The numbers of the heads, of the first `seeds` only where that is given. Raises OptionInvalid for none."""
+        if seeds is not None and seeds < 1:
+            raise OptionInvalid(f"--seeds {seeds}: one at least")
+        return range(min(len(self.seeds), seeds or len(self.seeds)))
 
     @property
     def name(self) -> str:
@@ -119,21 +123,6 @@ def open_for(run: Run | None, store: "str | Path | Store | None") -> "Store":
     return open_store(store) if isinstance(store, str | Path) else store
 
 
-def split_of(run: Run | None, store: "Store", part: str = "test", split_protocol: str | None = None) -> "Split":
-    """The part that a run is judged on, with its captions: every command that ranks asks here.
-
-    `split_protocol` names the split; without it, it is the one that the run was trained under where the store has that, so
-    that no run is judged on its own training videos, else the store's default. Raises OptionInvalid, also for a part
-    without captions.
-    """
-    if split_protocol is None and run is not None and run.split_protocol in store.protocols:
-        split_protocol = run.split_protocol
-    split = store.split(part, split_protocol)
-    if not split.caption_ids:
-        raise OptionInvalid(f"{store.path}: the part {part!r} has no captions, and so no queries")
-    return split
-
-
 def own_clip(run: Run | None, store: "Store", sense: str) -> str | None:
     """The CLIP of an imported run, as a backbone's name, where it encoded the store's `sense` (visual or text); else None.
 
@@ -188,26 +177,3 @@ def check_head_fits(head: "Head", split: "Split", what: str) -> None:
                 f"{what} takes {sense} features of {expected} numbers, the store has {found}; "
                 "evaluate it on a store extracted with the backbones that it was trained on"
             )
-
-
-def clips_with_sound(split: "Split") -> np.ndarray:
-    """(videos) bool: at least one frame is heard."""
-    return np.asarray(split.audio_mask.any(axis=1))
-
-
-def only_with_sound(split: "Split") -> "Split":
-    """The clips that have sound: `--subset with-sound`. Raises OptionInvalid where there are none."""
-    keep = clips_with_sound(split)
-    if not keep.any():
-        raise OptionInvalid(f"--subset with-sound: no clip of {split.part!r} has sound")
-    return split if keep.all() else split.take(keep)
-
-
-def only_sound(split: "Split") -> "Split":
-    """The clips that have sound, with the sound in the picture's place: what "text to sound" is measured on."""
-    keep = clips_with_sound(split)
-    if not keep.any():
-        raise OptionInvalid(f"--sense sound: no clip of {split.part!r} has sound")
-    kept = split.take(keep)
-    heard = np.where(kept.audio_mask[..., None], kept.audio, 0).astype(split.audio.dtype)
-    return replace(kept, visual=heard, audio=heard, audio_mask=np.zeros_like(kept.audio_mask))

@@ -5,7 +5,7 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
-from gaid.evaluation.results import DIRECTIONS, Results
+from gaid.evaluation.results import DIRECTION_NAMES, Results
 from gaid.files import write_bytes
 from gaid.metrics import NAMES
 from gaid.paper.cost import Cost
@@ -88,7 +88,7 @@ class Section:
         parts += [f"> {escape_markdown(note)}" for note in [*self.last.notes, *self.absent]]
         for direction in directions:
             queries = self.last.figures[direction].queries
-            parts.append(f"{DIRECTIONS[direction]} ({queries} queries)\n\n{markdown_rows(self.rows(direction))}")
+            parts.append(f"{DIRECTION_NAMES[direction]} ({queries} queries)\n\n{markdown_rows(self.rows(direction))}")
         if self.costs:
             lines = ["| |" + "|".join(COST_NAMES) + "|", "|---|" + "---:|" * len(COST_NAMES)]
             lines += [f"| {escape_markdown(name)} | {' | '.join(cells)} |" for name, cells in self.cost_rows()]
@@ -104,7 +104,7 @@ class Section:
 
     def findings(self, directions: tuple[str, ...]) -> list[str]:
         """What was found beside the figures, of the directions that the table is about."""
-        others = tuple(words for direction, words in DIRECTIONS.items() if direction not in directions)
+        others = tuple(words for direction, words in DIRECTION_NAMES.items() if direction not in directions)
         return [line for line in findings(self.last, self.names[-1]) if not line.startswith(others)]
 
     def records(self, directions: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ class Group:
             for row, cells in self.lines(direction):
                 shown = [cell.cell(name) if cell else "" for cell in cells for name in NAMES]
                 lines.append(f"| {escape_markdown(row.label)} | " + " | ".join(shown) + " |")
-            parts.append(f"{DIRECTIONS[direction]}\n\n" + "\n".join(lines))
+            parts.append(f"{DIRECTION_NAMES[direction]}\n\n" + "\n".join(lines))
         return parts
 
 
@@ -234,7 +234,7 @@ class Table:
             title=f"Table {self.spec.number}",
             table=self,
             directions=self.spec.directions,
-            words=DIRECTIONS,
+            words=DIRECTION_NAMES,
             rows=rows,
             heading=heading,
             census_items=census_items,

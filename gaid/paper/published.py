@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from gaid.evaluation.results import DIRECTIONS
+from gaid.evaluation.results import DIRECTION_NAMES
 from gaid.metrics import NAMES
 from gaid.report.tables import escape_markdown
 
@@ -61,7 +61,7 @@ class PublishedGain:
 
     def __str__(self) -> str:
         gained = ", ".join(f"+{value:.1f} {name}" for name, value in self.points.items())
-        where = ", ".join(filter(None, (DATASET_NAMES[self.dataset], self.backbone, DIRECTIONS[self.direction])))
+        where = ", ".join(filter(None, (DATASET_NAMES[self.dataset], self.backbone, DIRECTION_NAMES[self.direction])))
         source = f"{self.source}; {self.note}" if self.note else self.source
         return f"{self.method} gains {gained} over {self.over} on {where}. A gain, not a figure ({source})"
 
@@ -122,7 +122,7 @@ def markdown_published(
                 words = [escape_markdown(one) for one in (row.method, row.version, row.backbone, row.protocol)]
                 source = escape_markdown(f"{row.source}; {row.note}" if row.note else row.source)
                 lines.append("| " + " | ".join([*words, *(row.cell(name) for name in NAMES), source]) + " |")
-        parts.append(f"{DATASET_NAMES[dataset]}, {DIRECTIONS[direction]}\n\n" + "\n".join(lines))
+        parts.append(f"{DATASET_NAMES[dataset]}, {DIRECTION_NAMES[direction]}\n\n" + "\n".join(lines))
     for one in seconds:
         parts.append(f"{one['row']}: {one['seconds']:g} s ({escape_markdown(one['source'])})")
     parts += [escape_markdown(str(gain)) for gain in gains]

@@ -5,9 +5,9 @@ from pathlib import Path
 from gaid import console
 from gaid.audit import Audit, Compared, Line, Section
 from gaid.audit.answer import contents
-from gaid.audit.results import Measured
 from gaid.evaluation.basis import Basis
-from gaid.evaluation.results import DIRECTIONS
+from gaid.evaluation.ranks import Estimate
+from gaid.evaluation.results import DIRECTION_NAMES
 from gaid.metrics import NAMES
 from gaid.report import figures
 from gaid.report.html import write_page, write_template
@@ -128,7 +128,7 @@ def _print_lines(section: Section) -> None:
     console.print_table("", ["", *map(column_name, section.shown)], rows)
 
 
-def _figure(one: Measured | None, style: str = "") -> console.Cell:
+def _figure(one: Estimate | None, style: str = "") -> console.Cell:
     if one is None:
         return console.figure("")
     return console.figure(one.text, f"({one.interval})" if one.interval else "", style=style)
@@ -140,7 +140,7 @@ def print_compared(found: Compared) -> None:
         console.show(f"! {note}", "bold yellow")
     first = found.bases[0]
     console.show(f"{first.dataset}, {first.split} ({first.split_protocol}), gallery of {first.videos} clips", "bold")
-    for way, words in DIRECTIONS.items():
+    for way, words in DIRECTION_NAMES.items():
         rows = []
         for label, basis, values in zip(found.labels, found.bases, found.values, strict=True):
             count = f" ({len(basis.seeds)} seeds)" if len(basis.seeds) > 1 else ""

@@ -10,7 +10,7 @@ from gaid.report.queries import draw_queries
 
 @write_page.register
 def _(results: Results, path: str | Path) -> Path:
-    """Queries are drawn only from results that still hold their evidence."""
+    """Queries are drawn only from results that still hold their bench."""
     cards, absent, has_truth = draw_queries(results)
     drawings = []
     if "t2v" in results.ranks:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gaid.evaluation.results import Evidence, Results
+from gaid.evaluation.results import Results
 from gaid.evaluation.sound import load_split_truth
-from gaid.heads.features import Features
 from gaid.report.thumbnails import load_strips
 
 if TYPE_CHECKING:
-    from gaid.heads import Head
+    from gaid.evaluation.bench import Bench
     from gaid.stores import Split
 
 QUERIES = 12
@@ -65,45 +64,50 @@ def choose(ranks: np.ndarray, seed: int) -> list[int]:
 
 def draw_queries(results: Results) -> tuple[list[Query], str | None, bool]:
     """(cards, why pictures are absent or None, whether the data set knows the truth)."""
-    evidence = results.evidence
-    if evidence is None or "t2v" not in results.ranks:
+    bench = results.bench
+    if bench is None or "t2v" not in results.ranks:
         return [], None, False
-    split, ranks = evidence.split, results.ranks["t2v"][0].astype(int)
-    rows = choose(ranks, evidence.seed)
-    lists = {row: _videos_of(row, evidence) for row in rows}
+    split, ranks = bench.split, results.ranks["t2v"][0].astype(int)
+    rows = choose(ranks, bench.seed)
+    lists = {row: _videos_of(results, split, row) for row in rows}
     ids = [split.video_ids[video] for videos in lists.values() for video in videos]
-    strips, absent = load_strips(evidence.store, ids, evidence.root)
-    truth = load_split_truth(evidence.store, split)
-    head = evidence.load_head(0)
-    features = Features.of(split, evidence.device, head)
+    strips, absent = load_strips(bench.store, ids, results.root)
+    truth = load_split_truth(bench.store, split)
     cards = []
     for row in rows:
         videos = lists[row]
-        lanes = _lanes(head, features, split, row, videos, truth)
+        lanes = _lanes(bench, row, videos, truth)
         group = next(name for name, low, high in GROUPS if low <= ranks[row] <= high)
         shown = [
-            _show(evidence, row, place, video, int(ranks[row]), strips, of_video)
+            _show(results, split, row, place, video, int(ranks[row]), strips, of_video)
             for place, (video, of_video) in enumerate(zip(videos, lanes, strict=True))
         ]
         cards.append(Query(split.caption_texts[row], int(ranks[row]), len(split.video_ids), group, shown))
     return cards, absent, truth is not None
 
 
-def _videos_of(row: int, evidence: Evidence) -> list[int]:
+def _videos_of(results: Results, split: "Split", row: int) -> list[int]:
     """The best five, and the own video after them if it is not among them."""
-    best = [int(video) for video in evidence.best_rows[row]]
-    own = int(evidence.split.caption_video[row])
+    best = [int(video) for video in results.best_rows[row]]
+    own = int(split.caption_video[row])
     return best if own in best else [*best, own]
 
 
 def _show(
-    evidence: Evidence, row: int, place: int, video: int, rank: int, strips: dict[str, str], lanes: list[Lane]
+    results: Results,
+    split: "Split",
+    row: int,
+    place: int,
+    video: int,
+    rank: int,
+    strips: dict[str, str],
+    lanes: list[Lane],
 ) -> Shown:
-    split, is_best = evidence.split, place < evidence.best_rows.shape[1]
+    is_best = place < results.best_rows.shape[1]
     return Shown(
         place=place + 1 if is_best else rank,
         id=split.video_ids[video],
-        score=float(evidence.best_scores[row, place]) if is_best else None,
+        score=float(results.best_scores[row, place]) if is_best else None,
         is_own=video == int(split.caption_video[row]),
         strip=strips.get(split.video_ids[video]),
         sound=_sound_words(split, video),
@@ -120,10 +124,9 @@ def _sound_words(split: "Split", video: int) -> str:
 
 
 @torch.inference_mode()
-def _lanes(
-    head: "Head", features: Features, split: "Split", row: int, videos: list[int], truth: np.ndarray | None
-) -> list[list[Lane]]:
+def _lanes(bench: "Bench", row: int, videos: list[int], truth: np.ndarray | None) -> list[list[Lane]]:
     """For each video its rows of bars; attention and sound weight share a scale, that of the clip's highest attention."""
+    head, features = bench.head(), bench.features()
     explanation = head.explain(features.text[[row]], *features.videos(videos))
     found: list[list[Lane]] = [[] for _ in videos]
     for number, video in enumerate(videos):

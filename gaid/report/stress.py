@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaid import console
-from gaid.evaluation.results import signed
+from gaid.evaluation.ranks import signed
 from gaid.files import write_bytes
 from gaid.report.figures import PAPER, SCREEN, Drawing, Palette, drawing, svg
 from gaid.report.html import write_page, write_template

@@ -8,7 +8,8 @@ from typing import Any
 
 from gaid import console
 from gaid.evaluation.conditioning import OWN_CAPTIONS
-from gaid.evaluation.results import Doubled, Figures, Results, noise_in_words, signed
+from gaid.evaluation.ranks import signed
+from gaid.evaluation.results import DualSoftmaxGain, Figures, Results, noise_in_words
 from gaid.metrics import NAMES
 
 
@@ -92,7 +93,7 @@ def rows(results: Results, direction: str) -> list[Row]:
     return found
 
 
-def _doubled_rows(who: str, doubled: Doubled | None, direction: str) -> list[Row]:
+def _doubled_rows(who: str, doubled: DualSoftmaxGain | None, direction: str) -> list[Row]:
     """The figures with a second softmax and its gain; nothing where it was not asked for."""
     if doubled is None:
         return []

@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gaid.devices import pick_device
 from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
 from gaid.evaluation.basis import Basis, notes_of, overlap_notes
-from gaid.evaluation.scoring import parse_memory
-from gaid.evaluation.subject import check_head_fits, load_subject, own_clip
+from gaid.evaluation.bench import CLIPS, Bench, open_bench
+from gaid.evaluation.subject import own_clip
 from gaid.extract.sources import find_videos
 from gaid.heads.features import Features
 from gaid.runs import Run
-from gaid.settings import check_seed
-from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows, with_audio
+from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows
 
 if TYPE_CHECKING:
     from gaid.backbones import TextBackbone
     from gaid.heads import Head
-    from gaid.stores import Split, Store
+    from gaid.stores import Store
 
 LANES = ("gate", "attention", "sound_weight")
 
@@ -143,39 +141,26 @@ def search(
         raise OptionInvalid(
             "search where? Give a run (--run RUN), or a store and a head (--store PATH --preset mean-pool)"
         )
-    budget = parse_memory(memory)
-    check_seed(seed)
-    device = pick_device(device)
-    subject, opened = load_subject(run, store, preset, device, seed, "video")
+    bench = open_bench(run, store=store, preset=preset, split=CLIPS, seeds=1, memory=memory, device=device, seed=seed)
+    subject, opened = bench.subject, bench.store
     valid = valid_rows(opened)
     count = len(valid)
     if not count:
         raise DataMissing(f"{opened.path}: holds no clip with features (gaid store info {opened.path} tells why)")
     if subject.audio not in ("own", "silence", "none"):
         raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by a run that is none")
-    head = subject.head(0)
-    backbone = load_text_backbone(opened, text or own_clip(subject.run, opened, "text"), device)
+    backbone = load_text_backbone(opened, text or own_clip(subject.run, opened, "text"), bench.device)
     loaded = time.perf_counter()
     # As a caption would be: float16 is what a store keeps.
-    words = backbone.encode_text(queries).embedding.astype(np.float16)
+    embedded = backbone.encode_text(queries).embedding.astype(np.float16)
     encoded = time.perf_counter()
-    rows, scores = find_best(
-        head,
-        opened,
-        words,
-        min(top, count),
-        what=subject.name,
-        audio=subject.audio,
-        device=device,
-        memory=budget,
-        seed=seed,
-    )
+    rows, scores = find_best(bench, embedded, min(top, count))
     scored = time.perf_counter()
-    basis = Basis.of_library(subject, opened, [opened.ids[row] for row in valid], device)
+    basis = Basis.of_library(subject, opened, [opened.ids[row] for row in valid], bench.device)
     notes = notes_of([basis]) + overlap_notes([basis])
-    if subject.trained and len(subject.seeds) > 1:
-        notes.append(f"a run of {len(subject.seeds)} seeds: the head of seed {subject.seeds[0]} searches")
-    answers = _answers(queries, rows, scores, head, opened, words, subject.audio, device)
+    if len(subject.seeds) > 1:
+        notes.append(f"a run of {len(subject.seeds)} seeds: the head of seed {basis.seeds[0]} searches")
+    answers = _answers(queries, rows, scores, bench, embedded)
     try:
         _locate(answers, opened, root)
     except (GaidError, OSError) as error:
@@ -226,45 +211,28 @@ def load_text_backbone(store: "Store", name: str | None = None, device: str = "c
 
 
 @torch.inference_mode()
-def find_best(
-    head: "Head",
-    store: "Store",
-    words: np.ndarray,
-    count: int,
-    *,
-    what: str = "the head",
-    audio: str = "own",
-    device: str = "cpu",
-    memory: int = 2**30,
-    seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the store (queries, count) with the best scores for each query, best first, and the scores.
+def find_best(bench: Bench, text: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the bench's store (queries, count) with the best scores for each query, best first, and the scores.
 
-    `words` (queries, text_dim) float16. Clips are read and scored a block at a time, so a store may be larger than memory.
+    `text` (queries, text_dim) float16. Clips are read and scored a block at a time, so a store may be larger than memory.
     """
-    seen = store.visual_dim
+    head, store = bench.head(), bench.store
+    visual_size, audio_size = store.visual_dim, store.audio_dim
     if head.visual_input == "patches" and store.patch_shape:
-        seen = store.patch_shape[0] * store.patch_shape[1]
-    heard = store.audio_dim
+        visual_size = store.patch_shape[0] * store.patch_shape[1]
     if head.audio_input == "tokens" and store.audio_token_shape:
-        heard = store.audio_token_shape[0] * store.audio_token_shape[1]
-    a_clip = 4 * store.frames * (seen + heard)
-    at_once = max(1, memory // 4 // max(a_clip, 8 * len(words)))
-    best_rows = np.empty((len(words), 0), np.int64)
-    best_scores = np.empty((len(words), 0), np.float32)
-    for rows, clips in iter_clips(store, at_once):
-        check_head_fits(head, replace(clips, text=words), what)
-        features = _features(head, clips, words, audio, device)
-        block = head.score(features.text, *features.videos(slice(None)), memory=memory // 2, seed=seed)
+        audio_size = store.audio_token_shape[0] * store.audio_token_shape[1]
+    per_clip = max(4 * store.frames * (visual_size + audio_size), 8 * len(text))
+    best_rows = np.empty((len(text), 0), np.int64)
+    best_scores = np.empty((len(text), 0), np.float32)
+    for rows, clips in iter_clips(store, max(1, bench.memory // 4 // per_clip)):
+        features = bench.on(replace(clips, text=text)).features()
+        block = head.score(features.text, *features.videos(slice(None)), memory=bench.memory // 2, seed=bench.seed)
         scores = np.concatenate([best_scores, block.float().cpu().numpy()], axis=1)
-        table = np.concatenate([best_rows, np.broadcast_to(rows, (len(words), len(rows)))], axis=1)
+        table = np.concatenate([best_rows, np.broadcast_to(rows, (len(text), len(rows)))], axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
         best_scores, best_rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(table, order, axis=1)
     return best_rows, best_scores
-
-
-def _features(head: "Head", clips: "Split", words: np.ndarray, audio: str, device: str) -> Features:
-    return Features.of(with_audio(replace(clips, text=words), audio), device, head)
 
 
 def _collect(query: str | Sequence[str], files: str | Path | Iterable[str | Path]) -> list[str]:
@@ -291,19 +259,10 @@ def _collect(query: str | Sequence[str], files: str | Path | Iterable[str | Path
     return [" ".join(one.split()) for one in queries]
 
 
-def _answers(
-    queries: list[str],
-    rows: np.ndarray,
-    scores: np.ndarray,
-    head: "Head",
-    store: "Store",
-    words: np.ndarray,
-    audio: str,
-    device: str,
-) -> list[Answer]:
-    known = np.unique(rows)
-    clips = read_clips(store, known)
-    features = _features(head, clips, words, audio, device)
+def _answers(queries: list[str], rows: np.ndarray, scores: np.ndarray, bench: Bench, text: np.ndarray) -> list[Answer]:
+    head, known = bench.head(), np.unique(rows)
+    clips = read_clips(bench.store, known)
+    features = bench.on(replace(clips, text=text)).features()
     answers = []
     for number, (query, of_query, of_scores) in enumerate(zip(queries, rows, scores, strict=True)):
         places = np.searchsorted(known, of_query)

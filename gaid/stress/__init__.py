@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaid import console
-from gaid.devices import pick_device
 from gaid.errors import GaidError, OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes
-from gaid.evaluation.scoring import parse_memory
-from gaid.evaluation.subject import Subject, open_for, own_clip, split_of
+from gaid.evaluation.bench import open_bench
+from gaid.evaluation.subject import Subject, own_clip
 from gaid.runs import Run, load_run
-from gaid.settings import check_seed, nearest
+from gaid.settings import nearest
 from gaid.stress.captions import CAPTION_FAULTS
 from gaid.stress.dasp import dasp_effect
 from gaid.stress.faults import FAULTS
-from gaid.stress.measure import Bench, Contender
+from gaid.stress.measure import StressTest
 from gaid.stress.media import encode_texts, load_text_of, media_faults, open_files
 from gaid.stress.results import StressResults
 
@@ -64,73 +63,71 @@ def stress(
     """
     started = time.perf_counter()
     names = _names(faults)
-    budget, device = parse_memory(memory), pick_device(device)
-    check_seed(seed)
-    loaded = load_run(run)
-    opened = open_for(loaded, store)
-    subjects = [Subject.of_run(loaded, opened, device)]
-    subjects += [Subject.of_run(load_run(other), opened, device) for other in against]
-    part = split_of(loaded, opened, split, split_protocol)
+    bench = open_bench(
+        load_run(run), store=store, split=split, split_protocol=split_protocol, memory=memory, device=device, seed=seed,
+        directions=("t2v",),
+    )  # fmt: skip
+    store, device = bench.store, bench.device
+    subjects = [bench.subject, *(Subject.of_run(load_run(other), store, device) for other in against)]
+    test = StressTest({
+        label: bench.beside(subject) for label, subject in zip(_labels(subjects), subjects, strict=True)
+    })  # fmt: skip
+    for one in test.benches.values():
+        one.features()  # a head that does not fit is refused before the long work
 
     def say(line: str) -> None:
         if progress:
             console.say(f"stress: {line}")
 
-    contenders = [
-        Contender.of(subject, opened, part, device, label)
-        for subject, label in zip(subjects, _labels(subjects), strict=True)
-    ]
     # Before the long work: files and backbones that are not there are found out at once.
-    tokens = any(one.listens_to == "tokens" for one in contenders)
+    tokens = any(one.head().audio_input == "tokens" for one in test.benches.values())
     files = (
-        open_files(opened, part, root, clips, device, seed, own_clip(loaded, opened, "visual"), tokens)
+        open_files(store, bench.split, root, clips, device, seed, own_clip(bench.run, store, "visual"), tokens)
         if media
         else None
     )
-    bench = Bench(contenders, part, budget, device, seed)
-    results = StressResults({one.label: one.basis for one in contenders}, seed)
+    results = StressResults({label: one.basis for label, one in test.benches.items()}, seed)
     bases = list(results.heads.values())
     results.notes = notes_of(bases, list(results.heads)) + overlap_notes(bases)
-    _measure(results, bench, opened, names, say, own_clip(loaded, opened, "text"))
+    _measure(results, test, names, say, own_clip(bench.run, store, "text"))
     if files is not None:
         results.media = files[1]
-        results.findings += media_faults(bench, files[0], names, say)
+        results.findings += media_faults(test, files[0], names, say)
     results.seconds = time.perf_counter() - started
     return results
 
 
 def _measure(
     results: StressResults,
-    bench: Bench,
-    store: "Store",
+    test: StressTest,
     names: Sequence[str],
     say: Callable[[str], None],
     text: str | None = None,
 ) -> None:
     """Every fault in `names`; `text` names the store's text backbone where it is called otherwise here."""
-    sounding = int(bench.split.audio_mask.any(axis=1).sum())
+    sounding = int(test.split.audio_mask.any(axis=1).sum())
     if sounding < 2 and any(FAULTS[name].touches == "audio" for name in names if name in FAULTS):
         results.notes.append(f"faults of the sound are left out: {sounding} of {results.basis.videos} clips have any")
     for name in names:
         if name in FAULTS and (sounding > 1 or FAULTS[name].touches != "audio"):
             say(FAULTS[name].title)
-            results.findings.append(bench.feature_fault(FAULTS[name]))
+            results.findings.append(test.feature_fault(FAULTS[name]))
     spoken = [CAPTION_FAULTS[name] for name in names if name in CAPTION_FAULTS]
     if spoken:
         try:
-            backbone = load_text_of(store, bench.device, text)
+            backbone = load_text_of(test.first.store, test.first.device, text)
         except GaidError as error:
             results.notes.append(f"faults of the captions are left out, since they can't be encoded: {error}")
         else:
             for fault in spoken:
                 say(fault.title)
-                results.findings.append(bench.caption_fault(fault, lambda texts: encode_texts(backbone, texts)))
-    for name, measure in {"alpha": bench.alpha, "direction": bench.direction, "gate": bench.gate}.items():
+                results.findings.append(test.caption_fault(fault, lambda texts: encode_texts(backbone, texts)))
+    for name, measure in {"alpha": test.alpha, "direction": test.direction, "gate": test.gate}.items():
         if name in names:
             say(f"heads changed: {name}")
             results.findings.append(measure())
     if "alpha" in names:
-        effects = [dasp_effect(bench, one) for one in bench.contenders]
+        effects = [dasp_effect(label, one) for label, one in test.benches.items()]
         results.dasp = [one for one in effects if one is not None]
 
 

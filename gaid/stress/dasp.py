@@ -1,66 +1,56 @@
 """Which queries DASP helps and which it hurts, and what these have in common."""
 
-import copy
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from gaid.evaluation.bench import Bench
 from gaid.evaluation.sound import explain_own
 from gaid.evaluation.sound_words import named_sounds
-from gaid.heads import Head
 from gaid.stress import probes
 from gaid.stress.captions import words
-from gaid.stress.measure import Bench, Contender
+from gaid.stress.measure import ranks_changed
 from gaid.stress.results import DaspEffect
 
 RESAMPLES = 1000
 
 
-def dasp_effect(bench: Bench, contender: Contender) -> DaspEffect | None:
+def dasp_effect(label: str, bench: Bench) -> DaspEffect | None:
     """Ranks with the trained alpha against ranks without DASP, query by query; None for a head without DASP."""
-    if not all(probes.has_dasp(head) for head in contender.heads):
+    heads = [bench.head(member) for member in bench.members]
+    if not all(probes.has_dasp(head) for head in heads):
         return None
-    trained = bench.clean[bench.contenders.index(contender)]
-    without = bench.rank([_without(head) for head in contender.heads], bench.split)
-    owner = bench.split.caption_video
-    times = resampled(owner, bench.seed)
+    trained = bench.ranks.by["t2v"]
+    without = ranks_changed(bench, lambda head, _: probes.set_alpha(head, 0.0)).by["t2v"]
+    times = resampled(bench.owner, bench.seed)
     kinds = {"helped": trained < without, "hurt": trained > without, "unchanged": trained == without}
     shares = {name: 100 * found.mean(axis=0) for name, found in kinds.items()}
     gain = np.log2(without / trained).mean(axis=0)
     return DaspEffect(
-        head=contender.label,
-        alphas=[probes.alpha(head) for head in contender.heads],
+        head=label,
+        alphas=[probes.alpha(head) for head in heads],
         shares={name: float(share.mean()) for name, share in shares.items()},
         intervals={name: _interval((times @ share) / times.sum(axis=1)) for name, share in shares.items()},
         correlations={
-            name: correlation(gain, values, times)
-            for name, values in _properties(bench, contender).items()
-            if np.ptp(values) > 0
+            name: correlation(gain, values, times) for name, values in _properties(bench).items() if np.ptp(values) > 0
         },
     )
 
 
-def _without(head: Head) -> Head:
-    changed = copy.deepcopy(head)
-    probes.set_alpha(changed, 0.0)
-    return changed.eval()
-
-
-def _properties(bench: Bench, contender: Contender) -> dict[str, NDArray[np.float64]]:
-    """What a query may have in common with others, means over seeds: one number a caption each."""
-    split = bench.split
+def _properties(bench: Bench) -> dict[str, NDArray[np.float64]]:
+    """What a query may have in common with others, means over seeds: one number per caption each."""
+    split, owner = bench.split, bench.owner
     found: dict[str, NDArray[np.float64]] = {
         "words in the caption": np.array([len(words(text)) for text in split.caption_texts], float),
         "sounds named in the caption": np.array([len(named_sounds(text)) for text in split.caption_texts], float),
-        "sounding frames of the clip": split.audio_mask.sum(axis=1)[split.caption_video].astype(float),
+        "sounding frames of the clip": split.audio_mask.sum(axis=1)[owner].astype(float),
     }
-    heard = split.audio_mask[split.caption_video]
+    features = bench.features()
+    heard = features.audio_mask.cpu().numpy()[owner]
     gates, weights, lengths = [], [], []
-    for head in contender.heads:
-        features = bench.features(head)
-        lengths.append(probes.own_deviation(head, features, split.caption_video))
-        explained = explain_own(head, features, split.caption_video) if probes.has_gate(head) else None
+    for head in map(bench.head, bench.members):
+        lengths.append(probes.own_deviation(head, features, owner))
+        explained = explain_own(head, features, owner) if probes.has_gate(head) else None
         if explained is not None:
             gates.append((explained["gate"] * heard).sum(axis=1) / np.maximum(1, heard.sum(axis=1)))
             weights.append(explained["sound_weight"].sum(axis=1))

@@ -33,7 +33,7 @@ from gaid.stress.faults import (
     repeated,
     share_of_heard,
 )
-from gaid.stress.measure import Bench
+from gaid.stress.measure import StressTest
 from gaid.stress.results import Finding, MediaSample
 
 if TYPE_CHECKING:
@@ -291,15 +291,13 @@ def open_files(
     return files, MediaSample(len(good), count, len(files.split.caption_ids), failed, apart)
 
 
-def media_faults(bench: Bench, files: Files, names: list[str], say: Callable[[str], None]) -> list[Finding]:
-    """Curves of a bench's heads over a sample of real files, for those of `names` that files can have."""
-    # A bench of its own: the sample is its gallery, and its clean features are those that were just encoded.
-    able = [one for one in bench.contenders if one.looks_at == "frames"]
+def media_faults(test: StressTest, files: Files, names: list[str], say: Callable[[str], None]) -> list[Finding]:
+    """Curves of a test's heads over a sample of real files, for those of `names` that files can have."""
+    able = {label: one for label, one in test.benches.items() if one.head().visual_input == "frames"}
     if not able:
         return []
-    of_sample = Bench(
-        able, files.split, bench.memory, bench.device, bench.seed,
-    )  # fmt: skip
+    # A test of its own: the sample is its gallery, and its clean features are those that were just encoded.
+    of_sample = StressTest(able).on(files.split)
     found = []
     for name in names:
         if name not in _HOW:
@@ -310,8 +308,7 @@ def media_faults(bench: Bench, files: Files, names: list[str], say: Callable[[st
         say(f"real files: {fault.title}")
         spoil = partial(files.spoil, fault)
         finding = of_sample.fault_of_splits(replace(fault, how=_HOW[name]), "media", spoil, f"media-{name}")
-        for one in bench.contenders:
-            if one not in able:
-                finding.not_applicable[one.label] = "looks at patch tokens, which are not made here"
+        lacking = [label for label in test.benches if label not in able]
+        finding.not_applicable |= dict.fromkeys(lacking, "looks at patch tokens, which are not made here")
         found.append(finding)
     return found

@@ -9,11 +9,11 @@ from gaid import evaluate, open_store, train
 from gaid.audit import QUESTIONS, audit
 from gaid.audit.leak import ALL, FIRST, NOISE, second_captions
 from gaid.audit.pool import of_smaller_gallery
-from gaid.audit.results import Ranks
 from gaid.audit.seeds import deviation, turns_round
 from gaid.audit.sound import CONTROLS
 from gaid.errors import OptionInvalid, StoresDisagree
 from gaid.evaluation.conditioning import PROTOCOLS
+from gaid.evaluation.ranks import Ranks
 from gaid.evaluation.sound_words import named_sounds, phrases
 from gaid.stores import StoreWriter
 from tests.training.planted import BACKBONES, write_store

@@ -118,7 +118,7 @@ def test_under_the_published_protocol_both_protocols_have_their_dual_softmax(mak
     """The published figure with a dual softmax is that of scores whose gallery has read its captions."""
     store = make_store(videos=60, signal=0.3)
     results = evaluate(store=store, preset="x-pool", protocol="published", dual_softmax="published")
-    split, head = store.split("test"), results.evidence.load_head(0)
+    split, head = store.split("test"), results.bench.head()
     for protocol, doubled in (("query", results.dual_softmax), ("published", results.leak.dual_softmax)):
         scores = score_all(
             head, Features.of(split, "cpu", head), split.caption_video, PROTOCOLS[protocol], memory=2**30

@@ -31,7 +31,7 @@ def npz(run):
 
 def test_embeddings_are_those_of_the_head(run, npz):
     told, arrays = npz
-    split, head = evaluate(run).evidence.split, load_run(run).head
+    split, head = evaluate(run).bench.split, load_run(run).head
     features = Features.of(split, "cpu")
     assert arrays["video_id"].tolist() == split.video_ids
     assert json.loads(str(arrays["caption_text"])) == split.caption_texts
@@ -47,8 +47,8 @@ def test_scores_and_ranks_are_those_of_an_evaluation(run, npz):
     results, arrays = evaluate(run), npz[1]
     for direction in ("t2v", "v2t"):
         assert (arrays[f"rank_{direction}"] == results.ranks[direction][0]).all()
-    best = np.sort(arrays["scores"], axis=1)[:, ::-1][:, : results.evidence.best_scores.shape[1]]
-    assert np.allclose(best, results.evidence.best_scores, atol=1e-6)
+    best = np.sort(arrays["scores"], axis=1)[:, ::-1][:, : results.best_scores.shape[1]]
+    assert np.allclose(best, results.best_scores, atol=1e-6)
     own = arrays["scores"][np.arange(len(arrays["caption_video"])), arrays["caption_video"]]
     assert ((arrays["scores"] >= own[:, None]).sum(axis=1) == arrays["rank_t2v"]).all()
 

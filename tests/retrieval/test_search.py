@@ -84,11 +84,11 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize("preset", ["mean-pool", "gaid"])
 def test_a_caption_as_a_query_finds_what_an_evaluation_finds(store, preset):
     results = evaluate(store=store, preset=preset, direction="t2v", seed=3)
-    found = search(results.evidence.split.caption_texts, store=store, preset=preset, seed=3, top=5)
-    ids = np.array(results.evidence.split.video_ids)
+    found = search(results.bench.split.caption_texts, store=store, preset=preset, seed=3, top=5)
+    ids = np.array(results.bench.split.video_ids)
     for row, answer in enumerate(found.answers):
-        assert [hit.video for hit in answer.hits] == ids[results.evidence.best_rows[row]].tolist()
-        assert [hit.score for hit in answer.hits] == pytest.approx(results.evidence.best_scores[row], abs=2e-6)
+        assert [hit.video for hit in answer.hits] == ids[results.best_rows[row]].tolist()
+        assert [hit.score for hit in answer.hits] == pytest.approx(results.best_scores[row], abs=2e-6)
         assert [hit.place for hit in answer.hits] == [1, 2, 3, 4, 5]
 
 
