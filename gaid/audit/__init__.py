@@ -24,7 +24,6 @@ from gaid.errors import OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes, overlaps_of
 from gaid.evaluation.bench import open_bench
 from gaid.evaluation.ranks import Estimate
-from gaid.evaluation.subject import Subject
 from gaid.runs import Run, load_run
 from gaid.stores import open_store
 
@@ -79,7 +78,7 @@ def audit(
     if bench.videos < 4:
         raise OptionInvalid(f"{bench.store.path}: the part {split!r} has {bench.videos} videos, too few to audit on")
     sampled = open_store(published_sampling) if isinstance(published_sampling, str | Path) else published_sampling
-    others = [bench.beside(Subject.of_run(load_run(one), bench.store, bench.device), seeds) for one in against]
+    others = [bench.beside(one, seeds) for one in against]
     trainer = (
         _Trainer(loaded, bench.store, Path(work) if work else loaded.path / "audit", bench.device, progress)
         if retrain

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from gaid.audit.results import Line, Section
 from gaid.evaluation.bench import Bench, Condition, same_queries
 from gaid.evaluation.ranks import Ranks
-from gaid.evaluation.subject import Subject
 from gaid.runs import Run
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def audio(bench: Bench, others: list[Bench], retrain: Callable[..., Run] | None)
         return section
     trained: dict[str, Ranks] = {}
     for name in ("shuffled", "none"):
-        one = _trained(bench, retrain(name, {"audio": name}))
+        one = bench.beside(retrain(name, {"audio": name}), len(bench.members))
         trained[name] = one.ranks
         section.lines.append(Line(CONTROLS[name], one.ranks.values(bench.ranks, bench.seed), "control", TRAINED))
     of_sound = _gain(bench.ranks, trained["shuffled"], bench.seed)
@@ -84,7 +83,7 @@ def alignment(bench: Bench, published: "Store | None", retrain: Callable[..., Ru
     section.lines.append(Line("published sampling, at test only", found.values(bench.ranks, bench.seed), "leak"))
     if retrain is not None:
         other = retrain("published-sampling", {}, published)
-        one = _trained(replace(bench, store=published).on(part), other)
+        one = replace(bench, store=published).on(part).beside(other, len(bench.members))
         section.lines.append(
             Line("published sampling, trained and tested so", one.ranks.values(bench.ranks, bench.seed), "leak")
         )
@@ -96,11 +95,6 @@ def heard_as(bench: Bench, name: str) -> Ranks:
     """Ranks with other sound at test; another draw a member."""
     features = {member: bench.features(audio=name, seed=bench.seed + member) for member in bench.members}
     return bench.measure(condition=Condition(features=features.__getitem__))[0]
-
-
-def _trained(bench: Bench, run: Run) -> Bench:
-    """Another run on the same split, with as many seeds."""
-    return bench.beside(Subject.of_run(run, bench.store, bench.device), len(bench.members))
 
 
 def _gain(one: Ranks, other: Ranks, seed: int) -> str:

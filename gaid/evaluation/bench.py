@@ -22,7 +22,7 @@ from gaid.evaluation.scoring import parse_memory, ranks_of, score_all, select
 from gaid.evaluation.subject import Subject, check_head_fits, load_subject
 from gaid.evaluation.subsets import clips_with_sound, only_sound
 from gaid.heads.features import Features
-from gaid.runs import Run
+from gaid.runs import Run, load_run
 from gaid.settings import check_seed
 from gaid.stores import read_clips, valid_rows, with_audio
 from gaid.stores.split import first_captions
@@ -147,8 +147,9 @@ class Bench:
 
     # Other benches
 
-    def beside(self, subject: Subject, seeds: int | None = None) -> "Bench":
-        """Another subject on the same split, with features in common; `seeds`: only its first so many."""
+    def beside(self, other: "str | Path | Run | Subject", seeds: int | None = None) -> "Bench":
+        """Another run's heads, or other heads, on the same split, with features in common; `seeds`: only the first so many."""
+        subject = other if isinstance(other, Subject) else Subject.of_run(load_run(other), self.store, self.device)
         return replace(self, subject=subject, members=subject.members(seeds), _scores={})
 
     def on(self, split: "Split") -> "Bench":

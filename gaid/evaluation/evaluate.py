@@ -33,7 +33,7 @@ from gaid.evaluation.scoring import DUAL_SOFTMAX, DualSoftmax, best_videos
 from gaid.evaluation.sound import measure_sound_weight
 from gaid.evaluation.subject import Subject
 from gaid.evaluation.subsets import only_with_sound
-from gaid.runs import Run, load_run
+from gaid.runs import Run
 
 if TYPE_CHECKING:
     from gaid.stores import Store
@@ -200,7 +200,7 @@ def _baseline(other: "str | Path | Run", bench: Bench) -> Bench:
 
     if not isinstance(other, Run) and str(other) in PRESETS and not Path(other).exists():
         return bench.beside(Subject.untrained(str(other), bench.store, bench.device, bench.seed))
-    return bench.beside(Subject.of_run(load_run(other), bench.store, bench.device))
+    return bench.beside(other)
 
 
 def _directions(direction: str) -> tuple[metrics.Direction, ...]:

@@ -25,7 +25,7 @@ RECALLED = (1, 5, 10)
 
 
 @dataclass
-class Search:
+class CandidateSearch:
     """A search of all captions through the index. `ranks` (captions) of their own videos; one that is no candidate is last."""
 
     candidates: int
@@ -131,7 +131,7 @@ def search_all(
     memory: int,
     seed: int = 0,
     noise: Noise = "text",
-) -> Search:
+) -> CandidateSearch:
     """All captions through the index, held against `exact`, the scores (captions, videos) of all pairs."""
     started = time.perf_counter()
     index = VideoIndex(head)
@@ -150,10 +150,10 @@ def search_all(
     for top in (top for top in RECALLED if top <= min(count, exact.shape[1])):
         held = [np.isin(_best(row, top), wanted).mean() for row, wanted in zip(exact, candidates, strict=True)]
         recall[f"top {top}"] = 100 * float(np.mean(held))
-    return Search(count, 100 * float(found.mean()), recall, seconds, len(candidates), ranks.astype(np.float64))
+    return CandidateSearch(count, 100 * float(found.mean()), recall, seconds, len(candidates), ranks.astype(np.float64))
 
 
-def measure_index(bench: "Bench", candidates: int | None) -> Search:
+def measure_index(bench: "Bench", candidates: int | None) -> CandidateSearch:
     """The first member's head through the index, compared with its own exact ranking. Raises OptionInvalid."""
     head, member = bench.head(), bench.members[0]
     count = check_indexable(head, candidates, bench.videos)

@@ -15,7 +15,9 @@ from gaid.evaluation.scoring import DUAL_SOFTMAX, DualSoftmax
 
 if TYPE_CHECKING:
     from gaid.evaluation.bench import Bench
+    from gaid.evaluation.index import CandidateSearch
     from gaid.evaluation.overlap import TrainingOverlap
+    from gaid.evaluation.sound import SoundTruth
 
 DIRECTION_NAMES = {"t2v": "text to video", "v2t": "video to text"}
 # A gallery of fewer videos makes any figure high: chance alone gives R@5 above 25.
@@ -167,8 +169,8 @@ class Results:
     first_caption: bool = False
     all_captions: dict[str, Figures] | None = None
     dual_softmax: DualSoftmaxGain | None = None
-    sound_weight: Any = None
-    search: Any = None
+    sound_weight: "SoundTruth | None" = None
+    search: "CandidateSearch | None" = None
     baselines: list["Results"] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Which frames' sound counted, measured against a data set's own truth where it has one (method, section 9).
+"""Which frames' sound counted, measured against a data set's own truth where it has one (docs/method.md, section 9).
 
 With attention pooling a gate is free in frames that attention ignores, so the measure is attention x gate, the weight with
 which a frame's sound enters the video embedding; gate and attention are measured beside it.

@@ -68,10 +68,8 @@ def stress(
         directions=("t2v",),
     )  # fmt: skip
     store, device = bench.store, bench.device
-    subjects = [bench.subject, *(Subject.of_run(load_run(other), store, device) for other in against)]
-    test = StressTest({
-        label: bench.beside(subject) for label, subject in zip(_labels(subjects), subjects, strict=True)
-    })  # fmt: skip
+    benches = [bench, *(bench.beside(other) for other in against)]
+    test = StressTest(dict(zip(_labels([one.subject for one in benches]), benches, strict=True)))
     for one in test.benches.values():
         one.features()  # a head that does not fit is refused before the long work
 
