@@ -1,7 +1,7 @@
-"""How much of a figure is real: `audit` asks a run a number of questions, `compare` sets two runs against each other.
+"""How much of a figure is real: `audit` asks a number of questions about a run, `compare` compares two runs.
 
-One file a question; each gives a Section of lines with intervals. Scores come from `retrieval`, trainings from
-`training`; pages and tables are `report`'s.
+Each question has a file of its own and gives a Section: lines of figures with intervals. Scores come from `evaluation`,
+trainings from `training`; pages and tables are left to `report`.
 """
 
 import time
@@ -62,7 +62,7 @@ def audit(
         work: where these trainings go (`RUN/audit` by default); finished ones are used again.
         published_sampling: a store of the same clips extracted with `--audio-sampling published`.
         seeds: only the first so many members of every run.
-        memory, device: as in `evaluate`. seed: of draws. progress: is told what is being measured.
+        memory, device: as in `evaluate`. seed: of draws. progress: is called with a line before each question and each training.
 
     Raises OptionInvalid, DataMissing, StoresDisagree, RunInvalid, HeadMismatch.
     """
@@ -112,7 +112,7 @@ def audit(
 
 
 class _Trainer:
-    """Trains a run again with something changed; a training that is there already and finished is used as it is."""
+    """Trains a run again with something changed; a training that has finished before is used as it is."""
 
     def __init__(self, run: Run, store: "Store", work: Path, device: str, progress: Callable[[str], None]) -> None:
         self.run, self.store, self.work, self.device, self.progress = run, store, work, device, progress

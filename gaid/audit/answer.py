@@ -1,4 +1,4 @@
-"""The answer of an audit in a sentence, and one line per question: what its page and its terminal output begin with."""
+"""The answer of an audit in one sentence, and one line per question: the beginning of its page and of its terminal output."""
 
 from gaid.audit.leak import ALL
 from gaid.audit.results import Line, Section
@@ -55,5 +55,5 @@ def _bounds(one: Estimate) -> str:
 
 
 def contents(sections: list[Section]) -> list[tuple[Section, str]]:
-    """Each section with its first finding, or with why there is none."""
+    """Each section with its first finding, or with the reason why there is none."""
     return [(one, one.unmeasured or next(iter([*one.findings, *one.notes]), "")) for one in sections]

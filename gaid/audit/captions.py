@@ -1,4 +1,4 @@
-"""Captions: queries that name a sound against those that don't, by the names of AudioSet's classes."""
+"""Captions: queries that name a sound compared with those that do not, by the names of AudioSet's classes."""
 
 import numpy as np
 
@@ -17,8 +17,8 @@ def captions(bench: Bench, others: list[Bench]) -> Section:
     )  # fmt: skip
     named = names_sound(bench.split.caption_texts)
     section.notes.append(
-        f"{named.sum()} of {len(named)} captions hold the name of an AudioSet class (words by their stems; a name may be that of a "
-        "thing that is seen, as dog or car)"
+        f"{named.sum()} of {len(named)} captions contain the name of an AudioSet class (compared by word stems; such a name may be "
+        "that of a thing in the picture, as dog or car)"
     )
     if min(named.sum(), (~named).sum()) < 2:
         section.unmeasured = (

@@ -22,10 +22,10 @@ RESAMPLES = 9999
 
 @dataclass(frozen=True)
 class McNemar:
-    """Queries that only one of two runs found, and the exact two-sided p-value that this is chance.
+    """Queries that only one of two runs found, and the exact two-sided p-value of that under chance.
 
-    With several seeds a run has found a query where more than half of its seeds have. Queries are taken as independent,
-    which several captions of one video are not: `by_video` is the p-value of swapping the runs video by video.
+    A run of several seeds has found a query where more than half of its seeds have. The test takes queries as independent,
+    which several captions of one video are not: `by_video` is the p-value of a permutation that swaps the runs per video.
     """
 
     only_first: int
@@ -55,7 +55,7 @@ class Compared:
 
     @property
     def labels(self) -> list[str]:
-        """Names that tell the two apart: their presets, or their folders where these are the same."""
+        """The runs' presets, or their folders where the presets are the same."""
         presets = [one.preset for one in self.bases]
         return presets if presets[0] != presets[1] else [str(one.run) for one in self.bases]
 
@@ -110,7 +110,7 @@ def compare(
     bases = (a.basis, b.basis)
     notes = notes_of(bases, [str(one.run) for one in bases]) + overlap_notes(bases)
     if len(a.owner) > a.videos:
-        notes.append("several captions a video: McNemar's p takes them as independent; the p by videos does not")
+        notes.append("several captions per video: McNemar's p takes them as independent; the p by videos does not")
     pairs, drawn = turns_round(a.ranks, b.ranks, seed)
     difference = a.ranks.values(b.ranks, seed)
     return Compared(
@@ -136,7 +136,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray, videos: np.ndarray, k: int = 
     p = float(binomtest(only_first, apart, 0.5).pvalue) if apart else 1.0
     _, video = np.unique(videos, return_inverse=True)
     gaps = np.bincount(video, one.astype(float) - two)
-    by_video = 1.0  # of one video alone, swapping the runs says nothing
+    by_video = 1.0  # with one video there is nothing to permute
     if (gaps != 0).sum() > 1:
         by_video = float(
             permutation_test(

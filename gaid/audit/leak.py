@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 PUBLISHED = [name for name, one in PROTOCOLS.items() if one.gallery_reads_captions]
 ALL, FIRST, NOISE = (
     "every caption asks",
-    "one caption a video asks, as published",
+    "one caption per video asks, as published",
     "clips replaced by noise (intervals over five draws of it)",
 )
 NOISE_DRAWS = 5
 
 
 def leak(bench: Bench, others: list[Bench]) -> Section:
-    """The protocols side by side, whose caption does it, and what is found where there is nothing to find."""
+    """The protocols side by side, which caption causes the leak, and the figures on noise, where nothing can be found."""
     section = Section(
         "leak", "Leak", "How much comes from gallery videos having been gated and pooled by their own captions?"
     )
@@ -53,7 +53,7 @@ def _protocols(bench: Bench, query: Ranks, group: str, brief: bool = False) -> l
 
 
 def second_captions(bench: Bench) -> np.ndarray:
-    """(videos) the row of a video's second caption; -1 where it has one only."""
+    """(videos) the row of each video's second caption; -1 for a video with one caption."""
     order = np.argsort(bench.owner, kind="stable")
     place = np.flatnonzero(np.diff(bench.owner[order], prepend=-1) != 0) + 1
     known = np.append(order, -1)[place]
@@ -61,12 +61,12 @@ def second_captions(bench: Bench) -> np.ndarray:
 
 
 def _captions(bench: Bench, section: Section) -> list[Line]:
-    """Only first captions ask; each gallery video reads the asking one, another of its own, or another video's."""
+    """Only first captions ask; each gallery video reads the one that asks, another of its own, or another video's."""
     second = second_captions(bench)
     asking = np.flatnonzero(second >= 0)
     if len(asking) < 2:
         section.notes.append(
-            "one caption a video: what another caption of the same video would leak can't be told here"
+            "one caption per video: what another caption of the same video would leak can't be measured here"
         )
         asking, second = np.arange(bench.videos), bench.first
     elif len(asking) < bench.videos:
@@ -88,10 +88,10 @@ def _captions(bench: Bench, section: Section) -> list[Line]:
 
 
 def _noise(bench: Bench) -> list[Line]:
-    """Trained and untrained heads on noise of the same moments; chance beside them.
+    """Trained and untrained heads on noise with the mean and spread of the features; chance beside them.
 
-    Texts have a direction in common, so one draw of noise favours the same few videos for all of them, and a bootstrap
-    over videos would be too narrow. The draws themselves are independent: intervals are Student's over them.
+    Texts have a direction in common, so one draw of noise favours the same few videos for all texts, and a bootstrap over
+    videos would give too narrow an interval. The draws are independent of one another: intervals are Student's over them.
     """
     states = (("trained", None), ("untrained", partial(_untrained, bench)))
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
@@ -111,7 +111,7 @@ def _noise(bench: Bench) -> list[Line]:
 
 
 def _untrained(bench: Bench, member: int) -> "Head":
-    """The member's head as it was built, before it learned: same parts, same sizes, same seed."""
+    """The member's head as it was before training: same parts, same sizes, same seed."""
     import torch
 
     one = bench.run.members[member]
@@ -129,7 +129,7 @@ def _over_draws(values: np.ndarray, column: str) -> Estimate:
 
 
 def chance(videos: int, group: str = "") -> Line:
-    """What guessing gives: exact, without an interval."""
+    """The figures of guessing: exact, without an interval."""
     values = {f"R@{k}": 100.0 * min(1.0, k / videos) for k in RECALLS} | dict.fromkeys(("MdR", "MnR"), (videos + 1) / 2)
     return Line(
         "chance", {f"{one} {name}": Estimate(values[name]) for one in ("t2v", "v2t") for name in NAMES}, "chance", group
@@ -137,17 +137,17 @@ def chance(videos: int, group: str = "") -> Line:
 
 
 def unmoved_by_others(bench: Bench, kept: int = 16) -> float:
-    """The largest change of a score (text i, video j) under `query` when all texts but `kept` ones are other texts.
+    """The largest change of a score (text i, video j) under `query` when all texts but `kept` are replaced by others.
 
-    Zero, but for rounding, where no video is conditioned on anything but the text that asks. The kept texts stay in
-    their rows, since a head may draw its trials by row.
+    Zero, up to rounding, where a video is conditioned on nothing but the text that asks. The kept texts stay in their rows,
+    since a head may draw its trials by row.
     """
     rng = np.random.default_rng([bench.seed, 29])
     count = len(bench.owner)
     rows = np.sort(rng.choice(count, min(kept, count), replace=False))
     rest = np.setdiff1d(np.arange(count), rows)
     text = bench.split.text.copy()
-    if len(rest):  # drawn from a few of them, so that no mean or sum over texts stays what it was
+    if len(rest):  # drawn from a few of them, so that no mean or sum over texts stays the same
         text[rest] = text[rng.choice(rest, len(rest) // 4 + 1)][rng.integers(0, len(rest) // 4 + 1, len(rest))]
     member = bench.members[0]
     changed = bench.on(replace(bench.split, text=text)).scores(member)
@@ -162,7 +162,7 @@ def _conclude(bench: Bench, section: Section) -> None:
         ": SCORES DEPEND ON OTHER TEXTS, this figure leaks" if leaks else ": no video has read a caption"
     )
     published = f"published less query, text to video R@1: {gain} points over all captions"
-    # The first finding is the section's answer: a query's own figure that leaks comes before all else.
+    # The first finding is the section's answer: that the query's own figure leaks comes before all else.
     section.findings += [others, published] if leaks else [published, others]
     if not any(section.line(name, ALL).values["change t2v MnR"].value for name in PUBLISHED):
         section.findings.append(f"{bench.label} neither gates nor pools by text: nothing can leak")

@@ -1,4 +1,4 @@
-"""Pool, ties and protocol: which clips are searched, how equal scores count, which captions ask, how many clips there are."""
+"""Pool, ties and protocol: which clips are searched, how ties count, which captions ask, and the size of the gallery."""
 
 import numpy as np
 from scipy.stats import hypergeom
@@ -17,7 +17,7 @@ TIES: dict[metrics.Ties, str] = {
 
 
 def pool(bench: Bench) -> Section:
-    """All clips against those with sound, and ties counted in three ways."""
+    """All clips compared with those that have sound, and ties counted in three ways."""
     section = Section("pool", "Pool and ties", "Which clips are searched, and who wins where scores are equal?")
     sounding, group = bench.sounding, "pool"
     section.lines.append(Line(f"all {bench.videos} clips", bench.ranks.values(seed=bench.seed), "main", group))
@@ -46,7 +46,7 @@ def pool(bench: Bench) -> Section:
 
 
 def _contrast(part: Ranks, whole: Ranks, direction: metrics.Direction, seed: int) -> Estimate:
-    """R@1 of a part of the queries in a smaller gallery less that of all, over the same draws of videos."""
+    """R@1 of a part of the queries in a smaller gallery minus that of all, over the same draws of videos."""
     values = np.concatenate([part.hits(direction), whole.hits(direction)])
     clusters = np.concatenate([part.clusters[direction], whole.clusters[direction]])
     group = np.arange(len(values)) < part.by[direction].shape[1]
@@ -54,7 +54,7 @@ def _contrast(part: Ranks, whole: Ranks, direction: metrics.Direction, seed: int
 
 
 def protocol(bench: Bench) -> Section:
-    """First captions against all; and the recalls that a gallery of fewer clips would give, in expectation exactly."""
+    """First captions compared with all; and the exact expectation of the recalls in a smaller gallery."""
     section = Section("protocol", "Protocol", "Which captions ask, and among how many clips?", columns=(
         "t2v R@1", "change t2v R@1", "t2v R@5", "t2v R@10", "v2t R@1", "change v2t R@1"))  # fmt: skip
     group = "captions"
@@ -67,7 +67,7 @@ def protocol(bench: Bench) -> Section:
         section.lines.append(Line(f"the first of each video ({bench.videos})", values, "part", group))
         section.findings.append(f"first captions only: {values['change t2v R@1']} points of text to video R@1")
     else:
-        section.notes.append("one caption a video: the first is all")
+        section.notes.append("one caption per video: the first is the only one")
     group = "gallery"
     section.lines.append(Line(f"{bench.videos} clips, the whole split", query.values(seed=bench.seed), "main", group))
     for size in sizes(bench.videos):
@@ -84,17 +84,17 @@ def protocol(bench: Bench) -> Section:
 
 
 def sizes(videos: int) -> list[int]:
-    """Galleries to compare with: 1,000 where there are more, else a half and a quarter, of ten clips at least."""
+    """Sizes of galleries to compare with: 1,000 for a larger split, else a half and a quarter of it, at least ten clips."""
     if videos > 1000:
         return [1000]
     return [size for size in (videos // 2, videos // 4) if size >= 10]
 
 
 def of_smaller_gallery(ranks: Ranks, size: int, seed: int = 0) -> dict[str, Estimate]:
-    """Recalls expected where each query meets its own video and `size` - 1 others drawn from the gallery.
+    """Expected recalls of each query among its own video and `size` - 1 others drawn from the gallery.
 
-    A query of rank r has r - 1 better ones among the others; how many of them a draw without replacement holds is
-    hypergeometric, so the expectation over all draws needs none.
+    For a query of rank r, r - 1 videos are better than its own. How many of them a draw without replacement holds is
+    hypergeometric, so the expectation over all draws is computed without drawing.
     """
     found: dict[str, Estimate] = {}
     for one, table in ranks.by.items():

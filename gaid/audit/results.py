@@ -1,4 +1,4 @@
-"""What an audit found: sections of lines of figures with intervals, as plain data that prints and serialises."""
+"""The results of an audit: sections of lines, figures with intervals, as plain data. Nothing here measures or prints."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from gaid.evaluation.ranks import Estimate
 
 @dataclass
 class Line:
-    """A line of a section. `kind`: main (what we report), control, leak (what flatters), baseline, chance or part."""
+    """A line of a section. `kind`: main (the figure that we report), control, leak (a flattered one), baseline, chance or part."""
 
     label: str
     values: dict[str, Estimate]
@@ -29,7 +29,7 @@ RECALLS = ("t2v R@1", "change t2v R@1", "t2v R@10", "v2t R@1", "change v2t R@1")
 
 @dataclass
 class Section:
-    """One question. `unmeasured` says why there is no answer, and how to get one; `drawn` is the column of its figure."""
+    """One question. `unmeasured` is why there is no answer and how to get one; `drawn` is the column of its figure."""
 
     name: str
     title: str
@@ -43,7 +43,7 @@ class Section:
 
     @property
     def shown(self) -> list[str]:
-        """The columns that at least one line fills."""
+        """The columns that have a value in at least one line."""
         return [name for name in self.columns if any(name in line.values for line in self.lines)]
 
     @property

@@ -1,4 +1,4 @@
-"""Seeds: how much a figure moves from one training to the next, and whether a ranking of two runs survives that."""
+"""Seeds: how much a figure varies between trainings, and whether the ranking of two runs holds in spite of that."""
 
 import numpy as np
 from scipy.stats import chi2, t
@@ -12,7 +12,7 @@ DRAWS = 4000
 
 
 def seeds(bench: Bench, others: list[Bench]) -> Section:
-    """Each seed's figures, their mean and spread, and, against other runs, the chance that the ranking turns round."""
+    """Each seed's figures, their mean and spread, and, with other runs, how likely the ranking is to be reversed."""
     section = Section("seeds", "Seeds", "How much does the figure move from one training to the next?")
     for number, ranks in enumerate(bench.ranks.by["t2v"]):
         single = Ranks({one: table[number][None] for one, table in bench.ranks.by.items()}, bench.ranks.clusters,
@@ -42,13 +42,13 @@ def seeds(bench: Bench, others: list[Bench]) -> Section:
 
 
 def between_trainings(recalls: np.ndarray) -> Estimate:
-    """Mean over trainings, with Student's interval: what another set of seeds would give on the same test set."""
+    """Mean over trainings with Student's interval: the range for another set of seeds on the same test set."""
     half = t.ppf(0.975, len(recalls) - 1) * recalls.std(ddof=1) / np.sqrt(len(recalls))
     return Estimate(recalls.mean(), recalls.mean() - half, recalls.mean() + half)
 
 
 def deviation(recalls: np.ndarray) -> Estimate:
-    """Standard deviation over trainings, with the interval of normal ones (wide for three seeds, and it should be)."""
+    """Standard deviation over trainings, with its interval for normal values (wide for three seeds, as it should be)."""
     free, spread = len(recalls) - 1, recalls.std(ddof=1)
     low, high = spread * np.sqrt(free / chi2.ppf([0.975, 0.025], free))
     return Estimate(spread, low, high)
@@ -57,7 +57,7 @@ def deviation(recalls: np.ndarray) -> Estimate:
 def turns_round(
     one: Ranks, other: Ranks, seed: int = 0, direction: Direction = "t2v"
 ) -> tuple[tuple[float, int], float]:
-    """((pairs of trainings that rank the other way than the means, pairs), share of draws that do), by R@1.
+    """((pairs of trainings that rank the runs otherwise than their means, all pairs), share of draws that do), by R@1.
 
     A draw takes one training of each and the test videos with replacement; equal recalls count half.
     """

@@ -1,4 +1,4 @@
-"""Selection: what choosing the checkpoint on test adds to a figure."""
+"""Selection: how much choosing the checkpoint by its test figure adds to a figure."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ HALVES = 200
 
 
 def selection(bench: Bench, retrain: Callable[..., Run] | None) -> Section:
-    """R@1 of the checkpoint that validation chose, of the best on test, and the difference.
+    """R@1 of the checkpoint that validation chose, of the best one on test, and the difference.
 
     Needs the head of every evaluation: `train-head --set keep_checkpoints=true`, or `retrain`, which trains the same
     again with the same seeds and keeps them.
@@ -68,7 +68,7 @@ def selection(bench: Bench, retrain: Callable[..., Run] | None) -> Section:
     gain = section.lines[-1].values["change t2v R@1"]
     counts = ", ".join(str(len(run.members[member].kept)) for member in bench.members)
     section.findings = [
-        f"best of all evaluations ({counts} a seed; 50 in GAID's code) less the one that validation chose: {gain} points of "
+        f"best of all evaluations ({counts} per seed; 50 in GAID's code) less the one that validation chose: {gain} points of "
         "text to video R@1 (never negative, since both are read off the same test set)",
         f"chosen on a random half of the test videos and counted there, less counted on the other half, mean of {HALVES} halvings: "
         f"{Estimate(float(differences.mean()), float(low), float(high), signed=True)} points (percentiles of the halvings)",
@@ -88,7 +88,7 @@ def _stack(bench: Bench, members: list[list[np.ndarray]]) -> Ranks:
 
 
 def _halves(hits: np.ndarray, videos: np.ndarray, seed: int) -> np.ndarray:
-    """(halvings) R@1 of the evaluation that is best on one half of the videos: there, less on the other half."""
+    """(halvings) R@1 of the evaluation that is best on one half of the videos, minus its R@1 on the other half."""
     rng = np.random.default_rng([seed, 31])
     count = int(videos.max()) + 1
     out = np.empty(HALVES)
@@ -99,12 +99,12 @@ def _halves(hits: np.ndarray, videos: np.ndarray, seed: int) -> np.ndarray:
         on_here, elsewhere = 100 * hits[:, here].mean(1), 100 * hits[:, ~here].mean(1)
         best = int(np.argmax(on_here))
         out[number] = on_here[best] - elsewhere[best]
-    # Halves differ by their own difficulty too; it cancels in the mean, not in the percentiles.
+    # Halves also differ in difficulty, which cancels in the mean and not in the percentiles.
     return out
 
 
 def _sameness(run: Run, again: Run, members: range) -> str:
-    """Whether the second training gave what the first one did."""
+    """A sentence on whether the second training gave the same as the first."""
     pairs = [(run.members[member].describe(), again.members[member].describe()) for member in members]
     same = sum(one["step"] == two["step"] and one["validation"] == two["validation"] for one, two in pairs)
     text = f"trained again with the same seeds, keeping every evaluation ({again.path}): "

@@ -1,4 +1,4 @@
-"""Dual softmax: what ranking every query with the help of the others adds, by how many of them are known at once."""
+"""Dual softmax: how much it adds to rank every query with the help of the others, by how many of them are known at once."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from gaid.evaluation.scoring import DualSoftmax, dual_softmax, random_groups
 SHARES = (0.1, 0.5, 1.0)
 PUBLISHED: DualSoftmax = "published"
 PUBLISHED_LABEL = "as published: over texts, both ways"
-ALL, FIRST = "every caption asks", "one caption a video asks, as published"
+ALL, FIRST = "every caption asks", "one caption per video asks, as published"
 
 
 def softmax(bench: Bench) -> Section:
-    """Both directions; of one query at a time the second softmax is 1 and nothing changes."""
+    """In both directions; with one query at a time the second softmax is 1 and nothing changes."""
     section = Section(
         "dual-softmax",
         "Dual softmax",
@@ -53,7 +53,7 @@ def softmax(bench: Bench) -> Section:
 
 
 class _Change:
-    """The matrix as dual softmax leaves it, queries in random groups of a share of them (another draw a member)."""
+    """Scores after a dual softmax within random groups of a share of the queries, drawn anew for each member."""
 
     def __init__(self, bench: Bench, share: float) -> None:
         self.bench, self.share = bench, share
@@ -66,7 +66,7 @@ class _Change:
 
 
 class _Published:
-    """The matrix as the published dual softmax leaves it; `owner` (captions) is the video of each text that asks."""
+    """Scores after the published dual softmax; `owner` (captions) is the video of each text that asks."""
 
     def __init__(self, bench: Bench, owner: np.ndarray) -> None:
         self.memory, self.groups = bench.memory, groups_of(PUBLISHED, owner)

@@ -1,4 +1,4 @@
-"""Audio and alignment: how much of a figure the sound brings, and what it costs to hear it at another moment."""
+"""Audio and alignment: how much of a figure is due to the sound, and what it costs to hear it at another moment."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ TEST, TRAINED = "changed at test only", "trained and tested so"
 
 
 def audio(bench: Bench, others: list[Bench], retrain: Callable[..., Run] | None) -> Section:
-    """The run's own sound taken away at test, and, with `retrain`, from training on."""
+    """The run's own sound replaced at test, and, with `retrain`, in training too."""
     section = Section("audio", "Audio", "How much of the figure is the sound, how much the parameters that hear it?")
     if not bench.head().uses_audio:
         section.unmeasured = f"{bench.label} hears nothing: there is no sound to take away"
@@ -57,7 +57,7 @@ def audio(bench: Bench, others: list[Bench], retrain: Callable[..., Run] | None)
 
 
 def alignment(bench: Bench, published: "Store | None", retrain: Callable[..., Run] | None) -> Section:
-    """Frames paired with sound of another moment: turned in time at test, and a store of the published sampling."""
+    """Frames paired with sound of another moment: moved in time at test, and a store of the published sampling."""
     section = Section("alignment", "Alignment", "What does it cost to pair a frame with the sound of another moment?")
     if not bench.head().uses_audio:
         section.unmeasured = f"{bench.label} hears nothing: there is no sound to align"
@@ -92,7 +92,7 @@ def alignment(bench: Bench, published: "Store | None", retrain: Callable[..., Ru
 
 
 def heard_as(bench: Bench, name: str) -> Ranks:
-    """Ranks with other sound at test; another draw a member."""
+    """Ranks with other sound at test, drawn anew for each member; `name` is one of `stores.with_audio`."""
     features = {member: bench.features(audio=name, seed=bench.seed + member) for member in bench.members}
     return bench.measure(condition=Condition(features=features.__getitem__))[0]
 

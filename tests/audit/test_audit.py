@@ -182,7 +182,7 @@ def test_one_query_at_a_time_a_second_softmax_changes_nothing(whole):
 def test_the_published_second_softmax_helps_texts_alone(run):
     """One caption per video: over texts it is the same text to video, and leaves video to text as it was."""
     section = audit(run, only=["dual-softmax"], seeds=1)["dual-softmax"]
-    group = "one caption a video asks, as published"
+    group = "one caption per video asks, as published"
     published = section.line("as published: over texts, both ways", group).values
     every = section.line("100% of the queries at once", group).values
     assert published["t2v MnR"] == every["t2v MnR"]
