@@ -94,8 +94,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(store, tmp_pa
     def worked(*_, **__):
         raise AssertionError("the store was opened first")
 
-    for module in ("evaluation.evaluate", "retrieval.search", "evaluation.export"):
-        monkeypatch.setattr(f"gaid.{module}.load_subject", worked)
+    monkeypatch.setattr("gaid.evaluation.bench.load_subject", worked)
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / name).mkdir()
     for path in (tmp_path / name, tmp_path / "file" / name):

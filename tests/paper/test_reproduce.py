@@ -134,7 +134,7 @@ def test_a_data_set_under_two_backbones_has_them_side_by_side(made, tmp_path):
     )
     both = replace(table, sections=[section, other])
     (group,) = both.groups
-    assert group.backbones == [last.backbones["visual"], "clip:ViT-B-16/x"]
+    assert group.backbones == [last.basis.backbones["visual"], "clip:ViT-B-16/x"]
     lines = {row.label: cells for row, cells in group.lines("t2v")}
     assert len(lines) >= len(section.names) + 1  # labels of leaks are alike
     assert lines["gaid-token"][1] is None
@@ -166,7 +166,7 @@ def test_what_is_there_is_used_again_and_other_seeds_or_settings_train_anew(made
     assert set(after) == set(before)
     assert all(after[path] == before[path] for path in before if "seed-0" in path.parts)
     again = make("table2", seeds=1)
-    assert again.tables[0].sections[0].last.seeds == [0]
+    assert again.tables[0].sections[0].last.basis.seeds == [0]
     assert not (run / "seed-1").exists()
     make("table2", seeds=1, set=(*QUICK, "lr=1e-4"))
     assert load_run(run).config["lr"] == 1e-4
