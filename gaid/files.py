@@ -6,6 +6,7 @@ target's permissions; a symbolic link stays, and the file behind it is replaced.
 What the files hold is left to the callers.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -79,6 +80,12 @@ def write_json(path: str | Path, value: Any) -> None:
 def cache_folder() -> Path:
     """Where what is costly to compute may be kept for this user: $XDG_CACHE_HOME/gaid, by default ~/.cache/gaid. It may be absent."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "gaid"
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_writable(path: str | Path, option: str) -> None:

@@ -1,4 +1,6 @@
-"""The one door for what users bring: a head, a backbone or a data set, named `some/file.py:Name` or `some.module:Name`.
+"""What is loaded by name: what users bring (a head, a backbone, a data set), and what is built in.
+
+There is one door for a user's own: `some/file.py:Name` or `some.module:Name`.
 
 A run or a store may come from anywhere, so code that lies within one is refused unless the user allows it. The file is
 found before any of it runs, so every spelling of a path is judged alike. What an object has to be is left to the caller.
@@ -7,9 +9,10 @@ found before any of it runs, so every spelling of a path is judged alike. What a
 import importlib
 import importlib.util
 import os
+import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
@@ -55,6 +58,32 @@ def _why(source: str, error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and f"{source}.".startswith(f"{error.name}."):
         return f"no module {error.name!r} is here ({Path.cwd()}) or installed"
     return f"{source} can't be imported ({type(error).__name__}: {error})"
+
+
+class BuiltIn(Mapping[str, Any]):
+    """What is built in: each module of a package is one, described by its `SPEC`; a module's name, with dashes, is its name.
+
+    Names are found by listing the folder, which imports nothing; asking for one imports its module. Modules in `besides` are
+    none of them.
+    """
+
+    def __init__(self, package: str, path: Iterable[str], besides: Iterable[str]) -> None:
+        self._package, self._path, self._besides = package, path, frozenset(besides)
+
+    def __iter__(self) -> Iterator[str]:
+        names = sorted(module.name for module in pkgutil.iter_modules(self._path))
+        return (name.replace("_", "-") for name in names if name not in self._besides)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(iter(self))
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return importlib.import_module(f"{self._package}.{name.replace('-', '_')}").SPEC
 
 
 def is_file_name(source: str) -> bool:

@@ -1,27 +1,25 @@
 """Frozen encoders by name. Nothing heavy is imported until one is loaded, and what is loaded is kept for the process.
 
-Names: `tiny`, `offline`, `clip:MODEL/PRETRAINED` (`clip` alone is ViT-B-32/openai), `clap:CHECKPOINT` (`clap` alone is
-laion/clap-htsat-unfused), or a class of one's own as `my_module:MyBackbone` or `file.py:MyBackbone`.
+Names are those of the families in this folder (`tiny`, `clip:MODEL/WEIGHTS`, ...), or a class of your own as
+`my_module:MyBackbone` or `file.py:MyBackbone`. To add a family, add a module with a `SPEC` (BackboneSpec).
 """
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from gaid import plugins
+from gaid import devices, plugins
 from gaid.backbones.protocol import (
     AudioBackbone,
     Backbones,
+    BackboneSpec,
     BackboneStatus,
     TextBackbone,
     TextFeatures,
     VisualBackbone,
 )
-from gaid.devices import pick_device
 from gaid.errors import OptionInvalid
 from gaid.specs import AudioSpec, FrameSpec
 
@@ -41,13 +39,8 @@ __all__ = [
     "statuses",
 ]
 
-# family -> kind -> class in the module of the family's name
-FAMILIES: dict[str, dict[str, str]] = {
-    "clip": {"visual": "ClipVisual", "text": "ClipText"},
-    "clap": {"audio": "ClapAudio"},
-    "offline": {"visual": "OfflineVisual", "audio": "OfflineAudio", "text": "OfflineText"},
-    "tiny": {"visual": "TinyVisual", "audio": "TinyAudio", "text": "TinyText"},
-}
+# Each is a module of this folder with its SPEC; the others of the folder are what they share.
+FAMILIES: Mapping[str, BackboneSpec] = plugins.BuiltIn(__name__, __path__, besides=("protocol", "hub", "inference"))
 MEMBERS = {
     "visual": ("name", "dim", "frame_spec", "provenance", "patch_shape", "encode_frames", "encode_patches"),
     "audio": ("name", "dim", "audio_spec", "provenance", "encode_audio"),
@@ -102,9 +95,7 @@ def load_text(name: str, device: str = "cpu", random_weights: bool = False, seed
 
 def statuses() -> list[BackboneStatus]:
     """What of the built-in backbones can be used now, without loading any or asking a network."""
-    from gaid.backbones import weights
-
-    return weights.statuses()
+    return [status for spec in FAMILIES.values() for status in spec.statuses()]
 
 
 def _find_all(
@@ -115,10 +106,10 @@ def _find_all(
 
 
 def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) -> Callable[[], Any]:
-    """Checks that a backbone can be had, without torch, and returns what builds it."""
-    family, _, rest = name.partition(":")
+    """Makes sure that a backbone can be had, without torch, and returns what builds it."""
+    family, _, variant = name.partition(":")
     if family not in FAMILIES:
-        if rest:
+        if variant:
             plugins.load_object(name, "backbone", callable)
             return partial(_load_own, name, kind, device, random_weights, seed)
         near = difflib.get_close_matches(name, FAMILIES, n=1)
@@ -126,52 +117,20 @@ def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) ->
         raise OptionInvalid(
             f"no backbone is named {name!r}; {hint}known: {', '.join(FAMILIES)}, or my_module:MyBackbone, file.py:MyBackbone"
         )
-    kinds = FAMILIES[family]
-    if kind not in kinds:
-        able = ", ".join(sorted(one for one, has in FAMILIES.items() if kind in has))
+    spec = FAMILIES[family]
+    if kind not in spec.kinds:
+        able = ", ".join(one.name for one in FAMILIES.values() if kind in one.kinds)
         raise OptionInvalid(f"backbone {name!r} encodes no {kind}; those that do: {able}")
-    if rest and family in ("tiny", "offline"):
+    if variant and not spec.has_variants:
         raise OptionInvalid(f"backbone {family!r} has no variants, so {name!r} is none; write {family!r}")
-    if family == "tiny":
-        return partial(_load_tiny, kinds[kind])
-
-    from gaid.backbones import weights
-
-    if family == "clip":
-        weights_found = weights.resolve_clip(rest, random_weights)
-        return lambda: _load_clip(kinds[kind], weights_found, pick_device(device), seed)
-    if family == "clap":
-        folder = weights.resolve_clap(rest, random_weights)
-        return lambda: _load_clap(kinds[kind], rest or weights.CLAP_DEFAULT, folder, pick_device(device), seed)
-    weights.require_offline(kind)
-    return lambda: _load_offline(kinds[kind], pick_device(device))
-
-
-@lru_cache(maxsize=4)
-def _load_tiny(attribute: str) -> Any:
-    return getattr(import_module("gaid.backbones.tiny"), attribute)()
-
-
-@lru_cache(maxsize=4)
-def _load_clip(attribute: str, found: Any, device: str, seed: int) -> Any:
-    return getattr(import_module("gaid.backbones.clip"), attribute)(found, device=device, seed=seed)
-
-
-@lru_cache(maxsize=2)
-def _load_clap(attribute: str, name: str, folder: Path | None, device: str, seed: int) -> Any:
-    return getattr(import_module("gaid.backbones.clap"), attribute)(name, folder, device=device, seed=seed)
-
-
-@lru_cache(maxsize=4)
-def _load_offline(attribute: str, device: str) -> Any:
-    return getattr(import_module("gaid.backbones.offline"), attribute)(device=device)
+    return partial(spec.find(kind, variant, random_weights), device, seed)
 
 
 @lru_cache(maxsize=8)
 def _load_own(name: str, kind: str, device: str, random_weights: bool, seed: int) -> Any:
     """What a class of the user's own builds; it is given those of device, random_weights and seed that its constructor names."""
     factory = plugins.load_object(name, "backbone", callable)
-    given = {"device": pick_device(device), "random_weights": random_weights, "seed": seed}
+    given = {"device": devices.pick_device(device), "random_weights": random_weights, "seed": seed}
     wanted = inspect.signature(factory).parameters
     built = factory(**{option: value for option, value in given.items() if option in wanted})
     wanted_members = MEMBERS[kind]

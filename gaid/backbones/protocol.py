@@ -3,6 +3,7 @@
 What it is fed with is stated by `gaid.specs` and made by `gaid.media`; loading by name is `gaid.backbones`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from gaid.specs import AudioSpec, FrameSpec
 
+Kind = Literal["visual", "audio", "text"]
 Frames = NDArray[np.uint8]
 Features = NDArray[np.float32]
 
@@ -102,7 +104,39 @@ class BackboneStatus:
     """Whether a backbone can be used now. `remedy` is empty where it can."""
 
     name: str
-    kind: Literal["visual", "audio", "text"]
-    at_hand: bool
+    kind: Kind
     weights: str
     remedy: str
+
+    @property
+    def at_hand(self) -> bool:
+        return not self.remedy
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A family of backbones, as its module's `SPEC`. Importing that module imports no torch and builds nothing.
+
+    `usage` is how its backbones are named ("clip:MODEL/WEIGHTS"; the bare name where there are no variants), `kinds` what
+    they encode, `extra` the extra of the package that brings what the family needs.
+
+    `find(kind, variant, random_weights)` makes sure that a backbone can be had, and returns what builds it from a device's
+    name and a seed; the same arguments give the same object. It raises BackboneUnavailable (weights), DependencyMissing (a
+    package) and OptionInvalid (a variant). `statuses()` looks at files only.
+    """
+
+    name: str
+    usage: str
+    kinds: tuple[Kind, ...]
+    find: Callable[[str, str, bool], Callable[[str, int], Any]]
+    statuses: Callable[[], list[BackboneStatus]]
+    extra: str = ""
+
+    @property
+    def has_variants(self) -> bool:
+        return self.usage != self.name
+
+    @property
+    def install(self) -> str:
+        """The command that installs what the family needs."""
+        return f"pip install 'gaid[{self.extra}]'"

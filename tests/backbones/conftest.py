@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gaid import backbones
+from gaid import devices
 
 MODEL = "gaid-small"
 CONFIG = {
@@ -58,5 +58,5 @@ def put_into_hub(hub: Path, repository: str, files: dict[str, bytes]) -> Path:
 @pytest.fixture
 def cpu_as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """`cpu:0`, which no user can name, is a CPU that backbones treat as they treat a GPU: only `cpu` goes clip by clip."""
-    real = backbones.pick_device
-    monkeypatch.setattr(backbones, "pick_device", lambda name: name if name == "cpu:0" else real(name))
+    real = devices.pick_device
+    monkeypatch.setattr(devices, "pick_device", lambda name: name if name == "cpu:0" else real(name))

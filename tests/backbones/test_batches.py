@@ -21,7 +21,7 @@ def tolerance(device: str) -> float:
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_clips_in_batches_are_clips_one_by_one(small_clip: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gaid.backbones.clip.FRAMES_AT_ONCE", 5)  # no multiple of the frames of a clip
+    monkeypatch.setattr("gaid.backbones.clip.towers.FRAMES_AT_ONCE", 5)  # no multiple of the frames of a clip
     frames = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64, 3), dtype=np.uint8)
     one_by_one = load_visual(f"clip:{small_clip}", random_weights=True).encode_patches(frames)
     batched = load_visual(f"clip:{small_clip}", device=device, random_weights=True).encode_patches(frames)
@@ -32,7 +32,7 @@ def test_clips_in_batches_are_clips_one_by_one(small_clip: str, device: str, mon
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_texts_in_batches_are_texts_one_by_one(small_clip: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gaid.backbones.clip.TEXTS_AT_ONCE", 3)
+    monkeypatch.setattr("gaid.backbones.clip.towers.TEXTS_AT_ONCE", 3)
     expected = load_text(f"clip:{small_clip}", random_weights=True).encode_text(TEXTS)
     found = load_text(f"clip:{small_clip}", device=device, random_weights=True).encode_text(TEXTS)
     np.testing.assert_allclose(found.embedding, expected.embedding, atol=tolerance(device))
@@ -66,7 +66,7 @@ def test_a_gpus_half_precision_turns_no_feature_of_clip() -> None:
 @needs_gpu
 def test_mels_on_a_gpu_are_those_of_the_cpu() -> None:
     transformers = pytest.importorskip("transformers", reason="needs the extra 'clap'")
-    from gaid.backbones.clap import ClapMel
+    from gaid.backbones.clap.tower import ClapMel
 
     extractor = transformers.ClapFeatureExtractor()
     windows = np.random.default_rng(0).standard_normal((5, 96_000)).astype(np.float32) * [

@@ -12,9 +12,10 @@ import torch
 transformers = pytest.importorskip("transformers", reason="needs the extra 'clap'")
 
 from gaid.backbones import load_audio  # noqa: E402
-from gaid.backbones.clap import ClapMel  # noqa: E402
-from gaid.backbones.weights import CLAP_DEFAULT, resolve_clap, sha256_of  # noqa: E402
+from gaid.backbones.clap import DEFAULT, resolve_clap  # noqa: E402
+from gaid.backbones.clap.tower import ClapMel  # noqa: E402
 from gaid.errors import BackboneUnavailable, OptionInvalid  # noqa: E402
+from gaid.files import sha256_of  # noqa: E402
 
 from .conftest import put_into_hub  # noqa: E402
 
@@ -88,7 +89,7 @@ def test_the_same_sound_alone_or_in_a_batch_gives_the_same_vector(checkpoint: Pa
 
 @pytest.mark.usefixtures("cpu_as_a_gpu")
 def test_sounds_in_a_gpus_batches_are_sounds_clip_by_clip(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gaid.backbones.clap.WINDOWS_AT_ONCE", 3)
+    monkeypatch.setattr("gaid.backbones.clap.tower.WINDOWS_AT_ONCE", 3)
     windows = [sounds(4, 2.0), sounds(4, 2.5)]  # clips of other lengths have other windows
     mask = np.array([[True, False, True, True], [True, True, False, True]])
     expected = load_audio(f"clap:{checkpoint}").encode_audio(windows, mask)
@@ -113,7 +114,7 @@ def test_windows_without_sound_stay_zero_and_do_not_touch_the_others(checkpoint:
 def test_tokens_are_what_the_tower_pools_and_the_embeddings_are_the_same(
     checkpoint: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaid.backbones.clap.WINDOWS_AT_ONCE", 3)
+    monkeypatch.setattr("gaid.backbones.clap.tower.WINDOWS_AT_ONCE", 3)
     audio: Any = load_audio(f"clap:{checkpoint}", device=device)
     windows = [sounds(3, 2.0), sounds(3, 2.5), sounds(3, 2.0)]
     mask = np.array([[True, False, True], [False] * 3, [True] * 3])
@@ -136,9 +137,9 @@ def test_what_it_wants_and_is_are_the_checkpoints(checkpoint: Path) -> None:
 
 def test_a_checkpoint_in_the_hubs_cache_is_found(checkpoint: Path, empty_hub: Path) -> None:
     files = {file.name: file.read_bytes() for file in checkpoint.iterdir()}
-    snapshot = put_into_hub(empty_hub, CLAP_DEFAULT, files)
+    snapshot = put_into_hub(empty_hub, DEFAULT, files)
     assert resolve_clap("") == snapshot
-    assert load_audio("clap").provenance["name"] == f"clap:{CLAP_DEFAULT}"
+    assert load_audio("clap").provenance["name"] == f"clap:{DEFAULT}"
 
 
 def test_a_fused_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from gaid.backbones import load_text, load_visual
-from gaid.backbones.weights import CLIP_REPOSITORIES, resolve_clip, sha256_of
+from gaid.backbones.clip.weights import REPOSITORIES, resolve_clip
 from gaid.errors import BackboneUnavailable, OptionInvalid
+from gaid.files import sha256_of
 
 from .conftest import put_into_hub
 
@@ -183,7 +184,7 @@ def test_quick_gelu_comes_by_tag_file_folder_or_name(small_clip: str, weights: P
 
 
 def test_the_known_repositories_and_file_names_are_open_clips(empty_hub: Path) -> None:
-    for rest, repository in CLIP_REPOSITORIES.items():
+    for rest, repository in REPOSITORIES.items():
         model, tag = rest.split("/")
         known = open_clip.get_pretrained_cfg(model, tag)
         assert known["hf_hub"] == f"{repository}/"

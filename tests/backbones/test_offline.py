@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaid.backbones.weights import OFFLINE_PACKAGES
+from gaid.backbones.offline import PACKAGES
 
-if any(find_spec(package) is None for packages in OFFLINE_PACKAGES.values() for package in packages):
+if any(find_spec(package) is None for packages in PACKAGES.values() for package in packages):
     pytest.skip("needs the extra 'offline'", allow_module_level=True)
 
 from gaid.backbones import Backbones, load_backbones
-from gaid.backbones import offline as offline_module
-from gaid.backbones.offline import LENGTH, Yamnet, _mel_filters
+from gaid.backbones.offline import encoders as offline_module
+from gaid.backbones.offline.encoders import LENGTH, Yamnet, _mel_filters
 from gaid.datasets import load_dataset
 from gaid.datasets.types import Dataset, Video
 from gaid.errors import DataMissing
@@ -58,7 +58,7 @@ def test_a_texts_tokens_are_in_the_scale_of_its_embedding_and_can_be_counted_bef
 @pytest.mark.slow
 def test_a_text_is_what_sentence_transformers_makes_of_it(offline: Backbones) -> None:
     sentence_transformers = pytest.importorskip("sentence_transformers")
-    from gaid.backbones.offline import sentence_model_folder
+    from gaid.backbones.offline.encoders import sentence_model_folder
 
     texts = ["A dog barks at a red car.", "two people talk", "A fröhliches Lied, “loud”!"]
     model = sentence_transformers.SentenceTransformer(str(sentence_model_folder()), device="cpu")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from gaid.backbones.published_clip import convert_clip
+from gaid.backbones.clip.published import convert_clip
 from gaid.errors import CheckpointInvalid
 from tests.checkpoint_maker import DIM, MODEL, TEXT, VISION, openai_clip, register_small_clip, transformers_clip
 

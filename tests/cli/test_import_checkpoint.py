@@ -10,7 +10,7 @@ from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, get_tokenizer
 from safetensors.torch import load_file, save_file
 
 from gaid.backbones import load_text, load_visual
-from gaid.backbones.weights import sha256_of
+from gaid.files import sha256_of
 from gaid.heads import AvigateHead, load_published
 from gaid.imports import import_checkpoint
 from gaid.runs import load_run

@@ -1,6 +1,6 @@
 """CLIP through open_clip: frames, patches and texts in one space.
 
-`gaid.backbones.weights` has found the file; here the architecture, its weights and its preprocessing are put together.
+`weights` has found the file; here the architecture, its weights and its preprocessing are put together.
 Frames come at the size that `frame_spec` asks for (`gaid.media.decode` resizes), and are only normalised here.
 """
 
@@ -15,10 +15,11 @@ from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor
 
+from gaid.backbones.clip.weights import ClipWeights
 from gaid.backbones.inference import frames_to_tensor, inferring, is_still, quietly, seeded, to_numpy
 from gaid.backbones.protocol import Features, Frames, TextFeatures
-from gaid.backbones.weights import ClipWeights, sha256_of
 from gaid.errors import BackboneUnavailable, OptionInvalid
+from gaid.files import sha256_of
 from gaid.specs import FrameSpec
 
 FRAMES_AT_ONCE = 512  # on a GPU: about 2 GB of activations for ViT-B/16

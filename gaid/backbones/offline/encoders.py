@@ -25,8 +25,7 @@ from torch import Tensor
 
 from gaid.backbones.inference import frames_to_tensor, inferring, is_still, quietly, to_numpy
 from gaid.backbones.protocol import Features, Frames, TextFeatures
-from gaid.backbones.weights import sha256_of
-from gaid.files import cache_folder, writing
+from gaid.files import cache_folder, sha256_of, writing
 from gaid.specs import AudioSpec, FrameSpec
 
 DIM = 384

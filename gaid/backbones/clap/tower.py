@@ -17,10 +17,11 @@ from torch import Tensor
 from transformers import ClapAudioModelWithProjection, ClapConfig, ClapFeatureExtractor
 from transformers.utils import logging as transformers_logging
 
+from gaid.backbones.clap import FILES
 from gaid.backbones.inference import inferring, quietly, seeded, to_device, to_numpy
 from gaid.backbones.protocol import Features
-from gaid.backbones.weights import CLAP_FILES, sha256_of
 from gaid.errors import BackboneUnavailable, OptionInvalid
+from gaid.files import sha256_of
 from gaid.specs import AudioSpec
 
 # CLAP was trained on 5 to 10 s; below about 2 s a repeated snippet is mostly the rhythm of its own repetition.
@@ -182,7 +183,7 @@ def _load(name: str, folder: Path | None, seed: int) -> tuple[Any, ClapFeatureEx
 
 
 def _weights_in(folder: Path) -> Path:
-    return next(folder / file for file in CLAP_FILES if (folder / file).is_file())
+    return next(folder / file for file in FILES if (folder / file).is_file())
 
 
 def _fused(name: str) -> OptionInvalid:

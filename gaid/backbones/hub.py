@@ -1,0 +1,48 @@
+"""Weights in the local cache of the Hugging Face hub.
+
+Nothing is downloaded unless GAID_DOWNLOAD=1 allows it: a machine without a network, or a hundred workers, must not wait for
+a hub. Weights that are not at hand are an error with the command that fetches them.
+"""
+
+import os
+from pathlib import Path
+
+from gaid.errors import BackboneUnavailable
+
+
+def cached_file(repository: str, names: tuple[str, ...]) -> Path | None:
+    """The first of `names` that the local cache holds for a repository."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in names:
+        found = try_to_load_from_cache(repository, name)
+        if isinstance(found, str):  # else None (unknown) or a mark that the repository has no such file
+            return Path(found)
+    return None
+
+
+def may_download() -> bool:
+    """Whether the user allows downloads."""
+    return os.environ.get("GAID_DOWNLOAD", "").lower() in ("1", "true", "yes")
+
+
+def download(backbone: str, repository: str, names: tuple[str, ...]) -> Path:
+    """The first of `names` that the hub has, in the local cache now. Raises BackboneUnavailable."""
+    from huggingface_hub import hf_hub_download
+
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name, etag_timeout=5))
+        except Exception as error:  # the hub's client raises its own, httpx's and the system's errors
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    raise BackboneUnavailable(f"{backbone}: downloading {' or '.join(names)} of {repository} failed: {reason}")
+
+
+def not_at_hand(backbone: str, fetch: str, instead: str) -> BackboneUnavailable:
+    """The error for weights that have to be fetched: by the command `fetch`, or name `instead`."""
+    from huggingface_hub import constants
+
+    return BackboneUnavailable(
+        f"no weights at hand for {backbone} in {constants.HF_HUB_CACHE}: `{fetch}` where there is a network (or set "
+        f"GAID_DOWNLOAD=1), else bring that folder here, or name {instead}, or pass --random-weights"
+    )
