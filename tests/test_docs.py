@@ -18,8 +18,6 @@ GENERATED = {"cli.md"}
 NOT_YET = {
     "CHANGELOG.md",
     "performance.md",
-    "results.md",
-    "training.md",
     "when-gating-fails.md",
 }
 
