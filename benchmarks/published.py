@@ -14,17 +14,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from gaid.heads.gated import GatedHead
 from gaid.heads.losses import info_nce, positive_weights
+from gaid.heads.perturbation import DirectionalPerturbation
 from gaid.heads.pooling import AttentionPooling
 
 
 class PlainPooling(AttentionPooling):
     """Attention pooling in the published order: the key and the value of every pair's every frame are made."""
 
-    def forward(self, text: Tensor, fused: Tensor) -> Tensor:
+    def forward(self, text: Tensor, fused: Tensor, drop: bool = False) -> Tensor:
         inputs = self.norm_inputs(fused)
         logits = torch.einsum("...d,...fd->...f", self.query(self.norm_inputs(text)), self.key(inputs))
         attention = (logits / fused.shape[-1] ** 0.5).softmax(-1)
-        return self.finish(self.out(torch.einsum("...f,...fd->...d", attention, self.value(inputs))))
+        return self.finish(self.out(torch.einsum("...f,...fd->...d", attention, self.value(inputs))), drop)
 
 
 def plainly(head: GatedHead) -> GatedHead:
@@ -44,8 +45,7 @@ def evaluate(head: GatedHead, text: Tensor, visual: Tensor, audio: Tensor, mask:
 
     Equal to `head.score(..., gate_by="own_caption", pool_by="own_caption")`. Holds four tensors of (videos, texts, dim).
     """
-    assert head.gate is not None
-    assert head.perturbation is not None
+    assert isinstance(head.perturbation, DirectionalPerturbation)
     words = head.embed_text(text)
     seen, heard, mask = head.project_videos(visual, audio, mask)
     of_text, of_frames = head.gate.of_text(words), head.gate.of_frames(seen, heard, mask)
@@ -89,8 +89,7 @@ def loss(
     head: GatedHead, text: Tensor, visual: Tensor, audio: Tensor, mask: Tensor, noise: Tensor | None = None
 ) -> Tensor:
     """The loss of a batch with every pair's fused frames and embedding made; `noise`: DASP's draw, if not one of its own."""
-    assert head.gate is not None
-    assert head.perturbation is not None
+    assert isinstance(head.perturbation, DirectionalPerturbation)
     words = head.embed_text(text)
     seen, heard, mask = head.project_videos(visual, audio, mask)
     logits = head.gate.of_text(words)[:, None, None] + head.gate.of_frames(seen, heard, mask)
@@ -98,7 +97,7 @@ def loss(
     pooled = plainly(head).pooling(words[:, None], fused)
     own = fused.diagonal(dim1=0, dim2=1).permute(2, 0, 1)
     std = head.perturbation.deviation(words, own).exp()
-    perturbed = head.perturbation.perturb(words, std) if noise is None else head.perturbation.perturb(words, std, noise)  # type: ignore[call-arg]
+    perturbed = head.perturbation.perturb(words, std) if noise is None else head.perturbation.perturb(words, std, noise)
     sims = torch.einsum("td,tvd->tv", functional.normalize(perturbed, dim=-1), functional.normalize(pooled, dim=-1))
     weights = positive_weights(sims, head.positive_weights) if head.weighted_loss else None
     return info_nce(sims, head.logit_scale, weights)

@@ -86,12 +86,12 @@ def make_head(preset: str, dim: int, frames: int, seed: int) -> GatedHead:
 def products(head: GatedHead, texts: int, videos: int) -> float:
     """Floating point operations of the folded way's matrix products, for the limit. Elementwise work is left out."""
     dim, frames = int(head.config["dim"]), int(head.config["frames"])
-    ends = frames * (1 if head.gate is None else 2)
+    ends = frames * head.gate.ends_per_frame(1)
     attends = isinstance(head.pooling, AttentionPooling)
     vectors = ends + 3 if attends else ends
-    trials = int(head.config["trials"]) if head.has_trials else 0
+    trials = head.perturbation.trials
     per_pair = dim * (vectors + (ends if attends else 0))  # with the basis; attention
-    if head.perturbation is not None:
+    if head.perturbation.moves:
         per_pair += dim * (ends + frames + 1)  # cosines; deviation
     if trials:
         per_pair += dim * (3 * trials + vectors)  # noise with three tensors; the pair's embedding
@@ -101,7 +101,7 @@ def products(head: GatedHead, texts: int, videos: int) -> float:
 
 def limit(head: GatedHead, shape: Shape, rates: Rates) -> float:
     """Seconds for these products and exponentials at the machine's measured rates."""
-    exponentials = 0 if head.perturbation is None else shape.texts * shape.videos * int(head.config["dim"])
+    exponentials = shape.texts * shape.videos * int(head.config["dim"]) if head.perturbation.moves else 0
     return products(head, shape.texts, shape.videos) / rates.flops + exponentials / rates.exps
 
 
@@ -128,11 +128,9 @@ def _block(inputs: Inputs, first: int, video: int, size: int) -> tuple[Tensor, T
 
 
 def _direct_block(head: GatedHead, text: Tensor, visual: Tensor, audio: Tensor, mask: Tensor, first: int) -> Tensor:
-    words = head.embed_text(text)
-    seen, heard, mask = head.project_videos(visual, audio, mask)
-    pooling_text, fused, _ = direct.fuse(head, words, seen, heard, mask, "query", "query")
-    pooled = torch.nn.functional.normalize(head.pooling(pooling_text, fused), dim=-1)
-    return direct._compare(head, words, fused, pooled.expand(len(words), len(seen), -1), first, 0)
+    return direct.score_block(
+        head.parts, head.embed_text(text), head.project_videos(visual, audio, mask), first_text=first
+    )
 
 
 def measure(preset: str, shape: Shape, options: Options, dim: int = 512, frames: int = 12) -> Case:

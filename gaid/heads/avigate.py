@@ -8,12 +8,12 @@ attended to, so what is read is ragged; in a video without any the gates are 0.
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.heads.base import Algorithm, By, HeadBase, LossParts
+from gaid.heads.base import HeadBase, LossParts, Scoring, every_frame
 from gaid.heads.losses import info_nce
 from gaid.heads.projection import projection
 
@@ -234,52 +234,29 @@ class AvigateHead(HeadBase):
         total = info_nce(similarity, self.logit_scale, None, same)
         return LossParts(total, {"score": total.detach()})
 
-    @torch.no_grad()
-    def score(
-        self,
-        text: Float[Tensor, "texts text_dim"],
-        visual: Float[Tensor, "videos frames visual_dim"],
-        audio: Float[Tensor, "videos frames *tokens audio_dim"],
-        audio_mask: Bool[Tensor, "videos frames"] | None = None,
-        *,
-        gate_by: By = "query",
-        pool_by: By = "query",
-        own_caption: Int[Tensor, " videos"] | None = None,
-        pool_caption: Int[Tensor, " videos"] | None = None,
-        algorithm: Algorithm = "auto",
-        memory: int = 2**30,
-        seed: int = 0,
+    def score_pairs(
+        self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, how: Scoring
     ) -> Float[Tensor, "texts videos"]:
-        """Similarity of all pairs. No video depends on a text, so whose caption gates or pools changes nothing, and there is
-        one way to score."""
+        """No video depends on a text, so whose caption gates or pools changes nothing, and there is one way to score."""
         self._check(visual, audio)
-        if audio_mask is None:
-            audio_mask = torch.ones(visual.shape[:2], dtype=torch.bool, device=visual.device)
-        training = self.training
-        self.eval()
-        try:
-            words = self.embed_text(text)
-            scores = words.new_empty(len(words), len(visual))
-            frames, dim = visual.shape[1], self.config["dim"]
-            a_video = frames * (3 * len(words) + 16 * dim)
-            if audio.ndim == 4:  # a token is widened, projected, normed, and once a key and once a value
-                a_video += frames * audio.shape[2] * (self.config["audio_dim"] + 6 * dim)
-            step = max(1, memory // (4 * a_video))
-            for start in range(0, len(visual), step):
-                rows = slice(start, start + step)
-                fused = self.encode_videos(visual[rows], audio[rows], audio_mask[rows])
-                scores[:, rows] = self.similarity(words, fused)
-            return scores.float()
-        finally:
-            self.train(training)
+        text = self.embed_text(text)
+        scores = text.new_empty(len(text), len(visual))
+        frames, dim = visual.shape[1], self.config["dim"]
+        per_video = frames * (3 * len(text) + 16 * dim)
+        if audio.ndim == 4:  # a token is widened, projected, normed, and once a key and once a value
+            per_video += frames * audio.shape[2] * (self.config["audio_dim"] + 6 * dim)
+        step = max(1, how.memory // (4 * per_video))
+        for start in range(0, len(visual), step):
+            rows = slice(start, start + step)
+            scores[:, rows] = self.similarity(text, self.encode_videos(visual[rows], audio[rows], audio_mask[rows]))
+        return scores
 
     @torch.no_grad()
     def embed_videos(
         self, visual: Tensor, audio: Tensor, audio_mask: Tensor | None = None
     ) -> Float[Tensor, "videos dim"]:
         """The unit mean of each video's fused frames: half of its score, and what an index may hold; re-score for the rest."""
-        if audio_mask is None:
-            audio_mask = torch.ones(visual.shape[:2], dtype=torch.bool)
+        audio_mask = every_frame(visual) if audio_mask is None else audio_mask
         step = 256 if audio.ndim == 3 else max(1, 256 // max(1, audio.shape[2]))
         blocks = [slice(start, start + step) for start in range(0, len(visual), step)]
         parts = [

@@ -8,8 +8,9 @@ import inspect
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast, get_args
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -28,6 +29,37 @@ class LossParts:
     parts: dict[str, Tensor | float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """The options of `Head.score`, checked. Raises OptionInvalid for a word that is not one of the choices."""
+
+    gate_by: By
+    pool_by: By
+    own_caption: Int[Tensor, " videos"] | None
+    pool_caption: Int[Tensor, " videos"] | None
+    algorithm: Algorithm
+    memory: int
+    seed: int
+    noise: Noise
+    text_rows: Int[Tensor, " texts"] | None
+    video_rows: Int[Tensor, " videos"] | None
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("gate_by", self.gate_by, get_args(By)),
+            ("pool_by", self.pool_by, get_args(By)),
+            ("algorithm", self.algorithm, get_args(Algorithm)),
+            ("noise", self.noise, get_args(Noise)),
+        ):
+            if value not in choices:
+                raise OptionInvalid(f"{name} {value!r} does not exist; choose one of {', '.join(choices)}")
+
+    @property
+    def by_own(self) -> bool:
+        """Whether an own caption gates or pools the videos."""
+        return "own_caption" in (self.gate_by, self.pool_by)
+
+
 @dataclass
 class Explanation:
     """Which frames counted for each (text, video) pair, and how much of that was their audio (docs/method.md, section 9).
@@ -39,6 +71,11 @@ class Explanation:
     gate: Float[Tensor, "texts videos frames"]
     attention: Float[Tensor, "texts videos frames"]
     sound_weight: Float[Tensor, "texts videos frames"]
+
+
+def every_frame(visual: Tensor) -> Bool[Tensor, "videos frames"]:
+    """The mask of videos whose frames all have audio."""
+    return torch.ones(visual.shape[:2], dtype=torch.bool, device=visual.device)
 
 
 class Head(nn.Module):
@@ -57,7 +94,7 @@ class Head(nn.Module):
     visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
     audio_input = "frames"  # or "tokens": `audio` is then (videos, frames, tokens, audio_dim)
     has_video_embedding = False  # or True: `embed_videos` and `embed_text` give vectors for an index of candidates
-    has_trials = False  # or True: `score` draws noise, and takes `noise`, `text_rows`, `video_rows` (`GatedHead.score`)
+    has_trials = False  # or True: `score` draws noise, and is given `noise`, `text_rows`, `video_rows`
     # Whether `loss` does the same operations on every batch of a size and keeps nothing in Python from one to the next:
     # training then records a step on a GPU once and replays it. Not inherited: a derived class may do what can't be recorded.
     capturable = False
@@ -91,8 +128,43 @@ class Head(nn.Module):
         algorithm: Algorithm = "auto",
         memory: int = 2**30,
         seed: int = 0,
+        noise: Noise = "text",
+        text_rows: Int[Tensor, " texts"] | None = None,
+        video_rows: Int[Tensor, " videos"] | None = None,
     ) -> Float[Tensor, "texts videos"]:
-        """Similarity of every text with every video, float32, higher is nearer."""
+        """Similarity of every text with every video, float32, higher is nearer. The head may be scored by several threads.
+
+        Args:
+            audio_mask: frames that have audio; all by default.
+            gate_by, pool_by: whose text conditions gate and pooling: the query that asks, or each gallery video's own
+                caption, as published evaluations do (docs/method.md, section 7).
+            own_caption: row in `text` of each video's own caption; 0..V-1 by default where there are as many of both.
+            pool_caption: row of the own caption that pools, where it is another than the one that gates.
+            algorithm: `folded`, `direct` (every tensor made), or by `auto` the faster one; equal within rounding.
+            memory: bytes that are held at most beside the inputs and the result.
+            seed: of STP's trials.
+            noise: whose STP's trials are. `text`: drawn once per text for all videos, and the best of a pair's scores counts.
+                `pair`: as T-MASS publishes it, drawn anew for each pair; the trial is the one that is nearest to the video as
+                the query pools it (its frames gated as `gate_by` says), and its score counts, by whichever pooling.
+            text_rows, video_rows: where these texts and videos stand in an evaluation of which they are a part; a pair's own
+                draws depend on it. As they come by default.
+
+        Raises: HeadMismatch when sizes don't fit or own captions are needed and unknown; OptionInvalid for a wrong word.
+        """
+        how = Scoring(
+            gate_by, pool_by, own_caption, pool_caption, algorithm, memory, seed, noise, text_rows, video_rows
+        )
+        with torch.no_grad():
+            mask = every_frame(visual) if audio_mask is None else audio_mask
+            return self.score_pairs(text, visual, audio, mask, how).float()
+
+    def score_pairs(
+        self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, how: "Scoring"
+    ) -> Float[Tensor, "texts videos"]:
+        """What `score` returns, from checked options; a class that has `score` itself needs none.
+
+        It must not depend on whether the module is in training, nor change it: others may score or train meanwhile.
+        """
         raise NotImplementedError
 
     def explain(
@@ -153,7 +225,8 @@ def adapt(module: nn.Module) -> Head:
     """
     module.__class__ = adapt_class(type(module))
     head = cast(Head, module)
-    inherited = {"loss": head.loss == Head.loss.__get__(head), "score": head.score == Head.score.__get__(head)}
-    for name in (name for name, lacking in inherited.items() if lacking):
+    scores = head.score != Head.score.__get__(head) or head.score_pairs != Head.score_pairs.__get__(head)
+    has = {"loss": head.loss != Head.loss.__get__(head), "score": scores}
+    for name in (name for name, own in has.items() if not own):
         raise OptionInvalid(f"{type(head).__name__} is not a head: it has no `{name}`; see examples/own_head.py")
     return head

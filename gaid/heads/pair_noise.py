@@ -10,8 +10,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gaid.heads.perturbation import StochasticPerturbation
-
 # Odd multipliers of a well-known 32-bit hash; a product wraps, and its upper bits depend on all bits of its factor.
 _FIRST, _SECOND = 0x7FEB352D, -0x7B935975
 
@@ -49,19 +47,23 @@ def _places(rows: int | Int[Tensor, " rows"], device: torch.device) -> Int[Tenso
 
 
 class PairNoise:
-    """An evaluation's draws of STP's prior. `texts`, `videos`: where those that are scored stand in it, or how many there are."""
+    """An evaluation's draws of STP's prior: uniform on [0, 1), or `normal` of `prior_std`; `trials` for each pair.
+
+    `texts`, `videos`: where those that are scored stand in the evaluation, or how many there are.
+    """
 
     def __init__(
         self,
-        perturbation: StochasticPerturbation,
+        normal: bool,
+        prior_std: float,
+        trials: int,
         dim: int,
         seed: int,
         texts: int | Int[Tensor, " texts"],
         videos: int | Int[Tensor, " videos"],
         device: torch.device,
     ) -> None:
-        self.prior, self.prior_std = perturbation.prior, perturbation.prior_std
-        self.trials, self.dim = perturbation.trials, dim
+        self.normal, self.prior_std, self.trials, self.dim = normal, prior_std, trials, dim
         self.texts, self.videos = _places(texts, device), _places(videos, device)
         state = np.random.SeedSequence(seed % 2**64).generate_state(2)
         self.seeds = [int(word) for word in state.view(np.int32)]
@@ -92,7 +94,7 @@ class PairNoise:
         bits ^= _shifted(bits, 15)
         bits *= _SECOND
         found = bits.bitwise_right_shift_(8).to(dtype)  # whole numbers from -2^23 to 2^23 - 1
-        if self.prior == "uniform":
+        if not self.normal:
             return found.mul_(2.0**-24).add_(0.5)
         return torch.erfinv(found.add_(0.5).mul_(2.0**-23)).mul_(2**0.5 * self.prior_std)
 

@@ -60,7 +60,6 @@ def alpha(head: Head) -> float:
 def force_gate(head: Head, value: float) -> None:
     """The head with this gate, from 0 (the picture alone) to 1 (the sound alone)."""
     assert isinstance(head, GatedHead)
-    assert head.gate is not None
     logit = math.inf if value >= 1 else -math.inf if value <= 0 else math.log(value / (1 - value))
     with torch.no_grad():
         head.gate.linear.weight.zero_()
@@ -94,6 +93,6 @@ def own_deviation(head: Head, features: Features, caption_video: np.ndarray) -> 
         rows = slice(start, start + 64)
         words = head.embed_text(features.text[rows])
         own = torch.from_numpy(caption_video[rows])
-        fused = direct.fuse_own(head, words, *head.project_videos(*features.videos(own)))
+        fused = direct.fuse_own(head.parts, words, *head.project_videos(*features.videos(own)))
         found[rows] = _dasp(head).deviation(words, fused).exp().norm(dim=-1).float().cpu().numpy()
     return found

@@ -37,12 +37,12 @@ def score_one(head, asking, gating, pooling, visual, audio):
     """The score of one text with one video, from the head's weights: the gate of `gating`, the attention of `pooling`."""
     asking, gating, pooling = (head.embed_text(one[None]) for one in (asking, gating, pooling))
     fused, heard, _ = head.project_videos(visual[None], audio[None], torch.ones(1, FRAMES, dtype=torch.bool))
-    if head.gate is not None:
+    if head.uses_audio:
         joined = torch.cat([fused, heard, gating.expand(1, FRAMES, DIM)], dim=-1)
         gate = torch.sigmoid(head.gate.linear(joined))
         fused = gate * heard + (1 - gate) * fused
     pooled = head.pooling(pooling[:, None], fused[None])[0, 0]
-    if head.perturbation is not None:
+    if head.perturbation.moves:
         std = head.perturbation.deviation(asking[:, None], fused[None]).exp()[0, 0]
         asking = asking + head.perturbation.alpha * std
     return torch.cosine_similarity(asking[0], pooled, dim=0)

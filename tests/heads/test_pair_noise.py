@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from gaid.errors import OptionInvalid
 from gaid.heads import build_head
-from gaid.heads.pair_noise import PairNoise
 from gaid.heads.scoring import plan
 
 BY = ["query", "own_caption"]
@@ -33,7 +32,7 @@ def make(texts, videos, frames=3, dim=8, trials=4, dtype=torch.float64, **parts)
 
 def draws(head, text, video, seed):
     """(trials, dim) of a pair."""
-    noise = PairNoise(head.perturbation, head.config["dim"], seed, text + 1, video + 1, torch.device("cpu"))
+    noise = head.perturbation.pair_noise(head.config["dim"], seed, text + 1, video + 1, torch.device("cpu"))
     return noise.draw(torch.tensor([text]), torch.tensor([video]), torch.float64)[0]
 
 
@@ -65,7 +64,7 @@ def published(head, text, visual, audio, mask, gate_by, pool_by, own, seed):
         for j in range(len(visual)):
             caption = words[own[j]]
             frames = list(head.visual_proj(visual[j]))
-            if head.gate is not None:
+            if head.uses_audio:
                 gating = query if gate_by == "query" else caption
                 for f, seen in enumerate(frames):
                     heard = head.audio_proj(audio[j, f])
@@ -132,7 +131,7 @@ def test_of_a_texts_shared_draws_the_best_score_counts_and_of_a_pairs_own_that_o
 @pytest.fixture
 def noise():
     head, _ = make(1, 1, dim=64, trials=20)
-    return PairNoise(head.perturbation, 64, 0, 30, 30, torch.device("cpu"))
+    return head.perturbation.pair_noise(64, 0, 30, 30, torch.device("cpu"))
 
 
 def test_a_pairs_noise_is_uniform_and_has_nothing_of_another_pairs_trials_or_dimensions(noise):
@@ -153,7 +152,7 @@ def test_a_pairs_noise_is_uniform_and_has_nothing_of_another_pairs_trials_or_dim
 
 def test_normal_noise_is_normal_with_the_std_of_the_prior():
     head, _ = make(1, 1, dim=64, trials=20, prior="normal", prior_std=3e-3)
-    drawn = PairNoise(head.perturbation, 64, 0, 200, 200, torch.device("cpu")).draw(
+    drawn = head.perturbation.pair_noise(64, 0, 200, 200, torch.device("cpu")).draw(
         torch.arange(200), torch.arange(200)
     )
     assert drawn.isfinite().all()
@@ -165,9 +164,9 @@ def test_a_draw_depends_on_seed_text_and_video_and_on_no_other_pair_of_the_call(
     three = noise.draw(torch.tensor([5, 6, 5]), torch.tensor([7, 7, 8]))
     assert torch.equal(noise.draw(torch.tensor([6]), torch.tensor([7]))[0], three[1])
     rows = (torch.tensor([5]), torch.tensor([4, 7]))  # where the texts and videos of a part stand in the whole
-    part = PairNoise(head.perturbation, 64, 0, *rows, torch.device("cpu"))
+    part = head.perturbation.pair_noise(64, 0, *rows, torch.device("cpu"))
     assert torch.equal(part.draw(torch.tensor([0]), torch.tensor([1]))[0], three[0])
-    other = PairNoise(head.perturbation, 64, 1, 30, 30, torch.device("cpu")).draw(torch.tensor([5]), torch.tensor([7]))[
+    other = head.perturbation.pair_noise(64, 1, 30, 30, torch.device("cpu")).draw(torch.tensor([5]), torch.tensor([7]))[
         0
     ]
     for one, two in ((three[0], three[1]), (three[0], three[2]), (three[1], three[2]), (three[0], other)):

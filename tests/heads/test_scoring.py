@@ -1,5 +1,7 @@
 """Folded scoring is direct scoring; heads behave as the method says where it can be said without numbers."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,8 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads import build_head, gated
 from gaid.heads.perturbation import StochasticPerturbation
-from gaid.heads.scoring import blocks as all_pairs
-from gaid.heads.scoring import direct, folded, plan
+from gaid.heads.scoring import blocks, direct, folded, plan
 from gaid.heads.scoring.algebra import Pairs
 
 FUSIONS, POOLINGS, PERTURBATIONS = ("none", "sample", "frame", "token"), ("mean", "attention"), ("none", "stp", "dasp")
@@ -85,14 +86,19 @@ def test_folding_holds_where_its_algebra_cancels(case, gate):
         torch.testing.assert_close(folded, direct, atol=2e-5, rtol=0)
 
 
-def directly(head, texts, videos, gate_own=None, pool_own=None):
+def directly(head):
     """In the place of the folded pooling: every pair's embedding made the plain way."""
-    by = ["query" if own is None else "own_caption" for own in (gate_own, pool_own)]
-    seen, heard = videos.parts[:, 0], videos.parts[:, -1]
-    if videos.gate is not None and videos.gate.ndim == 3:
-        seen = videos.parts[:, :-1].transpose(1, 2)
-    pooling_text, fused, _ = direct.fuse(head, texts.text, seen, heard, videos.mask, *by)
-    return Pairs(head.pooling(pooling_text, fused).expand(len(texts.text), -1, -1).transpose(0, 1))
+
+    def pool(texts, videos, gate_own=None, pool_own=None, drop=False):
+        visual, audio = videos.ends[:, 0], videos.ends[:, -1]
+        if videos.gate.fuses_tokens:
+            visual = videos.ends[:, :-1].transpose(1, 2)
+        gated_by = None if gate_own is None else gate_own.text
+        fused, _ = direct.fuse(head.parts, texts.text, visual, audio, videos.mask, gated_by)
+        asking = texts.text[:, None] if pool_own is None else pool_own.text[None]
+        return Pairs(head.pooling(asking, fused, drop).expand(len(texts.text), -1, -1).transpose(0, 1))
+
+    return pool
 
 
 @pytest.mark.parametrize("by", [("query", "query"), ("own_caption", "query"), ("own_caption", "own_caption")])
@@ -116,12 +122,11 @@ def test_training_by_folding_has_the_gradient_of_the_direct_way(parts, dropout, 
     monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, x: x * kept if self.p else x)
     gradients = []
     for way in ("folded", "direct"):
-        if way == "direct":
-            monkeypatch.setattr(folded, "pool_dropping", directly)
-            monkeypatch.setattr(folded, "pool", directly)
         head, (text, visual, audio, mask) = make(
             6, 6, 4, 16, dtype=torch.float64, dropout=dropout, support_loss_weight=0.8, **parts
         )
+        if way == "direct":
+            monkeypatch.setattr(folded, "pool", directly(head))
         head.train()
         loss = head.loss(text, visual, audio, mask, gate_by=by[0], pool_by=by[1]).total
         loss.backward()
@@ -182,7 +187,7 @@ def test_few_texts_are_scored_directly_and_many_folded_with_equal_scores(parts, 
     head, (text, *videos) = make(texts=20, videos=30, frames=4, dim=16, **parts)
     whole = head.score(text, *videos)
     ways = []
-    for way in ("all_pairs", "direct"):
+    for way in ("blocks", "direct"):
         plain = getattr(gated, way).score
         monkeypatch.setattr(
             getattr(gated, way), "score", lambda *a, way=way, plain=plain: ways.append(way) or plain(*a)
@@ -190,7 +195,7 @@ def test_few_texts_are_scored_directly_and_many_folded_with_equal_scores(parts, 
     few = head.few_texts(30)
     torch.testing.assert_close(head.score(text[:few], *videos), whole[:few], atol=2e-6, rtol=0)
     torch.testing.assert_close(head.score(text[: few + 1], *videos), whole[: few + 1], atol=5e-6, rtol=0)
-    assert ways == ["direct", "all_pairs"]
+    assert ways == ["direct", "blocks"]
 
 
 def test_scores_do_not_depend_on_blocks_or_memory():
@@ -238,12 +243,12 @@ def test_a_gpus_blocks_keep_within_the_memory_that_they_are_given(perturbation, 
     monkeypatch.setattr(plan, "prefers_large_launches", lambda device: True)
     head, features = make(500, 90, 4, 16, fusion="frame", perturbation=perturbation, trials=3)
     whole = head.score(*features, algorithm="folded")
-    blocks = []
-    plain = all_pairs.score_block
-    monkeypatch.setattr(all_pairs, "score_block", lambda *a: blocks.append(len(a[2].parts)) or plain(*a))
+    sizes = []
+    plain = blocks.score_block
+    monkeypatch.setattr(blocks, "score_block", lambda *a: sizes.append(len(a[1].ends)) or plain(*a))
     torch.testing.assert_close(head.score(*features, algorithm="folded", memory=2**22), whole, atol=5e-6, rtol=0)
-    assert len(blocks) > 4
-    assert max(blocks) < 90
+    assert len(sizes) > 4
+    assert max(sizes) < 90
 
 
 def test_permuting_videos_permutes_scores():
@@ -309,3 +314,23 @@ def test_what_does_not_fit_is_said(unchecked):
         build_head(visual_dim=8, audio_dim=8, text_dim=8, fusoin="frame")
     with pytest.raises(OptionInvalid, match="none, sample, frame"):
         build_head(visual_dim=8, audio_dim=8, text_dim=8, fusion="early")
+
+
+@pytest.mark.parametrize("algorithm", ["folded", "direct"])
+@pytest.mark.parametrize("parts", [{}, {"fusion": "token"}, {"perturbation": "stp", "trials": 3}])
+def test_a_head_in_training_is_scored_by_several_threads_as_by_one_in_evaluation(parts, algorithm):
+    head, features = make(texts=40, videos=30, frames=4, dim=16, dropout=0.5, **parts)
+    alone = head.score(*features, algorithm=algorithm)
+    head.train()
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda _: head.score(*features, algorithm=algorithm), range(12)))
+    assert head.training
+    assert head.pooling.dropout.training
+    for scores in together:
+        torch.testing.assert_close(scores, alone, atol=1e-6, rtol=0)
+
+
+def test_scoring_leaves_the_mode_of_the_module_alone_even_meanwhile(monkeypatch):
+    head, features = make(texts=40, videos=30, frames=4, dim=16, dropout=0.5)
+    monkeypatch.setattr(head, "train", lambda mode=True: pytest.fail("the module's mode was changed"))
+    head.score(*features)

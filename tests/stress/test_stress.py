@@ -15,6 +15,7 @@ from gaid.evaluation.scoring import score_all
 from gaid.files import write_json
 from gaid.heads import build_head
 from gaid.heads.features import Features
+from gaid.heads.perturbation import NoPerturbation
 from gaid.runs import CONFIG, load_run, write_checkpoint
 from gaid.stress import NAMES, probes, stress
 from gaid.stress.dasp import correlation, resampled
@@ -247,7 +248,7 @@ def test_alpha_as_trained_changes_nothing_and_0_is_no_perturbation(head, split):
     np.testing.assert_array_equal(scores(still, features, split), scores(head, features, split))
     probes.set_alpha(still, 0.0)
     plain = copy.deepcopy(head)
-    plain.perturbation = None
+    plain.perturbation = NoPerturbation()
     np.testing.assert_allclose(scores(still, features, split), scores(plain, features, split), atol=1e-6)
 
 

@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gaid.heads.pooling import AttentionPooling
-
 # Added to a Gram matrix's diagonal, as a share of its trace: dependent vectors (a silent frame's two ends) would
 # else stop its decomposition. Rounding of float32 in the direct way is of this size. Where it is too little, a hundred times
 # as much is above what rounding in double precision adds up to in any number of vectors that a video has.
@@ -137,6 +135,42 @@ class Hull:
         return self.form(share.transpose(1, 2).flatten(0, 1)).view(len(share), share.shape[2], -1)
 
 
+class Lines:
+    """Squared norms of frames that lie on a line between two ends (or have one), as they are and centred, when asked for."""
+
+    def __init__(self, ends: Float[Tensor, "videos ends frames dim"]) -> None:
+        self._ends = ends
+
+    @cached_property
+    def plain(self) -> Line:
+        return Line.between(self._ends)
+
+    @cached_property
+    def centred(self) -> Line:
+        """Of the frames as a layer norm centres them."""
+        return Line.between(centre(self._ends))
+
+
+class Hulls:
+    """The same of frames that combine many ends."""
+
+    def __init__(self, ends: Float[Tensor, "videos ends frames dim"]) -> None:
+        self._ends = ends
+
+    @cached_property
+    def _both(self) -> tuple[Hull, Hull]:
+        return Hull.plain_and_centred(self._ends)
+
+    @property
+    def plain(self) -> Hull:
+        return self._both[0]
+
+    @property
+    def centred(self) -> Hull:
+        """Of the frames as a layer norm centres them."""
+        return self._both[1]
+
+
 @dataclass
 class Pooled:
     """Pooled embeddings of all pairs: a video's `basis` by its pairs' `coefficients`, with the form for their norms."""
@@ -202,47 +236,3 @@ class Pairs:
 
     def mean_of_texts(self) -> Float[Tensor, "videos dim"]:
         return self.embedding.mean(1)
-
-
-@dataclass
-class Weights:
-    """An attention pooling's layers from LN1's centred inputs on as two maps: to LN2's centred input and to LN3's.
-
-    Nothing but LN2's division by one number a pair stands between the first layers and the last, so their products are taken
-    once. `constants` are what the biases add before LN2, before LN3 and after it, centred as LN centres.
-    """
-
-    to_second: Float[Tensor, "dim dim"]
-    from_second: Float[Tensor, "dim dim"]
-    constants: Float[Tensor, "three dim"]
-    last: Float[Tensor, " dim"]
-
-    @classmethod
-    def of(cls, pooling: AttentionPooling) -> "Weights":
-        first = centre((pooling.out.weight @ pooling.value.weight).t()) * pooling.norm_inputs.weight[:, None]
-        linear, second = pooling.linear, pooling.norm_attended
-        # x + linear(x) after LN2's weights, as a map of LN2's centred input.
-        onward = centre(torch.diag(second.weight) + second.weight[:, None] * linear.weight.t())
-        biases = [pooling.out(pooling.value(pooling.norm_inputs.bias)), second.bias + linear(second.bias)]
-        constants = torch.cat([centre(torch.stack(biases)), pooling.norm_pooled.bias[None]])
-        return cls(first, onward, constants, pooling.norm_pooled.weight)
-
-    @cached_property
-    def maps(self) -> Float[Tensor, "dim two_dims"]:
-        """Both maps side by side, for one product."""
-        return torch.cat([self.to_second, self.to_second @ self.from_second], 1)
-
-    def before_second(self, centred: Float[Tensor, "videos n dim"]) -> Float[Tensor, "videos vectors dim"]:
-        """The vectors that LN2's centred input combines: those of the frames' parts, and the constant before LN2."""
-        return join(centred @ self.to_second, self.constants[0])
-
-    def basis(self, centred: Float[Tensor, "videos n dim"]) -> tuple[Tensor, tuple[Form, ...]]:
-        """The vectors that pooled embeddings combine, and the forms that LN2, LN3 and the last norm need.
-
-        Vectors: those of the frames' parts; the constant before LN2; the constant before LN3; LN3's bias.
-        """
-        before_second, before_third = (centred @ self.maps).chunk(2, -1)
-        before_second = join(before_second, self.constants[0])
-        before_third = join(before_third, self.constants[0] @ self.from_second, self.constants[1])
-        last = join(before_third * self.last, self.constants[2])
-        return last, (Form.of(before_second), Form.of(before_third), Form.of(last))

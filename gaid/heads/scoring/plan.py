@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from gaid.heads.perturbation import NOISE_ROWS
-
+# Noise is drawn for fixed runs of texts, so that the blocks in which scores are computed don't change it.
+NOISE_ROWS = 64
 CPU_VIDEOS = 32
 # Texts whose trials are tried at once on the CPU.
 CPU_TRIED_TEXTS = 16
