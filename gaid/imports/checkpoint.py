@@ -208,7 +208,7 @@ def _write_clip(folder: Path, clip: "PublishedClip", about: Mapping[str, Any]) -
     return path
 
 
-def _write_run(out: Path, kind: str, head: Any, about: dict[str, Any], backbones: dict[str, Any]) -> None:
+def _write_run(out: Path, kind: str, head: "Head", about: dict[str, Any], backbones: dict[str, Any]) -> None:
     import tomli_w
 
     preset = "mean-pool" if kind == "clip4clip" else kind
