@@ -17,7 +17,6 @@ WIDTH = 120
 GENERATED = {"cli.md"}
 NOT_YET = {
     "CHANGELOG.md",
-    "performance.md",
     "when-gating-fails.md",
 }
 
@@ -36,10 +35,10 @@ def run(code: list[str], page: Path) -> dict[str, object]:
 
 
 def prose(page: Path) -> list[tuple[int, str]]:
-    """The page's lines with their numbers, without code, tables and pictures, which can't be wrapped."""
+    """The page's lines with their numbers, without what is not wrapped: code, tables, pictures, the benchmarks' notes."""
     kept, fenced = [], False
     for number, line in enumerate(page.read_text().splitlines(), 1):
-        fenced ^= line.startswith("```")
+        fenced ^= line.startswith(("```", "<!-- bench", "<!-- end of bench"))
         if not fenced and not line.startswith(("|", "    ", "![", ":::")):
             kept.append((number, line))
     return kept
