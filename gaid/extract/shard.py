@@ -20,6 +20,7 @@ from gaid.devices import parse_device, pick_device
 from gaid.errors import DataMissing, GaidError, MediaError, StoreIncomplete, StoresDisagree
 from gaid.extract.encoder import ClipFeatures, Encoder, fixed_threads
 from gaid.extract.report import Failure
+from gaid.extract.sources import differences
 from gaid.media.clip import Clip, ClipRequest, Remark
 from gaid.media.limits import DecodeLimits
 
@@ -206,12 +207,11 @@ def load_as_planned(job: ShardJob) -> "Backbones":
     """The job's backbones on this machine. Raises StoresDisagree where they are not those that the store was planned with."""
     backbones = job.backbones.load()
     for kind, mine in (("visual", backbones.visual.provenance), ("audio", backbones.audio.provenance)):
-        planned = job.provenance[kind]
-        differs = sorted(key for key in {*mine, *planned} if mine.get(key) != planned.get(key))
-        if differs:
+        differ = differences(job.provenance[kind], mine)
+        if differ:
             raise StoresDisagree(
                 f"the {kind} backbone of the worker {socket.gethostname()} is not the one that the store was planned with: "
-                f"{', '.join(differs)} differ; install the same packages and weights on every worker"
+                f"{', '.join(differ)} differ; install the same packages and weights on every worker"
             )
     return backbones
 

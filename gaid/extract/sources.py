@@ -1,35 +1,105 @@
-"""Where the clips of a store lie: it names its data set and where that lay when it was extracted. Decodes no clip."""
+"""What a store was made from, found again: its data set, its clips' files, its encoders. Decodes and encodes nothing."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from gaid.errors import DataMissing
+from gaid.errors import BackboneUnavailable, DataMissing, HeadMismatch, OptionInvalid, StoresDisagree
 from gaid.paths import shown_path
 
 if TYPE_CHECKING:
+    from gaid.backbones import AudioBackbone, TextBackbone, VisualBackbone
     from gaid.datasets import Dataset, Video
     from gaid.stores import Store
 
 
 def find_dataset(store: "Store", root: str | Path | None = None) -> "Dataset":
-    """The store's data set at `root` (default: where the store says), a folder or a table. Raises DataMissing."""
+    """The store's data set at `root` (default: where the store says), a folder or a table. Raises OptionInvalid, DataMissing."""
     from gaid.datasets import DATASETS, load_dataset
 
     about = store.attrs.get("dataset") or {}
     name, place = about.get("name"), about.get("root") if root is None else root
     if name not in DATASETS or not place:
-        raise DataMissing("the store does not name a data set that can be read here")
+        raise OptionInvalid(f"{store.path} is of {name!r}, which is not a data set whose files can be found by name")
     if not Path(place).expanduser().exists():  # else a data set that makes itself would be made anew
         raise DataMissing(f"{shown_path(place)} is not there")
     return load_dataset(name, place)
 
 
-def find_videos(store: "Store", ids: Iterable[str], root: str | Path | None = None) -> list["Video"]:
-    """Those of the clips that the data set at `root` (default: where the store says) has. Raises DataMissing for none."""
+def find_videos(store: "Store", ids: Iterable[str], root: str | Path | None = None) -> dict[str, "Video"]:
+    """Those of the clips that the data set at `root` (default: where the store says) has, by id, in the order of `ids`.
+
+    Raises OptionInvalid, DataMissing, also where it has none of them.
+    """
     dataset = find_dataset(store, root)
     by_id = {video.id: video for video in dataset.videos}
-    found = [by_id[one] for one in dict.fromkeys(ids) if one in by_id]
+    found = {one: by_id[one] for one in ids if one in by_id}
     if not found:
         raise DataMissing(f"{shown_path(dataset.root)} holds none of these clips")
     return found
+
+
+@overload
+def load_encoder(store: "Store", kind: Literal["visual"], device: str, name: str | None = None) -> "VisualBackbone": ...
+
+
+@overload
+def load_encoder(store: "Store", kind: Literal["audio"], device: str, name: str | None = None) -> "AudioBackbone": ...
+
+
+@overload
+def load_encoder(
+    store: "Store", kind: Literal["text"], device: str, name: str | None = None, option: str = ""
+) -> "TextBackbone": ...
+
+
+def load_encoder(
+    store: "Store", kind: Literal["visual", "audio", "text"], device: str, name: str | None = None, option: str = ""
+) -> Any:
+    """The encoder that made a store's features of this kind, so that what it encodes now is as it would be in the store.
+
+    `name`: what it is called here, where that is not the store's name for it (the CLIP of an imported run); `option`: the
+    option that names it, for errors. Raises BackboneUnavailable, HeadMismatch, StoresDisagree where it is not the very one.
+    """
+    from gaid import backbones
+
+    load: Callable[..., Any] = getattr(backbones, f"load_{kind}")
+    about = store.attrs.get("backbones", {}).get(kind) or {}
+    wanted = name or about.get("name")
+    if not wanted:
+        raise OptionInvalid(f"{store.path} does not say which {kind} backbone made it; extract it again")
+    try:
+        backbone = load(wanted, device, bool(about.get("random_weights")), int(about.get("seed") or 0))
+    except OptionInvalid as error:
+        raise BackboneUnavailable(
+            f"{store.path}: its {kind} backbone {wanted!r} can't be loaded here ({error})"
+            + (f"; name it with {option}" if option else "")
+        ) from error
+    dim = getattr(store, f"{kind}_dim")
+    if backbone.dim != dim:
+        raise HeadMismatch(
+            f"{store.path}: its {kind} features are vectors of {dim} numbers, {wanted} gives {backbone.dim}; "
+            f"take the {kind} backbone that the store was extracted with"
+        )
+    here = as_json(backbone.provenance)
+    differ = differences(about, here)
+    if differ:
+        raise StoresDisagree(
+            f"{store.path}: its {kind} features were encoded by another {about.get('name')} than the one that is here "
+            f"({', '.join(f'{key} {about.get(key)!r}, here {here.get(key)!r}' for key in differ[:2])}); "
+            "extract again" + (f", or name the same one with {option}" if option else "")
+        )
+    return backbone
+
+
+def differences(planned: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Names of the facts in which two encoders' provenances differ, as JSON keeps them; none for the same encoder."""
+    planned, here = as_json(planned), as_json(here)
+    return sorted(key for key in {*planned, *here} if planned.get(key) != here.get(key))
+
+
+def as_json(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """A provenance as a store gives it back: JSON has no tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(provenance))
+    return plain

@@ -42,22 +42,21 @@ def load_clips(
     from gaid.media.clip import ClipRequest, Sampling
     from gaid.media.pool import DecodePool
 
-    wanted = list(dict.fromkeys(ids))
     try:
-        videos = find_videos(store, wanted, root)
+        videos = find_videos(store, ids, root)
     except (GaidError, OSError) as error:
         return {}, f"the media are not at hand ({error})"
     clips, failures = {}, []
     sampling, small = Sampling.of_store(store), FrameSpec(SIZE, "crop", "area")
-    requests = [ClipRequest.of(video, sampling, small, audio_spec) for video in videos]
+    requests = [ClipRequest.of(video, sampling, small, audio_spec) for video in videos.values()]
     with DecodePool(1) as pool:
-        for video, clip in zip(videos, pool.map(requests), strict=True):
+        for video, clip in zip(videos.values(), pool.map(requests), strict=True):
             if isinstance(clip, MediaError):
                 failures.append(f"{video.id} ({clip.reason})")
             else:
                 clips[video.id] = clip
     absent = [f"no pictures of {', '.join(failures)}"] if failures else []
-    changed = changed_since(store, videos)
+    changed = changed_since(store, videos.values())
     if changed:
         absent.append(f"{tell_changed(changed)}: the pictures shown are of the new file")
     return clips, "; ".join(absent) or None

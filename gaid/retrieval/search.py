@@ -4,7 +4,6 @@ The sentence goes through the store's own text backbone and is kept as a caption
 clip that has features, exactly, a block of clips at a time. Pages and tables are `report`'s and the command's.
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -15,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gaid.errors import BackboneUnavailable, DataMissing, GaidError, HeadMismatch, OptionInvalid, StoresDisagree
+from gaid.errors import DataMissing, GaidError, OptionInvalid
 from gaid.evaluation.basis import Basis, notes_of, overlap_notes
 from gaid.evaluation.bench import CLIPS, Bench, open_bench
 from gaid.evaluation.subject import own_clip
-from gaid.extract.sources import find_videos
+from gaid.extract.sources import find_videos, load_encoder
 from gaid.heads.features import Features
 from gaid.runs import Run
 from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows
 
 if TYPE_CHECKING:
-    from gaid.backbones import TextBackbone
     from gaid.heads import Head
     from gaid.stores import Store
 
@@ -149,7 +147,7 @@ def search(
         raise DataMissing(f"{opened.path}: holds no clip with features (gaid store info {opened.path} tells why)")
     if subject.audio not in ("own", "silence", "none"):
         raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by a run that is none")
-    backbone = load_text_backbone(opened, text or own_clip(subject.run, opened, "text"), bench.device)
+    backbone = load_encoder(opened, "text", bench.device, text or own_clip(subject.run, opened, "text"), "--text")
     loaded = time.perf_counter()
     # As a caption would be: float16 is what a store keeps.
     embedded = backbone.encode_text(queries).embedding.astype(np.float16)
@@ -175,39 +173,6 @@ def search(
         opened=opened,
         root=root,
     )
-
-
-def load_text_backbone(store: "Store", name: str | None = None, device: str = "cpu") -> "TextBackbone":
-    """The text backbone that encoded a store's captions. Raises BackboneUnavailable, StoresDisagree.
-
-    What it says of itself must be what the store remembers, so that a query and a caption of the same words are the same.
-    """
-    from gaid.backbones import load_text
-
-    about = store.attrs.get("backbones", {}).get("text") or {}
-    wanted = name or str(about.get("name", ""))
-    try:
-        backbone = load_text(
-            wanted, device, random_weights=bool(about.get("random_weights")), seed=int(about.get("seed") or 0)
-        )
-    except OptionInvalid as error:
-        raise BackboneUnavailable(
-            f"{store.path}: its text backbone {wanted!r} can't be loaded to read the query ({error}); name it with --text"
-        ) from error
-    if backbone.dim != store.text_dim:
-        raise HeadMismatch(
-            f"{store.path}: its captions are vectors of {store.text_dim} numbers, {wanted} gives {backbone.dim}; "
-            "search with the text backbone that the store was extracted with"
-        )
-    found = json.loads(json.dumps(backbone.provenance))
-    if found != about:
-        differ = [key for key in sorted({*found, *about}) if found.get(key) != about.get(key)]
-        raise StoresDisagree(
-            f"{store.path}: its captions were encoded by another {about.get('name')} than the one that is here "
-            f"({', '.join(f'{key} {about.get(key)!r}, here {found.get(key)!r}' for key in differ[:2])}); "
-            "extract again, or name the same one with --text"
-        )
-    return backbone
 
 
 @torch.inference_mode()
@@ -296,7 +261,7 @@ def _explain(head: "Head", features: Features, query: int, places: np.ndarray) -
 
 def _locate(answers: list[Answer], store: "Store", root: str | Path | None) -> None:
     hits = [hit for answer in answers for hit in answer.hits]
-    known = {video.id: video for video in find_videos(store, [hit.video for hit in hits], root)}
+    known = find_videos(store, [hit.video for hit in hits], root)
     for hit in hits:
         video = known.get(hit.video)
         if video is not None:

@@ -14,13 +14,14 @@ from gaid.errors import GaidError, OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes
 from gaid.evaluation.bench import open_bench
 from gaid.evaluation.subject import Subject, own_clip
+from gaid.extract.sources import load_encoder
 from gaid.runs import Run, load_run
 from gaid.settings import nearest
 from gaid.stress.captions import CAPTION_FAULTS
 from gaid.stress.dasp import dasp_effect
 from gaid.stress.faults import FAULTS
 from gaid.stress.measure import StressTest
-from gaid.stress.media import encode_texts, load_text_of, media_faults, open_files
+from gaid.stress.media import encode_texts, media_faults, open_files
 from gaid.stress.results import StressResults
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _measure(
     spoken = [CAPTION_FAULTS[name] for name in names if name in CAPTION_FAULTS]
     if spoken:
         try:
-            backbone = load_text_of(test.first.store, test.first.device, text)
+            backbone = load_encoder(test.first.store, "text", test.first.device, text)
         except GaidError as error:
             results.notes.append(f"faults of the captions are left out, since they can't be encoded: {error}")
         else:

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.backbones import AudioBackbone, Backbones, VisualBackbone, load_audio, load_text, load_visual
-from gaid.datasets import DATASETS
-from gaid.errors import DataMissing, MediaError, OptionInvalid, StoresDisagree
+from gaid.backbones import AudioBackbone, VisualBackbone
+from gaid.errors import DataMissing, MediaError, OptionInvalid
 from gaid.extract.encoder import encode_sound, fixed_threads
-from gaid.extract.plan import make_requests
-from gaid.extract.sources import find_dataset
+from gaid.extract.sources import find_videos, load_encoder
 from gaid.media.clip import Clip, ClipRequest, Sampling
 from gaid.media.pool import DecodePool
 from gaid.media.sound import SILENCE
@@ -52,15 +50,6 @@ _HOW = {
 }
 
 
-def load_text_of(store: "Store", device: str, name: str | None = None) -> Any:
-    """The text backbone that a store's captions were encoded with. Raises GaidError where it is not at hand.
-
-    `name` where it is called otherwise here than in the store, as the CLIP of an imported run is.
-    """
-    about = _about(store, "text")
-    return _same(store, "text", load_text(name or str(about["name"]), device, bool(about.get("random_weights"))))
-
-
 def encode_texts(backbone: Any, texts: list[str]) -> NDArray[np.float16]:
     """Texts as the store holds captions."""
     with fixed_threads(1):
@@ -68,38 +57,6 @@ def encode_texts(backbone: Any, texts: list[str]) -> NDArray[np.float16]:
             backbone.encode_text(texts[start : start + 256]).embedding.astype(np.float16)
             for start in range(0, len(texts), 256)
         ])  # fmt: skip
-
-
-def _about(store: "Store", kind: str) -> dict[str, Any]:
-    about = store.attrs.get("backbones", {}).get(kind)
-    if not about or "name" not in about:
-        raise OptionInvalid(f"{store.path} does not say which {kind} backbone made it; extract it again")
-    return dict(about)
-
-
-def _same(store: "Store", kind: str, backbone: Any) -> Any:
-    """The backbone, if it is the one of the store to the last word of its provenance."""
-    wanted, found = _about(store, kind), dict(backbone.provenance)
-    differs = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
-    if differs:
-        raise StoresDisagree(
-            f"the {kind} backbone {wanted['name']!r} that is here is not the one of {store.path}: "
-            f"{', '.join(differs)} differ; install what the store was made with, or extract it again"
-        )
-    return backbone
-
-
-def load_encoders(store: "Store", device: str, visual: str | None = None) -> tuple[VisualBackbone, AudioBackbone]:
-    """The backbones of picture and sound that a store was made with; `visual` where the first is called otherwise here.
-
-    Raises GaidError where they are not at hand.
-    """
-    names = {kind: _about(store, kind) for kind in ("visual", "audio")}
-    options = {kind: (str(one["name"]), device, bool(one.get("random_weights"))) for kind, one in names.items()}
-    return (
-        _same(store, "visual", load_visual(visual or options["visual"][0], *options["visual"][1:])),
-        _same(store, "audio", load_audio(*options["audio"])),
-    )
 
 
 @dataclass
@@ -245,24 +202,16 @@ def open_files(
     """
     if clips < 2:
         raise OptionInvalid(f"--clips {clips}: two at least, since clips must be told apart")
-    about = store.attrs.get("dataset") or {}
-    name = str(about.get("name"))
-    if name not in DATASETS:
-        raise OptionInvalid(f"--media: {store.path} is of {name!r}, no data set whose files can be found by name")
-    seeing, hearing = load_encoders(store, device, visual)
-    dataset = find_dataset(store, root)
-    videos = {video.id: video for video in dataset.videos}
     count = len(split.video_ids)
     rows = np.sort(np.random.default_rng(seed).choice(count, min(clips, count), replace=False))
-    lacking = [split.video_ids[row] for row in rows if split.video_ids[row] not in videos]
+    wanted = [split.video_ids[row] for row in rows]
+    videos = find_videos(store, wanted, root)
+    lacking = [one for one in wanted if one not in videos]
     if lacking:
-        raise DataMissing(
-            f"--media: {name} at {dataset.root} does not know {lacking[0]!r}; say with --root where its files are"
-        )
-    chosen = replace(
-        dataset, videos=tuple(videos[split.video_ids[row]] for row in rows), captions=(), splits={}, missing=()
-    )
-    requests = make_requests(chosen, Backbones(seeing, hearing, None), Sampling.of_store(store))  # type: ignore[arg-type]
+        raise DataMissing(f"--media: the data set has no clip {lacking[0]!r}; say with --root where its files are")
+    pictures, sounds = load_encoder(store, "visual", device, visual), load_encoder(store, "audio", device)
+    sampling = Sampling.of_store(store)
+    requests = [ClipRequest.of(one, sampling, pictures.frame_spec, sounds.audio_spec) for one in videos.values()]
     decoded = _decode(requests)
     good = [row for row, clip in enumerate(decoded) if isinstance(clip, Clip)]
     failed = [split.video_ids[rows[row]] for row, clip in enumerate(decoded) if not isinstance(clip, Clip)]
@@ -275,8 +224,8 @@ def open_files(
         split.take(rows[good]),
         [clip for clip in decoded if isinstance(clip, Clip)],
         [requests[row] for row in good],
-        seeing,
-        hearing,
+        pictures,
+        sounds,
         seed,
         tokens,
     )

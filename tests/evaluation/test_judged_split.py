@@ -46,7 +46,7 @@ def encoder(monkeypatch):
     backbone = SimpleNamespace(
         name="word", encode_text=lambda texts: SimpleNamespace(embedding=np.ones((len(texts), TEXT)))
     )
-    monkeypatch.setattr(searching, "load_text_backbone", lambda *_: backbone)
+    monkeypatch.setattr(searching, "load_encoder", lambda *_: backbone)
 
 
 def test_evaluate_judges_on_the_split_that_the_run_was_trained_under(run):

@@ -8,11 +8,12 @@ import pytest
 
 from gaid.errors import DataMissing, StoresDisagree
 from gaid.extract import extract
+from gaid.extract.sources import load_encoder
 from gaid.media.sound import SILENCE
 from gaid.stores import open_store
 from gaid.stress import stress
 from gaid.stress.faults import FAULTS, INF, dropped, generator, repeated
-from gaid.stress.media import encode_texts, load_text_of, open_files
+from gaid.stress.media import encode_texts, open_files
 from tests.media_maker import tone, write_video
 from tests.stress.test_stress import write_run
 
@@ -153,15 +154,15 @@ def test_tokens_of_real_sounds_are_those_of_the_cache_and_suffer_with_them(folde
 
 
 def test_captions_are_encoded_as_the_store_has_them(store, split):
-    backbone = load_text_of(store, "cpu")
+    backbone = load_encoder(store, "text", "cpu")
     assert encode_texts(backbone, split.caption_texts).tobytes() == split.text.tobytes()
 
 
 def test_a_backbone_that_is_another_by_now_is_refused(store, monkeypatch):
-    backbone = load_text_of(store, "cpu")
+    backbone = load_encoder(store, "text", "cpu")
     monkeypatch.setattr(backbone, "provenance", {**backbone.provenance, "version": 99})
-    with pytest.raises(StoresDisagree, match="version differ"):
-        load_text_of(store, "cpu")
+    with pytest.raises(StoresDisagree, match=r"another tiny than the one that is here \(version .*, here 99"):
+        load_encoder(store, "text", "cpu")
 
 
 def test_files_that_are_gone_are_one_line(store, split, folder, tmp_path):

@@ -295,7 +295,7 @@ def test_a_correlation_has_an_interval_that_draws_whole_videos():
     ("options", "said"),
     [
         ({"faults": ["nose"]}, "did you mean 'noise'"),
-        ({"media": True}, "no data set whose files can be found"),
+        ({"media": True}, "not a data set whose files can be found"),
         ({"media": True, "clips": 1}, "--clips 1"),
         ({"split": "tset"}, "tset"),
         ({"memory": "much"}, "--memory"),
