@@ -1,15 +1,18 @@
 """Ranks, recalls and their intervals, from a matrix of scores. Knows neither heads nor stores: numpy and scipy only.
 
-Several captions a video are handled in both directions. Text to video, every caption is a query of its own and looks
+`METRICS` is the list of what is made of ranks: a metric that is added there has its intervals, and its column in every
+table, page and file.
+
+Several captions per video are handled in both directions. Text to video, every caption is a query of its own and looks
 for its one video. Video to text, a video looks for any of its captions, and every other video stands in the list once,
-where its best caption stands: that is the published rule of CLIP4Clip, X-Pool, T-MASS and GAID. (To let each foreign
-caption take a place of its own, ask for `places="captions"`; with one caption a video the two are the same.)
+where its best caption stands: the published rule of CLIP4Clip, X-Pool, T-MASS and GAID.
 
 Ties count against the query unless asked otherwise, so a head that gives equal scores to everything gets the worst
 rank.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -20,10 +23,55 @@ from gaid.errors import HeadMismatch, OptionInvalid
 Direction = Literal["t2v", "v2t"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Ties = Literal["against", "average", "for"]
-Places = Literal["videos", "captions"]
 
-RECALLS = (1, 5, 10)
-NAMES = (*(f"R@{k}" for k in RECALLS), "MdR", "MnR")
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure made of ranks: the mean over queries of `of_rank`, or the median rank where `of_rank` is None.
+
+    `chance`: its value for a random order of so many videos. `within`: the k of a recall at k.
+    """
+
+    name: str
+    of_rank: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None
+    chance: Callable[[int], float]
+    within: int | None = None
+
+    def of_ranks(self, ranks: NDArray[np.float64]) -> float:
+        """The metric of the ranks of some queries."""
+        return float(np.median(ranks) if self.of_rank is None else np.mean(self.of_rank(ranks)))
+
+    def text(self, value: float, exact: bool | None = None) -> str:
+        """A value as it is printed: one decimal, and none for a median that is `exact`, a whole rank."""
+        exact = value == round(value) if exact is None else exact
+        return f"{value:.0f}" if self.of_rank is None and exact else f"{value:.1f}"
+
+    def interval_text(self, low: float, high: float) -> str:
+        """`low–high`, both with the same number of decimals."""
+        exact = low == round(low) and high == round(high)
+        return f"{self.text(low, exact)}–{self.text(high, exact)}"
+
+
+def _recall(k: int) -> Metric:
+    return Metric(
+        f"R@{k}", lambda ranks: np.where(ranks <= k, 100.0, 0.0), lambda videos: 100.0 * min(1.0, k / videos), k
+    )
+
+
+def _mean_place(videos: int) -> float:
+    return (videos + 1) / 2
+
+
+METRICS = (
+    _recall(1),
+    _recall(5),
+    _recall(10),
+    Metric("MdR", None, _mean_place),
+    Metric("MnR", lambda ranks: ranks, _mean_place),
+)
+NAMES = tuple(one.name for one in METRICS)
+BY_NAME = {one.name: one for one in METRICS}
+RECALLS = tuple(one.within for one in METRICS if one.within is not None)
 
 # Numbers held at once while counting or resampling: 32 MB of float64.
 _BLOCK = 2**22
@@ -34,34 +82,27 @@ def ranks(
     video_of_caption: ArrayLike,
     direction: Direction = "t2v",
     ties: Ties = "against",
-    places: Places = "videos",
 ) -> NDArray[np.float64]:
     """The place of the right answer in each query's list, counted from 1.
 
     `scores` is (captions, videos), `video_of_caption` (captions) names the column of each caption's video. For `t2v`
-    one rank a caption comes back, in their order; for `v2t` one a video that has a caption, in the order of columns
+    one rank per caption comes back, in their order; for `v2t` one per video that has a caption, in the order of columns
     (`videos_of_ranks` names them). `ties` are counted "against" the query, "for" it, or by their "average" place.
     Raises HeadMismatch (a ValueError) where a score is NaN or the shapes don't fit.
     """
     table, owner = _checked(scores, video_of_caption)
     _one_of("direction", direction, get_args(Direction))
     _one_of("ties", ties, get_args(Ties))
-    _one_of("places", places, get_args(Places))
     if direction == "t2v":
         own = table[np.arange(len(owner)), owner]
-        return _places(table, own, ties, own_entries=1)
+        return _places(table, own, ties)
     order = np.argsort(owner, kind="stable")
-    videos, starts, counts = np.unique(owner[order], return_index=True, return_counts=True)
+    videos, starts = np.unique(owner[order], return_index=True)
     table = table[order][:, videos]
     # best[i, j]: the best score that a caption of video i has with video j.
     best = np.maximum.reduceat(table, starts, axis=0)
     own = np.diagonal(best)
-    if places == "videos":
-        return _places(best.T, own, ties, own_entries=1)
-    # A video's other captions are answers too: those level with its best one take no place from it.
-    column = np.repeat(np.arange(len(videos)), counts)
-    as_good = table[np.arange(len(column)), column] == own[column]
-    return _places(table.T, own, ties, own_entries=np.bincount(column, as_good).astype(np.int64))
+    return _places(best.T, own, ties)
 
 
 def videos_of_ranks(video_of_caption: ArrayLike, direction: Direction = "t2v") -> NDArray[np.int64]:
@@ -73,7 +114,7 @@ def videos_of_ranks(video_of_caption: ArrayLike, direction: Direction = "t2v") -
 def metrics_of_ranks(ranks: ArrayLike) -> dict[str, float]:
     """R@1, R@5, R@10 in per cent, median and mean rank; of ranks of several seeds (seeds, queries) the seeds' mean."""
     table = _rank_table(ranks)
-    return {name: float(np.mean([_metric(name, row) for row in table])) for name in NAMES}
+    return {one.name: float(np.mean([one.of_ranks(row) for row in table])) for one in METRICS}
 
 
 def retrieval_metrics(
@@ -133,7 +174,7 @@ def interval_of_mean(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """(mean, low, high) of a value a query, by a bootstrap over videos; for figures that are no metric of ranks.
+    """(mean, low, high) of a value per query, by a bootstrap over videos; for figures that are not metrics of ranks.
 
     With `group` (queries) bool it is the mean where true less the mean where false: two sets of queries whose videos may
     be the same ones; both must be more than a few videos. Raises HeadMismatch where sizes don't fit.
@@ -168,8 +209,8 @@ def interval_of_mean(
 class _Resampled:
     """The metrics of drawn videos, for scipy's bootstrap: rows of drawn videos -> (metrics, rows).
 
-    Every draw is turned into the number of times that each video was drawn. Recalls and the mean rank are then
-    quotients of two products with those numbers, and the median is read off the ranks in sorted order.
+    Every draw is turned into the number of times that each video was drawn. Means over queries are then quotients of
+    two products with those numbers, and the median is read off the ranks in sorted order.
     """
 
     def __init__(
@@ -180,8 +221,8 @@ class _Resampled:
         self.parts = []
         for sign, table in tables:
             for row in table:
-                sums = [np.bincount(cluster, 100.0 * (row <= k), minlength=videos) for k in RECALLS]
-                sums.append(np.bincount(cluster, row, minlength=videos))
+                values = [one.of_rank(row) for one in METRICS if one.of_rank is not None]
+                sums = [np.bincount(cluster, of_query, minlength=videos) for of_query in values]
                 order = np.argsort(row, kind="stable")
                 self.parts.append((sign / len(table), np.stack(sums, axis=1), row[order], cluster[order]))
 
@@ -191,12 +232,11 @@ class _Resampled:
         times = np.bincount((rows * self.videos + draws).ravel(), minlength=len(draws) * self.videos)
         times = times.reshape(len(draws), self.videos)
         total = times @ self.queries
-        out = np.zeros((len(NAMES), len(draws)))
+        out = np.zeros((len(METRICS), len(draws)))
+        is_mean = np.array([one.of_rank is not None for one in METRICS])
         for weight, sums, in_order, cluster in self.parts:
-            means = (times @ sums) / total[:, None]
-            out[: len(RECALLS)] += weight * means[:, :-1].T
-            out[-2] += weight * _weighted_median(in_order, times[:, cluster])
-            out[-1] += weight * means[:, -1]
+            out[is_mean] += weight * ((times @ sums) / total[:, None]).T
+            out[~is_mean] += weight * _weighted_median(in_order, times[:, cluster])
         return out if np.ndim(drawn) > 1 else out[:, 0]
 
 
@@ -209,8 +249,8 @@ def _weighted_median(in_order: NDArray[np.float64], times: NDArray[np.int64]) ->
     return (in_order[low] + in_order[high]) / 2
 
 
-def _places(lists: NDArray, own: NDArray, ties: Ties, own_entries: int | NDArray[np.int64]) -> NDArray[np.float64]:
-    """Places of `own[i]` in row i of `lists`, where `own_entries` are its own; by blocks, to hold little at once."""
+def _places(lists: NDArray, own: NDArray, ties: Ties) -> NDArray[np.float64]:
+    """Places of `own[i]` in row i of `lists`, where it stands itself; by blocks, to hold little at once."""
     above = np.empty(len(lists), dtype=np.int64)
     level = np.empty(len(lists), dtype=np.int64)
     step = max(1, _BLOCK // max(1, lists.shape[1]))
@@ -218,17 +258,9 @@ def _places(lists: NDArray, own: NDArray, ties: Ties, own_entries: int | NDArray
         rows = slice(start, start + step)
         above[rows] = np.count_nonzero(lists[rows] > own[rows, None], axis=1)
         level[rows] = np.count_nonzero(lists[rows] == own[rows, None], axis=1)
-    level -= own_entries
+    level -= 1  # its own entry
     share: Mapping[str, float] = {"against": 1.0, "average": 0.5, "for": 0.0}
     return 1.0 + above + share[ties] * level
-
-
-def _metric(name: str, row: NDArray[np.float64]) -> float:
-    if name == "MdR":
-        return float(np.median(row))
-    if name == "MnR":
-        return float(np.mean(row))
-    return 100.0 * np.count_nonzero(row <= int(name[2:])) / len(row)
 
 
 def _rank_table(ranks: ArrayLike) -> NDArray[np.float64]:

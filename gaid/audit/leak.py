@@ -12,7 +12,7 @@ from gaid.evaluation.bench import Bench, Condition, View
 from gaid.evaluation.conditioning import PROTOCOLS
 from gaid.evaluation.ranks import Estimate, Ranks
 from gaid.evaluation.results import noise_in_words
-from gaid.metrics import NAMES, RECALLS, metrics_of_ranks
+from gaid.metrics import DIRECTIONS, METRICS, metrics_of_ranks
 from gaid.stores import derangement, with_noise
 
 if TYPE_CHECKING:
@@ -130,10 +130,8 @@ def _over_draws(values: np.ndarray, column: str) -> Estimate:
 
 def chance(videos: int, group: str = "") -> Line:
     """The figures of guessing: exact, without an interval."""
-    values = {f"R@{k}": 100.0 * min(1.0, k / videos) for k in RECALLS} | dict.fromkeys(("MdR", "MnR"), (videos + 1) / 2)
-    return Line(
-        "chance", {f"{one} {name}": Estimate(values[name]) for one in ("t2v", "v2t") for name in NAMES}, "chance", group
-    )
+    values = {f"{way} {one.name}": Estimate(one.chance(videos)) for way in DIRECTIONS for one in METRICS}
+    return Line("chance", values, "chance", group)
 
 
 def unmoved_by_others(bench: Bench, kept: int = 16) -> float:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from gaid.evaluation.results import DIRECTION_NAMES
-from gaid.metrics import NAMES
+from gaid.metrics import BY_NAME, NAMES
 from gaid.report.tables import escape_markdown
 
 DATASET_NAMES = {"msrvtt": "MSR-VTT 1k-A", "didemo": "DiDeMo", "lsmdc": "LSMDC", "vatex": "VATEX"}
@@ -33,7 +33,7 @@ class PublishedRow:
     def cell(self, name: str) -> str:
         """The figure as published, or nothing."""
         value = self.figures.get(name)
-        return "" if value is None else f"{value:g}" if name == "MdR" else f"{value:.1f}"
+        return "" if value is None else BY_NAME[name].text(value)
 
     def record(self) -> dict[str, Any]:
         """A line of the CSV."""
@@ -80,7 +80,8 @@ def load_published(
     for row in data["row"]:
         wanted = not presets or row.get("preset") in presets
         if wanted and row["dataset"] in datasets and row["direction"] in directions:
-            figures = {name: value for name, value in zip(NAMES, row["values"], strict=True) if not math.isnan(value)}
+            values = zip(data["metrics"], row["values"], strict=True)
+            figures = {name: value for name, value in values if not math.isnan(value)}
             rest = {key: value for key, value in row.items() if key not in ("values", "source")}
             found.append(PublishedRow(figures=figures, source=data["sources"][row["source"]], **rest))
     return found

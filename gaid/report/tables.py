@@ -10,7 +10,7 @@ from gaid import console
 from gaid.evaluation.conditioning import OWN_CAPTIONS
 from gaid.evaluation.ranks import signed
 from gaid.evaluation.results import DualSoftmaxGain, Figures, Results, noise_in_words
-from gaid.metrics import NAMES
+from gaid.metrics import BY_NAME, NAMES
 
 
 @dataclass
@@ -38,18 +38,16 @@ class Row:
     def cell(self, name: str) -> str:
         """The figure as it is printed; a leak has its sign."""
         value = self.values[name]
-        text = f"{value:.0f}" if name == "MdR" and value == round(value) else f"{value:.1f}"
-        return signed(value) if self.kind == "leak" else text
+        return signed(value) if self.kind == "leak" else BY_NAME[name].text(value)
 
     def interval(self, name: str) -> str:
-        """`low-high`, or nothing where there is none."""
+        """`low–high`, or nothing where there is none."""
         if name not in self.intervals:
             return ""
         low, high = self.intervals[name]
         if self.kind == "leak":
             return f"{signed(low)} to {signed(high)}"
-        digits = 0 if name == "MdR" and low == round(low) and high == round(high) else 1
-        return f"{low:.{digits}f}–{high:.{digits}f}"
+        return BY_NAME[name].interval_text(low, high)
 
 
 def labels(results: Results) -> list[str]:
