@@ -2,11 +2,12 @@
 
 from gaid.stores.census import members_of
 from gaid.stores.controls import derangement, with_audio, with_noise
+from gaid.stores.convert import convert_store
 from gaid.stores.deletion import delete_store
 from gaid.stores.gallery import iter_clips, read_clips, valid_rows
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan
 from gaid.stores.split import Split, hash_gallery
-from gaid.stores.store import Store, convert_store, open_store
+from gaid.stores.store import Store, open_store
 from gaid.stores.verify import VerifyReport, verify_store
 from gaid.stores.writer import StoreWriter
 

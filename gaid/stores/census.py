@@ -6,18 +6,16 @@ pool. Nothing here reads features.
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import OptionInvalid
+from gaid.stores.arrays import read_all
+from gaid.stores.reader import StoreReader
 from gaid.stores.schema import AUDIO_STATES
 from gaid.stores.split import hash_gallery
-from gaid.stores.zarr import read_all
-
-if TYPE_CHECKING:
-    from gaid.stores.store import Store
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Members:
     valid: NDArray[np.bool_]
 
 
-def members_of(store: "Store", part: str, protocol: str) -> Members:
+def members_of(store: StoreReader, part: str, protocol: str) -> Members:
     """Who is in a part of a split. Raises OptionInvalid for a part or protocol that is not there."""
     protocols = store.protocols
     if protocol not in protocols:
@@ -52,7 +50,7 @@ def members_of(store: "Store", part: str, protocol: str) -> Members:
     return Members(named, named[valid[named]], rows[valid[of_video]], of_video[valid[of_video]], valid)
 
 
-def census_of(store: "Store", videos: NDArray[np.int64], captions: NDArray[np.int64]) -> dict[str, int]:
+def census_of(store: StoreReader, videos: NDArray[np.int64], captions: NDArray[np.int64]) -> dict[str, int]:
     """The census of some rows: what was asked for, found and unreadable, and of what has features the sound and the length."""
     valid = store.whole("videos/valid")[videos]
     states = store.whole("videos/audio_state")[videos][valid]
@@ -78,12 +76,12 @@ def census_of(store: "Store", videos: NDArray[np.int64], captions: NDArray[np.in
     }
 
 
-def take_census(store: "Store") -> dict[str, int]:
+def take_census(store: StoreReader) -> dict[str, int]:
     """The census of the whole store, over all its videos and captions."""
     return census_of(store, np.arange(store.layout["videos"]), np.arange(store.layout["captions"]))
 
 
-def census_of_parts(store: "Store") -> dict[str, dict[str, dict[str, Any]]]:
+def census_of_parts(store: StoreReader) -> dict[str, dict[str, dict[str, Any]]]:
     """For each protocol and part its census, and `gallery_hash` as an evaluation of it prints. Empty while unfinished."""
     if not store.complete:
         return {}

@@ -5,12 +5,10 @@ A difference that follows from another (sizes from backbones, captions from vide
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gaid.stores.reader import StoreReader
 from gaid.stores.schema import StorePlan, digest_json
-
-if TYPE_CHECKING:
-    from gaid.stores.store import Store
 
 NAMED = 3
 _MISSING = "not set"
@@ -25,7 +23,7 @@ _WORDS = {
 }
 
 
-def differences(store: "Store", plan: StorePlan) -> list[str]:
+def differences(store: StoreReader, plan: StorePlan) -> list[str]:
     """What of a store is not what the plan wants, a phrase each with both values; empty where they are the same."""
     if store.fingerprint == plan.fingerprint:
         return []
@@ -71,7 +69,7 @@ def _of_sampling(there: Mapping[str, Any], now: Mapping[str, Any], same_backbone
     ]
 
 
-def _of_tokens(store: "Store", plan: StorePlan) -> list[str]:
+def _of_tokens(store: StoreReader, plan: StorePlan) -> list[str]:
     kept = (
         ("--patches", store.patch_shape, plan.patches),
         ("--audio-tokens", store.audio_token_shape, plan.audio_tokens),
@@ -89,7 +87,7 @@ def _of_times(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return ["the start or end of clips, or which of them have a sound file of their own"] if old != new else []
 
 
-def _of_captions(store: "Store", plan: StorePlan) -> list[str]:
+def _of_captions(store: StoreReader, plan: StorePlan) -> list[str]:
     """Captions of the videos that both have, and the splits of the captions that both have."""
     both = {*store.ids} & {*plan.video_ids}
     rows = [store.ids[row] for row in store["captions/video"][:]]

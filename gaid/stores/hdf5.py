@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import StoreCorrupt, StoreInvalid
-from gaid.files import replacing
 from gaid.stores.arrays import Reading, StoreArray
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ATTRIBUTES = "gaid"  # a dataset of bytes: HDF5 holds no attribute over 64 KiB
-
-
-def write(path: Path, attributes: Mapping[str, Any], arrays: Iterable[tuple[str, tuple[int, ...], Any, Iterable[NDArray[Any]]]],
-          chunk_rows: int) -> None:  # fmt: skip
-    """A file of arrays (name, shape, dtype, pieces along the first axis); whole at once or not there at all."""
-    digests = {}
-    with replacing(path) as working, h5py.File(working, "w", libver="latest") as file:
-        for name, shape, dtype, pieces in arrays:
-            chunks = (min(chunk_rows, shape[0]), *shape[1:]) if len(shape) > 1 and 0 not in shape else None
-            target = file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=chunks is not None)
-            digest, start = hashlib.sha256(), 0
-            for piece in pieces:
-                whole = np.ascontiguousarray(piece)
-                target[start : start + len(whole)] = whole
-                digest.update(whole.tobytes())
-                start += len(whole)
-            digests[name] = digest.hexdigest()
-        text = json.dumps({**attributes, "digests": digests}, sort_keys=True).encode()
-        file.create_dataset(ATTRIBUTES, data=np.frombuffer(text, np.uint8))
-        file.create_dataset(f"{ATTRIBUTES}_sha256", data=np.frombuffer(hashlib.sha256(text).digest(), np.uint8))
 
 
 class Hdf5Arrays:
@@ -104,10 +82,8 @@ class Hdf5Arrays:
         return StoreArray(array, place, self.path, lambda: self._check(name))
 
     def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Some rows of an array in memory; `rows` rise. Everything between the first and the last is read, as chunks are."""
-        first, stop = int(rows[0]), int(rows[-1]) + 1
-        found = self[name][first:stop]
-        return found if stop - first == len(rows) else found[rows - first]
+        """Some rows of an array, each once and ascending."""
+        return self[name].rows(rows)
 
     def _check(self, name: str) -> None:
         """Arrays without a checksum of their own (those of one dimension) are compared with their digest, once each."""

@@ -8,7 +8,7 @@ features is compared again when it is read. The features' own bytes are compared
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,11 @@ class Inventory:
             self._check_file(place, read=True)
         self._checked.add(name)
 
-    def check_sizes(self, name: str) -> None:
-        """Raises StoreCorrupt where a file of an array went since the store was opened."""
-        for place in self.of_array(name):
-            self._check_file(place, read=False)
+    def check_sizes(self, places: Iterable[str]) -> None:
+        """Raises StoreCorrupt where one of these files went since the store was opened; unlisted ones were never written."""
+        for place in places:
+            if place in self.files:
+                self._check_file(place, read=False)
 
     def of_array(self, name: str) -> Iterator[str]:
         """The files of an array."""

@@ -3,19 +3,16 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gaid.errors import StoreCorrupt
+from gaid.stores.arrays import read_all
+from gaid.stores.census import take_census
 from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.inventory import PLAN, fault_of, marker_files, read_marker
+from gaid.stores.reader import StoreReader
 from gaid.stores.schema import AUDIO_STATES
-from gaid.stores.store import open_store
-from gaid.stores.zarr import read_all
-
-if TYPE_CHECKING:
-    from gaid.stores.store import Store
 
 
 @dataclass
@@ -39,7 +36,7 @@ def verify_store(path: str | Path) -> VerifyReport:
     if not report.ok:
         return report
     try:
-        store = open_store(path, incomplete=True)
+        store = StoreReader.open(path, incomplete=True)
         if isinstance(store.arrays, Hdf5Arrays):
             _check_arrays(store, report)
         report.problems += [f"shards/{name}.json: not written yet" for name in store.missing_shards]
@@ -50,7 +47,7 @@ def verify_store(path: str | Path) -> VerifyReport:
     return report
 
 
-def _check_arrays(store: "Store", report: VerifyReport) -> None:
+def _check_arrays(store: StoreReader, report: VerifyReport) -> None:
     """An HDF5 file's arrays against their digests."""
     digests: dict[str, str] = store.arrays.attributes["digests"]
     names = store.arrays.names()
@@ -88,9 +85,8 @@ def _check_files(root: Path, report: VerifyReport) -> None:
                 report.problems.append(f"{place}: {fault}")
 
 
-def _check_invariants(store: "Store", report: VerifyReport) -> None:
+def _check_invariants(store: StoreReader, report: VerifyReport) -> None:
     """What the schema promises beyond shapes."""
-    from gaid.stores.census import take_census
 
     def expect(holds: bool, fault: str) -> None:
         if not holds:

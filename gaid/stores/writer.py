@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,9 +26,11 @@ from gaid.stores import zarr as zarr_arrays
 from gaid.stores.census import take_census
 from gaid.stores.deletion import clear_deletion, delete_store
 from gaid.stores.differences import differences
+from gaid.stores.hdf5 import Hdf5Arrays
+from gaid.stores.hdf5_writer import HDF5_SUFFIXES, write_hdf5
 from gaid.stores.inventory import CENSUS, PLAN, digest_attributes
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
-from gaid.stores.store import HDF5_SUFFIXES, Store, convert_store, open_store
+from gaid.stores.store import Store, open_store
 
 CAPTIONS = "captions"
 WRITERS = 4  # arrays of a shard that are written at once
@@ -41,7 +44,9 @@ class StoreWriter:
         self.target = target
         self._lock = lock
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="store-writer")
-        self._attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+        # A file of HDF5 is never extended: nothing is left to do where one of the same plan is there.
+        self._whole = path.is_file()
+        self._attributes = _attributes_of(path)
         self.layout = self._attributes["layout"]
         self.fingerprint: str = self._attributes["fingerprint"]
 
@@ -75,7 +80,7 @@ class StoreWriter:
                 _check_same(target, open_store(target), plan)
                 # The file is whole, since it was renamed into place; what is left of its shards is a deletion cut short.
                 shutil.rmtree(working, ignore_errors=True)
-                return FinishedWriter(target, lock)
+                return cls(target, target, lock)
             if working.exists():
                 _check_same(target, open_store(working, incomplete=True), plan)
             else:
@@ -117,11 +122,11 @@ class StoreWriter:
     @property
     def pending_shards(self) -> tuple[int, ...]:
         """Shards without a marker."""
-        return tuple(number for number in self.shards if not self._marker(number).exists())
+        return tuple(number for number in self.shards if not self._done(number))
 
     @property
     def captions_done(self) -> bool:
-        return self._marker(CAPTIONS).exists()
+        return self._done(CAPTIONS)
 
     @property
     def finished(self) -> bool:
@@ -131,6 +136,9 @@ class StoreWriter:
         """Rows of a shard."""
         rows = self.layout["shard_rows"]
         return slice(number * rows, min((number + 1) * rows, self.layout["videos"]))
+
+    def _done(self, name: int | str) -> bool:
+        return self._whole or self._marker(name).exists()
 
     def _marker(self, name: int | str) -> Path:
         return self.path / "shards" / (f"{name:05d}.json" if isinstance(name, int) else f"{name}.json")
@@ -158,7 +166,7 @@ class StoreWriter:
 
         Raises DataInvalid for arrays that don't fit the plan or valid rows that are not finite; StoreLocked when it is done.
         """
-        if number not in self.shards or self._marker(number).exists():
+        if number not in self.shards or self._done(number):
             raise StoreLocked(f"{self.target}: shard {number} is written already; a shard has one writer")
         rows = self.shard_slice(number)
         given = {f"videos/{name}": values for name, values in arrays.items()}
@@ -195,31 +203,23 @@ class StoreWriter:
         self._write(CAPTIONS, 0, {name: values.astype(np.float16, copy=False) for name, values in given.items()}, {})
 
     def _write(self, name: int | str, start: int, arrays: Mapping[str, NDArray[Any]], more: Mapping[str, Any]) -> None:
-        if isinstance(name, int):
-            specs = video_arrays(self.layout)
-            given = {specs[array]: values for array, values in arrays.items()}
-            rows = self.layout["shard_rows"], self.layout["chunk_rows"]
-            digests = _named(self.path, zarr_arrays.write_shards(self.path, name, *rows, given, self._pool))
-            files = [self.path / file for file in digests]
-        else:
-            for array, values in arrays.items():
-                zarr_arrays.write_rows(self.path, array, start, values)
-            files = [
-                file
-                for array in arrays
-                for file in (self.path / array / "c").rglob("*")
-                if file.name.isdigit() and file.is_file()
-            ]
-            list(self._pool.map(sync_file, files))
-            digests = _digests(self.path, files)
-        folders = {parent for file in files for parent in file.relative_to(self.path).parents}
-        list(self._pool.map(sync_folder, [self.path / folder for folder in folders]))
+        """Arrays first, synced with the folders that name their files; their marker last."""
+
+        def write(array: str, values: NDArray[Any]) -> dict[str, dict[str, Any]]:
+            return _digests(self.path, zarr_arrays.write_rows(self.path, array, start, values))
+
+        # Writes, digests and syncs would wait for one another in one thread.
+        digests: dict[str, dict[str, Any]] = {}
+        for of_array in self._pool.map(write, arrays, arrays.values()):
+            digests |= of_array
+        folders = {self.path / parent for file in digests for parent in Path(file).parents}
+        list(self._pool.map(sync_folder, folders))
         count = len(next(iter(arrays.values())))
         marker = {
             "rows": [start, start + count],
             "fingerprint": self.fingerprint,
             **more,
-            "files": digests,
+            "files": dict(sorted(digests.items())),
         }
         _write_marker(self._marker(name), marker)
 
@@ -228,6 +228,8 @@ class StoreWriter:
 
         Raises StoreInvalid while shards or captions are missing.
         """
+        if self._whole:
+            return open_store(self.target)
         if self.pending_shards or not self.captions_done:
             raise StoreInvalid(f"{self.target}: {len(self.pending_shards)} shards are not written yet")
         store = open_store(self.path, incomplete=True)
@@ -240,36 +242,10 @@ class StoreWriter:
         _write_marker(self._marker(CENSUS), {"fingerprint": self.fingerprint, "census": census, "files": {}})
         if self.target == self.path:
             return open_store(self.path)
-        finished = convert_store(self.path, self.target)
+        write_hdf5(open_store(self.path), self.target)
+        finished = open_store(self.target)
         shutil.rmtree(self.path)
         return finished
-
-
-class FinishedWriter(StoreWriter):
-    """What is open where an HDF5 store of the same plan is there already: nothing is left to do."""
-
-    def __init__(self, target: Path, lock: FileLock) -> None:
-        self.path = self.target = target
-        self._lock = lock
-        self._pool = ThreadPoolExecutor(WRITERS)
-        store = open_store(target)
-        self._attributes = {"census": store.census}
-        self.layout = store.layout
-        self.fingerprint = store.fingerprint
-
-    @property
-    def pending_shards(self) -> tuple[int, ...]:
-        return ()
-
-    @property
-    def captions_done(self) -> bool:
-        return True
-
-    def reopen(self, numbers: Iterable[int]) -> None:
-        """Nothing: a file of HDF5 is never extended."""
-
-    def finish(self) -> Store:
-        return open_store(self.target)
 
 
 def _create(path: Path, plan: StorePlan) -> None:
@@ -299,6 +275,15 @@ def _create(path: Path, plan: StorePlan) -> None:
     sync_folder(path.parent)
 
 
+def _attributes_of(path: Path) -> dict[str, Any]:
+    """The attributes of a store that was opened and found in order."""
+    if path.is_dir():
+        attributes: dict[str, Any] = json.loads((path / "zarr.json").read_text())["attributes"]
+        return attributes
+    with closing(Hdf5Arrays(path)) as arrays:
+        return arrays.attributes
+
+
 def _check_same(target: Path, store: Store, plan: StorePlan) -> None:
     found = differences(store, plan)
     if found:
@@ -322,18 +307,14 @@ def _block_is_finite(values: NDArray[Any]) -> bool:
     return bool(np.isfinite(values).all())
 
 
-def _named(root: Path, files: Mapping[Path, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {file.relative_to(root).as_posix(): files[file] for file in sorted(files)}
-
-
-def _digests(root: Path, files: list[Path]) -> dict[str, dict[str, Any]]:
-    return _named(
-        root,
-        {
-            file: {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-            for file in files
-        },
-    )
+def _digests(root: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of files by their place in the store."""
+    found = {}
+    for file in sorted(files):
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        found[file.relative_to(root).as_posix()] = {"bytes": file.stat().st_size, "sha256": digest}
+    return found
 
 
 def _write_marker(path: Path, marker: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import zarr
 from numpy.typing import NDArray
 
 from gaid.errors import StoreCorrupt, StoreInvalid
-from gaid.stores import shard_file
+from gaid.files import sync_file
 from gaid.stores.arrays import Reading, StoreArray
 from gaid.stores.inventory import Inventory
 from gaid.stores.schema import ArraySpec
@@ -40,25 +39,30 @@ def create(path: Path, attributes: Mapping[str, Any], whole: Mapping[str, NDArra
         )  # fmt: skip
 
 
-def write_rows(path: Path, name: str, start: int, values: NDArray[Any]) -> None:
-    """Writes rows start.. of an array; they must be whole shards (or the last)."""
-    if len(values):
-        array = zarr.open_array(path / name, mode="r+", zarr_format=3, config=_WRITE_ALL)
-        array[start : start + len(values)] = values
+def write_rows(path: Path, name: str, start: int, values: NDArray[Any]) -> list[Path]:
+    """Writes and syncs rows `start`.. of an array, which are whole shards or chunks (or the last one); the files that hold them.
 
-
-def write_shards(path: Path, number: int, shard_rows: int, chunk_rows: int,
-                 arrays: Mapping[ArraySpec, NDArray[Any]], pool: Executor) -> dict[Path, dict[str, Any]]:  # fmt: skip
-    """Shard `number` of some arrays, synced: their files, each with its bytes and their sha256.
-
-    Digests, copies and syncs would wait for one another in one thread, and hold no lock of Python's: `pool` has several.
+    zarr makes no file where all values are the fill value.
     """
+    if not len(values):
+        return []
+    array = zarr.open_array(path / name, mode="r+", zarr_format=3, config=_WRITE_ALL)
+    size = (array.shards or array.chunks)[0]
+    files = [
+        path / _file_of(name, number, array.ndim) for number in range(start // size, -(-(start + len(values)) // size))
+    ]
+    for file in files:  # of a writer that was killed: zarr would read it to keep what else it holds
+        file.unlink(missing_ok=True)
+    array[start : start + len(values)] = values
+    written = [file for file in files if file.is_file()]
+    for file in written:
+        sync_file(file)
+    return written
 
-    def write(spec: ArraySpec, values: NDArray[Any]) -> tuple[Path, dict[str, Any]]:
-        layout = shard_file.ShardLayout(spec.shape, np.dtype(spec.dtype), shard_rows, chunk_rows, spec.fill)
-        return shard_file.write_shard(path / spec.name, layout, number, values)
 
-    return dict(pool.map(write, arrays, arrays.values()))
+def _file_of(name: str, number: int, ndim: int) -> str:
+    """The file of a shard or chunk of an array that is cut along its first axis only, as seen from the store."""
+    return "/".join([name, "c", str(number), *["0"] * (ndim - 1)])
 
 
 class ZarrArrays:
@@ -133,18 +137,11 @@ class ZarrArrays:
         return StoreArray(array, place, self.path, lambda: self._check(name, array.dtype))
 
     def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Some rows of an array over videos or captions, in memory; `rows` rise."""
-        layout = shard_file.ShardLayout.of(self.path / name)
-        found = None
-        if layout is not None:
-            self._check(name, layout.dtype)
-            found = shard_file.read_rows(self.path / name, layout, rows)
-        if found is None:
-            self.inventory.check_sizes(name)
-            first = int(rows[0])
-            found = self[name][first : int(rows[-1]) + 1]
-            found = found if len(found) == len(rows) else found[rows - first]
-        return np.ascontiguousarray(found)
+        """Some rows of an array, each once and ascending. Raises StoreCorrupt where a file of theirs went after the opening."""
+        array = self[name]
+        numbers = np.unique(rows // array.rows_per_file).tolist()
+        self.inventory.check_sizes(_file_of(name, number, array.ndim) for number in numbers)
+        return array.rows(rows)
 
     def _check(self, name: str, dtype: Any) -> None:
         """What is small is compared with its digest; features, in half precision, are not."""
@@ -156,8 +153,3 @@ class ZarrArrays:
 
     def close(self) -> None:
         """Nothing is held open."""
-
-
-def read_all(array: Any) -> NDArray[Any]:
-    """An array in memory, C-ordered."""
-    return np.ascontiguousarray(array[...])

@@ -16,6 +16,7 @@ from gaid.evaluation.conditioning import PROTOCOLS
 from gaid.evaluation.ranks import Ranks
 from gaid.evaluation.sound_words import named_sounds, phrases
 from gaid.stores import StoreWriter
+from gaid.stores.convert import plan_of
 from tests.training.planted import BACKBONES, write_store
 
 
@@ -81,7 +82,7 @@ def make_noise_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("noise")
     plain = write_noise(folder / "noise.zarr", videos=300)
     rows = list(range(300))
-    plan = plain.plan()
+    plan = plan_of(plain)
     plan = type(plan)(**{**vars(plan), "splits": {"main": {"train": rows, "val": rows[:20], "test": rows}}})
     with StoreWriter.open(folder / "split.zarr", plan) as writer:
         writer.write_shard(

@@ -138,7 +138,7 @@ def test_hdf5_that_was_killed_while_it_was_written_is_written_again(world, refer
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("gaid.stores.writer.convert_store", killed)
+        patch.setattr("gaid.stores.writer.write_hdf5", killed)
         with pytest.raises(ExtractInterrupted, match="8 of 8 shards"):
             run(world, tmp_path / "store.h5")
     report = run(world, tmp_path / "store.h5")

@@ -1,0 +1,215 @@
+"""What is in a store on disk: its attributes, its arrays and which shards are done. `store` makes splits of it."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import DataMissing, StoreIncomplete, StoreInvalid
+from gaid.paths import local_path
+from gaid.source_files import Source, Sources
+from gaid.stores.arrays import read_all
+from gaid.stores.hdf5 import Hdf5Arrays
+from gaid.stores.schema import SCHEMA_VERSION, TEXTS, caption_arrays, decode_texts, digest_json, video_arrays
+from gaid.stores.zarr import ZarrArrays
+
+
+class StoreReader:
+    """A store, read only. `reader["videos/visual"]` is array-like; `[:]` reads it."""
+
+    def __init__(self, path: Path, arrays: ZarrArrays | Hdf5Arrays) -> None:
+        self.path = path
+        self.arrays = arrays
+        raw = arrays.attributes
+        schema = raw.get("gaid_schema")
+        if schema is None and (isinstance(arrays, Hdf5Arrays) or not arrays.inventory.markers):
+            raise StoreInvalid(f"{path}: no gaid store (it has no gaid_schema); make one with `gaid extract`")
+        if isinstance(schema, int) and schema > SCHEMA_VERSION:
+            raise StoreInvalid(f"{path}: schema {schema}; this gaid reads up to {SCHEMA_VERSION}: install a newer one")
+        arrays.check()
+        try:
+            self.identity: dict[str, Any] = raw["identity"]
+            self.layout: dict[str, Any] = raw["layout"]
+            self.fingerprint: str = raw["fingerprint"]
+            self.provenance: dict[str, Any] = raw["attrs"]
+            expected = digest_json(self.identity)
+        except (KeyError, TypeError) as error:
+            raise StoreInvalid(f"{path}: its attributes lack {error}; extract it again") from error
+        if expected != self.fingerprint:
+            raise StoreInvalid(f"{path}: its fingerprint is not that of its contents; extract it again")
+        self.census: dict[str, int] = raw.get("census", {})
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        """Shapes are held to the layout and to the bytes on disk before anything is allocated."""
+        for spec in [*video_arrays(self.layout).values(), *caption_arrays(self.layout).values()]:
+            if spec.name not in self.arrays:
+                raise StoreInvalid(f"{self.path}: the array {spec.name} is missing; extract it again")
+            array = self.arrays[spec.name]
+            if tuple(array.shape) != spec.shape or str(array.dtype) != spec.dtype:
+                raise StoreInvalid(
+                    f"{self.path}: {spec.name} is {array.dtype} {tuple(array.shape)}, expected {spec.dtype} {spec.shape}"
+                )
+        for name, count in (("videos/id", "videos"), ("captions/id", "captions")):
+            entries = self.arrays[f"{name}_offsets"].shape[0]
+            on_disk = self.arrays.bytes_on_disk(f"{name}_offsets")
+            if entries != self.layout[count] + 1 or on_disk < 8 * entries:
+                raise StoreInvalid(
+                    f"{self.path}: {name} has not the {self.layout[count]} entries that the layout tells"
+                )
+
+    @classmethod
+    def open(cls, path: str | Path, incomplete: bool = False) -> Self:
+        """As `open_store`."""
+        path = local_path(path)
+        if not path.exists():
+            begun = path.with_name(f"{path.name}.shards.zarr").exists()
+            remedy = "an extraction into it has begun: run it again" if begun else "make one with `gaid extract`"
+            raise DataMissing(f"{path}: no store there; {remedy}")
+        store = cls(path, ZarrArrays(path) if path.is_dir() else Hdf5Arrays(path))
+        if not incomplete and store.missing_shards:
+            total = len(store.shards) + 1
+            raise StoreIncomplete(
+                f"{path}: {len(store.missing_shards)} of {total} parts are not extracted yet; the same `gaid extract` again "
+                "resumes it"
+            )
+        return store
+
+    # What it is
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Where the features come from, with the census, the fingerprint and the schema."""
+        return {
+            **self.provenance, "schema": self.arrays.attributes["gaid_schema"], "fingerprint": self.fingerprint,
+            "census": self.census, "default_protocol": self.layout["default_protocol"],
+        }  # fmt: skip
+
+    @property
+    def dataset(self) -> str:
+        return str(self.provenance.get("dataset", {}).get("name", self.path.stem))
+
+    @property
+    def frames(self) -> int:
+        return int(self.layout["frames"])
+
+    @property
+    def visual_dim(self) -> int:
+        return int(self.layout["visual_dim"])
+
+    @property
+    def audio_dim(self) -> int:
+        return int(self.layout["audio_dim"])
+
+    @property
+    def text_dim(self) -> int:
+        return int(self.layout["text_dim"])
+
+    @property
+    def patch_shape(self) -> tuple[int, int] | None:
+        """(patches, dim) of a frame's patch tokens; None where the store has none."""
+        patches = self.layout["patches"]
+        return (int(patches[0]), int(patches[1])) if patches else None
+
+    @property
+    def audio_token_shape(self) -> tuple[int, int] | None:
+        """(tokens, dim) of the sound of a frame's window; None where the store has embeddings only."""
+        tokens = self.layout.get("audio_tokens")
+        return (int(tokens[0]), int(tokens[1])) if tokens else None
+
+    @property
+    def default_protocol(self) -> str:
+        return str(self.layout["default_protocol"])
+
+    @property
+    def random_weights(self) -> bool:
+        return bool(self.provenance.get("random_weights", False))
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """All videos asked for, valid or not."""
+        return self.texts("videos/id")
+
+    @property
+    def protocols(self) -> dict[str, dict[str, int]]:
+        """Captions of each part of each protocol."""
+        found: dict[str, dict[str, int]] = {}
+        for name in self.arrays.names():
+            if name.startswith("splits/"):
+                _, protocol, part = name.split("/")
+                found.setdefault(protocol, {})[part] = int(self.arrays[name].shape[0])
+        return found
+
+    # What is done
+
+    @property
+    def shards(self) -> range:
+        return range(-(-self.layout["videos"] // self.layout["shard_rows"]))
+
+    @property
+    def missing_shards(self) -> tuple[str, ...]:
+        """Names of what is not written yet: shard numbers, `captions`."""
+        if isinstance(self.arrays, Hdf5Arrays):
+            return ()
+        there = self.arrays.inventory.markers
+        return tuple(name for name in [*(f"{number:05d}" for number in self.shards), "captions"] if name not in there)
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing_shards
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """Videos without features: id, reason, message."""
+        return self.arrays.failures
+
+    @property
+    def remarks(self) -> list[dict[str, str]]:
+        """What is to be known of clips' pictures: id, kind (replaced, one picture, long gap), message."""
+        return self.arrays.remarks
+
+    @property
+    def sources(self) -> dict[str, Sources]:
+        """What is known of the files of each video, by id; empty where a store of before did not record it, or is not finished."""
+        found = self.arrays.sources if self.complete else None
+        if found is None:
+            return {}
+        return {name: [Source.of(one) for one in files] for name, files in zip(self.ids, found, strict=True) if files}
+
+    # Arrays
+
+    def __getitem__(self, name: str) -> Any:
+        if name in TEXTS:
+            return np.array(self.texts(name), dtype=object)
+        if name not in self.arrays:
+            raise KeyError(f"{name}: not in {self.path}; there are {', '.join(self.names())}")
+        return self.arrays[name]
+
+    def names(self) -> list[str]:
+        """Names of all arrays; texts under their own name."""
+        packed = {f"{name}_{kind}" for name in TEXTS for kind in ("bytes", "offsets")}
+        return sorted({*self.arrays.names(), *TEXTS} - packed)
+
+    def texts(self, name: str) -> list[str]:
+        """The texts of an array of TEXTS."""
+        return decode_texts(read_all(self.arrays[f"{name}_bytes"]), read_all(self.arrays[f"{name}_offsets"]))
+
+    def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Some rows of an array in memory; each once and ascending."""
+        return self.arrays.rows(name, rows)
+
+    def whole(self, name: str) -> NDArray[Any]:
+        """A whole array in memory."""
+        return self.arrays.rows(name, np.arange(self[name].shape[0]))
+
+    def iter_shards(self, names: tuple[str, ...] = ("videos/visual", "videos/audio")) -> Iterator[dict[str, Any]]:
+        """The written shards one after the other, for what does not fit into memory: `rows` (a slice) and the arrays named."""
+        missing = set(self.missing_shards)
+        size = self.layout["shard_rows"]
+        for number in self.shards:
+            if f"{number:05d}" not in missing:
+                rows = slice(number * size, min((number + 1) * size, self.layout["videos"]))
+                yield {"rows": rows, **{name: self[name][rows] for name in names}}
