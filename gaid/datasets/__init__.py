@@ -1,20 +1,26 @@
-"""The data sets by name. A data set's module is imported when it is first asked for, so that this costs nothing."""
+"""Data sets by name: those built in, and your own as `file.py:NAME`.
+
+To add one, add a module with a `SPEC` (DatasetSpec) whose name is the module's. A module is imported when its data set is
+first asked for.
+"""
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from gaid import plugins
+from gaid.datasets.own import own_spec
 from gaid.datasets.reading import unreadable_folders
-from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Progress, Video
+from gaid.datasets.types import PARTS, USUAL_BACKBONES, Caption, Dataset, DatasetSpec, Progress, Video
 from gaid.errors import OptionInvalid
 
 __all__ = [
     "DATASETS",
     "PARTS",
+    "USUAL_BACKBONES",
     "Caption",
     "Dataset",
     "DatasetSpec",
@@ -23,33 +29,31 @@ __all__ = [
     "get_spec",
     "load_dataset",
     "load_truth",
+    "name_in",
 ]
 
-DATASETS = {
-    "demo": "gaid.datasets.demo",
-    "demo-same-times": "gaid.datasets.demo.same_times",
-    "stamps": "gaid.datasets.stamps",
-    "folder": "gaid.datasets.folder",
-    "csv": "gaid.datasets.table",
-    "msrvtt": "gaid.datasets.msrvtt",
-    "didemo": "gaid.datasets.didemo",
-    "lsmdc": "gaid.datasets.lsmdc",
-    "vatex": "gaid.datasets.vatex",
-}
+# Each is a module of this folder with its SPEC; the others of the folder are what they share.
+DATASETS: Mapping[str, DatasetSpec] = plugins.BuiltIn(__name__, __path__, besides=("own", "parts", "reading", "types"))
 
 
 def get_spec(name: str) -> DatasetSpec:
-    """The data set called `name`. Raises `OptionInvalid` with the nearest name where there is none."""
-    if name not in DATASETS:
-        if os.sep in name or Path(name).is_dir():
-            raise OptionInvalid(
-                f"--dataset takes a name, not a place; for your own videos: --dataset folder --root {name}"
-            )
-        near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(DATASETS)}"
-        raise OptionInvalid(f"no data set is called {name!r}; {hint}")
-    spec: DatasetSpec = import_module(DATASETS[name]).SPEC
-    return spec
+    """The data set called `name`, built in or `file.py:NAME`. Raises OptionInvalid with the nearest name for any other."""
+    if name in DATASETS:
+        return DATASETS[name]
+    if (os.sep in name and ":" not in name) or Path(name).is_dir():
+        raise OptionInvalid(f"--dataset takes a name, not a place; for your own videos: --dataset folder --root {name}")
+    if ":" in name:
+        return own_spec(name)
+    near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(DATASETS)}, or your own as file.py:NAME"
+    raise OptionInvalid(f"no data set is called {name!r}; {hint}")
+
+
+def name_in(about: Mapping[str, Any]) -> str:
+    """The name by which the data set that a store says it is of can be loaded; empty where it can't be."""
+    if about.get("loader"):
+        return str(about["loader"])
+    return str(about["name"]) if about.get("name") in DATASETS else ""
 
 
 def load_dataset(
@@ -87,7 +91,6 @@ def load_truth(
     Only the demo's worlds know, since they were made with the answer beside them.
     """
     spec = get_spec(name)
-    module = import_module(DATASETS[name])
-    if not hasattr(module, "load_truth"):
+    if spec.truth is None:
         return None
-    return module.load_truth(Path(spec.default_root if root is None else root).expanduser(), video_id, times, duration)
+    return spec.truth(Path(spec.default_root if root is None else root).expanduser(), video_id, times, duration)

@@ -203,10 +203,8 @@ SPEC = DatasetSpec(
     name="didemo",
     summary="DiDeMo: 10,464 Flickr videos, the first 30 s, a paragraph each",
     source="descriptions: the LisaAnne/LocalizingMoments repository, which says where the videos are (docs/datasets.md)",
-    docs="docs/datasets.md",
     load=load,
     default_root="data/didemo",
-    default_backbones=("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai"),
     published=(
         Published(
             "paragraph", ("train",), 8395, None, "Hendricks et al., ICCV 2017, as albanie/collaborative-experts tells"

@@ -261,8 +261,6 @@ SPEC = DatasetSpec(
     name="folder",
     summary="any folder of videos of your own, captions optional",
     source="yours: --root FOLDER",
-    docs="docs/datasets.md",
     load=load,
     default_root="data/folder",
-    default_backbones=("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai"),
 )

@@ -127,10 +127,8 @@ SPEC = DatasetSpec(
     name="lsmdc",
     summary="LSMDC: 118,081 clips of movies with the sentences that describe them to the blind, 1,000-clip test",
     source=_SOURCE,
-    docs="docs/datasets.md",
     load=load,
     default_root="data/lsmdc",
-    default_backbones=("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai"),
     published=(
         Published("challenge", ("train",), None, 101_079, "the data set's readme.txt (ArrowLuo/CLIP4Clip#47)"),
         Published("challenge", ("val",), None, 7_408, "the data set's readme.txt (ArrowLuo/CLIP4Clip#47)"),

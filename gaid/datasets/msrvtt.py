@@ -167,7 +167,6 @@ SPEC = DatasetSpec(
     docs="docs/msrvtt.md",
     load=load,
     default_root="data/msrvtt",
-    default_backbones=("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai"),
     published=(
         Published("9k", ("train", "val"), 9_000, 180_000, "MSRVTT_train.9k.csv of CLIP4Clip's release v0.0"),
         Published("9k", ("test",), 1_000, 1_000, "MSRVTT_JSFUSION_test.csv of CLIP4Clip's release v0.0"),

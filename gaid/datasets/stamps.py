@@ -175,7 +175,6 @@ SPEC = DatasetSpec(
     name="stamps",
     summary="Tux Paint's stamps: real pictures with English captions, some with sounds; needs no network once installed",
     source=f"the Debian package {PACKAGE} (apt install {PACKAGE})",
-    docs="docs/datasets.md",
     load=load,
     default_root="/usr/share/tuxpaint/stamps",
     default_backbones=("offline", "offline", "offline"),

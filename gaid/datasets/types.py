@@ -7,10 +7,13 @@ which data set it was. Videos whose file is absent stay in the list, so that a n
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gaid.errors import DataInvalid
 
 PARTS = ("train", "val", "test")
+USUAL_BACKBONES = ("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai")
+"""Visual, audio and text backbone of a data set that names no others."""
 
 Progress = Callable[[int, int], None]
 """Called with (clips done, clips in all) while a data set is being made."""
@@ -45,7 +48,8 @@ class Dataset:
     """Videos, captions, and `splits[protocol][part]`: rows of `captions` (a part's videos are those its captions name).
 
     `missing` holds the ids of videos whose file is absent. `notes` are lines for the user: what was left out and why.
-    `unreadable_folders`: those under `root` that could not be looked into.
+    `unreadable_folders`: those under `root` that could not be looked into. `loader`: for a data set of your own, the name by
+    which `load_dataset` finds it again (`file.py:NAME`); a store keeps it.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Dataset:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unreadable_folders: tuple[Path, ...] = ()
+    loader: str = ""
 
     def validate(self) -> None:
         """Raises `DataInvalid` where the lists contradict each other."""
@@ -131,18 +136,20 @@ class DatasetSpec:
 
     `load(root, **options)` reads the annotation files. `prepare(root, progress)`, where there is one, makes the files, and does
     nothing when they are all there. `docs` is where the set-up is written down. `default_backbones` are (visual, audio, text).
-    `published` are the counts that a whole copy should have.
+    `published` are the counts that a whole copy should have. `truth(root, video_id, times, duration)`, where the answer is
+    known, says at which times the sound is informative.
     """
 
     name: str
     summary: str
     source: str
-    docs: str
     load: Callable[..., Dataset]
     default_root: str
-    default_backbones: tuple[str, str, str]
+    docs: str = "docs/datasets.md"
+    default_backbones: tuple[str, str, str] = USUAL_BACKBONES
     prepare: Callable[[Path, Progress | None], None] | None = None
     published: tuple[Published, ...] = ()
+    truth: Callable[..., Any] | None = None
 
 
 def is_unicode(text: str) -> bool:

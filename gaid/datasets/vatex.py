@@ -209,10 +209,8 @@ SPEC = DatasetSpec(
     name="vatex",
     summary="VATEX: 28,991 clips of 10 s from YouTube, ten English captions each, HGR's 1,500-clip test",
     source=_SOURCE,
-    docs="docs/datasets.md",
     load=load,
     default_root="data/vatex",
-    default_backbones=("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai"),
     published=(
         Published("hgr", ("train",), 25_991, 259_910, "danieljf24/hybrid_space, dataset/README.md"),
         Published("hgr", ("val",), 1_500, 15_000, "danieljf24/hybrid_space, dataset/README.md"),

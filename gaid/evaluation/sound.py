@@ -89,11 +89,11 @@ def measure_sound_weight(bench: "Bench") -> SoundTruth | None:
 
 def load_split_truth(store: "Store", split: "Split") -> np.ndarray | None:
     """(videos, frames) bool: where the sound informs; None where the data set does not know, or is not at hand."""
-    from gaid.datasets import DATASETS, load_truth
+    from gaid.datasets import load_truth, name_in
 
     about = store.attrs.get("dataset") or {}
-    name, root = about.get("name"), about.get("root")
-    if name not in DATASETS or not root:
+    name, root = name_in(about), about.get("root")
+    if not name or not root:
         return None
     rows = []
     for video, times, duration in zip(split.video_ids, split.time, split.duration, strict=True):

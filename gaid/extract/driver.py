@@ -92,12 +92,14 @@ class Extraction:
     def _names(self) -> tuple[str, str, str | None]:
         """Names of the encoders. Where the data set's clips are yet to be made, the encoders are looked for before that."""
         from gaid.backbones import check_backbones
-        from gaid.datasets import get_spec
+        from gaid.datasets import DATASETS, USUAL_BACKBONES, get_spec
 
         if isinstance(self.dataset, Dataset):
-            return choose_backbones(self.dataset.name, self.visual, self.audio, self.text)
+            name = self.dataset.name
+            usual = DATASETS[name].default_backbones if name in DATASETS else USUAL_BACKBONES
+            return choose_backbones(usual, self.visual, self.audio, self.text)
         spec = get_spec(self.dataset)
-        names = choose_backbones(spec.name, self.visual, self.audio, self.text)
+        names = choose_backbones(spec.default_backbones, self.visual, self.audio, self.text)
         if spec.prepare is not None:
             check_backbones(*names, self.random_weights)
         return names

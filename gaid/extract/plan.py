@@ -24,20 +24,14 @@ if TYPE_CHECKING:
     from gaid.backbones import Backbones
     from gaid.stores import StorePlan
 
-# What a data set that is no one of ours (a Dataset built in Python) is given.
-FALLBACK_BACKBONES = ("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai")
-
 
 def choose_backbones(
-    dataset: str, visual: str | None, audio: str | None, text: str | None
+    usual: tuple[str, str, str], visual: str | None, audio: str | None, text: str | None
 ) -> tuple[str, str, str | None]:
-    """The names to load: those given, else those of the data set with this name.
+    """The names to load: those given, else the data set's usual ones (visual, audio, text).
 
     A visual backbone that was chosen brings its own text encoder (None), since a text must meet the pictures of its kind.
     """
-    from gaid.datasets import DATASETS, get_spec
-
-    usual = get_spec(dataset).default_backbones if dataset in DATASETS else FALLBACK_BACKBONES
     if text is None and visual in (None, usual[0]):
         text = usual[2]
     return visual or usual[0], audio or usual[1], text
@@ -166,6 +160,7 @@ def describe(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> di
             "name": dataset.name,
             "root": str(whole_path(dataset.root)),
             "protocol": dataset.default_protocol,
+            **({"loader": dataset.loader} if dataset.loader else {}),
         },
         "backbones": provenance,
         "sampling": {

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 def find_dataset(store: "Store", root: str | Path | None = None) -> "Dataset":
     """The store's data set at `root` (default: where the store says), a folder or a table. Raises OptionInvalid, DataMissing."""
-    from gaid.datasets import DATASETS, load_dataset
+    from gaid.datasets import load_dataset, name_in
 
     about = store.attrs.get("dataset") or {}
-    name, place = about.get("name"), about.get("root") if root is None else root
-    if name not in DATASETS or not place:
-        raise OptionInvalid(f"{store.path} is of {name!r}, which is not a data set whose files can be found by name")
+    name, place = name_in(about), about.get("root") if root is None else root
+    if not name or not place:
+        raise OptionInvalid(
+            f"{store.path} is of {about.get('name')!r}, which is not a data set whose files can be found by name"
+        )
     if not Path(place).expanduser().exists():  # else a data set that makes itself would be made anew
         raise DataMissing(f"{shown_path(place)} is not there")
     return load_dataset(name, place)

@@ -60,10 +60,10 @@ def test_a_limit_above_the_number_changes_nothing():
 
 
 def test_a_visual_backbone_of_ones_own_brings_its_text_encoder():
-    assert choose_backbones("demo", None, None, None) == ("tiny", "tiny", "tiny")
-    assert choose_backbones("demo", "clip", None, None) == ("clip", "tiny", None)
-    assert choose_backbones("demo", "clip", None, "tiny") == ("clip", "tiny", "tiny")
-    assert choose_backbones("demo", "tiny", "clap", None) == ("tiny", "clap", "tiny")
+    assert choose_backbones(("tiny", "tiny", "tiny"), None, None, None) == ("tiny", "tiny", "tiny")
+    assert choose_backbones(("tiny", "tiny", "tiny"), "clip", None, None) == ("clip", "tiny", None)
+    assert choose_backbones(("tiny", "tiny", "tiny"), "clip", None, "tiny") == ("clip", "tiny", "tiny")
+    assert choose_backbones(("tiny", "tiny", "tiny"), "tiny", "clap", None) == ("tiny", "clap", "tiny")
 
 
 def test_a_store_is_named_by_data_and_backbone():

@@ -112,11 +112,11 @@ SPEC = DatasetSpec(
     name="demo",
     summary="a generated world of coloured shapes and sounds that inform at different times, its truth known",
     source="made here by gaid, from a seed, in about a minute",
-    docs="docs/datasets.md",
     load=load,
     default_root="data/demo",
     default_backbones=("tiny", "tiny", "tiny"),
     prepare=prepare,
+    truth=load_truth,
 )
 
 

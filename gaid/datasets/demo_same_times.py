@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from gaid.datasets.demo import SPEC as DEMO
-from gaid.datasets.demo import load, load_truth, prepare
+from gaid.datasets.demo import load, prepare
 from gaid.datasets.types import DatasetSpec, Progress
-
-__all__ = ["SPEC", "load_truth"]
 
 
 def _prepare(root: Path, progress: Progress | None = None) -> None:
@@ -17,9 +15,9 @@ SPEC = DatasetSpec(
     name="demo-same-times",
     summary="the demo's control: sights and sounds in the same frames, so that one gate a clip is enough",
     source=DEMO.source,
-    docs=DEMO.docs,
     load=load,
     default_root="data/demo-same-times",
     default_backbones=DEMO.default_backbones,
     prepare=_prepare,
+    truth=DEMO.truth,
 )

@@ -212,8 +212,6 @@ SPEC = DatasetSpec(
     name="csv",
     summary="a table of your own, video,caption[,start,end,split]: clips inside longer videos",
     source="yours: --root TABLE.csv",
-    docs="docs/datasets.md",
     load=load,
     default_root="data/csv",
-    default_backbones=("clip:ViT-B-32/openai", "clap", "clip:ViT-B-32/openai"),
 )
