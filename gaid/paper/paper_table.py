@@ -11,6 +11,7 @@ from gaid.metrics import NAMES
 from gaid.paper.cost import Cost
 from gaid.paper.published import PublishedGain, PublishedRow, markdown_published
 from gaid.paper.tables import PaperTable
+from gaid.report.html import write_template
 from gaid.report.tables import (
     Row,
     census_items,
@@ -225,12 +226,11 @@ class Table:
 
     def write(self, out: Path) -> list[Path]:
         """OUT/tableN.md, .csv, .html and tableN-published.csv; returns them and the sections' pages."""
-        from gaid.report.html import write_template
-
         name = self.spec.name
         page = write_template(
             out / f"{name}.html",
             "paper_table.html",
+            room="gaid.paper",
             title=f"Table {self.spec.number}",
             table=self,
             directions=self.spec.directions,

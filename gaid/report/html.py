@@ -26,19 +26,19 @@ def write_page(results: Any, path: str | Path) -> Path:
     raise TypeError(f"a {type(results).__name__} has no page; results of evaluate, search, audit and stress have one")
 
 
-def write_template(path: str | Path, template: str, **context: Any) -> Path:
-    """Renders one of the templates beside this file to `path`, whole or not at all."""
-    text = _environment().get_template(template).render(version=gaid.__version__, names=NAMES, **context)
+def write_template(path: str | Path, template: str, *, room: str = "gaid.report", **context: Any) -> Path:
+    """Renders a template of `room`, which may build on those beside this file, to `path`, whole or not at all."""
+    text = _environment(room).get_template(template).render(version=gaid.__version__, names=NAMES, **context)
     path = Path(path)
     write_bytes(path, text.encode("utf-8", "replace"))
     return path
 
 
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def _environment(room: str) -> "Environment":
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("gaid.report"),
+        loader=ChoiceLoader([PackageLoader(one) for one in dict.fromkeys((room, "gaid.report"))]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -18,8 +18,9 @@ from gaid.paper.published import (
     published_gains,
     published_seconds,
 )
-from gaid.paper.reproduce import reproduce, settings_of
+from gaid.paper.reproduce import reproduce
 from gaid.paper.tables import TABLES, choose
+from gaid.paper.workshop import PaperOptions, settings_of
 from gaid.runs import load_run
 
 QUICK = ("epochs=1", "head.dim=16", "batch_size=8")
@@ -40,10 +41,11 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def make(root, place):
     def call(*what, **options):
-        return reproduce(
-            what, root=root, out=place / "out", stores=place / "stores", runs=place / "runs", datasets=["demo"],
-            **{"seeds": 2, "set": QUICK, "workers": 0, "progress": False, **options},
+        base = PaperOptions(
+            root=root, out=place / "out", stores=place / "stores", runs=place / "runs", datasets=["demo"],
+            seeds=2, set=QUICK, workers=0, progress=False,
         )  # fmt: skip
+        return reproduce(what, replace(base, **options))
 
     return call
 
@@ -199,8 +201,12 @@ def test_figure_5_is_a_picture(made, place):
 
 
 def test_where_the_papers_data_sets_are_absent_the_small_ones_stand_in(tmp_path):
-    assert [one.dataset for one in settings_of(TABLES["table2"], tmp_path)] == ["demo", "stamps"]
-    assert [one.dataset for one in settings_of(TABLES["table5"], tmp_path)] == ["demo", "demo-same-times", "stamps"]
+    assert [one.dataset for one in settings_of(TABLES["table2"], PaperOptions(root=tmp_path))] == ["demo", "stamps"]
+    assert [one.dataset for one in settings_of(TABLES["table5"], PaperOptions(root=tmp_path))] == [
+        "demo",
+        "demo-same-times",
+        "stamps",
+    ]
 
 
 def test_a_name_that_is_no_table_is_refused():
