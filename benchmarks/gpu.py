@@ -115,7 +115,7 @@ class Steps:
     def __call__(self) -> None:
         for batch, (inputs, same) in itertools.islice(self._batches, self.COUNT):
             self.loop._step(batch, inputs, same)
-        self.loop._look()
+        self.loop._check_finite()
 
 
 def measure_steps(store: Any, batch: int, options: Options, device: str, rate: float) -> Case:

@@ -1,8 +1,24 @@
-"""Names of devices: one parser for every command, function and backbone. What runs on a device is left to the callers."""
+"""Names of devices and amounts of memory: one parser each for all commands, functions and backbones."""
 
 import re
 
 from gaid.errors import OptionInvalid
+
+MINIMUM_MEMORY = 16 * 2**20
+"""Below this nothing of use fits: PyTorch's own scratch is of this order."""
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
 
 
 def parse_device(name: str) -> str:
@@ -32,3 +48,14 @@ def pick_device(name: str = "auto") -> str:
         reason = str(error).splitlines()[0]
         raise OptionInvalid(f"device {device!r} can't be used here ({reason}); try auto or cpu") from error
     return device
+
+
+def parse_memory(memory: str | int) -> int:
+    """Bytes from a number or a text as `512MiB`, `1GiB`, `2GB`. Raises OptionInvalid."""
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", str(memory).lower())
+    if match is None or match[2] not in _UNITS:
+        raise OptionInvalid(f"--memory {memory!r} is no size; write it as 512MiB or 1GiB")
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if size < MINIMUM_MEMORY:
+        raise OptionInvalid(f"--memory {memory} is too little; give at least {MINIMUM_MEMORY // 2**20}MiB")
+    return size

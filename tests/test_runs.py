@@ -8,18 +8,10 @@ import torch
 
 from gaid.errors import CodeRefused, DataMissing, HeadMismatch, OptionInvalid, RunInvalid
 from gaid.heads import build_head
-from gaid.runs import (
-    Run,
-    clear_run,
-    default_out,
-    find_class,
-    head_options,
-    list_runs,
-    load_run,
-    read_checkpoint,
-    resolve_head,
-    write_checkpoint,
-)
+from gaid.runs import Run, list_runs, load_run, resolve_head
+from gaid.runs.factory import find_class, head_options
+from gaid.runs.files import read_checkpoint, write_checkpoint
+from gaid.runs.run import clear_run, default_out
 
 SIZES = {"visual_dim": 6, "audio_dim": 5, "text_dim": 4, "frames": 3}
 

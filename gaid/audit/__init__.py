@@ -22,7 +22,7 @@ from gaid.audit.softmax import softmax
 from gaid.audit.sound import alignment, audio
 from gaid.errors import OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes, overlaps_of
-from gaid.evaluation.bench import open_bench
+from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.ranks import Estimate
 from gaid.runs import Run, load_run
 from gaid.stores import open_store
@@ -79,11 +79,7 @@ def audit(
         raise OptionInvalid(f"{bench.store.path}: the part {split!r} has {bench.videos} videos, too few to audit on")
     sampled = open_store(published_sampling) if isinstance(published_sampling, str | Path) else published_sampling
     others = [bench.beside(one, seeds) for one in against]
-    trainer = (
-        _Trainer(loaded, bench.store, Path(work) if work else loaded.path / "audit", bench.device, progress)
-        if retrain
-        else None
-    )
+    trainer = _Trainer(loaded, bench, Path(work) if work else loaded.path / "audit", progress) if retrain else None
     answers: dict[str, Callable[[], Section]] = {
         "leak": lambda: leak(bench, others),
         "selection": lambda: selection(bench, trainer),
@@ -114,8 +110,8 @@ def audit(
 class _Trainer:
     """Trains a run again with something changed; a training that has finished before is used as it is."""
 
-    def __init__(self, run: Run, store: "Store", work: Path, device: str, progress: Callable[[str], None]) -> None:
-        self.run, self.store, self.work, self.device, self.progress = run, store, work, device, progress
+    def __init__(self, run: Run, bench: Bench, work: Path, progress: Callable[[str], None]) -> None:
+        self.run, self.bench, self.work, self.progress = run, bench, work, progress
 
     def __call__(self, name: str, changes: Mapping[str, Any], store: "Store | None" = None) -> Run:
         from gaid.training import train
@@ -123,7 +119,13 @@ class _Trainer:
         self.progress(f"{self.run.preset}: training again, {name}")
         config = {**self.run.settings, **changes}
         return train(
-            store or self.store, out=self.work / name, config=config, device=self.device, resume=True, progress=False
+            store or self.bench.store,
+            out=self.work / name,
+            config=config,
+            device=self.bench.device,
+            memory=self.bench.memory,
+            resume=True,
+            progress=False,
         )
 
 

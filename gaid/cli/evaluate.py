@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from gaid.cli.common import Device, Json, as_json, chosen_page, flag, give, option, write_after
 from gaid.console import show
 from gaid.files import write_bytes
-from gaid.runs import default_out
+from gaid.runs.run import default_out
 from gaid.settings import check_seed
 
 if TYPE_CHECKING:

@@ -37,7 +37,8 @@ def train_head(
         ),
     ] = None,
     device: Device = "auto",
-    resume: Annotated[bool, flag("Go on with the run that is there.", "--resume")] = False,
+    memory: Annotated[str, option("Most memory for scoring on validation, beside the features.", "SIZE")] = "1GiB",
+    resume: Annotated[bool, flag("Resume the run that is there.", "--resume")] = False,
     overwrite: Annotated[bool, flag("Replace the run that is there.", "--overwrite")] = False,
     allow_incomplete: Annotated[
         bool, flag("Train on a store whose extraction is not finished.", "--allow-incomplete")
@@ -50,8 +51,8 @@ def train_head(
     """  # fmt: skip
     from gaid.training import train
 
-    run = train(store, preset, out=out, seed=seed, seeds=seeds, config=config, set=set or (), device=device, resume=resume,
-                overwrite=overwrite, split_protocol=split_protocol, protocol=protocol,
+    run = train(store, preset, out=out, seed=seed, seeds=seeds, config=config, set=set or (), device=device, memory=memory,
+                resume=resume, overwrite=overwrite, split_protocol=split_protocol, protocol=protocol,
                 allow_incomplete=allow_incomplete)  # fmt: skip
     if json:
         return give({"run": run.path, "preset": run.preset, "seeds": run.seeds, "metrics": run.metrics})

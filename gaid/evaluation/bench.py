@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gaid import metrics
-from gaid.devices import pick_device
+from gaid.devices import parse_memory, pick_device
 from gaid.errors import OptionInvalid, StoresDisagree
 from gaid.evaluation.basis import Basis
 from gaid.evaluation.conditioning import PROTOCOLS, Noise, OwnCaption
 from gaid.evaluation.ranks import Ranks
-from gaid.evaluation.scoring import parse_memory, ranks_of, score_all, select
+from gaid.evaluation.scoring import ranks_of, score_all, select
 from gaid.evaluation.subject import Subject, check_head_fits, load_subject
 from gaid.evaluation.subsets import clips_with_sound, only_sound
 from gaid.heads.features import Features

@@ -15,7 +15,8 @@ from gaid.evaluation.bench import CLIPS, Bench, open_bench
 from gaid.evaluation.save_ranks import pack_texts
 from gaid.evaluation.scoring import ranks_of
 from gaid.files import check_writable, writing
-from gaid.runs import CONFIG, Run
+from gaid.runs import Run
+from gaid.runs.files import CONFIG
 from gaid.stores import Store, read_clips, valid_rows
 
 FORMATS = ("npz", "parquet")

@@ -6,7 +6,6 @@ memory where a quarter of the budget holds it, else in a file that vanishes with
 
 import errno
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,9 +21,6 @@ from gaid.evaluation.conditioning import Noise, OwnCaption, Protocol, captions_o
 from gaid.heads import Head
 from gaid.heads.features import Features
 
-MINIMUM_MEMORY = 16 * 2**20
-"""Below this nothing of use fits: PyTorch's own scratch is of this order."""
-
 Over = Literal["texts", "videos"]
 DualSoftmax = Literal["published", "per-direction"]
 DUAL_SOFTMAX: dict[DualSoftmax, str] = {
@@ -35,30 +31,6 @@ DUAL_SOFTMAX: dict[DualSoftmax, str] = {
 
 DUAL_SCALE = 100.0
 """What the published scripts multiply scores by before the second softmax."""
-
-_UNITS = {
-    "": 1,
-    "b": 1,
-    "k": 10**3,
-    "m": 10**6,
-    "g": 10**9,
-    "t": 10**12,
-    "ki": 2**10,
-    "mi": 2**20,
-    "gi": 2**30,
-    "ti": 2**40,
-}
-
-
-def parse_memory(memory: str | int) -> int:
-    """Bytes from a number or a text as `512MiB`, `1GiB`, `2GB`. Raises OptionInvalid."""
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", str(memory).lower())
-    if match is None or match[2] not in _UNITS:
-        raise OptionInvalid(f"--memory {memory!r} is no size; write it as 512MiB or 1GiB")
-    size = int(float(match[1]) * _UNITS[match[2]])
-    if size < MINIMUM_MEMORY:
-        raise OptionInvalid(f"--memory {memory} is too little; give at least {MINIMUM_MEMORY // 2**20}MiB")
-    return size
 
 
 @torch.inference_mode()

@@ -4,7 +4,7 @@ from gaid.heads.avigate import AvigateHead
 from gaid.heads.base import Explanation, Head, HeadBase, LossParts, adapt
 from gaid.heads.features import Features
 from gaid.heads.gated import GatedHead
-from gaid.heads.presets import PRESETS, Preset, build_head, get_preset, head_defaults
+from gaid.heads.presets import PRESETS, Preset, build_head, get_preset, training_defaults
 from gaid.heads.published import load_published
 
 __all__ = [
@@ -20,6 +20,6 @@ __all__ = [
     "adapt",
     "build_head",
     "get_preset",
-    "head_defaults",
     "load_published",
+    "training_defaults",
 ]

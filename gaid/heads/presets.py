@@ -100,7 +100,7 @@ def get_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def head_defaults(preset: str) -> dict[str, Any]:
+def training_defaults(preset: str) -> dict[str, Any]:
     """Training defaults of a preset: lr, weight_decay, batch_size, epochs, warmup (share of steps), clip_norm, patience."""
     return dict(get_preset(preset).training)
 

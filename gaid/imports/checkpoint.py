@@ -1,6 +1,6 @@
 """A published checkpoint becomes a run: its head's weights as a checkpoint of ours, its CLIP as a file of open_clip's.
 
-Names and shapes are judged here and in `gaid.heads.published` and `gaid.backbones.clip.published`; the file is read in
+Names and shapes are checked here and in `gaid.heads.published` and `gaid.backbones.clip.published`; the file is read in
 `published_file`. Nothing is trained, and the run says so.
 """
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from gaid.errors import CheckpointInvalid, HeadMismatch, OptionInvalid
 from gaid.files import check_folder, write_bytes, write_json
 from gaid.imports.published_file import read_published
-from gaid.runs.files import write_checkpoint
-from gaid.runs.run import CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, Run, clear_run, load_run
+from gaid.runs.files import CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, write_checkpoint
+from gaid.runs.run import Run, clear_run, load_run
 from gaid.settings import nearest
 
 if TYPE_CHECKING:

@@ -1,7 +1,17 @@
-"""What files of a run folder hold: JSON, and checkpoints. How a file gets to its place whole is `gaid.files`.
+"""The files of a run folder: their names, and how JSON and checkpoints are read and written. Nothing is ever unpickled.
 
-A checkpoint's description is also in its header, so that weights and description can't come apart. Nothing is ever
-unpickled.
+config.toml        everything that was decided, also usable as `--config`
+environment.json   versions, device, platform
+log.jsonl          one line per evaluation
+metrics.json       the best evaluation on validation, and whether the training has finished
+head.py            the code of a head of the user's own
+checkpoints/       best.safetensors, last.safetensors, and a JSON beside each; resume.safetensors while unfinished;
+                   step-000009.safetensors ... where the head of every evaluation was to be kept
+imported.json      of a published checkpoint that became a run: where it came from and which parts were not used; clip/
+                   is then its CLIP (open_clip_model.safetensors, open_clip_config.json). There is no log
+seed-0/, seed-1/   of a run of several seeds: one run each, and nothing else but config.toml and metrics.json
+
+A checkpoint's description is in its header as well, so that weights and description cannot be separated.
 """
 
 import json
@@ -14,6 +24,11 @@ from gaid.files import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+CONFIG, ENVIRONMENT, LOG, METRICS = "config.toml", "environment.json", "log.jsonl", "metrics.json"
+CHECKPOINTS, RESUME, HEAD_SOURCE = "checkpoints", "resume", "head.py"
+IMPORTED, CLIP = "imported.json", "clip"
+KEPT = "step-"
 
 # The key of a safetensors header under which a checkpoint keeps its description.
 _DESCRIPTION = "gaid"

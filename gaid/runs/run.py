@@ -1,14 +1,6 @@
-"""A run: the folder of one training. Reads and writes it, and makes heads of it; what training does is not known here.
+"""A run read from its folder, and the heads that come out of it. The files themselves are `files`, training is not known.
 
-config.toml        everything that was decided, also usable as `--config`
-environment.json   versions, device, platform
-log.jsonl          one line an evaluation
-metrics.json       the best evaluation on validation, and whether the training is over
-checkpoints/       best.safetensors, last.safetensors, and a JSON beside each; resume.safetensors while unfinished;
-                   step-000009.safetensors ... where the head of every evaluation was to be kept
-imported.json      of a published checkpoint that became a run: where it came from and what of it was not used; clip/ is
-                   then its CLIP (open_clip_model.safetensors, open_clip_config.json). There is no log, nothing was trained
-seed-0/, seed-1/   of a run of several seeds: one run each, and nothing else but config.toml and metrics.json
+A run of several seeds has members: one run per seed in a folder of its own.
 """
 
 import json
@@ -22,17 +14,25 @@ from typing import TYPE_CHECKING, Any
 from gaid import plugins
 from gaid.errors import CodeRefused, DataMissing, HeadMismatch, OptionInvalid, RunInvalid, StoresDisagree
 from gaid.paths import shown_path
-from gaid.runs.files import read_checkpoint, read_json
-from gaid.runs.heads import build_described_head, with_later_options
+from gaid.runs.factory import build_described_head, with_later_options
+from gaid.runs.files import (
+    CHECKPOINTS,
+    CLIP,
+    CONFIG,
+    ENVIRONMENT,
+    HEAD_SOURCE,
+    IMPORTED,
+    KEPT,
+    LOG,
+    METRICS,
+    read_checkpoint,
+    read_json,
+)
 from gaid.settings import nearest, read_settings
 
 if TYPE_CHECKING:
     from gaid.heads import Head
 
-CONFIG, ENVIRONMENT, LOG, METRICS = "config.toml", "environment.json", "log.jsonl", "metrics.json"
-CHECKPOINTS, RESUME, HEAD_SOURCE = "checkpoints", "resume", "head.py"
-IMPORTED, CLIP = "imported.json", "clip"
-KEPT = "step-"
 _OWN_FILES = (CONFIG, ENVIRONMENT, LOG, METRICS, HEAD_SOURCE, IMPORTED)
 
 
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def protocol(self) -> str:
-        """Whose caption gated a video in training: `query`, or `published`, its own."""
+        """Whose caption gated a video in training: the query (`query`) or its own (`published`)."""
         return str(self.config.get("protocol", "query"))
 
     @property
@@ -81,14 +81,14 @@ class Run:
 
     @cached_property
     def members(self) -> tuple["Run", ...]:
-        """One single-seed run a seed."""
+        """One single-seed run per seed."""
         if len(self.seeds) == 1:
             return (self,)
         return tuple(load_run(self.path / f"seed-{seed}") for seed in self.seeds)
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """metrics.json: what validation said, and whether the training is over; empty before the first evaluation."""
+        """metrics.json: the figures on validation and whether the training has finished; empty before the first evaluation."""
         path = self.path / METRICS
         return read_json(path) if path.exists() else {}
 
@@ -99,7 +99,7 @@ class Run:
 
     @property
     def training_notes(self) -> list[str]:
-        """What metrics.json says of the choice of the kept head; with their seeds where they are not about all of them."""
+        """The notes in metrics.json on how the kept head was chosen; with their seeds where they do not apply to all."""
         seeds: dict[str, list[str]] = {}
         for member in self.members:
             for note in member.metrics.get("notes", []):
@@ -111,12 +111,12 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the training went to its end."""
+        """Whether the training has finished."""
         return bool(self.metrics.get("finished"))
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """log.jsonl: one entry an evaluation."""
+        """log.jsonl: one entry per evaluation."""
         path = self.path / LOG
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -127,13 +127,13 @@ class Run:
 
     @property
     def visual(self) -> str | None:
-        """What `gaid extract --visual` takes to see as an imported checkpoint's CLIP does; None where there is none."""
+        """The `gaid extract --visual` argument for the CLIP of an imported checkpoint; None where there is none."""
         model = self.imported.get("clip")
         return f"clip:{model}/{self.path / CLIP}" if model else None
 
     @property
     def audio(self) -> str:
-        """The sound that it was trained with: own, shuffled or none."""
+        """The audio that it was trained with: own, shuffled or none."""
         return str(self.config.get("audio", "own"))
 
     @property
@@ -144,7 +144,7 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the store that it was trained on; its first seed tells, whether or not the others are there yet."""
+        """Fingerprint of the store that it was trained on, from its first seed: the others may not be there yet."""
         first = self if len(self.seeds) == 1 else load_run(self.path / f"seed-{self.seeds[0]}")
         return str(first.describe()["store"]["fingerprint"])
 
@@ -156,7 +156,7 @@ class Run:
         """The head with the weights of a checkpoint ("best" or "last"), for evaluation. Raises RunInvalid, HeadMismatch."""
         if len(self.members) > 1:
             raise RunInvalid(
-                f'{self.path}: holds {len(self.members)} seeds; take one: load_run("{self.members[0].path}").head'
+                f'{self.path}: holds {len(self.members)} seeds; choose one: load_run("{self.members[0].path}").head'
             )
         path = self._checkpoint(checkpoint)
         tensors, description = read_checkpoint(path)
@@ -172,12 +172,12 @@ class Run:
         return head.to(device).eval()
 
     def build_head(self) -> "Head":
-        """The head as it was before it learned anything: same parts, same sizes. Seeding is the caller's affair."""
+        """The head untrained: same parts, same sizes. Seeding is left to the caller."""
         return self._build(self.describe()["head"])
 
     @property
     def settings(self) -> dict[str, Any]:
-        """`config` with what was not in it when it was written: options that heads have by now, and where its class is now.
+        """`config` as this version reads it: with options that heads got later, and the current place of its class.
 
         Raises CodeRefused where the head's class lies within a run.
         """
@@ -191,8 +191,8 @@ class Run:
     def check_store(self, store: Any) -> None:
         """Raises StoresDisagree where a store's features are of other backbones than those that the head learned from.
 
-        Another data set under the same backbones is fine: that is how a head is tried on data that it has not seen.
-        An imported checkpoint does not know all of its backbones, so any that fit are taken; `doubts_about` tells.
+        Another data set with the same backbones is fine: this is how a head is tested on new data. An imported checkpoint
+        does not record all of its backbones, so any of the right sizes are accepted; `doubts_about` says so.
         """
         if self.imported:
             return
@@ -208,7 +208,7 @@ class Run:
             )
 
     def doubts_about(self, store: Any) -> list[str]:
-        """Why an imported checkpoint's figures on a store may not be the published ones; nothing for a training."""
+        """Why an imported checkpoint's figures on a store may differ from the published ones; empty for a training."""
         about = self.imported
         if not about:
             return []
@@ -237,16 +237,14 @@ class Run:
     def _checkpoint(self, name: str) -> Path:
         path = self.path / CHECKPOINTS / f"{name}.safetensors"
         if not path.exists():
-            raise RunInvalid(
-                f"{path}: no such checkpoint; go on with the training: train-head --resume --out {self.path}"
-            )
+            raise RunInvalid(f"{path}: no such checkpoint; resume the training: train-head --resume --out {self.path}")
         return path
 
     def _build(self, described: Mapping[str, Any]) -> "Head":
         return build_described_head({**described, "preset": self._class_at_hand(str(described["preset"]))})
 
     def _class_at_hand(self, preset: str) -> str:
-        """The preset, or in place of a class of one's own that can't be found the run's own copy of it."""
+        """The preset, or the run's own copy of a user's class that can't be found any more."""
         source, colon, name = preset.rpartition(":")
         copy = (self.path if len(self.seeds) == 1 else self.path / f"seed-{self.seed}") / HEAD_SOURCE
         if not colon or plugins.is_there(source) or not copy.is_file():
@@ -310,7 +308,7 @@ def clear_run(path: Path) -> None:
 
 
 def backbones_of(store: Any) -> dict[str, Any]:
-    """What a store says of the backbones whose features it holds; equal means that one head fits both stores."""
+    """The backbones of a store's features as it records them; equal means that one head fits both stores."""
     return dict(store.attrs.get("backbones", {}))
 
 

@@ -23,6 +23,7 @@ def train(
     config: str | Path | Mapping[str, Any] | None = None,
     set: Iterable[str] = (),
     device: str = "auto",
+    memory: str | int = "1GiB",
     resume: bool = False,
     overwrite: bool = False,
     split_protocol: str | None = None,
@@ -40,32 +41,36 @@ def train(
         config: a TOML file of settings (a run's config.toml is one), or the same as a dict.
         set: settings as words, `["epochs=3", "head.dim=128"]`; they win over everything else.
         device: `auto`, `cpu`, `cuda:0`, ...
-        resume: go on with the run in `out`, to the same result as if it had never stopped; start it if there is none.
+        memory: the most that scoring on validation may take beside the features, as `512MiB` or in bytes.
+        resume: resume the run in `out`, with the same result as if it had never stopped; start it if there is none.
         overwrite: replace the run in `out`.
         split_protocol: which of the data set's splits; the store's default one by default.
         protocol: `query` (the default), or `published`: training gates each video by its own caption, as GAID's published
             code does, and validation scores under the published protocol. To follow published numbers, not to get better ones.
         allow_incomplete: train although some of the store's shards have not been extracted yet.
 
-    Returns the run. Raises GaidError for every mistake, TrainingDiverged where a loss is no number any more, and
-    KeyboardInterrupt after Ctrl-C or SIGTERM, when the state is safe.
+    Returns the run. Raises GaidError for every mistake, TrainingDiverged for a loss that is NaN or infinite, and
+    KeyboardInterrupt after Ctrl-C or SIGTERM, once the state is on disk.
     """
-    from gaid.training.session import Session
+    from gaid.training.options import TrainRequest
+    from gaid.training.session import run_trainings
 
-    session = Session(
-        store,
-        preset=preset,
-        out=out,
-        seed=seed,
-        seeds=seeds,
-        config=config,
-        options=tuple(set),
-        device=device,
-        resume=resume,
-        overwrite=overwrite,
-        split_protocol=split_protocol,
-        protocol=protocol,
-        progress=progress,
-        allow_incomplete=allow_incomplete,
+    return run_trainings(
+        TrainRequest(
+            store,
+            preset,
+            out=out,
+            seed=seed,
+            seeds=seeds,
+            config=config,
+            set=tuple(set),
+            device=device,
+            memory=memory,
+            resume=resume,
+            overwrite=overwrite,
+            split_protocol=split_protocol,
+            protocol=protocol,
+            progress=progress,
+            allow_incomplete=allow_incomplete,
+        )
     )
-    return session.run()

@@ -1,15 +1,14 @@
-"""Which videos and captions meet in which batch, and which videos are held out for validation.
+"""Which videos and captions meet in which batch.
 
 An epoch visits each training **video** once, with one of its captions; over as many epochs as a video has captions each
 of them is drawn once. A batch holds different videos, so another caption of the same video is never its negative; a
 caption that, word for word, also describes another video of the batch is no negative there either (`same`).
 
-Order and draws follow from (seed, epoch) alone, so that a training that goes on draws what it would have drawn.
+Order and draws follow from (seed, epoch) alone, so a resumed training draws what it would have drawn without the stop.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gaid.datasets.parts import part_size
 from gaid.errors import DataMissing
 from gaid.heads.features import Features
 
@@ -25,22 +23,9 @@ if TYPE_CHECKING:
     from gaid.stores.split import Split
 
 
-def hold_out(split: "Split", share: float) -> tuple["Split", "Split"]:
-    """(kept, held out): the given share of the videos, but at least ten, or a quarter where there are few.
-
-    A hash of the ids chooses them, so they are the same in every training. Raises DataMissing for fewer than four videos.
-    """
-    videos = len(split.video_ids)
-    if videos < 4:
-        raise DataMissing(f"{videos} training videos are too few to hold some out for validation")
-    order = np.argsort([sha256(f"validation {name}".encode()).hexdigest() for name in split.video_ids])
-    count = part_size(round(share * videos), videos)
-    return split.take(np.sort(order[count:])), split.take(np.sort(order[:count]))
-
-
 @dataclass(frozen=True)
 class Batch:
-    """Rows of a batch: caption i belongs to video i. `same` is (captions, videos), None where nothing is to be masked."""
+    """Rows of a batch: caption i belongs to video i. `same` is (captions, videos), None where nothing needs masking."""
 
     videos: NDArray[np.int64]
     captions: NDArray[np.int64]
@@ -77,7 +62,7 @@ class Batches:
 
 
 class _Repeats:
-    """Which captions, word for word but for case and spacing, describe other videos too."""
+    """Which captions describe other videos too, word for word except for case and spacing."""
 
     def __init__(self, texts: Sequence[str], owner: NDArray[np.int64]) -> None:
         _, text = np.unique([" ".join(words.casefold().split()) for words in texts], return_inverse=True)
@@ -85,7 +70,7 @@ class _Repeats:
         shared = np.bincount(pairs[:, 0], minlength=text.max() + 1) > 1
         self._text = np.where(shared[text], text, -1)
         self._width = int(owner.max()) + 1
-        # One sorted number a (shared text, video): membership is a binary search, whatever the size of the data.
+        # One sorted number per (shared text, video): membership is then a binary search, whatever the size of the data.
         kept = pairs[shared[pairs[:, 0]]]
         self._pairs = np.sort(kept[:, 0] * self._width + kept[:, 1])
 
@@ -105,7 +90,7 @@ class _Repeats:
 def on_device(
     data: Features, batches: Sequence[Batch], start: int = 0
 ) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor | None]]:
-    """Each batch from `start` on as ((text, visual, audio, audio_mask), same); rows of an epoch travel at once."""
+    """Each batch from `start` on as ((text, visual, audio, audio_mask), same); the rows of an epoch are copied to the device at once."""
     device = data.text.device
     rows = np.stack([np.concatenate([b.videos for b in batches]), np.concatenate([b.captions for b in batches])])
     videos, captions = torch.from_numpy(rows).to(device)
@@ -119,6 +104,6 @@ def on_device(
         if batch.same is not None:
             same = torch.from_numpy(batch.same)
             same = same.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else same
-        # Rows as `index_select` copies them; indexing goes element by element in half precision and takes twice as long.
+        # `index_select` copies rows; indexing goes element by element in half precision and takes twice as long.
         taken = [part.index_select(0, v) for part in (data.visual, data.audio, data.audio_mask)]
         yield (data.text.index_select(0, c).float(), taken[0].float(), taken[1].float(), taken[2]), same

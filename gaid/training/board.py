@@ -1,4 +1,4 @@
-"""The log for TensorBoard, where it is installed and asked for."""
+"""The log for TensorBoard, if it is installed and asked for."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from gaid.errors import DependencyMissing
 
 @contextmanager
 def open_board(folder: Path, step: int) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function that takes a line of the log. Events past `step`, of a training that was stopped, are superseded."""
+    """A function that takes a line of the log. Events after `step`, left by a training that was stopped, are discarded."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What a training ran on, for the record, and the process-wide settings that it changes for its time."""
+"""The environment of a training, for the record, and the process-wide settings that it changes while it runs."""
 
 import os
 import platform
@@ -31,7 +31,7 @@ def describe_environment(device: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name as Linux tells it; elsewhere what Python knows."""
+    """The processor's name as Linux reports it; elsewhere as Python does."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -68,8 +68,8 @@ def _commit() -> str | None:
 
 
 @contextmanager
-def settings_for_a_while(device: str, threads: int, matmul: str) -> Iterator[None]:
-    """Threads, precision of products and random state, all as they were afterwards."""
+def process_settings(device: str, threads: int, matmul: str) -> Iterator[None]:
+    """Sets threads and matmul precision, and restores them and the random state afterwards."""
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
     try:

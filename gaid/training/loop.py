@@ -1,4 +1,4 @@
-"""Training one head with one seed: steps, evaluations, the best checkpoint, stopping, and going on after a stop.
+"""Training one head with one seed: steps, evaluations, the best checkpoint, stopping and resuming.
 
 The untrained head is the first candidate, so training can't make a run worse than no training on validation.
 """
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gaid import files, runs
+from gaid import files
 from gaid.console import Progress, StopWish, stop_on_signal
 from gaid.errors import TrainingDiverged
 from gaid.heads import Head
 from gaid.heads.features import Features
+from gaid.runs.files import CHECKPOINTS, KEPT, LOG, METRICS, RESUME, write_checkpoint
 from gaid.training.batches import Batch, Batches, on_device
 from gaid.training.optimiser import Average, make_optimiser, rate_factor
 from gaid.training.options import TrainConfig
@@ -30,13 +31,13 @@ from gaid.training.validation import Validation, kept_untrained, merit, notes_on
 if TYPE_CHECKING:
     from gaid.stores import Split
 
-# Steps on a GPU between looks at whether the losses are still numbers: each look waits for the device.
-_LOOK_EVERY = 20
+# Steps on a GPU between checks that the losses are still finite: each check waits for the device.
+_CHECK_EVERY = 20
 
 
 @dataclass
-class Doubt:
-    """A step whose loss and gradient norm have yet to be looked at: `finite` holds two booleans on the device."""
+class Unchecked:
+    """A step whose loss and gradient norm have not been checked yet: `finite` holds two booleans on the device."""
 
     step: int
     batch: Batch
@@ -70,17 +71,17 @@ class Loop:
             self.take_step = make_step(head, self.optimiser, config.clip_norm, self.conditioning, self.device)
         self.average = Average(head, config.ema) if config.ema and trainable else None
         self.state = State()
-        self.doubts: list[Doubt] = []
+        self.unchecked: list[Unchecked] = []
         self.board: Callable[[dict[str, Any]], None] = lambda entry: None
 
     @property
     def resume_file(self) -> Path:
         """Where an unfinished training keeps its state."""
-        return self.out / runs.CHECKPOINTS / f"{runs.RESUME}.safetensors"
+        return self.out / CHECKPOINTS / f"{RESUME}.safetensors"
 
     @property
     def judged(self) -> Head:
-        """The head that is evaluated and kept: the averaged one where there is an average."""
+        """The head that is evaluated and kept: the averaged one where weights are averaged."""
         return self.head if self.average is None else self.average.head
 
     def run(self) -> None:
@@ -103,9 +104,11 @@ class Loop:
             while self.state.step < self.steps and not self._patience_is_over():
                 self._epoch(wish, shown, begun)
                 if wish:
-                    self._look()
+                    self._check_finite()
                     self._save(time.monotonic() - begun)
-                    shown.say(f"{title}: stopped at step {self.state.step}; the same command with --resume goes on")
+                    shown.say(
+                        f"{title}: stopped at step {self.state.step}; the same command with --resume continues it"
+                    )
                     raise KeyboardInterrupt
             self._finish()
             assert self.state.best is not None
@@ -118,7 +121,7 @@ class Loop:
                 shown.say(f"{title}: {note}")
 
     def _epoch(self, wish: StopWish, shown: Progress, begun: float) -> None:
-        """The rest of the epoch at hand, with the evaluation at its end."""
+        """The rest of the current epoch, with the evaluation at its end."""
         number, first = divmod(self.state.step, self.batches.batches_per_epoch)
         batches = self.batches.epoch(number)
         self.head.train()
@@ -127,7 +130,7 @@ class Loop:
             shown.advance()
             if wish:
                 break
-        self._look()
+        self._check_finite()
         done, rest = divmod(self.state.step, self.batches.batches_per_epoch)
         if not rest and (done % self.config.evaluate_every == 0 or self.state.step == self.steps):
             self._evaluate(time.monotonic() - begun, shown)
@@ -136,34 +139,34 @@ class Loop:
         assert self.take_step is not None
         rate = self.config.lr * rate_factor(self.state.step, self.steps, self.config.warmup)
         taken = self.take_step(inputs, same, rate)
-        self.doubts.append(Doubt(self.state.step, batch, taken.finite))
-        if self.device.type == "cpu" or len(self.doubts) >= _LOOK_EVERY:
-            self._look()
+        self.unchecked.append(Unchecked(self.state.step, batch, taken.finite))
+        if self.device.type == "cpu" or len(self.unchecked) >= _CHECK_EVERY:
+            self._check_finite()
         if self.average is not None:
             self.average.update(self.head)
         self.state.losses.add(taken.losses)
         self.state.step += 1
 
-    def _look(self) -> None:
-        """Raises TrainingDiverged at the first step whose loss or gradient was no number."""
-        if not self.doubts:
+    def _check_finite(self) -> None:
+        """Raises TrainingDiverged at the first step whose loss or gradient was NaN or infinite."""
+        if not self.unchecked:
             return
-        finite = torch.stack([doubt.finite for doubt in self.doubts]).cpu()
-        for doubt, (loss, gradient) in zip(self.doubts, finite.tolist(), strict=True):
+        finite = torch.stack([one.finite for one in self.unchecked]).cpu()
+        for one, (loss, gradient) in zip(self.unchecked, finite.tolist(), strict=True):
             if not (loss and gradient):
-                self._diverged("gradient" if loss else "loss", doubt)
-        self.doubts.clear()
+                self._diverged("gradient" if loss else "loss", one)
+        self.unchecked.clear()
 
-    def _diverged(self, what: str, doubt: Doubt) -> None:
-        epoch, number = divmod(doubt.step, self.batches.batches_per_epoch)
-        names = [self.split.video_ids[row] for row in doubt.batch.videos]
+    def _diverged(self, what: str, one: Unchecked) -> None:
+        epoch, number = divmod(one.step, self.batches.batches_per_epoch)
+        names = [self.split.video_ids[row] for row in one.batch.videos]
         text = (
-            f"{self.out}: the {what} is not a number at step {doubt.step + 1} (epoch {epoch + 1}, batch {number + 1} of "
+            f"{self.out}: the {what} is NaN or infinite at step {one.step + 1} (epoch {epoch + 1}, batch {number + 1} of "
             f"{self.batches.batches_per_epoch}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}); "
         )
         for kind, features, rows in (
-            ("visual", self.data.visual, doubt.batch.videos),
-            ("text", self.data.text, doubt.batch.captions),
+            ("visual", self.data.visual, one.batch.videos),
+            ("text", self.data.text, one.batch.captions),
         ):
             bad = ~torch.isfinite(features[torch.from_numpy(rows).to(self.device)]).flatten(1).all(1)
             if bad.any():
@@ -174,13 +177,13 @@ class Loop:
         raise TrainingDiverged(text + f"lower the learning rate: --set lr={self.config.lr / 3:.1g}")
 
     def _evaluate(self, seconds: float, shown: Progress) -> None:
-        """Judges the head, writes the checkpoints and one line of the log."""
+        """Evaluates the head, writes the checkpoints and one line of the log."""
         state, per_epoch = self.state, self.batches.batches_per_epoch
         epoch = state.step // per_epoch
         found = self.validation.evaluate(self.judged)
         if found is None:
             raise TrainingDiverged(
-                f"{self.out}: validation scores are not numbers after step {state.step} (epoch {epoch}); "
+                f"{self.out}: validation scores are NaN after step {state.step} (epoch {epoch}); "
                 + ("lower the learning rate" if state.step else f"try gaid store verify {self.config.store}")
             )
         means = state.losses.means()
@@ -206,9 +209,9 @@ class Loop:
         figures = {k: entry[k] for k in ("step", "epoch", "t2v", "v2t")}
         self._write_checkpoint("last", self.judged.state_dict(), figures)
         if self.config.keep_checkpoints:
-            self._write_checkpoint(f"{runs.KEPT}{state.step:06d}", self.judged.state_dict(), figures)
+            self._write_checkpoint(f"{KEPT}{state.step:06d}", self.judged.state_dict(), figures)
         self._save(seconds)
-        with (self.out / runs.LOG).open("a") as file:
+        with (self.out / LOG).open("a") as file:
             file.write(json.dumps(entry, allow_nan=False) + "\n")
         self._write_metrics(finished=False)
         self.board(entry)
@@ -237,14 +240,14 @@ class Loop:
     def _write_checkpoint(self, name: str, tensors: dict[str, Tensor], figures: dict[str, Any]) -> None:
         validation = {way: figures[way] for way in ("t2v", "v2t")}
         description = {**self.description, "step": figures["step"], "epoch": figures["epoch"], "validation": validation}
-        folder = self.out / runs.CHECKPOINTS
-        runs.write_checkpoint(folder / f"{name}.safetensors", tensors, description)
+        folder = self.out / CHECKPOINTS
+        write_checkpoint(folder / f"{name}.safetensors", tensors, description)
         files.write_json(folder / f"{name}.json", description)
 
     def _rewrite_log(self) -> None:
-        """The log as the state knows it: a kill may have come between the two."""
+        """Writes the log that the state holds: a kill may have come between the two."""
         lines = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in self.state.log)
-        files.write_bytes(self.out / runs.LOG, lines.encode())
+        files.write_bytes(self.out / LOG, lines.encode())
 
     def _write_metrics(self, finished: bool) -> None:
         state = self.state
@@ -254,7 +257,7 @@ class Loop:
         if finished:
             stopped = "epochs" if state.step >= self.steps else "patience"
         files.write_json(
-            self.out / runs.METRICS,
+            self.out / METRICS,
             {
                 "preset": self.config.preset,
                 "seed": self.config.seed,

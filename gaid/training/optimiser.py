@@ -1,4 +1,4 @@
-"""AdamW over a head, its learning rate a step, and the running average of weights."""
+"""AdamW for a head, its learning rate at each step, and the running average of weights."""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from gaid.heads import Head
 
 
 def make_optimiser(head: Head, lr: float, weight_decay: float, device: torch.device) -> torch.optim.AdamW:
-    """AdamW whose decay spares norms, biases and scalars: what has fewer than two dimensions.
+    """AdamW without weight decay for norms, biases and scalars, that is for what has fewer than two dimensions.
 
-    On a GPU its rate is a tensor there, so that a step that was recorded reads the rate of the day (`step`).
+    On a GPU its rate is a tensor there, so that a recorded step (`step`) reads the current rate.
     """
     trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
     groups = [
@@ -38,7 +38,7 @@ def rate_factor(step: int, steps: int, warmup: float) -> float:
 
 
 class Average:
-    """Exponential running average of a head's weights. It warms up, or the untrained weights would weigh in it for long."""
+    """Exponential running average of a head's weights. It warms up, so that the untrained weights soon lose their influence."""
 
     def __init__(self, head: Head, decay: float) -> None:
         self.decay = decay
@@ -52,7 +52,7 @@ class Average:
         return cast(Head, self.model.module)
 
     def update(self, head: Head) -> None:
-        """Takes the weights after a step in."""
+        """Adds the weights after a step."""
         self.updates += 1
         self.model.update_parameters(head)
 

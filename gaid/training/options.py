@@ -1,4 +1,4 @@
-"""What a training can be told, and how defaults, preset, file and options become one answer. Torch stays out of here."""
+"""The settings of a training, and how defaults, preset, file and options become one set of them. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
@@ -17,25 +17,28 @@ class TrainConfig:
     preset: str = setting("gaid", "name of a preset, or module:Class or file.py:Class of a head of your own")
     store: str = setting("", "the store; taken from the command, kept for the record")
     dataset: str = setting("", "the store's data set; for the record")
-    split_protocol: str | None = setting(None, "which of the data set's splits; its default one without")
+    split_protocol: str | None = setting(None, "which of the data set's splits; by default its default one")
     protocol: Literal["query", "published"] = setting(
-        "query", "whose caption gates a video: the text that asks, or, as in GAID's published training, the video's own"
+        "query", "whose caption gates a video: the query, or, as in GAID's published training, the video's own"
     )
     seed: int = setting(0, "seed of initial weights, batches, dropout and perturbation", least=0, most=GREATEST_SEED)
     seeds: int = setting(1, "trainings with seed, seed + 1, ...", least=1)
 
-    epochs: int = setting(30, "passes over the training videos; each draws one caption a video", least=0)
-    batch_size: int = setting(128, "videos a batch, all different", least=2)
+    epochs: int = setting(30, "passes over the training videos; each draws one caption per video", least=0)
+    batch_size: int = setting(128, "videos per batch, all different", least=2)
     lr: float = setting(1e-3, "highest learning rate", above=0)
-    weight_decay: float = setting(0.2, "of matrices; never of norms, biases and scalars", least=0)
+    weight_decay: float = setting(0.2, "for matrices; never for norms, biases and scalars", least=0)
     warmup: float = setting(
         0.1, "share of all steps in which the rate rises; then it falls as a cosine", least=0, most=1
     )
-    clip_norm: float = setting(1.0, "longest gradient", above=0)
+    clip_norm: float = setting(1.0, "largest gradient norm", above=0)
     ema: float = setting(
-        0.0, "decay of a running average of the weights, which is then what is judged; 0 without", least=0, most=0.99999
+        0.0,
+        "decay of a running average of the weights, which is then evaluated and kept; 0: no average",
+        least=0,
+        most=0.99999,
     )
-    patience: int = setting(10, "evaluations without a better one before it stops; 0 never stops early", least=0)
+    patience: int = setting(10, "evaluations without improvement before it stops; 0 never stops early", least=0)
     evaluate_every: int = setting(1, "epochs between evaluations on validation", least=1)
     validation: str = setting("val", "the split's part that is validation")
     holdout: float = setting(
@@ -43,11 +46,11 @@ class TrainConfig:
     )
 
     audio: Literal["own", "shuffled", "none"] = setting(
-        "own", "the sound that a clip has: its own, another clip's, or none; controls for what sound brings"
+        "own", "the audio of each clip: its own, another clip's, or none; controls for what the audio contributes"
     )
     keep_checkpoints: bool = setting(False, "keep the head of every evaluation, as checkpoints/step-N.safetensors")
     matmul: Literal["highest", "high"] = setting("highest", "float32 products: exact, or TF32 on a GPU")
-    threads: int = setting(0, "threads on the CPU; 0 leaves them as they are", least=0)
+    threads: int = setting(0, "CPU threads; 0 keeps the current number", least=0)
     tensorboard: bool = setting(False, "also write the log for TensorBoard")
     head: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "options of the head, e.g. head.dim, head.dropout"}
@@ -58,43 +61,56 @@ class TrainConfig:
 FREE = ("store", "threads", "tensorboard", "keep_checkpoints")
 
 
+@dataclass(frozen=True)
+class TrainRequest:
+    """The arguments of `train` as they were given; nothing in them has been checked."""
+
+    store: Any
+    preset: str | None = None
+    out: str | Path | None = None
+    seed: int | None = None
+    seeds: int | None = None
+    config: str | Path | Mapping[str, Any] | None = None
+    set: tuple[str, ...] = ()
+    device: str = "auto"
+    memory: str | int = "1GiB"
+    resume: bool = False
+    overwrite: bool = False
+    split_protocol: str | None = None
+    protocol: str | None = None
+    progress: bool = True
+    allow_incomplete: bool = False
+
+
 Layers = list[tuple[str, Mapping[str, Any]]]
 
 
-def gather(
-    *,
-    preset: str | None,
-    seed: int | None,
-    seeds: int | None,
-    split_protocol: str | None,
-    protocol: str | None,
-    config: str | Path | Mapping[str, Any] | None,
-    options: Iterable[str],
-) -> Layers:
-    """What the user said, as layers: file < arguments < options. Raises OptionInvalid."""
+def gather(request: TrainRequest) -> Layers:
+    """The settings that the user gave, as layers: file < arguments < options. Raises OptionInvalid."""
+    config, preset = request.config, request.preset
     in_file = dict(config) if isinstance(config, Mapping) else {} if config is None else read_settings(config)
     where = "config" if config is None or isinstance(config, Mapping) else str(config)
-    given = {"preset": preset, "seed": seed, "seeds": seeds, "split_protocol": split_protocol, "protocol": protocol}
+    given = {name: getattr(request, name) for name in ("preset", "seed", "seeds", "split_protocol", "protocol")}
     arguments = {name: value for name, value in given.items() if value is not None}
     if preset is not None and in_file.get("preset", preset) != preset:
         raise OptionInvalid(
             f"{where}: is for preset {in_file['preset']!r}, but {preset!r} was asked for; drop one of the two"
         )
-    return [(where, in_file), ("argument", arguments), ("--set", parse_options(options))]
+    return [(where, in_file), ("argument", arguments), ("--set", parse_options(request.set))]
 
 
 def preset_of(layers: Layers) -> str:
-    """The preset that the last layer which names one names, with the whole path of a class's file."""
+    """The preset that the last layer that has one gives, with the whole path of a class's file."""
     name = next((layer["preset"] for _, layer in reversed(layers) if "preset" in layer), TrainConfig.preset)
     return plugins.absolute(name.text if isinstance(name, Words) else str(name))
 
 
 def decide(layers: Layers) -> TrainConfig:
     """One TrainConfig: default < preset < layers. Raises OptionInvalid with all faults at once."""
-    from gaid.runs import head_settings
+    from gaid.runs.factory import training_defaults_of
 
     preset = preset_of(layers)
-    layers = [(f"preset {preset}", head_settings(preset)), *layers]
+    layers = [(f"preset {preset}", training_defaults_of(preset)), *layers]
     faults, found, options_of_head = [], None, None
     try:
         found = resolve(TrainConfig, layers)
@@ -110,8 +126,8 @@ def decide(layers: Layers) -> TrainConfig:
 
 
 def _head_options(preset: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The [head] tables of all layers as one, each option of the type that the head's class wants it to be."""
-    from gaid.runs import head_options
+    """The [head] tables of all layers as one, each option of the type that the head's class declares."""
+    from gaid.runs.factory import head_options
 
     tables = [(where, layer["head"]) for where, layer in layers if isinstance(layer.get("head"), Mapping)]
     kind = head_options(preset) or dict[str, Any]
@@ -129,9 +145,9 @@ def with_head(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainConfig:
 
 
 def differences(before: TrainConfig, after: TrainConfig) -> list[str]:
-    """What differs between two configs, in words, but for what has no influence on the result.
+    """The differences between two configs that can influence the result, in words.
 
-    They are compared as files hold them, where an option that is off and one whose choice is called "none" are the same word.
+    They are compared as files hold them, where an option that is off and a choice called "none" are the same word.
     """
     found = []
     old, new = to_tables(before), to_tables(after)

@@ -1,8 +1,11 @@
-"""From the arguments of `train` to trainings: store, settings, run folder, seeds. The steps themselves are `loop`."""
+"""From the arguments of `train` to trainings: settings, run folder, seeds. The steps themselves are `loop`.
+
+Everything that can be wrong is found before anything is written.
+"""
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,104 +13,89 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from gaid import files, runs
-from gaid.devices import pick_device
-from gaid.errors import DataMissing, OptionInvalid, RunInvalid, StoreIncomplete, StoresDisagree
+from gaid import files
+from gaid.devices import parse_memory, pick_device
+from gaid.errors import OptionInvalid, RunInvalid, StoresDisagree
 from gaid.heads import Head
 from gaid.metrics import NAMES
 from gaid.paths import whole_path
+from gaid.runs import Run, backbones_of, load_run, resolve_head
+from gaid.runs.factory import find_class
+from gaid.runs.files import CONFIG, ENVIRONMENT, HEAD_SOURCE, LOG, METRICS, read_checkpoint
+from gaid.runs.run import clear_run, default_out
 from gaid.settings import resolve, to_tables, to_toml
-from gaid.stores import Split, Store, with_audio
-from gaid.training.batches import hold_out
-from gaid.training.environment import describe_environment, settings_for_a_while, version_of
+from gaid.stores import Split, Store
+from gaid.training.data import load_parts, open_for_training
+from gaid.training.environment import describe_environment, process_settings, version_of
 from gaid.training.loop import Loop
-from gaid.training.options import TrainConfig, decide, differences, gather, preset_of, with_head
+from gaid.training.options import (
+    Layers,
+    TrainConfig,
+    TrainRequest,
+    decide,
+    differences,
+    gather,
+    preset_of,
+    with_head,
+)
 from gaid.training.validation import Validation
 
+_Built = tuple[Head, dict[str, Any]]
+"""A head before training, and the description that builds it again."""
 
-class Session:
-    """One call of `train`. Everything that can be wrong is found before anything is written."""
 
-    def __init__(
-        self,
-        store: Any,
-        *,
-        preset: str | None,
-        out: str | Path | None,
-        seed: int | None,
-        seeds: int | None,
-        config: str | Path | Mapping[str, Any] | None,
-        options: Sequence[str],
-        device: str,
-        resume: bool,
-        overwrite: bool,
-        split_protocol: str | None,
-        protocol: str | None,
-        progress: bool,
-        allow_incomplete: bool,
-    ) -> None:
-        if resume and overwrite:
-            raise OptionInvalid("--resume goes on with a run and --overwrite replaces it; choose one of them")
-        self.device = pick_device(device)
-        self.progress = progress
-        self.resume = resume
-        self.store = _open(store, allow_incomplete)
-        layers = gather(
-            preset=preset, seed=seed, seeds=seeds, split_protocol=split_protocol, protocol=protocol, config=config,
-            options=options,
-        )  # fmt: skip
-        self.out = Path(out) if out is not None else runs.default_out(preset_of(layers), self.store.dataset)
-        exists = _looks_like_a_run(self.out)
-        earlier = None
-        if exists and not overwrite:
-            if not resume:
-                raise OptionInvalid(
-                    f"{self.out}: holds a run already; go on with it (--resume), replace it (--overwrite) "
-                    "or choose another place (--out)"
-                )
-            earlier = runs.load_run(self.out).settings
-            if "imported" in earlier:
-                raise OptionInvalid(
-                    f"{self.out}: was imported, so there is no training to go on with; give another --out"
-                )
-            layers = [("run", earlier), *layers]
-            if preset_of(layers) != earlier["preset"]:
-                raise OptionInvalid(
-                    f"{self.out}: is a run of preset {earlier['preset']!r}, not {preset_of(layers)!r}; leave the preset out "
-                    "to go on with it, or train anew with --overwrite or another --out"
-                )
-        settings = decide(layers)
-        with settings_for_a_while(self.device, settings.threads, settings.matmul):
-            head, described = _build(self.store, settings)
-        if settings.protocol != "query" and not head.trains_by_own_caption:
-            raise OptionInvalid(
-                f"--protocol {settings.protocol}: {settings.preset} gates no video by a caption; train it under query"
-            )
-        self.split, self.validation_split = _parts(self.store, settings)
-        settings = replace(
-            settings,
-            store=str(whole_path(self.store.path)),
-            dataset=self.store.dataset,
-            split_protocol=self.split.protocol,
-        )
-        self.settings = with_head(settings, described["arguments"])
+def run_trainings(request: TrainRequest) -> Run:
+    """Does what `train` was asked for: all seeds, one after the other."""
+    if request.resume and request.overwrite:
+        raise OptionInvalid("--resume continues a run and --overwrite replaces it; choose one of them")
+    device, memory = pick_device(request.device), parse_memory(request.memory)
+    store = open_for_training(request.store, request.allow_incomplete)
+    layers = gather(request)
+    out = Path(request.out) if request.out is not None else default_out(preset_of(layers), store.dataset)
+    exists = _looks_like_a_run(out)
+    earlier = _settings_of_earlier(request, out, layers) if exists and not request.overwrite else None
+    settings = decide([("run", earlier), *layers] if earlier is not None else layers)
+    with process_settings(device, settings.threads, settings.matmul):
+        first = _build(store, settings)
+        _check_protocol(settings, first[0])
+        split, validation = load_parts(store, settings)
+        settings = _complete(settings, store, split, first[1]["arguments"])
         if earlier is not None:
-            changed = differences(resolve(TrainConfig, [(str(self.out), earlier)]), self.settings)
-            if changed:
-                raise OptionInvalid(
-                    f"{self.out}: a run goes on with the settings that it began with, but {'; '.join(changed)}; "
-                    "leave them out, or train anew with --overwrite or another --out"
-                )
-        self.overwrite = overwrite and exists
+            _check_unchanged(out, earlier, settings)
+        session = Session(
+            store, settings, out, split, validation, device, memory, request.progress, request.overwrite and exists
+        )
+        return session.run(first)
 
-    def run(self) -> runs.Run:
-        """All trainings, one after the other; finished ones are left alone. Raises RunInvalid where another one writes."""
+
+@dataclass(frozen=True)
+class Session:
+    """A training of all seeds that passed every check: what is trained, on what, and where it is written.
+
+    `memory`: bytes that scoring on validation may take. `replaces`: the run in `out` is removed first.
+    """
+
+    store: Store
+    settings: TrainConfig
+    out: Path
+    split: Split
+    validation: Split
+    device: str
+    memory: int
+    progress: bool
+    replaces: bool
+
+    def run(self, first: _Built) -> Run:
+        """Trains what has not finished yet; `first` is the head of the first seed, just built.
+
+        Raises RunInvalid where another training writes into the folder.
+        """
         self.out.mkdir(parents=True, exist_ok=True)
         file = self.out / ".lock"
         try:
             with FileLock(file, timeout=0):
                 try:
-                    return self._run()
+                    return self._run(first)
                 finally:
                     file.unlink(missing_ok=True)
         except Timeout:
@@ -115,51 +103,48 @@ class Session:
                 f"{self.out}: another training writes into it; wait for it, or give another --out"
             ) from None
 
-    def _run(self) -> runs.Run:
-        if self.overwrite:
-            runs.clear_run(self.out)
-        self._write_settings(self.out, self.settings)
+    def _run(self, first: _Built) -> Run:
+        if self.replaces:
+            clear_run(self.out)
+        _write_settings(self.out, self.settings)
         if self.settings.seeds == 1:
-            self._train(self.out, self.settings)
-            return runs.load_run(self.out)
-        first = self.settings.seed
-        for seed in range(first, first + self.settings.seeds):
+            self._train(self.out, self.settings, first)
+            return load_run(self.out)
+        for number in range(self.settings.seeds):
+            seed = self.settings.seed + number
             member, settings = self.out / f"seed-{seed}", replace(self.settings, seed=seed, seeds=1)
             member.mkdir(exist_ok=True)
-            self._write_settings(member, settings)
-            self._train(member, settings)
-        whole = runs.load_run(self.out)
-        files.write_json(self.out / runs.METRICS, _over_seeds(whole))
+            _write_settings(member, settings)
+            self._train(member, settings, first if number == 0 else None)
+        whole = load_run(self.out)
+        files.write_json(self.out / METRICS, _over_seeds(whole))
         return whole
 
-    def _write_settings(self, out: Path, settings: TrainConfig) -> None:
-        text = "# Everything that this run was trained with; `gaid train-head --config` takes this file.\n\n"
-        files.write_bytes(out / runs.CONFIG, (text + to_toml(settings)).encode())
-
-    def _train(self, out: Path, settings: TrainConfig) -> None:
-        if runs.load_run(out).finished:
+    def _train(self, out: Path, settings: TrainConfig, built: _Built | None) -> None:
+        """One seed. Nothing draws random numbers between the building of its head and its first step."""
+        if load_run(out).finished:
             return
-        with settings_for_a_while(self.device, settings.threads, settings.matmul):
-            head, described = _build(self.store, settings)
-            source = _source_of(settings.preset)
-            if source is not None:
-                files.write_bytes(out / runs.HEAD_SOURCE, source)
-            description = {
-                "gaid": version_of("gaid"),
-                "preset": settings.preset,
-                "seed": settings.seed,
-                "head": described,
-                "store": self._store_description(),
-                "config": to_tables(settings),
-            }
-            validation = Validation(self.validation_split, head, self.device, settings.protocol)
-            head = head.to(self.device)
-            loop = Loop(head, settings, self.split, validation, out, self.device, description, self.progress)
-            self._check_resumable(loop)
-            if not loop.resume_file.exists():
-                (out / runs.LOG).unlink(missing_ok=True)
-                files.write_json(out / runs.ENVIRONMENT, describe_environment(self.device))
-            loop.run()
+        head, described = built or _build(self.store, settings)
+        source = _source_of(settings.preset)
+        if source is not None:
+            files.write_bytes(out / HEAD_SOURCE, source)
+        description = {
+            "gaid": version_of("gaid"),
+            "preset": settings.preset,
+            "seed": settings.seed,
+            "head": described,
+            "store": self._store_description(),
+            "config": to_tables(settings),
+        }
+        head = head.to(self.device)
+        validation = Validation(self.validation, head, self.device, settings.protocol, memory=self.memory)
+        loop = Loop(head, settings, self.split, validation, out, self.device, description, self.progress)
+        if loop.resume_file.exists():
+            self._check_same_data(loop)
+        else:
+            (out / LOG).unlink(missing_ok=True)
+            files.write_json(out / ENVIRONMENT, describe_environment(self.device))
+        loop.run()
 
     def _store_description(self) -> dict[str, Any]:
         store = self.store
@@ -169,14 +154,12 @@ class Session:
             "protocol": self.settings.split_protocol,
             "fingerprint": store.fingerprint,
             "missing_shards": list(store.missing_shards),
-            "backbones": runs.backbones_of(store),
+            "backbones": backbones_of(store),
         }
 
-    def _check_resumable(self, loop: Loop) -> None:
+    def _check_same_data(self, loop: Loop) -> None:
         """Raises StoresDisagree where the run began on other data than the store holds now."""
-        if not loop.resume_file.exists():
-            return
-        before = runs.read_checkpoint(loop.resume_file, tensors=False)[1]["identity"]
+        before = read_checkpoint(loop.resume_file, tensors=False)[1]["identity"]
         now = self._store_description()
         if before["fingerprint"] != now["fingerprint"]:
             raise StoresDisagree(
@@ -191,22 +174,59 @@ class Session:
 
 
 def planned_settings(store: Store, preset: str, *, seeds: int, set: Iterable[str] = ()) -> TrainConfig:
-    """What `train` would train with, the head's every option with it. Raises OptionInvalid."""
-    layers = gather(
-        preset=preset, seed=0, seeds=seeds, split_protocol=None, protocol=None, config=None, options=tuple(set)
-    )
-    settings = decide(layers)
+    """The settings that `train` would use, with every option of the head. Raises OptionInvalid."""
+    settings = decide(gather(TrainRequest(store, preset, seed=0, seeds=seeds, set=tuple(set))))
     return with_head(settings, _build(store, settings)[1]["arguments"])
 
 
-def settings_in(run: runs.Run) -> TrainConfig:
-    """What a run was trained with. Raises OptionInvalid for one of a version with other settings."""
+def settings_in(run: Run) -> TrainConfig:
+    """The settings that a run was trained with. Raises OptionInvalid for one of a version with other settings."""
     return resolve(TrainConfig, [(str(run.path), run.settings)])
 
 
-def _build(store: Store, settings: TrainConfig) -> tuple[Head, dict[str, Any]]:
+def _settings_of_earlier(request: TrainRequest, out: Path, layers: Layers) -> dict[str, Any]:
+    """The settings of the run in `out` that is to be resumed. Raises OptionInvalid where it can't be."""
+    if not request.resume:
+        raise OptionInvalid(
+            f"{out}: holds a run already; resume it (--resume), replace it (--overwrite) or choose another place (--out)"
+        )
+    earlier = load_run(out).settings
+    if "imported" in earlier:
+        raise OptionInvalid(f"{out}: was imported, so there is no training to resume; give another --out")
+    preset = preset_of([("run", earlier), *layers])
+    if preset != earlier["preset"]:
+        raise OptionInvalid(
+            f"{out}: is a run of preset {earlier['preset']!r}, not {preset!r}; leave the preset out to resume it, or train "
+            "anew with --overwrite or another --out"
+        )
+    return earlier
+
+
+def _check_protocol(settings: TrainConfig, head: Head) -> None:
+    if settings.protocol != "query" and not head.trains_by_own_caption:
+        raise OptionInvalid(
+            f"--protocol {settings.protocol}: {settings.preset} gates no video by a caption; train it under query"
+        )
+
+
+def _complete(settings: TrainConfig, store: Store, split: Split, arguments: Mapping[str, Any]) -> TrainConfig:
+    """The settings with everything that the store and the head as it was built decide."""
+    path = str(whole_path(store.path))
+    return with_head(replace(settings, store=path, dataset=store.dataset, split_protocol=split.protocol), arguments)
+
+
+def _check_unchanged(out: Path, earlier: Mapping[str, Any], settings: TrainConfig) -> None:
+    changed = differences(resolve(TrainConfig, [(str(out), earlier)]), settings)
+    if changed:
+        raise OptionInvalid(
+            f"{out}: a run is resumed with the settings that it began with, but {'; '.join(changed)}; leave them out, or "
+            "train anew with --overwrite or another --out"
+        )
+
+
+def _build(store: Store, settings: TrainConfig) -> _Built:
     torch.manual_seed(settings.seed)
-    return runs.resolve_head(
+    return resolve_head(
         settings.preset,
         visual_dim=store.visual_dim,
         audio_dim=store.audio_dim,
@@ -217,75 +237,31 @@ def _build(store: Store, settings: TrainConfig) -> tuple[Head, dict[str, Any]]:
     )
 
 
-def _open(store: Any, allow_incomplete: bool) -> Any:
-    if isinstance(store, (str, Path)):
-        from gaid.stores import open_store
-
-        store = open_store(store, incomplete=allow_incomplete)
-    missing = store.missing_shards
-    if missing and not allow_incomplete:
-        raise StoreIncomplete(
-            f"{store.path}: {len(missing)} parts are not extracted yet; run the extraction again, or train on what is "
-            "there with --allow-incomplete"
-        )
-    if "captions" in missing:
-        raise StoreIncomplete(f"{store.path}: its captions are not extracted yet; run the extraction again")
-    return store
-
-
 def _looks_like_a_run(out: Path) -> bool:
     if out.exists() and not out.is_dir():
         raise OptionInvalid(f"{out}: is a file; a run needs a folder (--out)")
     files.check_folder(out, "--out")
-    return (out / runs.CONFIG).exists()
+    return (out / CONFIG).exists()
 
 
-def _check_train_part(store: Any, asked: str | None) -> None:
-    """Raises DataMissing where the store's default split has nothing to train on, naming the splits that have."""
-    if asked is not None or store.protocols[store.default_protocol].get("train"):
-        return
-    others = [name for name, parts in store.protocols.items() if parts.get("train")]
-    if others:
-        raise DataMissing(
-            f"{store.path}: its default split, {store.default_protocol!r}, has no training part (too few captioned videos to "
-            f"divide); train on few with --split-protocol {' or '.join(others)}, or evaluate without training: gaid eval "
-            f"--store {store.path} --preset mean-pool"
-        )
-
-
-def _parts(store: Any, settings: TrainConfig) -> tuple[Split, Split]:
-    """The training part and the validation part, with the audio that was asked for."""
-    _check_train_part(store, settings.split_protocol)
-    split = with_audio(store.split("train", settings.split_protocol), settings.audio, settings.seed)
-    parts = store.protocols[split.protocol]
-    if not split.video_ids:
-        raise DataMissing(f"{store.path}: no training video that could be read under protocol {split.protocol!r}")
-    if parts.get(settings.validation, 0):
-        part = store.split(settings.validation, split.protocol)
-        if not part.video_ids:
-            raise DataMissing(
-                f"{store.path}: no {settings.validation} video that could be read; give another --set validation"
-            )
-        return split, with_audio(part, settings.audio, settings.seed)
-    if settings.validation != TrainConfig.validation:
-        known = ", ".join(name for name, rows in parts.items() if rows)
-        raise OptionInvalid(f"validation={settings.validation}: {store.path} has no such part; it has {known}")
-    return hold_out(split, settings.holdout)
+def _write_settings(out: Path, settings: TrainConfig) -> None:
+    text = "# Everything that this run was trained with; `gaid train-head --config` takes this file.\n\n"
+    files.write_bytes(out / CONFIG, (text + to_toml(settings)).encode())
 
 
 def _source_of(preset: str) -> bytes | None:
-    """The code of a head of one's own, to be kept beside its weights; None for a preset."""
+    """The code of a head of the user's own, to be kept beside its weights; None for a preset."""
     if ":" not in preset:
         return None
-    file = inspect.getsourcefile(runs.find_class(preset))
+    file = inspect.getsourcefile(find_class(preset))
     return None if file is None else Path(file).read_bytes()
 
 
-def _over_seeds(run: runs.Run) -> dict[str, Any]:
+def _over_seeds(run: Run) -> dict[str, Any]:
     """metrics.json of a run of several seeds: their mean on validation, and each one's."""
     members = {str(member.seed): member.metrics for member in run.members}
     if not all(found.get("finished") for found in members.values()):
-        raise RunInvalid(f"{run.path}: not all of its seeds are trained; go on with --resume")
+        raise RunInvalid(f"{run.path}: not all of its seeds are trained; resume it with --resume")
     mean = {
         way: {name: float(np.mean([found["best"][way][name] for found in members.values()])) for name in NAMES}
         for way in ("t2v", "v2t")

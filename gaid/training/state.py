@@ -1,4 +1,4 @@
-"""All that a training needs to go on where it stopped, in one file: resume.safetensors. One file, so it is whole or not."""
+"""Everything that resuming a training needs, in one file (resume.safetensors), so that it is there whole or not at all."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gaid.errors import RunInvalid
 from gaid.heads import Head
-from gaid.runs import read_checkpoint, write_checkpoint
+from gaid.runs.files import read_checkpoint, write_checkpoint
 from gaid.training.optimiser import Average, optimiser_tensors, restore_optimiser
 
 
@@ -21,7 +21,7 @@ class Losses:
     sums: dict[str, Tensor | float] = field(default_factory=dict)
 
     def add(self, parts: dict[str, Tensor | float]) -> None:
-        """Takes one step's losses in."""
+        """Adds the losses of one step."""
         self.count += 1
         for name, value in parts.items():
             value = value.detach().double() if isinstance(value, Tensor) else float(value)
@@ -34,7 +34,7 @@ class Losses:
 
 @dataclass
 class State:
-    """Where a training stands."""
+    """How far a training has come."""
 
     step: int = 0
     # Evaluations since the best one.
@@ -55,7 +55,7 @@ def save_state(
     device: torch.device,
     identity: dict[str, Any],
 ) -> None:
-    """Writes everything; `identity` is what a training that goes on must share with this one."""
+    """Writes everything; `identity` describes the data that a resumed training must share with this one."""
     groups = {"head": head.state_dict(), "best": state.best_tensors, "random": {"cpu": torch.get_rng_state()}}
     if optimiser is not None:
         groups["optimiser"] = optimiser_tensors(optimiser)
@@ -111,4 +111,4 @@ def load_state(
         )
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise RunInvalid(f"{path}: can't be gone on with ({reason}); start again with --overwrite") from error
+        raise RunInvalid(f"{path}: cannot be resumed from ({reason}); start again with --overwrite") from error

@@ -1,9 +1,9 @@
-"""One step of training: forward, backward, clipping, optimiser. Batches, evaluations and stopping are `loop`'s.
+"""One step of training: forward, backward, clipping, optimiser. Batches, evaluations and stopping are left to `loop`.
 
-On a GPU a step of a small head is hundreds of short kernels, and starting them costs several times what they do. So a head
-that says `capturable = True` has its step recorded once as a CUDA graph, for each size of batch, and replayed from then on:
-inputs are copied into the tensors that the graph reads. The first steps run plainly: they load kernels and fill the
-optimiser's state, which a recording must find there.
+On a GPU a step of a small head is hundreds of short kernels, and launching them takes several times longer than running
+them. The step of a head with `capturable = True` is therefore recorded once as a CUDA graph for each batch size, and
+replayed from then on: inputs are copied into the tensors that the graph reads. The first steps are not recorded, since they
+load kernels and create the optimiser's state, which a recording needs.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ PLAIN_STEPS = 3  # of each size of batch, before its step is recorded
 
 @dataclass
 class Taken:
-    """What a step found, on the device: the loss and its parts, and whether loss and gradient norm are finite (two booleans)."""
+    """The outcome of a step, on the device: the loss and its parts, and whether loss and gradient norm are finite (two booleans)."""
 
     losses: dict[str, Tensor | float]
     finite: Tensor
@@ -34,13 +34,13 @@ class Step:
         self.head, self.optimiser, self.clip_norm, self.conditioning = head, optimiser, clip_norm, conditioning
 
     def __call__(self, inputs: tuple[Tensor, ...], same: Tensor | None, rate: float) -> Taken:
-        """Moves the head by a batch at a learning rate; `same` marks captions that are no negatives, if there are any."""
+        """Moves the head by a batch at a learning rate; `same` marks captions that are not negatives, if there are any."""
         set_rate(self.optimiser, rate)
         self.optimiser.zero_grad(set_to_none=True)
         return self.move(inputs, same)
 
     def move(self, inputs: tuple[Tensor, ...], same: Tensor | None) -> Taken:
-        """The step itself, at the rate that the optimiser has; asks the device for nothing."""
+        """The step itself, at the rate that the optimiser has; does not wait for the device."""
         text, visual, audio, audio_mask = inputs
         found = self.head.loss(text, visual, audio, audio_mask, same, **self.conditioning)
         total = found if isinstance(found, Tensor) else found.total
@@ -75,7 +75,7 @@ class CapturedStep(Step):
     def __call__(self, inputs: tuple[Tensor, ...], same: Tensor | None, rate: float) -> Taken:
         set_rate(self.optimiser, rate)
         size = len(inputs[0])
-        if same is None:  # a recording has one form: of masked negatives, if only of none
+        if same is None:  # a recording has one form: with masked negatives, even where none is masked
             same = torch.zeros((size, size), dtype=torch.bool, device=inputs[0].device)
         if size not in self._recordings:
             done = self._plain[size] = self._plain.get(size, 0) + 1
@@ -87,10 +87,10 @@ class CapturedStep(Step):
             kept.copy_(given)
         recording.graph.replay()
         taken = recording.taken
-        return Taken(taken.losses, taken.finite.clone())  # looked at later, when the graph has written others over it
+        return Taken(taken.losses, taken.finite.clone())  # checked later, when the graph has overwritten it
 
     def _beside_the_stream(self, inputs: tuple[Tensor, ...], same: Tensor) -> Taken:
-        """A plain step, where recording wants it to have run: on a stream of its own."""
+        """A plain step on a stream of its own, as recording requires."""
         main = torch.cuda.current_stream()
         self._beside.wait_stream(main)
         with torch.cuda.stream(self._beside):
@@ -102,7 +102,7 @@ class CapturedStep(Step):
     def _record(self, inputs: tuple[Tensor, ...], same: Tensor) -> Recording:
         kept = tuple(part.clone() for part in inputs)
         mask = same.clone()
-        # Without gradients of their own before it, those of a recording lie in its memory and are written anew each time.
+        # Gradients that do not exist before a recording are allocated in its memory and written anew at each replay.
         self.optimiser.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):

@@ -1,8 +1,8 @@
-"""What is judged on validation videos, and when one set of weights is better than another.
+"""How a head is evaluated on validation videos, and when one set of weights is better than another.
 
-The first figure is text-to-video R@1. On a hundred videos it moves in whole points, so equal ones are told apart by the
-mean R@1 of both directions, and equal ones of those by the mean rank of both; only a strictly better evaluation replaces
-the best, so of equals the earliest stays.
+Text-to-video R@1 decides. On a hundred videos it moves in whole points, so ties are broken by the mean R@1 of both
+directions, then by the mean rank of both. Only a strictly better evaluation replaces the best, so the earliest of equal
+ones is kept.
 """
 
 from collections.abc import Mapping
@@ -21,26 +21,26 @@ ENOUGH_TO_CHOOSE = 50
 
 
 class Validation:
-    """Scores a head on validation clips, under the protocol that it is trained by."""
+    """Scores a head on validation clips under the protocol that it is trained by; scoring takes up to `memory` bytes."""
 
-    def __init__(self, split: Split, head: Head, device: str, protocol: str = "query") -> None:
+    def __init__(self, split: Split, head: Head, device: str, protocol: str = "query", *, memory: int = 2**30) -> None:
         self.clips = len(split.video_ids)
         self.data = Features.of(split, device, head)
         self.video_of_caption = split.caption_video
-        self.options: dict[str, Any] = {}
+        self.options: dict[str, Any] = {"memory": memory}
         if protocol == "published":
             own = torch.from_numpy(first_captions(split.caption_video, self.clips)).to(device)
-            self.options = {"gate_by": "own_caption", "pool_by": "own_caption", "own_caption": own}
+            self.options |= {"gate_by": "own_caption", "pool_by": "own_caption", "own_caption": own}
 
     def evaluate(self, head: Head) -> dict[str, Any] | None:
-        """{"t2v": metrics, "v2t": metrics} of the head in evaluation mode; None where a score is not a number."""
+        """{"t2v": metrics, "v2t": metrics} of the head in evaluation mode; None where a score is NaN."""
         training = head.training
         head.eval()
         try:
             with torch.inference_mode():
                 data = self.data
                 options = self.options
-                if options and head.has_trials:
+                if "own_caption" in options and head.has_trials:
                     options = options | {"noise": "pair"}  # as the published evaluation draws it
                 scores = head.score(data.text, data.visual, data.audio, data.audio_mask, **options)
         finally:
@@ -63,7 +63,7 @@ def kept_untrained(best: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
 
 
 def notes_on_choice(clips: int, best: Mapping[str, Any], last: Mapping[str, Any]) -> list[str]:
-    """What a reader must know of the choice of the kept head: sentences, none where validation could choose well.
+    """What a reader must know of how the kept head was chosen: sentences, none where validation could choose well.
 
     `clips` is the number of validation clips, `best` and `last` are evaluations ("step", "epoch"). A head without
     anything to train, whose only evaluation is that before the first step, has no choice to doubt.

@@ -12,7 +12,8 @@ from gaid.backbones import load_backbones, load_visual
 from gaid.cli import run as gaid_command
 from gaid.errors import CodeRefused
 from gaid.plugins import TRUST, load_module
-from gaid.runs import load_run, read_checkpoint, write_checkpoint
+from gaid.runs import load_run
+from gaid.runs.files import read_checkpoint, write_checkpoint
 from gaid.stores import StorePlan, StoreWriter, open_store
 from gaid.training.session import settings_in
 

@@ -156,7 +156,7 @@ def test_a_run_that_is_there_is_kept_unless_told(gaid, checkpoints):
     assert load_run("run").head.config["prior"] == "normal"
     write_store(Path("s.zarr"), DIM, named())
     told = gaid("train-head", "--store", "s.zarr", "--preset", "t-mass", "--out", "run", "--resume")
-    assert told.last_word == "gaid: run: was imported, so there is no training to go on with; give another --out"
+    assert told.last_word == "gaid: run: was imported, so there is no training to resume; give another --out"
     told = gaid("audit", "run", "--store", "s.zarr", "--retrain")
     assert told.last_word == "gaid: run: was imported, so there is no training to repeat; leave out --retrain"
     file = Path("run.txt")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gaid.runs import clear_run
+from gaid.runs.run import clear_run
 from gaid.training import train
 from tests.training import planted
 

@@ -89,9 +89,8 @@ def unit(vectors):
 @pytest.mark.parametrize("captions", [1, 3])
 @pytest.mark.parametrize("memory", ["1GiB", 20_000])
 def test_published_is_what_the_published_evaluation_computes(make_store, heads, monkeypatch, captions, memory):
-    from gaid.evaluation import scoring
 
-    monkeypatch.setattr(scoring, "MINIMUM_MEMORY", 1)
+    monkeypatch.setattr("gaid.devices.MINIMUM_MEMORY", 1)
     store = make_store(videos=40, captions=captions, signal=0.4)
     split = store.split("test")
     scores = unit(split.text.astype(np.float32)) @ unit(split.visual.astype(np.float32).mean(1)).T

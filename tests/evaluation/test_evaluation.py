@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gaid import evaluate
+from gaid.devices import parse_memory
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.evaluation.conditioning import PROTOCOLS, first_captions
-from gaid.evaluation.scoring import parse_memory
 from gaid.metrics import retrieval_metrics
 
 
@@ -51,9 +51,8 @@ def test_equal_scores_for_everything_take_the_worst_rank(make_store, heads):
 
 @pytest.mark.parametrize("memory", ["16MiB", "1GiB"])
 def test_figures_are_those_of_the_whole_matrix_whatever_the_memory(make_store, heads, monkeypatch, memory):
-    from gaid.evaluation import scoring
 
-    monkeypatch.setattr(scoring, "MINIMUM_MEMORY", 1)
+    monkeypatch.setattr("gaid.devices.MINIMUM_MEMORY", 1)
     store = make_store(videos=40, captions=3, signal=0.2)
     results = evaluate(store=store, preset=f"{heads}:Mean", memory=memory if memory == "1GiB" else 20_000)
     split = store.split("test")

@@ -16,7 +16,8 @@ from gaid.files import write_json
 from gaid.heads import build_head
 from gaid.heads.features import Features
 from gaid.heads.perturbation import NoPerturbation
-from gaid.runs import CONFIG, load_run, write_checkpoint
+from gaid.runs import load_run
+from gaid.runs.files import CONFIG, write_checkpoint
 from gaid.stress import NAMES, probes, stress
 from gaid.stress.dasp import correlation, resampled
 from gaid.stress.faults import FAULTS

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from .planted import write_store
+from gaid import train
+
+from .planted import SMALL, write_store
 
 HEADS = Path(__file__).parent / "planted.py"
 
@@ -22,3 +24,9 @@ def noisy():
 @pytest.fixture
 def contrary():
     return f"{HEADS}:Contrary"
+
+
+@pytest.fixture(scope="session")
+def run(store, tmp_path_factory):
+    """A finished training of `gaid`, to be read only."""
+    return train(store, "gaid", out=tmp_path_factory.mktemp("runs") / "gaid", set=SMALL, progress=False)

@@ -8,10 +8,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy, dropout, normalize
 
 from gaid.heads import HeadBase, LossParts
-from gaid.stores import StorePlan, StoreWriter
+from gaid.stores import StorePlan, StoreWriter, open_store
 
 FRAMES, VISUAL, AUDIO, TEXT = 3, 10, 6, 8
 SIZES = {"train": 40, "val": 16, "test": 12}
+SMALL = ("epochs=4", "head.dim=8", "batch_size=16", "lr=0.01", "threads=1")
 BACKBONES = {"visual": {"name": "eye", "dim": VISUAL}, "audio": {"name": "ear", "dim": AUDIO}, "text": {"name": "word"}}
 
 
@@ -132,3 +133,11 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
         if shards is None:
             writer.finish()
     return path
+
+
+def score(head, store, part):
+    """(scores, video of each caption) of a part of the store at `store`."""
+    split = open_store(store).split(part)
+    tensors = (torch.from_numpy(a) for a in (split.text, split.visual, split.audio, split.audio_mask))
+    with torch.inference_mode():
+        return head.score(*tensors).numpy(), split.caption_video

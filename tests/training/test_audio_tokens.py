@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaid import evaluate, export, load_run, open_store, runs, train
+from gaid import evaluate, export, load_run, open_store, train
 from gaid.audit import audit, compare
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.evaluation.bench import Bench
@@ -19,9 +19,10 @@ from gaid.report.audit import print_audit, print_compared
 from gaid.report.stress import print_stress
 from gaid.report.tables import csv_records, findings, markdown, rows
 from gaid.retrieval.search import find_best
+from gaid.runs import files as run_files
 from gaid.stress import stress
+from gaid.training.data import load_parts
 from gaid.training.options import TrainConfig
-from gaid.training.session import _parts
 
 from .planted import AUDIO, FRAMES, write_store
 
@@ -60,7 +61,7 @@ def test_embeddings_can_be_asked_for_and_tokens_that_are_not_there_can_not(store
 
 @pytest.mark.parametrize("audio", ["own", "shuffled", "none"])
 def test_training_and_validation_have_the_tokens_of_the_sound_that_was_asked_for(tokened, audio):
-    training, validation = _parts(tokened, TrainConfig(audio=audio))
+    training, validation = load_parts(tokened, TrainConfig(audio=audio))
     for found, part in ((training, "train"), (validation, "val")):
         own, tokens = tokened.split(part).audio_as("tokens"), found.audio_as("tokens")
         assert tokens.shape == own.shape == (len(found.video_ids), FRAMES, TOKENS, AUDIO + 1)
@@ -177,14 +178,14 @@ def test_a_head_and_a_run_of_before_there_were_tokens_are_of_embeddings(store, t
     out = tmp_path / "run"
     run = train(store, "avigate", out=out, set=SMALL, progress=False)
     expected = evaluate(run).ranks["t2v"]
-    config = out / runs.CONFIG
+    config = out / run_files.CONFIG
     config.write_text(re.sub(r"audio_input = .*\n", "", config.read_text()))
     for name in ("best", "last"):
         place = out / "checkpoints" / f"{name}.safetensors"
-        tensors, described = runs.read_checkpoint(place)
+        tensors, described = run_files.read_checkpoint(place)
         del described["head"]["arguments"]["audio_input"]
         described["config"]["head"].pop("audio_input")
-        runs.write_checkpoint(place, tensors, described)
+        run_files.write_checkpoint(place, tensors, described)
     assert "audio_input" not in json.dumps(load_run(out).describe()) + config.read_text()
     assert load_run(out).load_head().audio_input == "frames"
     np.testing.assert_array_equal(evaluate(out).ranks["t2v"], expected)

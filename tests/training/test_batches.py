@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from gaid.errors import DataMissing
 from gaid.heads.features import Features
 from gaid.stores import Split
-from gaid.training.batches import Batches, hold_out, on_device
+from gaid.training.batches import Batches, on_device
+from gaid.training.data import hold_out
 
 
 def split(owner, texts=None, videos=None):

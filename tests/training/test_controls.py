@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from gaid import evaluate, open_store, train
+from gaid.training.data import load_parts
 from gaid.training.options import TrainConfig
-from gaid.training.session import _parts
 
 
 @pytest.mark.parametrize("audio", ["own", "shuffled", "none"])
 def test_training_and_validation_have_the_sound_that_was_asked_for(store, audio):
     opened = open_store(store)
-    training, validation = _parts(opened, TrainConfig(audio=audio))
+    training, validation = load_parts(opened, TrainConfig(audio=audio))
     for found, part in ((training, "train"), (validation, "val")):
         own = opened.split(part)
         same = (found.audio == own.audio).all(axis=(1, 2))

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from gaid import files, load_run, runs, train
+from gaid import files, load_run, train
 from gaid.errors import OptionInvalid, RunInvalid, StoresDisagree
 from gaid.runs import files as run_files
 from gaid.training import loop as loop_module
@@ -33,8 +33,8 @@ def whole(store, tmp_path_factory):
 
 def assert_same(run, whole):
     for name in ("best", "last"):
-        one, one_says = runs.read_checkpoint(run.path / f"checkpoints/{name}.safetensors")
-        two, two_says = runs.read_checkpoint(whole.path / f"checkpoints/{name}.safetensors")
+        one, one_says = run_files.read_checkpoint(run.path / f"checkpoints/{name}.safetensors")
+        two, two_says = run_files.read_checkpoint(whole.path / f"checkpoints/{name}.safetensors")
         assert one.keys() == two.keys()
         for key in one:
             assert torch.equal(one[key], two[key]), f"{name} {key}"
@@ -66,7 +66,7 @@ def test_after_a_signal_at_any_step_it_goes_on_to_the_same(store, noisy, whole, 
     assert signal.getsignal(number) is before
     monkeypatch.setattr(loop_module.Loop, "_step", taken)
     assert not load_run(out).finished
-    assert runs.read_checkpoint(out / "checkpoints/resume.safetensors")[1]["step"] == step
+    assert run_files.read_checkpoint(out / "checkpoints/resume.safetensors")[1]["step"] == step
     torch.manual_seed(step)  # whatever the process drew meanwhile
     assert_same(begin(store, noisy, out, resume=True), whole)
 
@@ -113,7 +113,7 @@ def test_a_kill_for_good_loses_no_finished_epoch(store, noisy, whole, tmp_path):
     )
     child = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     try:
-        log = out / runs.LOG
+        log = out / run_files.LOG
         begun = time.monotonic()
         while not log.exists() or len(log.read_text().splitlines()) < 3:
             assert child.poll() is None
@@ -148,7 +148,7 @@ def test_a_run_of_before_weights_could_be_chosen_resumes_with_the_published_ones
     with pytest.raises(KeyboardInterrupt):
         train(store, "gaid", out=tmp_path / "run", **options)
     monkeypatch.undo()
-    config = tmp_path / "run" / runs.CONFIG
+    config = tmp_path / "run" / run_files.CONFIG
     config.write_text(config.read_text().replace('positive_weights = "published"\n', ""))
     assert "positive_weights" not in config.read_text()
     assert_same(train(store, out=tmp_path / "run", resume=True, progress=False), straight)

@@ -1,4 +1,4 @@
-"""From the name of a preset, or the path of a class of one's own, to a head and what it and its training can be told."""
+"""Builds heads by the name of a preset or the path of a class, and says which options they and their training take."""
 
 import inspect
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from gaid.settings import can_hold, nearest
 if TYPE_CHECKING:
     from gaid.heads import Head
 
-# What the store decides of a head.
+# Arguments of a head that the store decides.
 _SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
-# Options that heads did not have when runs were first written, and what such a run's head does.
+# Options that heads did not have when runs were first written, with the value that those heads have.
 _LATER = {"audio_input": "frames", "positive_weights": "published"}
 
 
@@ -32,12 +32,12 @@ def resolve_head(
 
     A class is `module:Class`, importable as usual or from the current folder, or `some/file.py:Class`; it is called with
     `visual_dim`, `audio_dim`, `text_dim`, `dim`, `frames` and the options. `audio_token_dim` is the size of a store's audio
-    tokens, None where it has none: a head that may listen to either takes them where they are. Raises OptionInvalid, and
-    HeadMismatch for a head that listens to tokens where there are none.
+    tokens, None where it has none: a head that can take either takes tokens where the store has them. Raises OptionInvalid, and
+    HeadMismatch for a head that takes tokens where there are none.
     """
     options = dict(options or {})
-    listens = _listens(preset, options, audio_token_dim)
-    if listens == "tokens":
+    audio_input = _audio_input(preset, options, audio_token_dim)
+    if audio_input == "tokens":
         if audio_token_dim is None:
             raise HeadMismatch(
                 f"{preset} takes audio tokens here and the store has none; `gaid extract --audio-tokens` makes one that has, "
@@ -62,8 +62,8 @@ def resolve_head(
     return head, {"preset": preset, "arguments": head.config}
 
 
-def _listens(preset: str, options: dict[str, Any], audio_token_dim: int | None) -> str:
-    """What a head will listen to; where that is a choice and was not made, the store makes it and `options` is told."""
+def _audio_input(preset: str, options: dict[str, Any], audio_token_dim: int | None) -> str:
+    """`frames` or `tokens`. Where the head has the choice and the options do not make it, the store does, in `options`."""
     kind = _class_of(preset)
     if "audio_input" not in inspect.signature(kind).parameters:
         return kind.audio_input
@@ -82,7 +82,7 @@ def _class_of(preset: str) -> "type[Head]":
 
 
 def with_later_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's settings, with the options of its head that there were not yet when it was written, as it is without them."""
+    """A run's settings, with the options that its head got after it was written."""
     known = inspect.signature(_class_of(str(config["preset"]))).parameters
     later = {name: value for name, value in _LATER.items() if name in known}
     return {**config, "head": {**later, **config.get("head", {})}} if later else dict(config)
@@ -94,7 +94,7 @@ def build_described_head(described: Mapping[str, Any]) -> "Head":
     if ":" not in preset:
         from gaid.heads import PRESETS, build_head
 
-        # The arguments are all there are, so it does not matter what the preset's own are by now: only its class does.
+        # All arguments are given, so only the class of the preset matters, not its current defaults.
         return build_head(preset if preset in PRESETS else None, **arguments)
     from gaid.heads import adapt
 
@@ -127,13 +127,13 @@ def find_class(path: str) -> "type[Head]":
     return adapt_class(plugins.load_object(path, "preset", fits, "torch.nn.Module "))
 
 
-def head_settings(preset: str) -> dict[str, Any]:
-    """Settings of training that come with a preset, or with a class of one's own as its attribute `training_defaults`."""
+def training_defaults_of(preset: str) -> dict[str, Any]:
+    """Training defaults of a preset, or of a user's class (its attribute `training_defaults`)."""
     if ":" in preset:
         return dict(find_class(preset).training_defaults)
-    from gaid.heads import PRESETS, head_defaults
+    from gaid.heads import PRESETS, training_defaults
 
-    return dict(head_defaults(preset)) if preset in PRESETS else {}
+    return dict(training_defaults(preset)) if preset in PRESETS else {}
 
 
 def head_options(preset: str) -> type | None:
