@@ -1,4 +1,4 @@
-"""What is kept between the stages: one store, one data set under one set of backbones, in zarr or HDF5 (docs/format.md)."""
+"""The store between the two stages: the features of one data set under one set of backbones, in zarr or HDF5 (docs/format.md)."""
 
 from gaid.stores.census import members_of
 from gaid.stores.controls import derangement, with_audio, with_noise

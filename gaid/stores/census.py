@@ -1,7 +1,7 @@
-"""What a figure is of how many: a store's videos and captions counted, over all of it and for each part of each split.
+"""Counts of a store's videos and captions, over all of it and for each part of each split.
 
-Every table prints these counts, and the hash of the gallery's ids: two figures of one hash were measured over the same
-pool. Nothing here reads features.
+Every table shows these counts and the hash of the gallery's ids: two figures with the same hash were measured over the same
+videos. No features are read here.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ class Members:
 
 
 def members_of(store: StoreReader, part: str, protocol: str) -> Members:
-    """Who is in a part of a split. Raises OptionInvalid for a part or protocol that is not there."""
+    """The rows of a part of a split. Raises OptionInvalid for a part or protocol that is not there."""
     protocols = store.protocols
     if protocol not in protocols:
         raise OptionInvalid(
@@ -51,7 +51,7 @@ def members_of(store: StoreReader, part: str, protocol: str) -> Members:
 
 
 def census_of(store: StoreReader, videos: NDArray[np.int64], captions: NDArray[np.int64]) -> dict[str, int]:
-    """The census of some rows: what was asked for, found and unreadable, and of what has features the sound and the length."""
+    """The census of some rows: how many were asked for, found and unreadable, and the audio and length of those with features."""
     valid = store.whole("videos/valid")[videos]
     states = store.whole("videos/audio_state")[videos][valid]
     texts = store["captions/text"]
@@ -82,7 +82,7 @@ def take_census(store: StoreReader) -> dict[str, int]:
 
 
 def census_of_parts(store: StoreReader) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each protocol and part its census, and `gallery_hash` as an evaluation of it prints. Empty while unfinished."""
+    """The census of each part of each split protocol, with the `gallery_hash` of its evaluations. Empty while unfinished."""
     if not store.complete:
         return {}
     found: dict[str, dict[str, dict[str, Any]]] = {}

@@ -1,7 +1,7 @@
-"""Splits that are not what they were: the controls that tell what a figure rests on. Same videos, same captions.
+"""Controls: splits with the same videos and captions and other features, which show what a figure depends on.
 
-Sound that belongs to another clip or to another moment, no sound, and noise in place of everything that a clip shows.
-A training and an evaluation take them from here, so that both mean the same by a name. numpy only.
+The audio of another clip or another moment, no audio, and noise in place of all features of a clip. Training and
+evaluation both take them from here, so that a name means the same in both.
 """
 
 from dataclasses import replace
@@ -14,11 +14,11 @@ from gaid.errors import OptionInvalid
 from gaid.stores.split import Split
 
 Audio = Literal["own", "shuffled", "moved", "silence", "none"]
-"""own; another clip's; its own in another order of frames; zeros that count as heard; nothing (mask false everywhere)."""
+"""Own; another clip's; its own in another order of frames; zeros that count as audio; none (mask false everywhere)."""
 
 
 def derangement(count: int, seed: int) -> NDArray[np.int64]:
-    """A permutation of 0..count-1 that leaves nothing in its place (of one thing alone it can't)."""
+    """A permutation of 0..count-1 that leaves nothing in its place (impossible for a single item)."""
     order = np.random.default_rng([seed, 17]).permutation(count)
     other = np.empty(count, np.int64)
     other[order] = np.roll(order, 1)
@@ -26,7 +26,7 @@ def derangement(count: int, seed: int) -> NDArray[np.int64]:
 
 
 def with_audio(split: Split, audio: Audio | str, seed: int = 0) -> Split:
-    """The split with other sound. `seed` says which clip's, or which order. Raises OptionInvalid for an unknown word."""
+    """The split with other audio. `seed` decides which clip's, or which order. Raises OptionInvalid for an unknown name."""
     if audio not in get_args(Audio):
         raise OptionInvalid(f"audio {audio!r} is none of {', '.join(get_args(Audio))}")
     if audio == "own":
@@ -36,7 +36,7 @@ def with_audio(split: Split, audio: Audio | str, seed: int = 0) -> Split:
         return split.change_audio(lambda sound: sound[other], audio_mask=split.audio_mask[other])
     if audio == "moved":
         videos, frames = split.audio_mask.shape
-        # A turn by one frame at least: every frame hears another moment, the order within stays.
+        # A rotation by one frame at least: every frame gets the audio of another moment, in the same order.
         by = np.random.default_rng([seed, 18]).integers(1, max(2, frames), videos)
         place = (np.arange(frames) + by[:, None]) % frames
         rows = np.arange(videos)[:, None]
@@ -45,9 +45,9 @@ def with_audio(split: Split, audio: Audio | str, seed: int = 0) -> Split:
 
 
 def with_noise(split: Split, seed: int = 0) -> Split:
-    """The split with normal noise for frames and sounds, of the mean and spread that each of their numbers has.
+    """The split with normal noise for visual and audio features, with the mean and spread of each of their dimensions.
 
-    Captions and masks stay. What a head still finds among such videos it was not shown by them.
+    Captions and masks stay. Whatever a head still finds among such videos does not come from their features.
     """
     rng = np.random.default_rng([seed, 19])
 

@@ -1,4 +1,4 @@
-"""Deleting a store: only what is recognisably one, under another name first, so that no half of one is left under its own."""
+"""Deletes stores, and only what is recognisably one; renamed first, so that no half of one is left under its name."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from gaid.stores.inventory import PLAN, read_marker
 
 
 def _is_store(folder: Path) -> bool:
-    """Whether a folder is a store, be it a damaged one: by its attributes, or by its first marker."""
+    """Whether a folder is a store, possibly a damaged one, by its attributes or its first marker."""
     try:
         return "gaid_schema" in json.loads((folder / "zarr.json").read_text())["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -22,13 +22,13 @@ def _is_store(folder: Path) -> bool:
 
 
 def clear_deletion(path: Path) -> None:
-    """Removes what a deletion of the store at `path` left that was killed."""
+    """Removes what an interrupted deletion of the store at `path` left."""
     if _doomed(path).is_dir():
         shutil.rmtree(_doomed(path))
 
 
 def _doomed(path: Path) -> Path:
-    """Under which name a store is deleted: never half a store under its own."""
+    """The name that a store has while it is deleted."""
     return path.with_name(f".{path.name}.deleting")
 
 
@@ -37,7 +37,7 @@ def delete_store(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         if not _is_store(path):
-            raise StoreInvalid(f"{path}: not deleted, since it is no gaid store")
+            raise StoreInvalid(f"{path}: not deleted, since it is not a gaid store")
         clear_deletion(path)
         doomed = _doomed(path)
         path.rename(doomed)

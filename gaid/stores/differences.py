@@ -1,6 +1,6 @@
-"""Why an extraction can't resume a store: what differs between the two, in the words of the command line, and nothing else.
+"""Why an extraction cannot resume a store: what differs between the two, in the words of the command line.
 
-A difference that follows from another (sizes from backbones, captions from videos, shards from their number) is not named.
+A difference that follows from another (sizes from backbones, captions from videos, shards from their number) is left out.
 """
 
 import json
@@ -14,7 +14,7 @@ NAMED = 3
 _MISSING = "not set"
 # Parts of a sampling that follow from the backbones, and the digest of the clips' times, which has words of its own.
 _OTHERS = ("frame", "audio", "clips")
-# What a store of before there was a choice was made with.
+# The value in stores made before there was a choice.
 _USUAL = {"audio_sampling": "aligned", "pixels": "stored", "rules": 1}
 _WORDS = {
     "frame": "the pictures that the visual backbone takes:",
@@ -24,7 +24,7 @@ _WORDS = {
 
 
 def differences(store: StoreReader, plan: StorePlan) -> list[str]:
-    """What of a store is not what the plan wants, a phrase each with both values; empty where they are the same."""
+    """How a store differs from a plan: a phrase per difference, with both values; empty where they agree."""
     if store.fingerprint == plan.fingerprint:
         return []
     there, now = store.attrs, json.loads(json.dumps(dict(plan.attrs)))
@@ -36,7 +36,7 @@ def differences(store: StoreReader, plan: StorePlan) -> list[str]:
     found += _of_captions(store, plan)
     if found:
         return found
-    wanted = json.loads(json.dumps(plan.identity))  # what has no words here still has its name
+    wanted = json.loads(json.dumps(plan.identity))  # a difference without words here is given by its key
     return sorted(key for key in {*store.identity, *wanted} if store.identity.get(key) != wanted.get(key))
 
 
@@ -82,7 +82,7 @@ def _of_tokens(store: StoreReader, plan: StorePlan) -> list[str]:
 
 
 def _of_times(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Of the same clips; which of them can't be said, since a store keeps a digest of their times only."""
+    """For the same clips. Which of them is not known, since a store keeps only a digest of their times."""
     old, new = ((one.get("sampling") or {}).get("clips") for one in (there, now))
     return ["the start or end of clips, or which of them have a sound file of their own"] if old != new else []
 

@@ -1,4 +1,4 @@
-"""HDF5 behind a store: a finished file, written under another name and renamed. It is never extended (docs/format.md)."""
+"""The arrays of a store in an HDF5 file, which is complete and never extended (docs/format.md). Writing is `hdf5_writer`."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ ATTRIBUTES = "gaid"  # a dataset of bytes: HDF5 holds no attribute over 64 KiB
 class Hdf5Arrays:
     """The arrays of a store in a file, read only; the file stays open while this lives.
 
-    Raises StoreInvalid for what is no gaid store in HDF5, StoreCorrupt for one that is damaged.
+    Raises StoreInvalid for anything but a gaid store in HDF5, StoreCorrupt for a damaged one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +31,7 @@ class Hdf5Arrays:
         except Exception as error:
             raise _damaged(path, error) from error
         if not there:
-            raise StoreInvalid(f"{path}: an HDF5 file that is no gaid store (it has no dataset {ATTRIBUTES!r})")
+            raise StoreInvalid(f"{path}: an HDF5 file, but not a gaid store (it has no dataset {ATTRIBUTES!r})")
         try:
             text = self.file[ATTRIBUTES][...].tobytes()
             if hashlib.sha256(text).digest() != self.file[f"{ATTRIBUTES}_sha256"][...].tobytes():
@@ -49,7 +49,7 @@ class Hdf5Arrays:
         return sorted(name for name in found if not name.startswith(ATTRIBUTES))
 
     def check(self) -> None:
-        """Raises StoreCorrupt where an array that was written is not there."""
+        """Raises StoreCorrupt where an array that was written is missing."""
         for name in self.attributes.get("digests", {}):
             if name not in self._names:
                 raise _damaged(self.path, KeyError(f"the array {name} is missing"))
@@ -61,7 +61,7 @@ class Hdf5Arrays:
 
     @property
     def remarks(self) -> list[dict[str, str]]:
-        """What is to be known of clips' pictures."""
+        """Notes on clips' pictures."""
         return list(self.attributes.get("remarks", []))
 
     @property
@@ -86,7 +86,7 @@ class Hdf5Arrays:
         return self[name].rows(rows)
 
     def _check(self, name: str) -> None:
-        """Arrays without a checksum of their own (those of one dimension) are compared with their digest, once each."""
+        """Compares arrays of one dimension, which have no checksum of their own, with their digest, once each."""
         array = self.file[name]
         expected = self.attributes.get("digests", {}).get(name)
         if array.ndim > 1 or name in self._checked or expected is None:
@@ -105,7 +105,7 @@ class Hdf5Arrays:
 
 
 def _check_length(path: Path) -> None:
-    """Holds the file to the length that its first block tells; HDF5 itself takes a longer file without a word."""
+    """Compares the file's length with the one in its first block; HDF5 itself accepts a longer file silently."""
     try:
         with path.open("rb") as file:
             head = file.read(48)
@@ -117,7 +117,7 @@ def _check_length(path: Path) -> None:
     if len(head) == 48 and head[8] in (2, 3) and head[9] == 8:  # the block's version, and numbers of eight bytes
         told = int.from_bytes(head[28:36], "little")
         if told != length:
-            raise _damaged(path, ValueError(f"has {length:,} bytes, written were {told:,}"))
+            raise _damaged(path, ValueError(f"has {length:,} bytes, {told:,} were written"))
 
 
 def _damaged(path: Path, error: Exception) -> StoreCorrupt:

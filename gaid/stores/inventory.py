@@ -1,8 +1,8 @@
-"""Which files a store consists of, by its markers, and whether they are those: sizes at opening, digests when read.
+"""The files that a store consists of, by its markers, and checks of them: sizes at opening, digests when they are read.
 
-A file that is missing would otherwise be read as fill values, that is as videos without features or sound. Every file stands
-in a marker with its size and SHA-256. Sizes, and the bytes of what is small, are compared at every opening; everything but the
-features is compared again when it is read. The features' own bytes are compared by `gaid store verify` alone (`verify`).
+A missing file would otherwise be read as fill values, that is as videos without features or sound. Every file is listed in a
+marker with its size and SHA-256. Sizes, and the bytes of small files, are compared at every opening; everything but the
+features is compared again when it is read. The bytes of features are compared by `gaid store verify` only (`verify`).
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from gaid.errors import StoreCorrupt
 from gaid.stores.schema import digest_json
 
 PLAN, CENSUS = "plan", "census"
-# Attributes that are not there from the start, so that the plan's marker can't hold them.
+# Attributes that are added later, so that the plan's marker cannot hold them.
 LATER = ("census",)
 
 
 def marker_files(root: Path) -> dict[str, Path]:
-    """The files of a store's markers by name. Hidden ones are others' (`._00000.json`) or half written."""
+    """The files of a store's markers by name. Hidden files are not ours (`._00000.json`) or half written."""
     folder = root / "shards"
     found = sorted(folder.glob("*.json")) if folder.is_dir() else []
     return {file.stem: file for file in found if not file.name.startswith(".")}
@@ -41,11 +41,11 @@ def read_marker(file: Path) -> dict[str, Any]:
 
 
 def fault_of(file: Path, expected: Mapping[str, Any], read: bool) -> str:
-    """What is wrong with a file of a store, in words, or nothing; `read` compares its bytes and not only their number."""
+    """What is wrong with a file of a store, in words, or nothing; `read` compares its bytes as well as its size."""
     try:
         size = os.stat(file).st_size  # noqa: PTH116 (a Path's is slower, and there are thousands)
         if size != expected["bytes"]:
-            return f"has {size:,} bytes, written were {expected['bytes']:,}"
+            return f"has {size:,} bytes, {expected['bytes']:,} were written"
         if read and hashlib.sha256(file.read_bytes()).hexdigest() != expected["sha256"]:
             return "its bytes are not those that were written"
     except (FileNotFoundError, NotADirectoryError):
@@ -69,7 +69,7 @@ class Inventory:
         self.files = {place: told for marker in self.markers.values() for place, told in marker["files"].items()}
 
     def check(self, attributes: Mapping[str, Any]) -> None:
-        """Raises StoreCorrupt for the first file that is missing or not of its size, and for attributes that were changed."""
+        """Raises StoreCorrupt for the first file that is missing or not of its size, and for changed attributes."""
         if PLAN not in self.markers:
             raise self._corrupt("shards/plan.json", "is missing")
         if self.markers[PLAN]["attributes"] != digest_attributes(attributes):
@@ -77,14 +77,14 @@ class Inventory:
         for name, marker in self.markers.items():
             if name != PLAN and marker["fingerprint"] != attributes["fingerprint"]:
                 raise self._corrupt(f"shards/{name}.json", "belongs to another store")
-        told = self.markers.get(CENSUS)  # stores of before there was this marker have none
+        told = self.markers.get(CENSUS)  # stores made before this marker existed have none
         if told is not None and told["census"] != attributes.get("census"):
             raise self._corrupt("zarr.json", "its census is not the one that was written")
         for place in self.files:
             self._check_file(place, read=place.endswith("zarr.json"))
 
     def check_bytes(self, name: str) -> None:
-        """Raises StoreCorrupt where a file of an array is not what was written; each array is read for this once."""
+        """Raises StoreCorrupt where a file of an array is not what was written; each array is checked once."""
         if name in self._checked:
             return
         for place in self.of_array(name):

@@ -26,7 +26,7 @@ class StoreReader:
         raw = arrays.attributes
         schema = raw.get("gaid_schema")
         if schema is None and (isinstance(arrays, Hdf5Arrays) or not arrays.inventory.markers):
-            raise StoreInvalid(f"{path}: no gaid store (it has no gaid_schema); make one with `gaid extract`")
+            raise StoreInvalid(f"{path}: not a gaid store (it has no gaid_schema); make one with `gaid extract`")
         if isinstance(schema, int) and schema > SCHEMA_VERSION:
             raise StoreInvalid(f"{path}: schema {schema}; this gaid reads up to {SCHEMA_VERSION}: install a newer one")
         arrays.check()
@@ -44,7 +44,7 @@ class StoreReader:
         self._check_shapes()
 
     def _check_shapes(self) -> None:
-        """Shapes are held to the layout and to the bytes on disk before anything is allocated."""
+        """Compares shapes with the layout and with the bytes on disk before anything is allocated."""
         for spec in [*video_arrays(self.layout).values(), *caption_arrays(self.layout).values()]:
             if spec.name not in self.arrays:
                 raise StoreInvalid(f"{self.path}: the array {spec.name} is missing; extract it again")
@@ -57,9 +57,7 @@ class StoreReader:
             entries = self.arrays[f"{name}_offsets"].shape[0]
             on_disk = self.arrays.bytes_on_disk(f"{name}_offsets")
             if entries != self.layout[count] + 1 or on_disk < 8 * entries:
-                raise StoreInvalid(
-                    f"{self.path}: {name} has not the {self.layout[count]} entries that the layout tells"
-                )
+                raise StoreInvalid(f"{self.path}: {name} does not have the {self.layout[count]} entries of the layout")
 
     @classmethod
     def open(cls, path: str | Path, incomplete: bool = False) -> Self:
@@ -116,7 +114,7 @@ class StoreReader:
 
     @property
     def audio_token_shape(self) -> tuple[int, int] | None:
-        """(tokens, dim) of the sound of a frame's window; None where the store has embeddings only."""
+        """(tokens, dim) of a frame's audio; None where the store has embeddings only."""
         tokens = self.layout.get("audio_tokens")
         return (int(tokens[0]), int(tokens[1])) if tokens else None
 
@@ -135,7 +133,7 @@ class StoreReader:
 
     @property
     def protocols(self) -> dict[str, dict[str, int]]:
-        """Captions of each part of each protocol."""
+        """The number of captions in each part of each split protocol."""
         found: dict[str, dict[str, int]] = {}
         for name in self.arrays.names():
             if name.startswith("splits/"):
@@ -151,7 +149,7 @@ class StoreReader:
 
     @property
     def missing_shards(self) -> tuple[str, ...]:
-        """Names of what is not written yet: shard numbers, `captions`."""
+        """The parts that are not written yet: shard numbers, `captions`."""
         if isinstance(self.arrays, Hdf5Arrays):
             return ()
         there = self.arrays.inventory.markers
@@ -168,12 +166,12 @@ class StoreReader:
 
     @property
     def remarks(self) -> list[dict[str, str]]:
-        """What is to be known of clips' pictures: id, kind (replaced, one picture, long gap), message."""
+        """Notes on clips' pictures: id, kind (replaced, one picture, long gap), message."""
         return self.arrays.remarks
 
     @property
     def sources(self) -> dict[str, Sources]:
-        """What is known of the files of each video, by id; empty where a store of before did not record it, or is not finished."""
+        """The source files of each video, by id; empty for an unfinished store, or one made before they were recorded."""
         found = self.arrays.sources if self.complete else None
         if found is None:
             return {}
@@ -206,7 +204,7 @@ class StoreReader:
         return self.arrays.rows(name, np.arange(self[name].shape[0]))
 
     def iter_shards(self, names: tuple[str, ...] = ("videos/visual", "videos/audio")) -> Iterator[dict[str, Any]]:
-        """The written shards one after the other, for what does not fit into memory: `rows` (a slice) and the arrays named."""
+        """The written shards in order, for what does not fit into memory: `rows` (a slice) and the named arrays."""
         missing = set(self.missing_shards)
         size = self.layout["shard_rows"]
         for number in self.shards:

@@ -1,4 +1,4 @@
-"""What a store holds: arrays, types, shapes, and the plan that fixes them before extraction (docs/format.md in prose)."""
+"""The arrays of a store, their types and shapes, and the plan that fixes them before extraction (docs/format.md)."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from gaid.errors import DataInvalid
 SCHEMA_VERSION = 1
 # A state's place is its number in `videos/audio_state`.
 AUDIO_STATES = ("sound", "silent", "no track", "failed")
-# Attributes that decide what the features are; all others tell where they came from.
+# Attributes that decide what the features are; all others say where they came from.
 IDENTITY_ATTRS = ("backbones", "sampling")
 # Arrays of text are kept as UTF-8 bytes, one after the other, and where each begins: the same in zarr and HDF5.
 TEXTS = ("videos/id", "captions/id", "captions/text")
@@ -34,11 +34,12 @@ class ArraySpec:
 
 @dataclass(frozen=True)
 class StorePlan:
-    """Everything about a store that is known before the first clip is decoded.
+    """Everything that is known of a store before the first clip is decoded.
 
-    `caption_video`: row of `video_ids` a caption. `token_offsets` (C + 1): where each caption's tokens begin. `splits`:
+    `caption_video`: the row of each caption's video. `token_offsets` (C + 1): where each caption's tokens begin. `splits`:
     protocol -> part -> rows of captions. `attrs`: where the features come from; `backbones` and `sampling` in it belong to
-    the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens, where they are kept. `shard_rows`: clips of one unit of work; `chunk_rows`: clips read at once.
+    the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens, where they are kept. `shard_rows`:
+    clips in one unit of work; `chunk_rows`: clips read at once.
 
     Raises DataInvalid for plans that contradict themselves.
     """
@@ -71,7 +72,7 @@ class StorePlan:
             )
         if len(self.token_offsets) != captions + 1:
             faults.append(
-                f"{len(self.token_offsets)} token offsets for {captions} captions; one more than captions is wanted"
+                f"{len(self.token_offsets)} token offsets for {captions} captions; expected one more than captions"
             )
         if any(not 0 <= row < videos for row in self.caption_video):
             faults.append("a caption of a video that is not there")
@@ -135,11 +136,11 @@ class StorePlan:
 
     @property
     def _later(self) -> dict[str, Any]:
-        """What stores could not hold at first, named only where it is held: all others keep their fingerprint."""
+        """Parts that were added to the schema later, named only where they are used: other stores keep their fingerprint."""
         return {"audio_tokens": list(self.audio_tokens)} if self.audio_tokens else {}
 
     def small_arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays that are whole from the start: ids, texts, who belongs to whom, splits."""
+        """The arrays that are complete from the start: ids, texts, the video of each caption, splits."""
         arrays: dict[str, NDArray[Any]] = {}
         for name, texts in zip(TEXTS, (self.video_ids, self.caption_ids, self.caption_texts), strict=True):
             arrays[f"{name}_bytes"], arrays[f"{name}_offsets"] = encode_texts(texts)
@@ -167,7 +168,7 @@ def video_arrays(layout: Mapping[str, Any]) -> dict[str, ArraySpec]:
     ]
     if layout["patches"]:
         specs.append(ArraySpec("videos/patches", "float16", (videos, frames, *layout["patches"]), "videos", nan))
-    tokens = layout.get("audio_tokens")  # a layout of before there were any does not name them
+    tokens = layout.get("audio_tokens")  # layouts written before audio tokens existed do not name them
     if tokens:
         specs.append(ArraySpec("videos/audio_tokens", "float16", (videos, frames, *tokens), "videos", nan))
     return {spec.name: spec for spec in specs}

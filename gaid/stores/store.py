@@ -82,6 +82,6 @@ def open_store(path: str | Path, incomplete: bool = False) -> Store:
     """Opens a store to read; an unfinished one only if asked for.
 
     Raises: DataMissing where nothing is there; StoreInvalid for something else than a store, or a newer schema;
-    StoreIncomplete; StoreCorrupt where a file is missing or has not the size that was written.
+    StoreIncomplete; StoreCorrupt where a file is missing or is not of the size that was written.
     """
     return Store.open(path, incomplete)

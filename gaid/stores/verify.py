@@ -1,4 +1,4 @@
-"""Checking a store: every byte against the digest that was taken when it was written, every array against the schema."""
+"""Checks a store: every byte against the digest taken when it was written, every array against the schema."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from gaid.stores.schema import AUDIO_STATES
 
 @dataclass
 class VerifyReport:
-    """What was read and what was wrong with it; each problem is one line that names the place."""
+    """What was read and the problems found; each is one line that names the place."""
 
     files: int = 0
     bytes: int = 0
@@ -29,7 +29,7 @@ class VerifyReport:
 
 
 def verify_store(path: str | Path) -> VerifyReport:
-    """Reads the whole store at `path`. Damage is in the report; what is no store at all is raised, as `open_store` does."""
+    """Reads the whole store at `path`. Damage is in the report; anything but a store raises, as in `open_store`."""
     path, report = Path(path), VerifyReport()
     if path.is_dir() and (path / "shards").is_dir():
         _check_files(path, report)
@@ -48,7 +48,7 @@ def verify_store(path: str | Path) -> VerifyReport:
 
 
 def _check_arrays(store: StoreReader, report: VerifyReport) -> None:
-    """An HDF5 file's arrays against their digests."""
+    """Compares the arrays of an HDF5 file with their digests."""
     digests: dict[str, str] = store.arrays.attributes["digests"]
     names = store.arrays.names()
     report.files = 1
@@ -65,7 +65,7 @@ def _check_arrays(store: StoreReader, report: VerifyReport) -> None:
 
 
 def _check_files(root: Path, report: VerifyReport) -> None:
-    """A folder's files against what the markers tell of them."""
+    """Compares a folder's files with the markers."""
     if not (root / "zarr.json").is_file():
         report.problems.append("zarr.json: is missing")
     found = marker_files(root)
@@ -86,7 +86,7 @@ def _check_files(root: Path, report: VerifyReport) -> None:
 
 
 def _check_invariants(store: StoreReader, report: VerifyReport) -> None:
-    """What the schema promises beyond shapes."""
+    """Checks what the schema promises beyond shapes."""
 
     def expect(holds: bool, fault: str) -> None:
         if not holds:
@@ -122,6 +122,6 @@ def _check_invariants(store: StoreReader, report: VerifyReport) -> None:
         "failures: not those of the invalid rows",
     )
     if store.census:
-        # A store made before there was an entry lacks it.
+        # Stores made before an entry was added lack it.
         now = take_census(store)
         expect(all(now.get(name) == told for name, told in store.census.items()), "census: not that of the contents")

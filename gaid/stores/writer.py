@@ -1,7 +1,7 @@
 """Filling a store shard by shard, so that a kill at any instant loses at most the shards in flight.
 
 "Done" is a marker, written last: a shard's arrays are written whole and synced, then `shards/NNNNN.json` with the digests of
-their bytes. Presence of data means nothing. One shard has one writer (zarr loses data where two write one shard).
+their bytes. That data is present means nothing. One shard has one writer (zarr loses data where two write one shard).
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class StoreWriter:
 
     @classmethod
     def open(cls, path: str | Path, plan: StorePlan, overwrite: bool = False) -> "StoreWriter":
-        """Begins the store of this plan at `path` (.zarr, .h5, .hdf5), or goes on with it.
+        """Begins the store of this plan at `path` (.zarr, .h5, .hdf5), or resumes it.
 
         Raises: StoresDisagree when another plan's store is there, naming what differs; StoreLocked when another process
         writes it; StoreInvalid when something else is there; OptionInvalid for another suffix.
@@ -68,7 +68,7 @@ class StoreWriter:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise StoreLocked(f"{target}: another process is extracting into it; wait for it or end it") from error
+            raise StoreLocked(f"{target}: another process is extracting into it; wait for it or stop it") from error
         try:
             for place in {target, working}:
                 clear_deletion(place)
@@ -78,7 +78,7 @@ class StoreWriter:
                         delete_store(place)
             if target != working and target.exists():
                 _check_same(target, open_store(target), plan)
-                # The file is whole, since it was renamed into place; what is left of its shards is a deletion cut short.
+                # The file is whole, since it was renamed into place; shards beside it are left from an interrupted deletion.
                 shutil.rmtree(working, ignore_errors=True)
                 return cls(target, target, lock)
             if working.exists():
@@ -92,7 +92,7 @@ class StoreWriter:
 
     @classmethod
     def attach(cls, path: str | Path, fingerprint: str) -> "StoreWriter":
-        """A worker's hand on a store that another process opened; the run's lock stays with that one."""
+        """The writer of a worker, for a store that another process opened and keeps locked."""
         writer = cls(Path(path), Path(path), None)
         if writer.fingerprint != fingerprint:
             raise StoresDisagree(f"{path}: not the store that this shard was planned for; start the extraction again")
@@ -107,7 +107,7 @@ class StoreWriter:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the lock."""
+        """Releases the lock."""
         self._pool.shutdown()
         if self._lock is not None:
             self._lock.release()
@@ -144,7 +144,7 @@ class StoreWriter:
         return self.path / "shards" / (f"{name:05d}.json" if isinstance(name, int) else f"{name}.json")
 
     def reopen(self, numbers: Iterable[int]) -> None:
-        """Makes finished shards pending again, to be extracted anew; what else there is stays as it is."""
+        """Makes finished shards pending again, to be extracted anew; everything else stays as it is."""
         for number in numbers:
             self._marker(number).unlink(missing_ok=True)
         sync_folder(self.path / "shards")
@@ -161,10 +161,10 @@ class StoreWriter:
     ) -> None:
         """Writes a shard's rows: `visual`, `audio`, `audio_mask`, ... by name (`short` may be absent), then its marker.
 
-        `sources`: the files that each row comes from, where they are known. `remarks`: what is to be known of clips' pictures
-        (id, kind, message).
+        `sources`: the files that each row comes from, where they are known. `remarks`: notes on clips' pictures (id, kind,
+        message).
 
-        Raises DataInvalid for arrays that don't fit the plan or valid rows that are not finite; StoreLocked when it is done.
+        Raises DataInvalid for arrays that don't fit the plan or valid rows that are not finite; StoreLocked for a shard that is written already.
         """
         if number not in self.shards or self._done(number):
             raise StoreLocked(f"{self.target}: shard {number} is written already; a shard has one writer")
@@ -195,7 +195,7 @@ class StoreWriter:
         )
 
     def write_captions(self, embedding: NDArray[Any], tokens: NDArray[Any]) -> None:
-        """Writes all captions' embeddings (C, Dt) and tokens (L, Dt), then their marker. Raises DataInvalid for a misfit."""
+        """Writes all captions' embeddings (C, Dt) and tokens (L, Dt), then their marker. Raises DataInvalid for arrays that do not fit."""
         given = {"captions/embedding": embedding, "captions/tokens": tokens}
         for name, spec in caption_arrays(self.layout).items():
             if given[name].shape != spec.shape or not is_finite(given[name], np.ones(len(given[name]), bool)):
@@ -249,7 +249,7 @@ class StoreWriter:
 
 
 def _create(path: Path, plan: StorePlan) -> None:
-    """A store with everything but features; whole at once, or not there."""
+    """Creates a store with everything but features; whole at once, or not there."""
     working = path.with_name(f".{path.name}.creating")
     whole = plan.small_arrays()
     filled = [*video_arrays(plan.layout).values(), *caption_arrays(plan.layout).values()]
@@ -296,13 +296,13 @@ def _check_same(target: Path, store: Store, plan: StorePlan) -> None:
 def is_finite(values: NDArray[Any], rows: NDArray[np.bool_]) -> bool:
     """Whether the chosen rows hold finite numbers only."""
     chosen = values if rows.all() else values[rows]
-    # A thousand rows at a time: what the test makes on its way stays in the cache.
+    # A thousand rows at a time, so that intermediate results stay in the cache.
     return all(_block_is_finite(chosen[start : start + 1000]) for start in range(0, len(chosen), 1000))
 
 
 def _block_is_finite(values: NDArray[Any]) -> bool:
     if values.dtype == np.float16:
-        # The exponent's bits all set is infinity or no number; numpy's own test of half precision is many times slower.
+        # All bits of the exponent set means infinite or NaN; numpy's own test in half precision is many times slower.
         return not bool(((np.ascontiguousarray(values).view(np.uint16) & 0x7C00) == 0x7C00).any())
     return bool(np.isfinite(values).all())
 
@@ -318,5 +318,5 @@ def _digests(root: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
 
 
 def _write_marker(path: Path, marker: Mapping[str, Any]) -> None:
-    """A marker holds a digest of itself, so that damage to it is not taken for damage to data."""
+    """Writes a marker with a digest of itself, so that damage to it is not taken for damage to data."""
     write_bytes(path, json.dumps({**marker, "digest": digest_json(marker)}, indent=1).encode())

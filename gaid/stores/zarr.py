@@ -1,4 +1,4 @@
-"""Zarr behind a store: create and open arrays, and where their bytes lie on disk. What they mean is the schema's affair."""
+"""The arrays of a store in a zarr folder: creating, writing and reading them. What they mean is left to the schema."""
 
 import shutil
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from gaid.stores.arrays import Reading, StoreArray
 from gaid.stores.inventory import Inventory
 from gaid.stores.schema import ArraySpec
 
-# An array whose values all equal the fill value must have its bytes on disk all the same: presence says "done".
+# Arrays that are not sharded have their bytes on disk even where all values are the fill value.
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 
 
@@ -73,7 +73,7 @@ class ZarrArrays:
         if not (path / "zarr.json").is_file():
             if damaged:
                 raise StoreCorrupt(f"{path / 'zarr.json'}: is missing; put it back, or extract again with --overwrite")
-            raise StoreInvalid(f"{path}: a folder that is no zarr store (no zarr.json in it); name a gaid store")
+            raise StoreInvalid(f"{path}: a folder, but not a zarr store (it has no zarr.json); name a gaid store")
         try:
             self.group = zarr.open_group(path, mode="r", zarr_format=3)
             self.attributes: dict[str, Any] = dict(self.group.attrs)
@@ -92,13 +92,13 @@ class ZarrArrays:
 
     @property
     def inventory(self) -> Inventory:
-        """The store's markers and files, as they were when they were first asked for. Raises StoreCorrupt."""
+        """The store's markers and files, as they were at the first access. Raises StoreCorrupt."""
         if self._inventory is None:
             self._inventory = Inventory(self.path)
         return self._inventory
 
     def check(self) -> None:
-        """Raises StoreCorrupt where the files are not those that the markers tell."""
+        """Raises StoreCorrupt where the files are not those that the markers list."""
         self.inventory.check(self.attributes)
 
     @property
@@ -109,7 +109,7 @@ class ZarrArrays:
 
     @property
     def remarks(self) -> list[dict[str, str]]:
-        """What is to be known of clips' pictures, in the order of the shards."""
+        """Notes on clips' pictures, in the order of the shards."""
         markers = self.inventory.markers
         return [one for name, marker in markers.items() if name.isdigit() for one in marker.get("remarks", [])]
 
@@ -124,7 +124,7 @@ class ZarrArrays:
         return [one for marker, count in rows for one in marker.get("sources", [empty] * count)]
 
     def names(self) -> list[str]:
-        """As the attributes list them: the group's folder holds the markers too, which are no arrays."""
+        """As the attributes list them: the folder holds the markers too, which are not arrays."""
         return sorted(self.attributes["arrays"])
 
     def __contains__(self, name: str) -> bool:
@@ -144,7 +144,7 @@ class ZarrArrays:
         return array.rows(rows)
 
     def _check(self, name: str, dtype: Any) -> None:
-        """What is small is compared with its digest; features, in half precision, are not."""
+        """Compares everything but features, which are in half precision, with its digest."""
         if np.dtype(dtype) != np.float16:
             self.inventory.check_bytes(name)
 

@@ -30,7 +30,7 @@ MISTAKES = {
     "extract --dataset demo --max-missing 3": "--max-missing",
     "store info nowhere.zarr": "make one with `gaid extract`",
     "store info file": "file: not a gaid store",
-    "store info empty": "empty: a folder that is no zarr store",
+    "store info empty": "empty: a folder, but not a zarr store",
     "store verify nowhere.zarr": "nowhere.zarr: no store there",
     "store convert nowhere.zarr there.h5": "nowhere.zarr: no store there",
     "store inof x": "Did you mean 'info'",
