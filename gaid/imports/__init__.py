@@ -1,4 +1,4 @@
-"""Published checkpoints as runs: reading the authors' files, and writing what a run of our own would hold."""
+"""Published checkpoints as runs: reads the authors' files and writes the run folder that a training would have written."""
 
 from gaid.imports.checkpoint import KINDS, Imported, import_checkpoint
 

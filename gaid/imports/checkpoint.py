@@ -1,7 +1,7 @@
-"""A published checkpoint becomes a run: its head's weights as a checkpoint of ours, its CLIP as a file of open_clip's.
+"""Makes a run of a published checkpoint: the head's weights as a checkpoint of gaid, its CLIP as a file for open_clip.
 
 Names and shapes are checked here and in `gaid.heads.published` and `gaid.backbones.clip.published`; the file is read in
-`published_file`. Nothing is trained, and the run says so.
+`published_file`. Nothing is trained, and the run records that.
 """
 
 import json
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 
 Kind = Literal["gaid", "t-mass", "x-pool", "avigate", "clip4clip"]
 KINDS: tuple[str, ...] = get_args(Kind)
-# Which names tell a kind, the most telling first. CLIP4Clip's meanP has no weights but CLIP's.
-_TELLING = {
+# Names of weights by which a kind is recognised, the most specific first. CLIP4Clip's meanP has only CLIP's weights.
+_RECOGNISED_BY = {
     "avigate": ("query_tokens", "transformer_Fusion."),
     "gaid": ("gate_fc.",),
     "t-mass": ("stochastic.",),
     "x-pool": ("pool_frames.",),
 }
-# Layers that change what a method computes and that no head of ours has.
+# Layers that change what a method computes and that no head of gaid has.
 _BEYOND = {
     "linear.": "a linear layer of the sound with a bias (GAID with ViT-L/14, wav2vec2 or AST)",
     "transformerClip.": "CLIP4Clip's seqTransf",
     "lstm_visual.": "CLIP4Clip's seqLSTM",
     "cross.": "CLIP4Clip's tightTransf",
 }
-# AVIGATE keeps its sound's encoder (AST) and the projection of its tokens within CLIP.
+# AVIGATE keeps its audio encoder (AST) and the projection of its tokens inside CLIP.
 _AUDIO_ENCODER, _AUDIO_PROJECTION = "clip.audio.", "clip.audio_projection"
-# GAID's published training gates each video by its own caption; the others' training is as ours.
+# GAID's published training gates each video by its own caption; the other methods train as gaid does.
 _PROTOCOL = {"gaid": "published"}
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of a checkpoint. `visual` is what `gaid extract --visual` takes (None: it holds no CLIP), `unused` are
-    the names of its weights that were not needed, `others` what else lay in the file."""
+    """The result of an import. `visual`: the `gaid extract --visual` argument for its CLIP (None: it holds none). `unused`:
+    names of the weights that were not needed. `others`: what else is in the file."""
 
     run: Run
     kind: str
@@ -71,14 +71,14 @@ def import_checkpoint(
     """Makes a run of a published checkpoint.
 
     Args:
-        file: a checkpoint of torch or safetensors, a state dict alone or with a training's state around it.
-        kind: whose it is: gaid, t-mass, x-pool, avigate or clip4clip (meanP).
+        file: a checkpoint of torch or safetensors: a state dict, alone or inside a training's state.
+        kind: the published method: gaid, t-mass, x-pool, avigate or clip4clip (meanP).
         out: the run's folder, `runs/KIND-FILE` by default; overwrite: replace the run that is there.
-        frames: frames a video, where the weights do not tell (12 by default).
-        prior: T-MASS's noise, `uniform` by default; `normal` is what it published for LSMDC. Weights do not tell.
+        frames: frames per video, where the weights do not determine it (12 by default).
+        prior: T-MASS's noise, `uniform` by default; it published `normal` for LSMDC. The weights do not determine it.
         num_heads: attention heads of AVIGATE, D / 64 by default.
 
-    Raises OptionInvalid, DataMissing, CheckpointInvalid (not readable, not all there, another kind).
+    Raises OptionInvalid, DataMissing, CheckpointInvalid (unreadable, incomplete, or of another kind).
     """
     from gaid.backbones.clip.published import convert_clip
     from gaid.files import sha256_of
@@ -128,22 +128,23 @@ def _check_place(out: Path, overwrite: bool) -> None:
 
 
 def _check_kind(file: Path, kind: str, weights: Mapping[str, "Tensor"]) -> None:
-    """Raises CheckpointInvalid where the names are another method's, or hold layers that none of ours has."""
-    guess = next((one for one, names in _TELLING.items() if any(n.startswith(names) for n in weights)), None)
+    """Raises CheckpointInvalid where the names are those of another method, or of layers that no head here has."""
+    guess = next((one for one, names in _RECOGNISED_BY.items() if any(n.startswith(names) for n in weights)), None)
     if guess is None and any(_is_clip(name) for name in weights):
         guess = "clip4clip"
     if guess is None:
         raise CheckpointInvalid(
-            f"{file}: of no published method that is known here ({', '.join(KINDS)}): its names are "
+            f"{file}: not of a published method known here ({', '.join(KINDS)}); its names are "
             f"{', '.join(sorted(weights)[:5])}, ..."
         )
     beyond = next((b for b in _BEYOND if any(n.startswith(b) for n in weights) and guess != "avigate"), None)
     if beyond:
-        more = "; of CLIP4Clip only meanP is taken" if "CLIP4Clip" in _BEYOND[beyond] else ""
+        more = "; of CLIP4Clip only meanP can be imported" if "CLIP4Clip" in _BEYOND[beyond] else ""
         raise CheckpointInvalid(f"{file}: has {beyond}*, {_BEYOND[beyond]}, which no head here computes{more}")
     if guess != kind:
         tell = (
-            ", ".join(f"{name}*" if name.endswith(".") else name for name in _TELLING.get(guess, ())) or "CLIP's alone"
+            ", ".join(f"{name}*" if name.endswith(".") else name for name in _RECOGNISED_BY.get(guess, ()))
+            or "CLIP's alone"
         )
         raise CheckpointInvalid(
             f"{file}: its names are those of {guess} ({tell}), not of {kind}; import it with --kind {guess}"
@@ -162,7 +163,7 @@ def _head(
     num_heads: int | None,
     prior: str | None,
 ) -> tuple["Head", list[str]]:
-    """The head, and the names outside CLIP that it did not need."""
+    """(head, names of weights outside CLIP that it does not need)."""
     from gaid.heads import build_head, load_published
     from gaid.heads.published import is_published, is_used
 
@@ -192,14 +193,14 @@ def _head(
             raise CheckpointInvalid(f"{_AUDIO_PROJECTION} has shape {tuple(projection.shape)}, expected (any, {dim})")
         changed["audio_dim"] = projection.shape[0]
         state["audio_proj.weight"] = projection.t()
-    # Built again rather than changed: a run builds its head from its configuration.
+    # Built again instead of changed, since a run builds its head from its configuration.
     head = build_head(preset, **{**head.config, **changed})
     head.load_state_dict(state)
     return head.eval(), strange
 
 
 def _write_clip(folder: Path, clip: "PublishedClip", about: Mapping[str, Any]) -> Path:
-    """CLIP as open_clip keeps it in a folder: weights, and the configuration that says QuickGELU."""
+    """Writes CLIP as open_clip keeps it in a folder: weights, and the configuration with QuickGELU."""
     from safetensors.torch import save
 
     write_json(folder / "open_clip_config.json", clip.open_clip_config)

@@ -1,4 +1,4 @@
-"""Reads the file of a published checkpoint without running any of its code. What is in it is judged by `imported`."""
+"""Reads the file of a published checkpoint without running any of its code. Its contents are checked by `checkpoint`."""
 
 import argparse
 import re
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _WRAPPERS = ("module.", "_orig_mod.")
-# Under which name a training loop puts the weights beside its own state; the first that is there counts.
+# Keys under which training loops keep the weights beside their own state; the first one that exists counts.
 _HOLDERS = ("state_dict", "model_state_dict", "model", "module")
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A checkpoint's weights by name, without `module.` and `_orig_mod.` (parallel training, torch.compile); `others` is what else lay in the file, as
-    `name (what it is)`; `epoch` where it tells one."""
+    """A checkpoint's weights by name, without `module.` and `_orig_mod.` (parallel training, torch.compile); `others`: what else is in the file, as
+    `name (what it is)`; `epoch`: where it is recorded."""
 
     weights: dict[str, "Tensor"]
     others: tuple[str, ...]
@@ -31,7 +31,7 @@ class PublishedFile:
 def read_published(path: Path) -> PublishedFile:
     """The weights in a checkpoint of torch (.pth, .pt, .bin) or of safetensors.
 
-    Only tensors, plain types and an argparse.Namespace (many loops keep their arguments so; it is a bag of values) are
+    Only tensors, plain types and an argparse.Namespace (many loops keep their arguments in one; it only holds values) are
     unpickled. Raises DataMissing and CheckpointInvalid.
     """
     import torch
@@ -62,14 +62,14 @@ def read_published(path: Path) -> PublishedFile:
 
 
 def _plain_name(name: str) -> str:
-    """Without what parallel training and torch.compile put before a weight's name, in whichever order."""
+    """A weight's name without the prefixes of parallel training and torch.compile, in any order."""
     while name.startswith(_WRAPPERS):
         name = name.partition(".")[2]
     return name.replace("._orig_mod.", ".")
 
 
 def _check_finite(path: Path, weights: Mapping[str, "Tensor"]) -> None:
-    """Raises CheckpointInvalid for weights that are not finite. Masks of attention hold -inf, and are no weights."""
+    """Raises CheckpointInvalid for weights that are not finite. Attention masks hold -inf and are not weights."""
     import torch
 
     numbers = {name: value for name, value in weights.items() if value.is_floating_point() and "mask" not in name}
@@ -91,9 +91,9 @@ def _load(path: Path) -> Any:
         if path.suffix == ".safetensors":
             return load_file(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
-            # A mapped file leaves the optimiser's state, twice the size of the weights, where it is.
+            # With a mapped file the optimiser's state, twice the size of the weights, is not read.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # pickle, zip, torch and safetensors have errors of their own for a damaged file
+    except Exception as error:  # pickle, zip, torch and safetensors each raise errors of their own for a damaged file
         raise CheckpointInvalid(_reason(path, error, isinstance(error, SafetensorError))) from error
 
 
@@ -103,13 +103,13 @@ def _reason(path: Path, error: Exception, safe: bool) -> str:
     if foreign and not safe:
         keep = f"torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
         return (
-            f"{path}: holds a {foreign[1]}, and reading that would run code; where you trust the file, keep its weights "
+            f"{path}: holds a {foreign[1]}, and reading that would run code; if you trust the file, save its weights "
             f'alone, python -c "import torch; {keep}", and import weights.pth'
         )
     if "TorchScript" in text:
-        return f"{path}: a TorchScript archive, which is code; a state dict is wanted"
+        return f"{path}: a TorchScript archive, which is code; give a state dict"
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    return f"{path}: no checkpoint that torch can read, or a damaged one ({first[:120]})"
+    return f"{path}: not a checkpoint that torch can read, or a damaged one ({first[:120]})"
 
 
 def _has_weights(value: Any) -> bool:

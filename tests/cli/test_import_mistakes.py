@@ -61,7 +61,11 @@ def test_a_head_that_lacks_a_weight_is_one_line_that_names_it(gaid, tmp_path, ki
             "CLIP4Clip's seqTransf, which no head here computes",
         ),
         ("clip4clip", {"lstm_visual.weight_ih_l0": (64, 64)}, "seqLSTM"),
-        ("clip4clip", {"cross.embeddings.position_embeddings.weight": (77, 64)}, "of CLIP4Clip only meanP is taken"),
+        (
+            "clip4clip",
+            {"cross.embeddings.position_embeddings.weight": (77, 64)},
+            "of CLIP4Clip only meanP can be imported",
+        ),
         ("x-pool", {"pool_frames.linear_proj.weight": (64, 32)}, "has shape (64, 32), expected (64, 64)"),
         ("avigate", {"transformerClip.resblocks.0.ln_1.bias": (3,)}, "has shape (3,), expected (64,)"),
     ],
@@ -101,14 +105,14 @@ def test_files_that_are_no_checkpoint_are_one_line_each(gaid, tmp_path):
         torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), "script.pt")
     for file, word in {
         "nowhere.pth": "no such file",
-        "text.pth": "no checkpoint that torch can read, or a damaged one",
-        "empty.pth": "no checkpoint that torch can read, or a damaged one",
-        "cut.pth": "no checkpoint that torch can read, or a damaged one",
-        "text.safetensors": "no checkpoint that torch can read, or a damaged one",
+        "text.pth": "not a checkpoint that torch can read, or a damaged one",
+        "empty.pth": "not a checkpoint that torch can read, or a damaged one",
+        "cut.pth": "not a checkpoint that torch can read, or a damaged one",
+        "text.safetensors": "not a checkpoint that torch can read, or a damaged one",
         "list.pth": "holds no weights by name, but list",
         "none.pth": "holds no weights by name, but dict of epoch, net; expected a state dict, alone or under 'state_dict'",
-        "resnet.pth": "of no published method that is known here (gaid, t-mass, x-pool, avigate, clip4clip)",
-        "pickled.pth": "holds a fractions.Fraction, and reading that would run code; where you trust the file, keep its weights",
+        "resnet.pth": "not of a published method known here (gaid, t-mass, x-pool, avigate, clip4clip)",
+        "pickled.pth": "holds a fractions.Fraction, and reading that would run code; if you trust the file, save its weights",
         "script.pt": "a TorchScript archive, which is code",
     }.items():
         told = gaid("import-checkpoint", file, "--kind", "x-pool", "-o", "run")
