@@ -14,7 +14,8 @@ from gaid.errors import GaidError
 from gaid.evaluation.evaluate import evaluate
 from gaid.evaluation.results import Results
 from gaid.paper.tables import PaperTable, TableRow
-from gaid.runs import CONFIG, Run, load_run
+from gaid.runs import Run, load_run
+from gaid.runs.files import CONFIG
 
 if TYPE_CHECKING:
     from gaid.stores import Store
