@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gaid.backbones import load_visual
 from tests import media_maker
 from tests.training import planted
 
@@ -72,6 +73,35 @@ def test_the_block_of_the_readme_runs_on_a_folder_of_videos(tmp_path, monkeypatc
     # The encoders `tiny` start at once everywhere; those of the page need an extra and half a minute.
     found = run([block.replace('"offline"', '"tiny"') for block in blocks(page)], page)
     assert found["hit"].video in {str(number) for number in range(6)}
+
+
+def test_the_encoder_and_the_data_set_of_the_page_for_extending_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "extending.md"
+    encoder, _ = blocks(page)
+    Path("my_encoder.py").write_text(encoder)
+    frames = np.full((2, 12, 32, 32, 3), 255, np.uint8)
+    assert np.array_equal(load_visual("my_encoder.py:MeanColour").encode_frames(frames), np.ones((2, 12, 3)))
+    assert run(blocks(page), page)["data"].counts()["mine"]["train"]["captions"] == 1
+
+
+def test_the_section_of_the_method_that_a_docstring_cites_exists():
+    sections = set(re.findall(r"^## (\d+)\. ", (ROOT / "docs" / "method.md").read_text(), re.M))
+    cited = {
+        number
+        for folder in ("gaid", "tests", "benchmarks")
+        for file in (ROOT / folder).rglob("*.py")
+        for words in re.findall(r"method,\s+sections?\s+([\d, to]+)", file.read_text())
+        for number in re.findall(r"\d+", words)
+    }
+    assert len(cited) >= 6
+    assert cited <= sections
+
+
+def test_the_tests_that_hold_a_promise_exist():
+    named = re.findall(r"`(tests/\S+)`", (ROOT / "docs" / "reliability.md").read_text())
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in GENERATED], ids=lambda page: page.name)
