@@ -59,10 +59,10 @@ def test_what_is_no_run_is_one_line(run, tmp_path):
     with pytest.raises(DataMissing, match=r"runs/mime: no such run; did you mean 'mine'\?"):
         load_run(run.path.parent / "mime")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RunInvalid, match="no run"):
+    with pytest.raises(RunInvalid, match="not a run"):
         load_run(tmp_path / "empty")
     (tmp_path / "empty" / "config.toml").write_text("preset = 'gaid'\n")
-    with pytest.raises(RunInvalid, match="without seed, store"):
+    with pytest.raises(RunInvalid, match="seed, store missing"):
         load_run(tmp_path / "empty")
     (tmp_path / "empty" / "config.toml").write_text("preset = \n")
     with pytest.raises(RunInvalid, match="the run is damaged"):
@@ -136,7 +136,7 @@ def test_clearing_a_run_leaves_what_others_put_there(run):
     (run.path / "metrics.json").write_text("{}")
     clear_run(run.path)
     assert [file.name for file in run.path.iterdir()] == ["notes.txt"]
-    with pytest.raises(RunInvalid, match="no run"):
+    with pytest.raises(RunInvalid, match="not a run"):
         clear_run(run.path)
 
 

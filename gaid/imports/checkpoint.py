@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from gaid.errors import CheckpointInvalid, HeadMismatch, OptionInvalid
 from gaid.files import check_folder, write_bytes, write_json
 from gaid.imports.published_file import read_published
+from gaid.runs.factory import SIZES
 from gaid.runs.files import CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, write_checkpoint
 from gaid.runs.run import Run, clear_run, load_run
 from gaid.settings import nearest
@@ -239,7 +240,6 @@ def _write_run(out: Path, kind: str, head: "Head", about: dict[str, Any], backbo
     write_checkpoint(path, head.state_dict(), description)
     write_json(path.with_suffix(".json"), description)
     write_json(out / METRICS, {"preset": preset, "seed": 0, "imported": True, "finished": True})
-    sizes = ("visual_dim", "audio_dim", "text_dim", "frames")
     config = {
         "preset": preset,
         "store": "",
@@ -247,7 +247,7 @@ def _write_run(out: Path, kind: str, head: "Head", about: dict[str, Any], backbo
         "protocol": protocol,
         "seed": 0,
         "seeds": 1,
-        "head": {name: value for name, value in head.config.items() if name not in sizes},
+        "head": {name: value for name, value in head.config.items() if name not in SIZES},
         "imported": about,
     }
     text = "# Imported from a published checkpoint by `gaid import-checkpoint`; nothing was trained here, so there is no log.\n\n"

@@ -12,8 +12,8 @@ from gaid.settings import can_hold, nearest
 if TYPE_CHECKING:
     from gaid.heads import Head
 
-# Arguments of a head that the store decides.
-_SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
+# Arguments of a head that the store decides; all others are its options.
+SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
 # Options that heads did not have when runs were first written, with the value that those heads have.
 _LATER = {"audio_input": "frames", "positive_weights": "published"}
 
@@ -102,7 +102,7 @@ def build_described_head(described: Mapping[str, Any]) -> "Head":
     parameters = inspect.signature(cls).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for name in arguments.keys() - parameters.keys():
-            if name in (*_SIZES, "dim"):
+            if name in (*SIZES, "dim"):
                 raise OptionInvalid(f"{preset}: must take {name} (or **options); see examples/own_head.py")
             raise OptionInvalid(f"head.{name} is no option of {preset}; {nearest(name, parameters)}")
     head = cls(**arguments)
@@ -142,7 +142,7 @@ def head_options(preset: str) -> type | None:
     Made from the signature of its class: an option without an annotation, or of a type that TOML has not, may be anything.
     """
     cls = _class_of(preset)
-    parameters = {n: p for n, p in inspect.signature(cls).parameters.items() if n not in _SIZES}
+    parameters = {n: p for n, p in inspect.signature(cls).parameters.items() if n not in SIZES}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return None
     try:

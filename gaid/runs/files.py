@@ -63,5 +63,5 @@ def read_checkpoint(path: Path, tensors: bool = True) -> tuple[dict[str, "Tensor
             description = json.loads((file.metadata() or {})[_DESCRIPTION])
             found = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise RunInvalid(f"{path}: no checkpoint of a run, or a damaged one ({error})") from error
+        raise RunInvalid(f"{path}: not a checkpoint of a run, or a damaged one ({error})") from error
     return found, description

@@ -268,14 +268,14 @@ def load_run(path: "str | Path | Run") -> Run:
         others = [run.name for run in list_runs(path.parent)]
         raise DataMissing(f"{path}: no such run" + (f"; {nearest(path.name, others)}" if others else ""))
     if not (path / CONFIG).exists():
-        raise RunInvalid(f"{path}: no run (it has no {CONFIG})")
+        raise RunInvalid(f"{path}: not a run (it has no {CONFIG})")
     try:
         config = read_settings(path / CONFIG)
     except OptionInvalid as error:
         raise RunInvalid(f"{error}; the run is damaged") from error
     missing = [key for key in plugins.RUN_KEYS if key not in config]
     if missing:
-        raise RunInvalid(f"{path / CONFIG}: no run's settings (without {', '.join(missing)})")
+        raise RunInvalid(f"{path / CONFIG}: not the settings of a run ({', '.join(missing)} missing)")
     return Run(path, config)
 
 
@@ -286,7 +286,7 @@ def list_runs(folder: str | Path = "runs") -> list[Path]:
 
 
 def clear_run(path: Path) -> None:
-    """Removes what a training wrote into a run folder, the figures of its heads, and nothing else. RunInvalid for no run."""
+    """Removes what a training wrote into a run folder, the figures of its heads, and nothing else. Raises RunInvalid for another folder."""
     if not path.exists():
         return
     load_run(path)

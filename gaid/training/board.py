@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gaid.errors import DependencyMissing
+from gaid.metrics import DIRECTIONS
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def open_board(folder: Path, step: int) -> Iterator[Callable[[dict[str, Any]], N
         values = {"lr": entry["lr"], **{f"loss/{name}": value for name, value in entry["parts"].items()}}
         if entry["loss"] is not None:
             values["loss/total"] = entry["loss"]
-        for way in ("t2v", "v2t"):
+        for way in DIRECTIONS:
             values |= {f"{way}/{name}": value for name, value in entry[way].items()}
         for name, value in values.items():
             writer.add_scalar(name, value, entry["step"])

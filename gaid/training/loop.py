@@ -20,6 +20,7 @@ from gaid.console import Progress, StopWish, stop_on_signal
 from gaid.errors import TrainingDiverged
 from gaid.heads import Head
 from gaid.heads.features import Features
+from gaid.metrics import DIRECTIONS
 from gaid.runs.files import CHECKPOINTS, KEPT, LOG, METRICS, RESUME, write_checkpoint
 from gaid.training.batches import Batch, Batches, on_device
 from gaid.training.optimiser import Average, make_optimiser, rate_factor
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 # Steps on a GPU between checks that the losses are still finite: each check waits for the device.
 _CHECK_EVERY = 20
+# Entries of the log that describe a checkpoint.
+_KEPT_FIGURES = ("step", "epoch", *DIRECTIONS)
 
 
 @dataclass
@@ -203,10 +206,10 @@ class Loop:
         state.log.append(entry)
         state.stale = 0 if better else state.stale + 1
         if better:
-            state.best = {name: entry[name] for name in ("step", "epoch", "t2v", "v2t")}
+            state.best = {name: entry[name] for name in _KEPT_FIGURES}
             state.best_tensors = {n: t.detach().cpu().clone() for n, t in self.judged.state_dict().items()}
             self._write_best()
-        figures = {k: entry[k] for k in ("step", "epoch", "t2v", "v2t")}
+        figures = {name: entry[name] for name in _KEPT_FIGURES}
         self._write_checkpoint("last", self.judged.state_dict(), figures)
         if self.config.keep_checkpoints:
             self._write_checkpoint(f"{KEPT}{state.step:06d}", self.judged.state_dict(), figures)
@@ -238,7 +241,7 @@ class Loop:
             self._write_checkpoint("best", self.state.best_tensors, self.state.best)
 
     def _write_checkpoint(self, name: str, tensors: dict[str, Tensor], figures: dict[str, Any]) -> None:
-        validation = {way: figures[way] for way in ("t2v", "v2t")}
+        validation = {way: figures[way] for way in DIRECTIONS}
         description = {**self.description, "step": figures["step"], "epoch": figures["epoch"], "validation": validation}
         folder = self.out / CHECKPOINTS
         write_checkpoint(folder / f"{name}.safetensors", tensors, description)
@@ -251,7 +254,7 @@ class Loop:
 
     def _write_metrics(self, finished: bool) -> None:
         state = self.state
-        last = {name: state.log[-1][name] for name in ("step", "epoch", "t2v", "v2t")}
+        last = {name: state.log[-1][name] for name in _KEPT_FIGURES}
         assert state.best is not None
         stopped = None
         if finished:

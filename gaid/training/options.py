@@ -140,8 +140,9 @@ def _head_options(preset: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) 
 
 def with_head(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainConfig:
     """The config with every option of the head as it was built; sizes that the store decides are left out."""
-    sizes = ("visual_dim", "audio_dim", "text_dim", "frames")
-    return replace(config, head={name: value for name, value in arguments.items() if name not in sizes})
+    from gaid.runs.factory import SIZES
+
+    return replace(config, head={name: value for name, value in arguments.items() if name not in SIZES})
 
 
 def differences(before: TrainConfig, after: TrainConfig) -> list[str]:

@@ -17,7 +17,7 @@ from gaid import files
 from gaid.devices import parse_memory, pick_device
 from gaid.errors import OptionInvalid, RunInvalid, StoresDisagree
 from gaid.heads import Head
-from gaid.metrics import NAMES
+from gaid.metrics import DIRECTIONS, NAMES
 from gaid.paths import whole_path
 from gaid.runs import Run, backbones_of, load_run, resolve_head
 from gaid.runs.factory import find_class
@@ -264,7 +264,7 @@ def _over_seeds(run: Run) -> dict[str, Any]:
         raise RunInvalid(f"{run.path}: not all of its seeds are trained; resume it with --resume")
     mean = {
         way: {name: float(np.mean([found["best"][way][name] for found in members.values()])) for name in NAMES}
-        for way in ("t2v", "v2t")
+        for way in DIRECTIONS
     }
     return {
         "preset": run.preset,

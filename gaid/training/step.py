@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gaid.heads import Head
+from gaid.heads import Head, LossParts
 
 PLAIN_STEPS = 3  # of each size of batch, before its step is recorded
 
@@ -43,12 +43,13 @@ class Step:
         """The step itself, at the rate that the optimiser has; does not wait for the device."""
         text, visual, audio, audio_mask = inputs
         found = self.head.loss(text, visual, audio, audio_mask, same, **self.conditioning)
-        total = found if isinstance(found, Tensor) else found.total
+        parts = LossParts(found) if isinstance(found, Tensor) else found
+        total = parts.total
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.head.parameters(), self.clip_norm)
         finite = torch.stack([torch.isfinite(total.detach()).all(), torch.isfinite(norm)])
         self.optimiser.step()
-        return Taken({"loss": total.detach(), **getattr(found, "parts", {})}, finite)
+        return Taken({"loss": total.detach(), **parts.parts}, finite)
 
 
 @dataclass

@@ -48,7 +48,7 @@ class Validation:
         table = scores.float().cpu().numpy()
         if np.isnan(table).any():
             return None
-        return {way: metrics.retrieval_metrics(table, self.video_of_caption, way) for way in ("t2v", "v2t")}
+        return {way: metrics.retrieval_metrics(table, self.video_of_caption, way) for way in metrics.DIRECTIONS}
 
 
 def merit(found: dict[str, Any]) -> tuple[float, float, float]:

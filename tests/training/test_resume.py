@@ -245,7 +245,7 @@ def test_a_damaged_state_is_one_line(store, noisy, tmp_path, monkeypatch):
     monkeypatch.undo()
     file = tmp_path / "run/checkpoints/resume.safetensors"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(RunInvalid, match=r"resume.safetensors: no checkpoint of a run, or a damaged one"):
+    with pytest.raises(RunInvalid, match=r"resume.safetensors: not a checkpoint of a run, or a damaged one"):
         train(store, out=tmp_path / "run", resume=True, progress=False)
 
 

@@ -133,3 +133,18 @@ def test_a_run_of_avigate_loads_again(store, tmp_path):
     assert run.load_head().config["layers"] == 1
     scores, _ = score(run.load_head(), store, "val")
     assert np.isfinite(scores).all()
+
+
+def test_scoring_on_validation_keeps_to_the_memory_that_was_asked_for(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("modest_head_of_a_test.py").write_text(
+        "from pathlib import Path\nfrom gaid.heads import HeadBase\nclass Modest(HeadBase):\n"
+        "    def __init__(self, **sizes):\n        super().__init__(**sizes)\n"
+        "    def loss(self, *inputs, same=None): raise AssertionError\n"
+        "    def score(self, text, visual, audio, audio_mask=None, *, memory, **_):\n"
+        "        Path('asked').write_text(str(memory))\n"
+        "        return text.float() @ visual.float().mean(1)[:, :8].T\n"
+    )
+    for memory, size in (("64MiB", 64 * 2**20), ("1GiB", 2**30)):
+        train(store, "modest_head_of_a_test:Modest", out=memory, memory=memory, progress=False)
+        assert Path("asked").read_text() == str(size)
