@@ -6,7 +6,6 @@ trainings from `training`; pages and tables are left to `report`.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from gaid.evaluation.basis import notes_of, overlap_notes, overlaps_of
 from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.ranks import Estimate
 from gaid.runs import Run, load_run
+from gaid.settings import nearest
 from gaid.stores import open_store
 
 if TYPE_CHECKING:
@@ -133,7 +133,5 @@ def _questions(only: Iterable[str]) -> list[str]:
     chosen = [name.replace("_", "-") for name in only]
     for name in chosen:
         if name not in QUESTIONS:
-            near = get_close_matches(name, QUESTIONS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise OptionInvalid(f"--only {name!r} is none of {', '.join(QUESTIONS)}{hint}")
+            raise OptionInvalid(f"--only {name!r} does not exist; {nearest(name, QUESTIONS)}")
     return [name for name in QUESTIONS if not chosen or name in chosen]

@@ -30,8 +30,8 @@ def audio(bench: Bench, others: list[Bench], retrain: Callable[..., Run] | None)
     for name, label in CONTROLS.items():
         found = heard_as(bench, name)
         section.lines.append(Line(label, found.values(bench.ranks, bench.seed), "control", TEST))
-    deaf = [other for other in others if not other.head().uses_audio]
-    for other in deaf:
+    silent = [other for other in others if not other.head().uses_audio]
+    for other in silent:
         line = Line(
             f"{other.label}, which hears nothing", other.ranks.values(bench.ranks, bench.seed), "baseline", TEST
         )
@@ -48,7 +48,7 @@ def audio(bench: Bench, others: list[Bench], retrain: Callable[..., Run] | None)
     section.findings.append(
         f"own sound less another clip's, both trained so: {of_sound} points of text to video R@1 that are the sound's"
     )
-    for other in deaf:
+    for other in silent:
         section.findings.append(
             f"of {_gain(bench.ranks, other.ranks, bench.seed)} points over {other.label}, the head trained with another clip's "
             f"sound has {_gain(trained['shuffled'], other.ranks, bench.seed)}: these are its parameters'"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
 RANDOM_WEIGHTS = "backbones with RANDOM weights: these results show that the programs run, and nothing else"
-_AUDIO_INPUTS = {"tokens": "sound tokens", "frames": "one embedding a frame"}
+_AUDIO_INPUTS = {"tokens": "sound tokens", "frames": "one embedding per frame"}
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class Bench:
     def run(self) -> Run:
         """The run of the heads. Raises ValueError for untrained ones."""
         if self.subject.run is None:
-            raise ValueError(f"{self.subject.name} is no run")
+            raise ValueError(f"{self.subject.name} is not a run")
         return self.subject.run
 
     @property

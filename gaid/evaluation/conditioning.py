@@ -1,37 +1,36 @@
-"""Whose caption conditions a gallery video: the protocols of an evaluation. The scoring itself is the head's.
+"""Whose caption conditions a gallery video: the protocols of an evaluation. Scoring is left to the heads.
 
-Under `query` the text that asks gates and pools every video. The published evaluation of T-MASS and GAID lets every
-gallery video be gated and pooled by its own caption instead, so that the gallery has read the answers; the other two
-names tell the two halves of that leak apart.
+Under `query` the text that asks gates and pools every video. The published evaluation of T-MASS and GAID gates and pools
+every gallery video by its own caption instead, so that the gallery has read the answers; the other two protocols separate
+the two halves of that leak.
 """
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
 
 from gaid.errors import OptionInvalid
+from gaid.heads.base import By, Noise
+from gaid.settings import nearest
 from gaid.stores.split import first_captions
 
-By = Literal["query", "own_caption"]
-Noise = Literal["text", "pair"]
 NOISES: dict[Noise, str] = {
     "text": "noise drawn once per text for all videos; a pair's best trial counts",
     "pair": "noise drawn anew for each pair, as in T-MASS's published code; the trial that is nearest to the video as pooled by the query counts",
 }
-"""Whose the noise of a head with trials (STP) is in an evaluation; other heads draw none."""
+"""How an evaluation draws the noise of a head with trials (STP); other heads draw none."""
 OwnCaption = Literal["first", "same"]
 OWN_CAPTIONS: dict[OwnCaption, str] = {
     "first": "each gallery video has read its first caption",
     "same": "for k-th captions each gallery video is pooled by its own k-th caption, as in the published code, and gated by its first",
 }
-"""Which of several captions of its own a gallery video reads; of one caption both are the same."""
+"""Which of several captions of its own a gallery video reads; with one caption per video both are the same."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Whose text opens the gates and whose text the frames are pooled by."""
+    """Which text gates the audio, and which text pools the frames."""
 
     name: str
     gate_by: By
@@ -45,7 +44,7 @@ class Protocol:
 
     @property
     def noise(self) -> Noise:
-        """Whose the trials' noise is unless it is chosen: each pair's own where the published evaluation is followed."""
+        """How trials are drawn unless chosen otherwise: anew for each pair where the published evaluation is followed."""
         return "pair" if self.gallery_reads_captions else "text"
 
 
@@ -61,7 +60,7 @@ PROTOCOLS = {
 
 
 def captions_of_place(place: int, caption_video: np.ndarray, videos: int) -> np.ndarray:
-    """(videos) the row of each video's caption of a place; of its first where it has no such one."""
+    """(videos) the row of each video's caption at a place, or of its first where it has fewer captions."""
     rows = first_captions(caption_video, videos)
     of_place = np.flatnonzero(places_of(caption_video) == place)
     rows[np.asarray(caption_video)[of_place]] = of_place
@@ -73,13 +72,11 @@ def get_protocol(name: str) -> Protocol:
     try:
         return PROTOCOLS[name.replace("_", "-")]
     except KeyError:
-        near = get_close_matches(name, PROTOCOLS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise OptionInvalid(f"--protocol {name!r} is none of {', '.join(PROTOCOLS)}{hint}") from None
+        raise OptionInvalid(f"--protocol {name!r} does not exist; {nearest(name, PROTOCOLS)}") from None
 
 
 def places_of(caption_video: np.ndarray) -> np.ndarray:
-    """(captions) the place of each caption among those of its video, in the order of rows: 0 for the first."""
+    """(captions) the place of each caption among those of its video, in the order of rows, from 0."""
     owner = np.asarray(caption_video)
     order = np.argsort(owner, kind="stable")
     starts = np.searchsorted(owner[order], owner[order])

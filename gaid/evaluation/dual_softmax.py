@@ -1,4 +1,4 @@
-"""Figures with a second softmax: what its forms are taken over, and ranks and gains beside those of the plain scores.
+"""Figures with a second softmax: what each form is taken over, and ranks and gains beside those of the plain scores.
 
 The formula itself is `scoring.dual_softmax`.
 """
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def taken_over(form: DualSoftmax, direction: str) -> Over:
-    """What a form of the second softmax is taken over in a direction."""
+    """Whether a form of the second softmax is taken over texts or over videos in a direction."""
     return "texts" if form == "published" or direction == "t2v" else "videos"
 
 
 def groups_of(form: DualSoftmax, caption_video: np.ndarray) -> list[np.ndarray] | None:
-    """The texts whose softmax is taken together: as published those of one place, where videos have several captions.
+    """Rows of texts whose softmax is taken together, or None for all: as published, the captions of one place of every video.
 
     The published array is (videos, captions per video, videos), and its softmax goes over the first axis.
     """

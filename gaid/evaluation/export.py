@@ -1,4 +1,4 @@
-"""`export`: embeddings and per-query scores of a head as one file that needs no gaid to be read, npz or parquet."""
+"""`export`: embeddings and per-query scores of a head as npz or parquet, readable without gaid."""
 
 import json
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ from gaid.runs.files import CONFIG
 from gaid.stores import Store, read_clips, valid_rows
 
 FORMATS = ("npz", "parquet")
-_GROUP = 1024  # queries a row group of parquet
+_GROUP = 1024  # queries per row group of parquet
 
 
 @dataclass
 class Exported:
-    """What was written: one file as npz; as parquet the queries, and the videos beside them."""
+    """What was written: one npz file, or as parquet one file of queries and one of videos beside it."""
 
     files: list[Path]
     videos: int
@@ -55,10 +55,10 @@ def export(
     """Writes video and text embeddings of a head, all scores, and each query's rank.
 
     Args:
-        source: a run, whose first seed's head is taken, or a store, with `preset` for its head without training.
-        out, format: the file, .npz or .parquet; `format` for a file called otherwise.
+        source: a run, whose first seed's head is taken, or a store, with `preset` for its untrained head.
+        out, format: the file, .npz or .parquet; `format` for a file with another suffix.
         store: features of the same backbones to take in place of the run's own.
-        preset: the head on a store; mean-pool where none is named.
+        preset: the untrained head on a store; mean-pool by default.
         split, split_protocol: which part; `clips` is all clips with features, without captions.
         device, memory, seed: as in `evaluate`.
 
@@ -67,10 +67,10 @@ def export(
     out = Path(out)
     kind = _check_format(out, format)
     if isinstance(source, str | Path) and not Path(source).exists():
-        raise DataMissing(f"{source}: neither a run nor a store is there")
+        raise DataMissing(f"{source}: there is neither a run nor a store")
     is_run = isinstance(source, Run) or (isinstance(source, str | Path) and (Path(source) / CONFIG).exists())
     if not is_run and store is not None:
-        raise OptionInvalid(f"{source}: is no run, so --store {store} says nothing; name one of the two")
+        raise OptionInvalid(f"{source}: is not a run, so --store {store} has no meaning; give one of the two")
     bench = open_bench(
         source if is_run else None,  # type: ignore[arg-type]
         store=store if is_run else source,  # type: ignore[arg-type]
@@ -121,13 +121,13 @@ def export(
 
 
 def _check_format(out: Path, format: str | None) -> str:
-    """What to write, before any work. Raises OptionInvalid, DependencyMissing."""
+    """The format to write, checked before any work. Raises OptionInvalid, DependencyMissing."""
     of_suffix = out.suffix.removeprefix(".")
     kind = of_suffix if format is None else format
     if kind not in FORMATS:
-        raise OptionInvalid(f"--out {out}: the suffix must be .npz or .parquet, or say --format npz|parquet")
+        raise OptionInvalid(f"--out {out}: the suffix must be .npz or .parquet, or give --format npz|parquet")
     if of_suffix in FORMATS and of_suffix != kind:
-        raise OptionInvalid(f"--out {out} and --format {kind} say two things; leave --format out")
+        raise OptionInvalid(f"--out {out} and --format {kind} contradict each other; leave --format out")
     if kind == "parquet":
         _load_pyarrow()
     check_writable(out, "--out")
@@ -144,7 +144,7 @@ def _embed(bench: Bench, notes: list[str]) -> tuple[np.ndarray | None, np.ndarra
         parts = [head.embed_videos(*features.videos(slice(start, start + 256))) for start in blocks]
         videos = torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1).cpu().numpy()
     else:
-        notes.append("this head has no embedding of a video without a query: scores alone are exported")
+        notes.append("this head has no embedding of a video without a query: only scores are exported")
     if head.has_text_embedding:
         texts = head.embed_text(features.text).float().cpu().numpy()
     return videos, texts
@@ -158,7 +158,7 @@ def _write_npz(out: Path, columns: dict[str, Any], about: dict[str, Any]) -> lis
 
 
 def _write_parquet(out: Path, columns: dict[str, Any], about: dict[str, Any]) -> list[Path]:
-    """Queries, a row each, and videos, a row each in the order of the scores, beside them; or videos alone."""
+    """One row per query, and beside it a file with one row per video in the order of the scores; or videos alone."""
     has_queries = "caption_id" in columns
     videos = out.with_name(f"{out.stem}.videos{out.suffix}") if has_queries else out
     names = {"video_id": "video_id", "duration": "duration", "rank_v2t": "rank", "video_embedding": "embedding"}
@@ -178,11 +178,10 @@ def _write_parquet(out: Path, columns: dict[str, Any], about: dict[str, Any]) ->
 
 
 def _write_table(path: Path, columns: dict[str, np.ndarray | list[str]], about: dict[str, Any]) -> None:
-    """A row group at a time, so that scores in a file are never read whole; `about` is the schema's key `gaid`."""
+    """Writes one row group at a time, so that scores in a file are never read whole; `about` is the schema's key `gaid`."""
     pyarrow = _load_pyarrow()
     kinds = {name: _kind(values) for name, values in columns.items()}
-    told = {"gaid": json.dumps(about, ensure_ascii=True)}
-    schema = pyarrow.schema(list(kinds.items()), metadata=told)
+    schema = pyarrow.schema(list(kinds.items()), metadata={"gaid": json.dumps(about, ensure_ascii=True)})
     with writing(path) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
         for batch in _batches(columns, kinds):
             writer.write_batch(pyarrow.record_batch(batch, schema=schema))
@@ -220,7 +219,7 @@ def _strings(names: list[str]) -> np.ndarray:
 
 
 def _spelled(text: str) -> str:
-    """A text with what is no Unicode (names of files may not be) spelled out."""
+    """A text with bytes that are not Unicode (as file names may have) as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

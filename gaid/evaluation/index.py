@@ -1,7 +1,7 @@
 """Candidates from a faiss index over video vectors that need no query, then exact scores of those candidates by the head.
 
 The vectors are `head.embed_videos`: the mean of the fused frames as gated and pooled by the mean training text. They only
-choose whom the head scores; what is reported is how much of the exact ranking the candidates hold, and both times.
+choose which videos the head scores; reported is how much of the exact ranking the candidates contain, and both times.
 """
 
 import time
@@ -26,7 +26,10 @@ RECALLED = (1, 5, 10)
 
 @dataclass
 class CandidateSearch:
-    """A search of all captions through the index. `ranks` (captions) of their own videos; one that is no candidate is last."""
+    """A search of all captions through the index. `ranks` (captions): of their own videos, the last place for no candidate.
+
+    `found`: the share of captions whose own video is among the candidates, in per cent.
+    """
 
     candidates: int
     found: float
@@ -48,12 +51,12 @@ class CandidateSearch:
 
 
 def default_candidates(videos: int) -> int:
-    """A tenth of the gallery, at least 50 and at most 1,000: below that the exact ranking is as cheap."""
+    """A tenth of the gallery, at least 50 and at most 1,000; below 50 the exact ranking costs as little."""
     return min(videos, max(50, min(1000, videos // 10)))
 
 
 def check_indexable(head: "Head", candidates: int | None, videos: int) -> int:
-    """How many candidates a query gets. Raises OptionInvalid for a head without video vectors or a number that can't be."""
+    """How many candidates a query gets. Raises OptionInvalid for a head without video vectors, or for fewer than one."""
     if not head.has_video_embedding:
         raise OptionInvalid("--index faiss: this head has no vector of a video without a query; use --index exact")
     if candidates is None:
@@ -64,7 +67,7 @@ def check_indexable(head: "Head", candidates: int | None, videos: int) -> int:
 
 
 class VideoIndex:
-    """Flat inner-product index of `head.embed_videos`, asked with `head.embed_text`; videos are numbered as they are added."""
+    """Flat inner-product index of `head.embed_videos`, searched with `head.embed_text`; videos are numbered as they are added."""
 
     def __init__(self, head: "Head") -> None:
         self.head = head
@@ -72,7 +75,7 @@ class VideoIndex:
 
     @torch.inference_mode()
     def add(self, visual: torch.Tensor, audio: torch.Tensor, audio_mask: torch.Tensor) -> None:
-        """More videos: features (videos, frames, visual_dim), (videos, frames, audio_dim) and the mask (videos, frames)."""
+        """Adds videos: features (videos, frames, visual_dim), (videos, frames, audio_dim) and the mask (videos, frames)."""
         import faiss
 
         vectors = _unit(self.head.embed_videos(visual, audio, audio_mask))
@@ -90,10 +93,10 @@ class VideoIndex:
 def rescore(
     head: "Head", features: "Features", candidates: np.ndarray, *, memory: int, seed: int = 0, noise: Noise = "text"
 ) -> np.ndarray:
-    """The head's scores (captions, count) of each caption's candidates. `noise`: whose the draws of a head with trials are.
+    """The head's scores (captions, count) of each caption's candidates. `noise`: how the trials of a head are drawn.
 
-    Goes over videos, each with the captions that want it, where there are many: what a head computes once a video is then
-    computed once. Few captions are scored one by one, each with all its candidates.
+    Few captions are scored one by one, each with all its candidates. Of many captions each video is scored with all captions
+    that have it as a candidate, so that what a head computes per video is computed once.
     """
     scores = np.empty(candidates.shape, np.float32)
     few = head.few_texts(1, features.tokens)
@@ -132,7 +135,7 @@ def search_all(
     seed: int = 0,
     noise: Noise = "text",
 ) -> CandidateSearch:
-    """All captions through the index, held against `exact`, the scores (captions, videos) of all pairs."""
+    """All captions through the index, compared with `exact`, the scores (captions, videos) of all pairs."""
     started = time.perf_counter()
     index = VideoIndex(head)
     index.add(*features.videos(slice(None)))
@@ -144,7 +147,7 @@ def search_all(
     own = candidates == np.asarray(caption_video)[:, None]
     found = own.any(axis=1)
     own_score = np.where(found, scores[np.arange(len(scores)), own.argmax(axis=1)], np.inf)
-    # Ties count against the query, as in metrics; what is no candidate takes the gallery's last place.
+    # Ties count against the query, as in metrics; a video that is not a candidate takes the gallery's last place.
     ranks = np.where(found, (scores >= own_score[:, None]).sum(axis=1), exact.shape[1])
     recall = {}
     for top in (top for top in RECALLED if top <= min(count, exact.shape[1])):

@@ -1,8 +1,8 @@
 """Results in the form of MTEB's `TaskResult`, computed by trec_eval's own code (pytrec-eval-terrier, which MTEB uses too).
 
-MTEB's text-video tasks are over pools of their own. A result bears a task's name only where the captions are in number
-and lengths those that MTEB publishes of the task (`POOLS`); any other pool gets a name of ours, which MTEB does not know.
-Figures are fractions, as MTEB has them, of the first seed's head; its nAUC figures are not computed.
+MTEB's text-video tasks have pools of their own. A result has a task's name only where the number and the lengths of the
+captions are those that MTEB publishes for the task (`POOLS`); any other pool gets a name that MTEB does not know. Figures
+are fractions, as in MTEB, for the first seed's head; MTEB's nAUC figures are not computed.
 """
 
 from collections import defaultdict
@@ -28,9 +28,9 @@ MEASURES = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision
 
 @dataclass(frozen=True)
 class Pool:
-    """What MTEB's descriptive statistics tell of a pool: clips (one caption each), and its captions' lengths in characters.
+    """MTEB's descriptive statistics of a pool: clips (one caption each), and the captions' lengths in characters.
 
-    `total` has two values where MTEB's statistics differ between a task's directions by white space.
+    `total` has two values where the statistics of a task's two directions differ by white space.
     """
 
     task: str
@@ -51,10 +51,10 @@ POOLS = {
 
 
 def same_pool(pool: Pool, split: "Split") -> str | None:
-    """None where a split's captions have the number and lengths of MTEB's; else what differs, in words."""
+    """None where the number and lengths of a split's captions are MTEB's; else the difference in words."""
     lengths = [len(text) for text in split.caption_texts]
     if len(lengths) != len(split.video_ids):
-        return f"MTEB has one caption a clip, here are {len(lengths)} of {len(split.video_ids)} clips"
+        return f"MTEB has one caption per clip, here are {len(lengths)} of {len(split.video_ids)} clips"
     if len(lengths) != pool.clips:
         return f"MTEB's has {pool.clips} clips, here are {len(lengths)}"
     found = (sum(lengths) in pool.total, min(lengths) == pool.shortest, max(lengths) == pool.longest)
@@ -64,7 +64,7 @@ def same_pool(pool: Pool, split: "Split") -> str | None:
 
 
 def name_task(split: "Split", dataset: str, direction: str, uses_audio: bool) -> tuple[str, str, str | None]:
-    """(task, revision of its data, why it is none of MTEB's or None)."""
+    """(task, revision of its data, None or the reason why it is not one of MTEB's)."""
     videos = "VA" if uses_audio else "V"
     way = f"T2{videos}" if direction == "t2v" else f"{videos}2T"
     pool = POOLS.get(dataset)
@@ -94,14 +94,14 @@ def judge(lists: Lists, memory: int) -> dict[str, float]:
             for k in PLACES:  # trec_eval's recip_rank knows no k
                 sums[f"mrr_{k}"] += 1 / (places[0] + 1) if len(places) and places[0] < k else 0.0
     means = {name: total / len(lists.queries) for name, total in sums.items()}
-    told = {f"{name}_at_{k}": round(means[f"{of}_{k}"], 5) for name, of in MEASURES.items() for k in PLACES}
-    return told | {f"mrr_at_{k}": round(means[f"mrr_{k}"], 5) for k in PLACES} | {"accuracy": told["recall_at_1"]}
+    named = {f"{name}_at_{k}": round(means[f"{of}_{k}"], 5) for name, of in MEASURES.items() for k in PLACES}
+    return named | {f"mrr_at_{k}": round(means[f"mrr_{k}"], 5) for k in PLACES} | {"accuracy": named["recall_at_1"]}
 
 
 def write_result(
     path: Path, lists: Lists, results: "Results", split: "Split", direction: str, uses_audio: bool, memory: int
 ) -> str | None:
-    """A TaskResult at `path`; gives a line for the reader where its task is none of MTEB's."""
+    """Writes a TaskResult to `path`; returns a line for the reader where its task is not one of MTEB's."""
     task, revision, reason = name_task(split, results.basis.dataset, direction, uses_audio)
     scores = judge(lists, memory)
     write_json(
@@ -122,7 +122,7 @@ def write_result(
             },
             "evaluation_time": round(results.seconds, 3),
             "kg_co2_emissions": None,
-            "gaid": {  # MTEB's reader passes over what it does not know
+            "gaid": {  # MTEB's reader ignores what it does not know
                 **results.basis.to_dict("preset", "trained", "run"),
                 "seed": results.basis.seeds[0],
                 **results.basis.to_dict("backbones", "random_weights"),
@@ -135,7 +135,7 @@ def write_result(
             },
         },
     )
-    return None if reason is None else f"{path.name}: {task} is no task of MTEB's: {reason} (docs/mteb.md)"
+    return None if reason is None else f"{path.name}: {task} is not a task of MTEB's: {reason} (docs/mteb.md)"
 
 
 def _load_evaluator() -> Any:
@@ -147,5 +147,5 @@ def _load_evaluator() -> Any:
 
 
 def require() -> None:
-    """Raises DependencyMissing where the extra is not installed; for before the work."""
+    """Raises DependencyMissing where the extra is not installed, before any work."""
     _load_evaluator()

@@ -1,6 +1,6 @@
-"""Which videos of a gallery a head was trained on: counted here for every command that ranks, and said in one sentence.
+"""How many videos of a gallery a head was trained on: counted here for every command that ranks, with a sentence for the reader.
 
-Ids are compared and no feature is read, so that it costs little on a large store.
+Ids are compared and no features are read, so this is cheap on a large store.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class TrainingOverlap:
     """How many of a gallery's videos lie in the part that a run was trained on; `videos` is None where that is unknown.
 
-    `note` is the sentence for a reader, empty where there is no such video.
+    `note` is the sentence for the reader, empty where there is no such video.
     """
 
     run: str
@@ -66,7 +66,7 @@ def find_overlap(run: Run, store: "Store", video_ids: Collection[str]) -> Traini
 
 
 def _training_store(member: Run, store: "Store") -> "Store | None":
-    """The store that a run was trained on, or one that holds the same parts; None where neither is there."""
+    """The store that a run was trained on, or one with the same parts; None where neither is available."""
     if member.fingerprint == store.fingerprint:
         return store
     try:

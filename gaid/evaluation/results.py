@@ -1,4 +1,4 @@
-"""What an evaluation found, as plain data that prints, serialises and compares. Nothing here computes scores."""
+"""The results of an evaluation as plain data, with their JSON form. Nothing here computes scores or prints."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,11 +25,11 @@ FEW_VIDEOS = 20
 
 
 def noise_in_words(query: Noise | None, others: Mapping[str, Noise | None]) -> list[str]:
-    """Whose the draws of a head with trials were, a sentence at most; `others` by protocol."""
+    """How the trials of a head were drawn, in one sentence at most: under query, and under `others`, by protocol."""
     if query is None:
         return []
     words = [f"under `{name}` {NOISES[noise]}" for name, noise in others.items() if noise and noise != query]
-    apart = ", so a part of the difference is the noise's" if words else ""
+    apart = ", so a part of the difference is due to the noise" if words else ""
     return ["trials: " + "; ".join([f"under `query` {NOISES[query]}", *words]) + apart]
 
 
@@ -59,7 +59,7 @@ class Figures:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures first, as `{"R@1": .., ..., "queries": .., "gallery": ..}`, then what they rest on."""
+        """The figures first, as `{"R@1": .., ..., "queries": .., "gallery": ..}`, then intervals and each seed's."""
         return {
             **_rounded(self.values),
             "queries": self.queries,
@@ -71,7 +71,7 @@ class Figures:
 
 @dataclass
 class DualSoftmaxGain:
-    """The same head with a second softmax, beside the plain figures of its protocol; intervals of the difference, paired.
+    """Figures with a second softmax, and their difference to the plain ones of the same protocol with paired intervals.
 
     `form`: what the softmax is taken over, a name of `scoring.DUAL_SOFTMAX`.
     """
@@ -100,10 +100,10 @@ class DualSoftmaxGain:
 
 @dataclass
 class Leak:
-    """The same head under a protocol in which the gallery reads captions, beside the query's figures.
+    """Figures under a protocol in which the gallery reads captions, and their difference to the query protocol's.
 
-    `own_caption`: which of several captions of its own a video reads, a name of `protocols.OWN_CAPTIONS`. `noise`: whose the
-    draws of a head with trials are, a name of `protocols.NOISES`.
+    `own_caption`: which of several captions of its own a video reads, a name of `conditioning.OWN_CAPTIONS`. `noise`: how the
+    trials of a head are drawn, a name of `conditioning.NOISES`.
     """
 
     protocol: str
@@ -131,7 +131,7 @@ class Leak:
 
 @dataclass
 class Comparison:
-    """How far the evaluated head lies above a baseline on the same queries, with paired intervals."""
+    """Difference of the evaluated head to a baseline on the same queries, with paired intervals."""
 
     baseline: str
     difference: dict[str, dict[str, float]]
@@ -151,7 +151,7 @@ class Comparison:
 
 @dataclass
 class Results:
-    """An evaluation. `figures` are always the query protocol's; another protocol's stand under `leak`, beside these.
+    """An evaluation. `figures` are always the query protocol's; those of another protocol are in `leak`.
 
     `training_overlap`: of the head and of its baselines. What a page is drawn from is kept in memory only: `bench`, the best
     videos of each caption by the first seed (`best_rows`, `best_scores`), and `root`, where the clips lie.
@@ -205,7 +205,7 @@ class Results:
         return self.leak.protocol if self.leak else "query"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON types only. `t2v` and `v2t` are the query protocol's figures whatever else was asked for."""
+        """JSON types only. `t2v` and `v2t` are the query protocol's figures, whatever else was asked for."""
         out: dict[str, Any] = {direction: figures.to_dict() for direction, figures in self.figures.items()}
         if self.leak:
             out["leak"] = self.leak.to_dict()
@@ -242,7 +242,7 @@ class Results:
 
 
 def note_on_size(videos: int) -> list[str]:
-    """A sentence that figures among so few videos never go without; none where there are enough."""
+    """A warning for figures among few videos; nothing where there are enough."""
     if videos == 1:
         return ["only one video in the gallery: R@1 is 100 whatever the head does"]
     if videos < FEW_VIDEOS:
@@ -261,7 +261,7 @@ def figures_of(ranks: Ranks, seed: int = 0) -> dict[str, Figures]:
 
 
 def difference_of(figures: dict[str, Figures], plain: dict[str, Figures]) -> dict[str, dict[str, float]]:
-    """How far each direction's figures lie above the plain ones."""
+    """Each direction's figures minus the plain ones."""
     return {
         one: {name: value - plain[one].values[name] for name, value in found.values.items()}
         for one, found in figures.items()

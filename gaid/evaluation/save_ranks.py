@@ -1,4 +1,4 @@
-"""Writes what every query found: `--save-ranks FILE`, by the file's suffix a table, a TREC run or MTEB's result."""
+"""`--save-ranks FILE`: writes the list of every query, by the file's suffix as a table, a TREC run or MTEB's result."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ BEST = 5
 
 
 def check_ranks_path(path: str | Path) -> Path:
-    """The path, if its suffix says how to write and it can be written. Raises OptionInvalid."""
+    """The path, if its suffix names a format and it can be written. Raises OptionInvalid."""
     path = Path(path)
     if path.name.endswith(mteb.SUFFIX):
         mteb.require()
@@ -33,7 +33,7 @@ def check_ranks_path(path: str | Path) -> Path:
             f"--save-ranks {path}: the suffix must be one of {', '.join((*TABLES, *RUNS, mteb.SUFFIX))}"
         )
     check_writable(path, "--save-ranks")
-    if holds_lists(path):  # and others beside it
+    if holds_lists(path):  # more files are written beside it
         check_folder(path.parent, "--save-ranks")
     return path
 
@@ -122,12 +122,12 @@ def _write_table(path: Path, split: "Split", results: "Results") -> None:
 
 
 def pack_texts(texts: list[str]) -> np.ndarray:
-    """Texts for an npz, as one JSON list: an array of strings makes all of them as wide as the longest, and 100 kB occur."""
+    """Texts for an npz as one JSON list: an array of strings makes all as wide as the longest, which may have 100 kB."""
     return np.array(json.dumps(texts))
 
 
 def _flat(row: dict[str, object]) -> dict[str, object]:
-    """A row of a CSV: a column a place."""
+    """A row of a CSV: one column per place of a list."""
     out: dict[str, object] = {}
     for name, value in row.items():
         if isinstance(value, list):

@@ -1,7 +1,7 @@
 """Scores of all (caption, video) pairs of a split in bounded memory, and ranks from them block by block.
 
-The head scores a block of videos against all captions; what it does inside a block is its own. The matrix is kept in
-memory where a quarter of the budget holds it, else in a file that vanishes with it.
+Heads score a block of videos with all captions; how they work within a block is up to them. The matrix is kept in memory
+where it fits a quarter of the budget, else in a temporary file.
 """
 
 import errno
@@ -27,10 +27,10 @@ DUAL_SOFTMAX: dict[DualSoftmax, str] = {
     "published": "score x softmax(100 x score) over all test texts, in both directions, as T-MASS's and GAID's code has it",
     "per-direction": "score x softmax(100 x score) over all test queries of the direction, known at once",
 }
-"""Forms of the second softmax. In `published` video to text keeps its order, but for scores below 0 and several captions."""
+"""Forms of the second softmax. `published` keeps the order of video to text, except for scores below 0 and several captions."""
 
 DUAL_SCALE = 100.0
-"""What the published scripts multiply scores by before the second softmax."""
+"""The factor of scores before the second softmax in the published scripts."""
 
 
 @torch.inference_mode()
@@ -50,9 +50,9 @@ def score_all(
 
     `own_caption` (videos): the row of the caption that each video reads where the protocol lets it; its first by default.
     `reads="same"` pools each video by its own k-th caption for k-th captions, which are then scored place by place.
-    `noise`: whose the draws of a head with trials are (`protocols.NOISES`); the protocol's own by default.
-    `memory` bounds in bytes what is held beside the features: an eighth for a block's scores and an eighth for its
-    widened features, half for the head, and a quarter for the matrix, which else goes to a temporary file.
+    `noise`: how the trials of a head are drawn (`conditioning.NOISES`); as the protocol has it by default.
+    `memory` bounds in bytes what is held beside the features: an eighth for a block's scores, an eighth for its widened
+    features, half for the head, and a quarter for the matrix, which goes to a temporary file where it is larger.
     """
     captions, videos = len(features.text), len(features.visual)
     scores = _matrix(captions, videos, in_memory=captions * videos * 4 <= memory // 4)
@@ -89,7 +89,7 @@ def _score_place(
     pooling: np.ndarray,
     options: dict[str, Any],
 ) -> np.ndarray:
-    """Scores (asking, rows) where one caption of a video gates it and another pools it; the head sees no other texts."""
+    """Scores (asking, rows) where one caption of a video gates it and another pools it; only the texts needed are passed."""
     texts = np.union1d(asking, np.concatenate([gating, pooling]))
     device = features.text.device
     gate, pool = (torch.from_numpy(np.searchsorted(texts, one)).to(device) for one in (gating, pooling))
@@ -111,22 +111,22 @@ def _score_place(
 def ranks_of(
     scores: np.ndarray, caption_video: np.ndarray, direction: str, *, memory: int, ties: metrics.Ties = "against"
 ) -> np.ndarray:
-    """`metrics.ranks` of a matrix that may not fit into memory: the same numbers, a block of queries at a time.
+    """`metrics.ranks` of a matrix that may not fit into memory: the same numbers, one block of queries at a time.
 
-    Every video of a split has a caption. Video to text, each video stands in a list once, where its best caption
-    stands, so that the lists are the rows of the matrix "best score of the captions of video i with video j", turned.
+    Every video of a split has a caption. Video to text, a list has each video once, at the place of its best caption, so the
+    lists are the columns of the matrix "best score of the captions of video i with video j".
     """
     if direction == "t2v":
         lists, own = scores, np.asarray(caption_video)
     else:
         lists, own = best_of_captions(scores, caption_video, memory).T, np.arange(scores.shape[1])
-    # Finding NaN, comparing and counting take a few bytes a score beside the block itself.
+    # Finding NaN, comparing and counting take a few bytes per score beside the block itself.
     blocks = _blocks(len(own), memory // (16 * lists.shape[1]))
     return np.concatenate([metrics.ranks(np.array(lists[rows]), own[rows], "t2v", ties) for rows in blocks])
 
 
 def best_of_captions(scores: np.ndarray, caption_video: np.ndarray, memory: int) -> np.ndarray:
-    """(videos, videos): the best score that a caption of video i has with video j."""
+    """(videos, videos): the best score of a caption of video i with video j."""
     captions, videos = scores.shape
     best = _matrix(videos, videos, videos * videos * scores.itemsize <= memory // 4, scores.dtype)
     order = np.argsort(caption_video, kind="stable")
@@ -137,7 +137,7 @@ def best_of_captions(scores: np.ndarray, caption_video: np.ndarray, memory: int)
 
 
 def select(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray, memory: int) -> np.ndarray:
-    """A part of a matrix of scores, in memory or in a file as the whole is."""
+    """A part of a matrix of scores, in memory or in a temporary file by the same rule as the whole."""
     part = _matrix(len(rows), len(columns), in_memory=len(rows) * len(columns) * 4 <= memory // 4)
     for block in _blocks(len(rows), memory // (16 * scores.shape[1])):
         part[block] = scores[rows[block]][:, columns]
@@ -154,16 +154,16 @@ def dual_softmax(
 ) -> np.ndarray:
     """Score x softmax(scale x score) over `texts` or over `videos`, float64 of the same shape.
 
-    Over texts, a video that many of them like counts less for each, so every text is ranked with the help of the others.
-    `groups`: rows (of texts, or of videos) whose softmax is taken together, each row in one group; all by default. Of a
-    row alone the softmax is 1 and its scores stay.
+    Over texts, a video that scores high for many of them counts less for each, so every text is ranked with the help of the
+    others. `groups`: rows (of texts, or of videos) whose softmax is taken together, each row in one group; all by default.
+    The softmax of a single row is 1, which leaves its scores unchanged.
     """
     queries = scores if over == "texts" else scores.T
     count, items = queries.shape
     rows, width = scores.shape
     out = _matrix(rows, width, 8 * scores.size <= memory // 4, np.float64)
     turned = out if over == "texts" else out.T
-    # In double precision: 100 x a difference of scores is soon below what float32 holds, and zeros would be ties.
+    # In double precision: exp(100 x a difference of scores) underflows in float32, and zeros would be ties.
     for columns in _blocks(items, memory // (40 * count)):
         block = np.asarray(queries[:, columns], np.float64)
         for group in [np.arange(count)] if groups is None else groups:
@@ -173,7 +173,7 @@ def dual_softmax(
 
 
 def random_groups(count: int, size: int, seed: int = 0) -> list[np.ndarray]:
-    """Queries in random groups of about one size (they differ by one at most), each query in one of them."""
+    """Queries in random groups whose sizes differ by one at most, each query in one group."""
     order = np.random.default_rng([seed, 23]).permutation(count)
     return [np.sort(group) for group in np.array_split(order, max(1, round(count / max(1, size))))]
 
@@ -199,17 +199,19 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
 
 
 def _matrix(rows: int, columns: int, in_memory: bool, dtype: Any = np.float32) -> np.ndarray:
-    """An empty matrix, in memory or in a file that vanishes with it. Raises OptionInvalid where the disk has no room."""
+    """An empty matrix, in memory or in a temporary file. Raises OptionInvalid where the disk has no room."""
     if in_memory:
         return np.empty((rows, columns), dtype)
     count = rows * columns * np.dtype(dtype).itemsize
-    with tempfile.TemporaryFile(prefix="gaid-scores-") as file:  # the map outlives the name, and the bytes go with it
+    with tempfile.TemporaryFile(
+        prefix="gaid-scores-"
+    ) as file:  # the map outlives the file's name, and its bytes are freed with it
         _reserve(file.fileno(), count)
         return np.memmap(file, dtype, "w+", shape=(rows, columns))
 
 
 def _reserve(descriptor: int, count: int) -> None:
-    """Bytes of the disk for a file: a map of bytes that are not there would end the process at the first write."""
+    """Reserves disk space for a file: writing to a map without it would kill the process."""
     place = tempfile.gettempdir()
     free = shutil.disk_usage(place).free
     try:
@@ -219,7 +221,7 @@ def _reserve(descriptor: int, count: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.EOPNOTSUPP) and free >= count:
-            return  # a file system that reserves nothing
+            return  # a file system without reservation
         raise OptionInvalid(
             f"the scores take {count / 1e6:,.0f} MB, and there is no room for them in {place} ({free / 1e6:,.0f} MB are free): "
             f"set TMPDIR to a folder with room, or keep them in memory with --memory {-(-4 * count // 10**6)}MB"

@@ -1,7 +1,7 @@
-"""Which frames' sound counted, measured against a data set's own truth where it has one (docs/method.md, section 9).
+"""Which frames' sound counted, compared with a data set's ground truth where it has one (docs/method.md, section 9).
 
-With attention pooling a gate is free in frames that attention ignores, so the measure is attention x gate, the weight with
-which a frame's sound enters the video embedding; gate and attention are measured beside it.
+With attention pooling a gate may take any value in frames that attention ignores, so the measure is attention x gate, the
+weight with which a frame's sound enters the video embedding; gate and attention are measured beside it.
 """
 
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ KINDS = ("sound_weight", "gate", "attention")
 
 @dataclass
 class SoundTruth:
-    """How well each of `KINDS` tells frames with informative sound from the rest: AUC, means over seeds.
+    """How well each of `KINDS` separates frames with informative sound from the rest: AUC, means over seeds.
 
-    `audible` counts frames with a track that is not silent only: there no mask gives the answer away.
+    `audible` counts only frames with a track that is not silent, where the mask does not reveal the answer.
     `roc[kind]` is (false positive rate, true positive rate) of the first seed.
     """
 
@@ -48,7 +48,7 @@ class SoundTruth:
 
 
 def auc(values: np.ndarray, truth: np.ndarray) -> float:
-    """Chance that a true one has a higher value than a false one, ties counted half; NaN where one kind is absent."""
+    """Probability that a true entry has a higher value than a false one, ties counted half; NaN where one kind is absent."""
     true = int(truth.sum())
     false = truth.size - true
     if not true or not false:
@@ -71,7 +71,7 @@ def roc_curve(values: np.ndarray, truth: np.ndarray, points: int = 200) -> tuple
 
 
 def measure_sound_weight(bench: "Bench") -> SoundTruth | None:
-    """How well a bench's heads tell frames with informative sound; None without a truth, or for heads without an answer."""
+    """How well a bench's heads separate frames with informative sound; None without a truth, or for heads that explain nothing."""
     truth = load_split_truth(bench.store, bench.split)
     if truth is None or not truth.any():
         return None
@@ -88,7 +88,7 @@ def measure_sound_weight(bench: "Bench") -> SoundTruth | None:
 
 
 def load_split_truth(store: "Store", split: "Split") -> np.ndarray | None:
-    """(videos, frames) bool: where the sound informs; None where the data set does not know, or is not at hand."""
+    """(videos, frames) bool: where the sound is informative; None where the data set has no truth, or is not available."""
     from gaid.datasets import load_truth, name_in
 
     about = store.attrs.get("dataset") or {}
@@ -99,7 +99,7 @@ def load_split_truth(store: "Store", split: "Split") -> np.ndarray | None:
     for video, times, duration in zip(split.video_ids, split.time, split.duration, strict=True):
         try:
             truth = load_truth(name, root, video, times.astype(float), float(duration))
-        except (GaidError, OSError):  # moved or deleted since: figures do without
+        except (GaidError, OSError):  # moved or deleted since: figures go without it
             return None
         if truth is None:
             return None
@@ -109,7 +109,7 @@ def load_split_truth(store: "Store", split: "Split") -> np.ndarray | None:
 
 @torch.inference_mode()
 def explain_own(head: "Head", features: "Features", caption_video: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Each of `KINDS` (captions, frames) for every caption with its own video; None for a head that does not say."""
+    """Each of `KINDS` (captions, frames) for every caption with its own video; None for a head that explains nothing."""
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     order = np.argsort(caption_video, kind="stable")
     for start in range(0, len(order), 64):
@@ -126,10 +126,10 @@ def explain_own(head: "Head", features: "Features", caption_video: np.ndarray) -
 
 
 def measure(explained: list[dict[str, np.ndarray]], truth: np.ndarray, split: "Split") -> SoundTruth:
-    """AUCs of all frames of all (caption, own video) pairs; one entry of `explained` a seed."""
-    of_pair, heard = truth[split.caption_video], split.audio_mask[split.caption_video]
+    """AUCs of all frames of all (caption, own video) pairs; `explained` has one entry per seed."""
+    of_pair, audible_frames = truth[split.caption_video], split.audio_mask[split.caption_video]
     per_seed = [{kind: auc(one[kind].ravel(), of_pair.ravel()) for kind in KINDS} for one in explained]
-    audible = [{kind: auc(one[kind][heard], of_pair[heard]) for kind in KINDS} for one in explained]
+    audible = [{kind: auc(one[kind][audible_frames], of_pair[audible_frames]) for kind in KINDS} for one in explained]
     return SoundTruth(
         auc={kind: float(np.mean([one[kind] for one in per_seed])) for kind in KINDS},
         audible={kind: float(np.mean([one[kind] for one in audible])) for kind in KINDS},

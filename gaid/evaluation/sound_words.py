@@ -1,4 +1,4 @@
-"""Which captions name a sound, by the names of AudioSet's classes (data/audioset_classes.csv). Measuring with that is others'."""
+"""Which captions name a sound, by the names of AudioSet's classes (data/audioset_classes.csv). Nothing is measured here."""
 
 import csv
 import re
@@ -8,14 +8,14 @@ from importlib.resources import files
 
 import numpy as np
 
-# Names of places and recordings, of what is mostly seen, and of nothing to hear.
+# Names of places and recordings, of what is mostly visible, and of what makes no sound.
 _NO_SOUNDS = {"inside", "outside", "small room", "large room or hall", "public space", "urban or manmade", "rural or natural",
               "field recording", "silence", "walk", "run", "animal", "domestic animals", "pets", "wild animals", "camera"}  # fmt: skip
 
 
 @cache
 def phrases() -> frozenset[tuple[str, ...]]:
-    """Names of sounds as stems of their words: each class name split at commas and brackets."""
+    """Names of sounds as word stems: each class name split at commas and brackets."""
     text = files("gaid.evaluation").joinpath("data/audioset_classes.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     names = {part.strip().lower() for row in rows for part in re.split(r"[,()]", row["display_name"]) if part.strip()}
@@ -23,7 +23,7 @@ def phrases() -> frozenset[tuple[str, ...]]:
 
 
 def named_sounds(caption: str) -> list[str]:
-    """The names of sounds that a caption holds, as stems of words: "dogs barking" holds "dog" and "bark"."""
+    """The names of sounds in a caption, as word stems: "dogs barking" has "dog" and "bark"."""
     stems = _stems(caption.lower())
     known = phrases()
     longest = max(map(len, known))

@@ -1,4 +1,4 @@
-"""What is evaluated: a run's heads, or a preset's untrained one, and the split that it is evaluated on."""
+"""Whose heads are measured: those of a run, or a preset's untrained one. The split that they are measured on is `bench`'s."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
 SENSES = ("video", "sound")
-# Its senses are random projections of their own each, whatever their sizes.
+# Each of its encoders is a random projection of its own, so equal sizes are not a shared space.
 _SPACELESS = "tiny"
 
 
@@ -39,12 +39,12 @@ class Subject:
     def members(self, seeds: int | None = None) -> range:
         """The numbers of the heads, of the first `seeds` only where that is given. Raises OptionInvalid for none."""
         if seeds is not None and seeds < 1:
-            raise OptionInvalid(f"--seeds {seeds}: one at least")
+            raise OptionInvalid(f"--seeds {seeds} must be at least 1")
         return range(min(len(self.seeds), seeds or len(self.seeds)))
 
     @property
     def name(self) -> str:
-        """What errors call it: the folder of its run, or its preset."""
+        """Its name in errors: the folder of the run, or the preset."""
         return str(self.run.path) if self.run else f"preset {self.preset!r}"
 
     @property
@@ -53,7 +53,7 @@ class Subject:
 
     @classmethod
     def of_run(cls, run: Run, store: "Store", device: str) -> "Subject":
-        """A trained head on a store whose features are of the same backbones. Raises StoresDisagree."""
+        """The heads of a run, for a store with features of the same backbones. Raises StoresDisagree."""
         run.check_store(store)
         notes = run.doubts_about(store)
         if not run.imported and run.fingerprint != store.fingerprint:
@@ -75,8 +75,8 @@ class Subject:
 
     @classmethod
     def untrained(cls, preset: str, store: "Store", device: str, seed: int, sense: str = "video") -> "Subject":
-        """A head as its preset starts out. Says so where picture (or sound) and text do not share a space."""
-        seen = "visual" if sense == "video" else "audio"
+        """A preset's head before training. A note says where picture (or sound) and text do not share a space."""
+        kind = "visual" if sense == "video" else "audio"
 
         def load(number: int) -> "Head":
             import torch
@@ -93,17 +93,17 @@ class Subject:
                 )
             return head.to(device).eval()
 
-        return cls(preset, [seed], load, notes=_notes_on_space(store, seen))
+        return cls(preset, [seed], load, notes=_notes_on_space(store, kind))
 
 
-def _notes_on_space(store: "Store", seen: str) -> list[str]:
+def _notes_on_space(store: "Store", kind: str) -> list[str]:
     backbones = store.attrs.get("backbones", {})
-    names = [str(backbones.get(kind, {}).get("name", "?")) for kind in (seen, "text")]
-    dims = [store.visual_dim if seen == "visual" else store.audio_dim, store.text_dim]
+    names = [str(backbones.get(one, {}).get("name", "?")) for one in (kind, "text")]
+    dims = [store.visual_dim if kind == "visual" else store.audio_dim, store.text_dim]
     if names[0] == names[1] and names[0] != _SPACELESS and dims[0] == dims[1]:
         return []
     return [
-        f"untrained, and the {seen} backbone ({names[0]}, {dims[0]} numbers) and the text backbone ({names[1]}, {dims[1]}) "
+        f"untrained, and the {kind} backbone ({names[0]}, {dims[0]} numbers) and the text backbone ({names[1]}, {dims[1]}) "
         "do not share a space: expect chance; train a head"
     ]
 
@@ -142,33 +142,32 @@ def load_subject(
     seed: int,
     sense: str,
 ) -> tuple[Subject, "Store"]:
-    """What `evaluate` was asked for. Raises OptionInvalid for a combination that says nothing or two things."""
+    """The heads and the store that were asked for. Raises OptionInvalid for an incomplete or contradictory combination."""
     if run is not None and preset is not None:
         raise OptionInvalid("--run and --preset: a run knows its preset; give one of the two")
     if sense not in SENSES:
         raise OptionInvalid(f"--sense {sense!r} is none of {', '.join(SENSES)}")
     if run is not None and sense != "video":
         raise OptionInvalid(
-            "--sense sound compares texts with sounds without training; give --store and --preset, no run"
+            "--sense sound compares texts with sounds without training; give --store and --preset, not a run"
         )
     loaded = load_run(run) if run is not None else None
     opened = open_for(loaded, store)
     if loaded is not None:
         return Subject.of_run(loaded, opened, device), opened
     if preset is None:
-        raise OptionInvalid("--store needs --preset NAME (a head without training), or give --run RUN")
+        raise OptionInvalid("--store needs --preset NAME (an untrained head), or give --run RUN")
     return Subject.untrained(preset, opened, device, seed, sense), opened
 
 
 def check_head_fits(head: "Head", split: "Split", what: str) -> None:
     """Raises HeadMismatch where a head was built for features of another size, or for audio tokens that are not there."""
     config = dict(head.config)
-    listens = head.audio_input
-    if listens != "frames" and split.read_audio_tokens is None:
+    if head.audio_input != "frames" and split.read_audio_tokens is None:
         raise HeadMismatch(
             f"{what} takes audio tokens, the store has none; evaluate it on a store of `gaid extract --audio-tokens`"
         )
-    if not head.uses_audio or listens != "frames":  # of tokens the head itself sees the size
+    if not head.uses_audio or head.audio_input != "frames":  # the head itself checks the size of tokens
         config.pop("audio_dim", None)
     for sense, features in (("visual", split.visual), ("audio", split.audio), ("text", split.text)):
         expected, found = config.get(f"{sense}_dim"), features.shape[-1]

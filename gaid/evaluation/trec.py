@@ -1,9 +1,9 @@
-"""Rankings in TREC's form, for trec_eval, ranx, ir_measures and whatever else judges ranked lists: a run and its qrels.
+"""Rankings in TREC's form, a run and its qrels, for trec_eval, ranx, ir_measures and other tools for ranked lists.
 
 The lists are those that our own figures count: R@k is `success` at k of the file. Text to video, a document is a video.
-Video to text, a document is a video as well, standing where its best caption stands, as `metrics` counts; `by_caption`
-lets every caption be a document instead. Ties count against the query, whereas trec_eval orders equal scores by name, so
-equal scores are written a float apart, the right answer last.
+Video to text, a document is a video too, at the place of its best caption, as `metrics` counts; with `by_caption` every
+caption is a document instead. Ties count against the query, whereas trec_eval orders equal scores by name, so equal scores
+are written one float apart, the right answer last.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from gaid.files import writing
 from gaid.stores import Split
 
 DEPTH = 1000
-"""Places of a list that are written: TREC's custom, and MTEB's."""
+"""How many places of a list are written, as is usual for TREC and MTEB."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def text_to_video(scores: np.ndarray, split: "Split") -> Lists:
 
 
 def video_to_text(scores: np.ndarray, split: "Split", memory: int) -> Lists:
-    """Every video's list of videos, each standing where its best caption stands."""
+    """Every video's list of videos, each at the place of its best caption."""
     names, videos = _names(split.video_ids), np.arange(len(split.video_ids))
     table = best_of_captions(scores, split.caption_video, memory).T
     return Lists(names, names, table, lambda rows: videos[rows, None] == videos)
@@ -74,7 +74,7 @@ def by_caption(scores: np.ndarray, split: "Split") -> Lists:
 
 
 def part_ties(falling: np.ndarray) -> np.ndarray:
-    """Rows of float32 that fall or stay, as rows that fall: each at most the next float below the one before it."""
+    """Non-increasing rows of float32 as strictly decreasing ones: each at most the next float below the one before it."""
     parted = np.array(falling, np.float32)
     for place in range(1, parted.shape[1]):
         below = np.nextafter(parted[:, place - 1], np.float32(-np.inf))
@@ -109,7 +109,7 @@ def _names(ids: list[str]) -> list[str]:
 
 
 def _name(text: str) -> str:
-    """TREC's fields end at white space: that, and the sign that escapes it, as %20."""
+    """A name without white space, which ends a field in TREC: it is escaped as %20, and so is the percent sign."""
     return "".join(
         quote(sign, errors="surrogatepass") if sign.isspace() or sign == "%" or not sign.isprintable() else sign
         for sign in text

@@ -1,4 +1,4 @@
-"""`search`: the clips of a store that answer a sentence, best first. Captions are not needed, and no clip is opened.
+"""`search`: the clips of a store that answer a sentence, best first. It needs no captions and opens no clip.
 
 The sentence goes through the store's own text backbone and is kept as a caption would be; the head then scores it with every
 clip that has features, exactly, a block of clips at a time. Pages and tables are `report`'s and the command's.
@@ -34,7 +34,7 @@ LANES = ("gate", "attention", "sound_weight")
 class Hit:
     """One clip of an answer. `sound`: the share of its sound in the embedding that was compared, 0 to 1, or None.
 
-    `frames` holds gate, attention and sound weight (F) where the head tells them; `start` and `end` are seconds in `path`.
+    `frames` holds gate, attention and sound weight (F) where the head explains them; `start` and `end` are seconds in `path`.
     """
 
     place: int
@@ -50,13 +50,13 @@ class Hit:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only; without `frames`."""
-        told = {name: value for name, value in vars(self).items() if name != "frames"}
-        return told | {"score": round(self.score, 6), "sound": None if self.sound is None else round(self.sound, 4)}
+        plain = {name: value for name, value in vars(self).items() if name != "frames"}
+        return plain | {"score": round(self.score, 6), "sound": None if self.sound is None else round(self.sound, 4)}
 
 
 @dataclass
 class Answer:
-    """What one sentence found."""
+    """The clips that answer one sentence, best first."""
 
     query: str
     hits: list[Hit]
@@ -117,14 +117,14 @@ def search(
     memory: str | int = "1GiB",
     seed: int = 0,
 ) -> SearchResults:
-    """The best clips of a store for each sentence, by a run's head (its first seed's) or by a preset without training.
+    """The best clips of a store for each sentence, by a run's head (its first seed's) or by an untrained preset.
 
     Args:
-        query: a sentence or several. query_file: files of more, a sentence a line; `-` is standard input.
+        query: a sentence or several. query_file: files of more, one sentence per line; `-` is standard input.
         run: on its own store, or on `store`, which must hold features of the same backbones.
-        store, preset: a store, and a head without training: only sensible where the backbones share a space.
-        top: clips a sentence.
-        text: the encoder of the sentences, where the store's own name for it does not load here.
+        store, preset: a store, and an untrained head, which makes sense only where the backbones share a space.
+        top: clips per sentence.
+        text: the encoder of the sentences, where the store's name for it does not load here.
         root: where the clips' files are. Default: where the store says they were. Only for paths and pictures.
         device, memory: of the encoder and the head; bound on what is held beside a block of features.
         seed: of an untrained head and of trials in scoring.
@@ -144,12 +144,12 @@ def search(
     valid = valid_rows(opened)
     count = len(valid)
     if not count:
-        raise DataMissing(f"{opened.path}: holds no clip with features (gaid store info {opened.path} tells why)")
+        raise DataMissing(f"{opened.path}: holds no clip with features (gaid store info {opened.path} shows why)")
     if subject.audio not in ("own", "silence", "none"):
-        raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by a run that is none")
+        raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by another run")
     backbone = load_encoder(opened, "text", bench.device, text or own_clip(subject.run, opened, "text"), "--text")
     loaded = time.perf_counter()
-    # As a caption would be: float16 is what a store keeps.
+    # In float16, as a store keeps captions.
     embedded = backbone.encode_text(queries).embedding.astype(np.float16)
     encoded = time.perf_counter()
     rows, scores = find_best(bench, embedded, min(top, count))
@@ -162,7 +162,7 @@ def search(
     try:
         _locate(answers, opened, root)
     except (GaidError, OSError) as error:
-        notes.append(f"the clips' files are not told: {error}; --root FOLDER says where they are")
+        notes.append(f"the clips' files are not listed: {error}; --root FOLDER says where they are")
     return SearchResults(
         answers=answers,
         basis=basis,
@@ -201,7 +201,7 @@ def find_best(bench: Bench, text: np.ndarray, count: int) -> tuple[np.ndarray, n
 
 
 def _collect(query: str | Sequence[str], files: str | Path | Iterable[str | Path]) -> list[str]:
-    """All sentences, white space at their ends and between their words reduced. Raises OptionInvalid, DataMissing."""
+    """All sentences, with white space normalised. Raises OptionInvalid, DataMissing."""
     from gaid.datasets.reading import read_lines
     from gaid.datasets.types import is_unicode
 
@@ -212,15 +212,17 @@ def _collect(query: str | Sequence[str], files: str | Path | Iterable[str | Path
         if str(file) == "-":
             lines = sys.stdin.read().splitlines()
         elif not Path(file).is_file():
-            raise DataMissing(f"--query-file {file}: no such file; a sentence a line is expected in it")
+            raise DataMissing(f"--query-file {file}: no such file; one sentence per line is expected in it")
         else:
             lines = [line for _, line in read_lines(Path(file))]
         queries += [line for line in lines if line.strip()]
     if not queries:
-        raise OptionInvalid('search for what? Give a sentence ("a dog barks"), or --query-file FILE with one a line')
+        raise OptionInvalid('search for what? Give a sentence ("a dog barks"), or --query-file FILE with one per line')
     for one in queries:
         if not is_unicode(one):
-            raise OptionInvalid(f"the sentence {one!r} is no text: it holds bytes that are no UTF-8, or half of a sign")
+            raise OptionInvalid(
+                f"the sentence {one!r} is not text: it has bytes that are not UTF-8, or half of a character"
+            )
     return [" ".join(one.split()) for one in queries]
 
 
@@ -231,18 +233,18 @@ def _answers(queries: list[str], rows: np.ndarray, scores: np.ndarray, bench: Be
     answers = []
     for number, (query, of_query, of_scores) in enumerate(zip(queries, rows, scores, strict=True)):
         places = np.searchsorted(known, of_query)
-        lanes = _explain(head, features, number, places)
+        explained = _explain(head, features, number, places)
         hits = [
             Hit(
                 place=place,
                 video=clips.video_ids[row],
                 score=float(score),
-                sound=float(told["sound_weight"].sum()) if told and head.uses_audio else None,
+                sound=float(lanes["sound_weight"].sum()) if lanes and head.uses_audio else None,
                 audio=AUDIO_STATES[int(clips.audio_state[row])],
                 duration=round(float(clips.duration[row]), 3),
-                frames=told,
+                frames=lanes,
             )
-            for place, (row, score, told) in enumerate(zip(places, of_scores, lanes, strict=True), start=1)
+            for place, (row, score, lanes) in enumerate(zip(places, of_scores, explained, strict=True), start=1)
         ]
         answers.append(Answer(query, hits))
     return answers
@@ -250,12 +252,12 @@ def _answers(queries: list[str], rows: np.ndarray, scores: np.ndarray, bench: Be
 
 @torch.inference_mode()
 def _explain(head: "Head", features: Features, query: int, places: np.ndarray) -> list[dict[str, np.ndarray]]:
-    """For each hit its gate, attention and sound weight (F); nothing for a head that does not tell."""
+    """For each hit its gate, attention and sound weight (F); nothing for a head that explains nothing."""
     nothing: list[dict[str, np.ndarray]] = [{} for _ in places]
-    told = head.explain(features.text[[query]], *features.videos(torch.from_numpy(places)))
-    if told is None:
+    explanation = head.explain(features.text[[query]], *features.videos(torch.from_numpy(places)))
+    if explanation is None:
         return nothing
-    lanes = {name: getattr(told, name)[0].float().cpu().numpy() for name in LANES}
+    lanes = {name: getattr(explanation, name)[0].float().cpu().numpy() for name in LANES}
     return [{name: values[number] for name, values in lanes.items()} for number in range(len(places))]
 
 

@@ -1,7 +1,7 @@
-"""`gaid stress`: what becomes of a head when sound, picture, caption or the head itself is not as it was in training.
+"""`gaid stress`: how the figures of a head change when sound, picture, captions or the head itself differ from training.
 
-`stress` is the command of the same name. `faults` and `captions` spoil what is looked at, listened to and read, `probes` the
-heads, `media` the real files; `measure` scores, `dasp` asks which queries DASP helps. Pages and tables are `report`'s.
+`stress` is the command of the same name. `faults` corrupts sound and frames, `captions` captions, `probes` the heads, `media`
+the real files; `measure` ranks, `dasp` asks which queries DASP helps. Pages and tables are left to `report`.
 """
 
 import time
@@ -49,17 +49,17 @@ def stress(
     seed: int = 0,
     progress: bool = True,
 ) -> StressResults:
-    """R@1 and the rest, text to video, of a run and of those that it stands against, under growing faults.
+    """R@1 and the other metrics, text to video, of a run and of the runs beside it, under faults of growing strength.
 
     Args:
         run, against: runs trained on features of the same backbones; all their seeds count.
         store: in place of the run's own. split, split_protocol: as `evaluate` takes them.
         faults: names of `NAMES`; all by default.
-        media: also spoil the real files of `clips` clips (a sample of the gallery, drawn by `seed`), found under `root`
+        media: also corrupt the real files of `clips` clips (a sample of the gallery, drawn by `seed`), found under `root`
             or where the store says.
         memory, device: of scoring. seed: of all faults and intervals.
 
-    Captions can only be spoilt where the store's text backbone is at hand; else a note says so. Raises OptionInvalid,
+    Captions can be corrupted only where the store's text backbone is available; else a note says so. Raises OptionInvalid,
     DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
     """
     started = time.perf_counter()
@@ -72,13 +72,13 @@ def stress(
     benches = [bench, *(bench.beside(other) for other in against)]
     test = StressTest(dict(zip(_labels([one.subject for one in benches]), benches, strict=True)))
     for one in test.benches.values():
-        one.features()  # a head that does not fit is refused before the long work
+        one.features()  # refuses a head that does not fit, before the long work
 
     def say(line: str) -> None:
         if progress:
             console.say(f"stress: {line}")
 
-    # Before the long work: files and backbones that are not there are found out at once.
+    # Before the long work, so that missing files and backbones are reported at once.
     tokens = any(one.head().audio_input == "tokens" for one in test.benches.values())
     files = (
         open_files(store, bench.split, root, clips, device, seed, own_clip(bench.run, store, "visual"), tokens)
@@ -103,7 +103,7 @@ def _measure(
     say: Callable[[str], None],
     text: str | None = None,
 ) -> None:
-    """Every fault in `names`; `text` names the store's text backbone where it is called otherwise here."""
+    """Every fault in `names`; `text` names the store's text backbone where it has another name here."""
     sounding = int(test.split.audio_mask.any(axis=1).sum())
     if sounding < 2 and any(FAULTS[name].touches == "audio" for name in names if name in FAULTS):
         results.notes.append(f"faults of the sound are left out: {sounding} of {results.basis.videos} clips have any")
@@ -138,7 +138,7 @@ def _names(faults: Sequence[str] | None) -> list[str]:
 
 
 def _labels(subjects: Sequence[Subject]) -> list[str]:
-    """Each head's preset; with the folder of its run where two have the same."""
+    """Each head's preset, with the folder of its run where two have the same preset."""
     presets = [subject.preset for subject in subjects]
     labels = []
     for number, subject in enumerate(subjects):

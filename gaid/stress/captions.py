@@ -1,8 +1,8 @@
-"""Faults of captions: typing errors, words left out, nouns exchanged, negation. Text in, text out; encoding is `measure`'s.
+"""Faults of captions: typing errors, words left out, nouns exchanged, negation. Text in, text out; encoding is left to callers.
 
-There is no tagger here. A noun is taken to be the last word of a run of words that an article, a number or a possessive opens
-and a word of grammar, a verb in -ing or punctuation ends: enough for captions in English, not for grammar. The page shows
-examples, so that a reader can judge.
+There is no part-of-speech tagger. A noun is taken to be the last word of a run of words that an article, a number or a
+possessive opens and a function word, a verb in -ing or punctuation ends: good enough for English captions. The page shows
+examples, so that readers can judge.
 """
 
 import re
@@ -34,7 +34,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True)
 class CaptionFault:
-    """One way in which captions go wrong. `change(texts, strength, rng)` gives as many texts back."""
+    """One way in which captions go wrong. `change(texts, strength, rng)` returns as many texts."""
 
     name: str
     title: str
@@ -56,12 +56,12 @@ class CaptionFault:
 
 
 def words(text: str) -> list[str]:
-    """The words of a caption, without what stands between them."""
+    """The words of a caption, without spaces and punctuation."""
     return _WORD.findall(text)
 
 
 def nouns(text: str) -> list[tuple[int, int]]:
-    """Where the nouns of a caption stand, as this module takes them to be: (start, end) of each."""
+    """(start, end) of each noun of a caption, as this module defines nouns."""
     found: list[tuple[int, int]] = []
     run: list[tuple[int, int]] = []
     opened, end = False, 0
@@ -96,13 +96,13 @@ def _replace_words(text: str, change: Callable[[int, str], str]) -> str:
 
 
 def _chosen(count: int, share: float, rng: np.random.Generator, most: int | None = None) -> set[int]:
-    """That share of `count` places; the draws go on with the same numbers whatever the share is."""
+    """That share of `count` places; the draws that follow are the same whatever the share is."""
     order = rng.permutation(count)
     return set(order[: min(round(share * count), count if most is None else most)].tolist())
 
 
 def misspell(word: str, rng: np.random.Generator) -> str:
-    """A word with one slip of the hand: a letter left out, doubled, replaced, or two exchanged."""
+    """A word with one typing error: a letter left out, doubled, replaced, or two exchanged."""
     kind, place, letter = int(rng.integers(4)), int(rng.integers(max(1, len(word) - 1))), int(rng.integers(25))
     if len(word) == 1:
         return word + word
@@ -121,7 +121,7 @@ def _typos(texts: Sequence[str], share: float, rng: np.random.Generator) -> list
     for text in texts:
         own = np.random.default_rng(
             rng.integers(2**63)
-        )  # so that a longer caption does not change the next one's slips
+        )  # so that the length of a caption does not change the errors of the next one
         count = len(words(text))
         chosen = _chosen(count, share, own)
         slips = [misspell(word, own) for word in words(text)]
@@ -142,7 +142,7 @@ def _left_out(texts: Sequence[str], share: float, rng: np.random.Generator) -> l
 def _of_captions(
     texts: Sequence[str], share: float, rng: np.random.Generator, change: Callable[[str, np.random.Generator], str]
 ) -> list[str]:
-    """`change` for that share of the captions that it can change at all."""
+    """Applies `change` to that share of the captions that it can change at all."""
     draws = rng.integers(2**63, size=len(texts))
     changed = [change(text, np.random.default_rng(draw)) for text, draw in zip(texts, draws, strict=True)]
     able = np.array([new != text for new, text in zip(changed, texts, strict=True)])
@@ -160,7 +160,7 @@ def _put(text: str, places: Sequence[tuple[int, int]], new: Sequence[str]) -> st
 
 
 def swap_nouns(text: str) -> str:
-    """The caption with its nouns moved on by one place among themselves: a man rides a horse, a horse rides a man."""
+    """The caption with its nouns rotated by one place: "a man rides a horse" becomes "a horse rides a man"."""
     places = nouns(text)
     own = [text[begin:end] for begin, end in places]
     return _put(text, places, own[1:] + own[:1])
@@ -183,7 +183,7 @@ def _foreign_nouns(texts: Sequence[str], share: float, rng: np.random.Generator)
 
 
 def negate(text: str) -> str:
-    """The caption with "no" in place of its first a, an, some or the; before all of it where it has none."""
+    """The caption with "no" in place of its first a, an, some or the, or at its beginning where it has none."""
     changed = re.sub(r"\b(a|an|some|the)\b", "no", text, count=1, flags=re.IGNORECASE)
     if changed == text:
         return f"No {text[:1].lower()}{text[1:]}"

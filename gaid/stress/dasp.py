@@ -1,4 +1,4 @@
-"""Which queries DASP helps and which it hurts, and what these have in common."""
+"""Which queries DASP helps and which it hurts, and which properties these queries share."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ def dasp_effect(label: str, bench: Bench) -> DaspEffect | None:
 
 
 def _properties(bench: Bench) -> dict[str, NDArray[np.float64]]:
-    """What a query may have in common with others, means over seeds: one number per caption each."""
+    """Properties of queries, means over seeds: one number per caption each."""
     split, owner = bench.split, bench.owner
     found: dict[str, NDArray[np.float64]] = {
         "words in the caption": np.array([len(words(text)) for text in split.caption_texts], float),
@@ -46,13 +46,13 @@ def _properties(bench: Bench) -> dict[str, NDArray[np.float64]]:
         "sounding frames of the clip": split.audio_mask.sum(axis=1)[owner].astype(float),
     }
     features = bench.features()
-    heard = features.audio_mask.cpu().numpy()[owner]
+    sounding = features.audio_mask.cpu().numpy()[owner]
     gates, weights, lengths = [], [], []
     for head in map(bench.head, bench.members):
         lengths.append(probes.own_deviation(head, features, owner))
         explained = explain_own(head, features, owner) if probes.has_gate(head) else None
         if explained is not None:
-            gates.append((explained["gate"] * heard).sum(axis=1) / np.maximum(1, heard.sum(axis=1)))
+            gates.append((explained["gate"] * sounding).sum(axis=1) / np.maximum(1, sounding.sum(axis=1)))
             weights.append(explained["sound_weight"].sum(axis=1))
     if gates:
         found["mean gate of the sounding frames"] = np.mean(gates, axis=0)
@@ -62,7 +62,7 @@ def _properties(bench: Bench) -> dict[str, NDArray[np.float64]]:
 
 
 def resampled(owner: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """How often each caption counts in each of the draws of whole videos (draws, captions)."""
+    """(draws, captions) how often each caption counts in each bootstrap draw of whole videos."""
     _, cluster = np.unique(owner, return_inverse=True)
     videos = int(cluster.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=RESAMPLES)
@@ -72,9 +72,9 @@ def resampled(owner: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
 def correlation(
     first: NDArray[np.float64], second: NDArray[np.float64], times: NDArray[np.float64]
 ) -> tuple[float, float, float]:
-    """Spearman's correlation and its 95 % interval from draws of whole videos; NaN where one of the two never changes.
+    """Spearman's correlation and its 95 % interval from draws of whole videos; NaN where one of the two is constant.
 
-    Places are taken once, over all captions, and drawn with them.
+    Captions are ranked once, over all of them, and keep that rank in every draw.
     """
     a, b = rankdata(first), rankdata(second)
     if np.ptp(a) == 0 or np.ptp(b) == 0:

@@ -1,8 +1,8 @@
-"""Faults of sound and picture, on cached features: numpy in, numpy out. Scoring is `measure`'s, real files are `media`'s.
+"""Faults of sound and picture on cached features: numpy in, numpy out. `measure` ranks, `media` corrupts real files.
 
-A cache holds a vector a frame and sense, or several (tokens), so a fault is what can be done to these vectors, and `how` says
-what that is. All strengths of a fault share their draws (a frame that is spoilt at 25 % is spoilt at 50 % too), and at its
-clean strength a fault gives back the same bits.
+A store holds one vector per frame and modality, or several (tokens), so a fault is an operation on these vectors, which `how`
+describes. All strengths of a fault share their draws (a frame that is corrupted at 25 % is corrupted at 50 % too), and at its
+clean strength a fault returns the same bits.
 """
 
 import zlib
@@ -29,7 +29,7 @@ Sound = NDArray[np.float16]  # (V, F, Da), or as tokens (V, F, N, Da)
 
 @dataclass(frozen=True)
 class Fault:
-    """One way in which clips go wrong. `strengths` go from the clean one on; `touches` is the sense that suffers."""
+    """One way in which clips go wrong. `strengths` begins with the clean one; `touches` is the modality that is corrupted."""
 
     name: str
     title: str
@@ -46,7 +46,7 @@ class Fault:
         return self.strengths[0]
 
     def __call__(self, split: "Split", strength: float, seed: int) -> "Split":
-        """A split with this fault; the arrays that it leaves alone are shared with the one given."""
+        """A split with this fault; arrays that it does not touch are shared with the given one."""
         return self.apply(split, strength, generator(seed, self.name))
 
     def label(self, strength: float) -> str:
@@ -54,12 +54,12 @@ class Fault:
 
 
 def generator(seed: int, name: str) -> np.random.Generator:
-    """The draws of one fault under one seed, the same for all strengths and whatever else is measured."""
+    """The random generator of one fault under one seed, the same for all strengths and independent of other faults."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def label(strength: float, unit: Unit) -> str:
-    """A strength as an axis shows it."""
+    """A strength as an axis label."""
     if unit == "%":
         return f"{100 * strength:.0f} %"
     if np.isinf(strength):
@@ -71,7 +71,7 @@ def label(strength: float, unit: Unit) -> str:
 
 
 def amplitudes(snr: float) -> tuple[float, float]:
-    """What signal and noise of equal power are multiplied by, so that their ratio is `snr` dB and their sum keeps the power."""
+    """Factors of signal and noise of equal power for a ratio of `snr` dB, such that their sum keeps the power."""
     with np.errstate(over="ignore"):
         signal = float(1 / np.sqrt(1 + np.power(10.0, -snr / 10)))
     return signal, float(np.sqrt(max(0.0, 1 - signal**2)))
@@ -80,7 +80,7 @@ def amplitudes(snr: float) -> tuple[float, float]:
 def _mix(
     split: "Split", other: Callable[[Sound], NDArray[np.float32]], snr: float, frames: NDArray[np.bool_]
 ) -> "Split":
-    """`other(sound)` mixed into the sound of `frames`, brought to the length of the vector that it is mixed into."""
+    """`other(sound)` mixed into the sound of `frames`, scaled to the length of the vector that it is mixed into."""
     signal, noise = amplitudes(snr)
 
     def mixed(sound: Sound) -> Sound:
@@ -93,12 +93,12 @@ def _mix(
 
 
 def _as_wide(of_frames: NDArray[Any], sound: Sound) -> NDArray[Any]:
-    """A value a frame (V, F) with axes for what a frame's sound has."""
+    """One value per frame (V, F), broadcastable to the sound of a frame."""
     return of_frames.reshape(*of_frames.shape, *(1,) * (sound.ndim - 2))
 
 
 def _white(split: "Split", rng: np.random.Generator) -> Callable[[Sound], NDArray[np.float32]]:
-    """White noise for embeddings, drawn now, or for tokens, drawn when they are read and the same at every reading."""
+    """White noise: for embeddings drawn now, for tokens drawn when they are read, the same at every reading."""
     of_frames = rng.standard_normal(split.audio.shape, np.float32)
     seed = rng.spawn(1)[0].bit_generator.seed_seq.generate_state(4)
 
@@ -109,7 +109,7 @@ def _white(split: "Split", rng: np.random.Generator) -> Callable[[Sound], NDArra
 
 
 def partners(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-    """For each clip another one that has sound (V,); no two clips with sound share one. Raises OptionInvalid."""
+    """(V,) for each clip another one that has sound; no two clips with sound have the same. Raises OptionInvalid."""
     sounding = np.flatnonzero(mask.any(axis=1))
     if len(sounding) < 2:
         raise OptionInvalid("fewer than two clips have sound, so no other clip's can be mixed in")
@@ -120,7 +120,7 @@ def partners(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.in
 
 
 def _others(split: "Split", rng: np.random.Generator) -> Callable[[Sound], NDArray[np.float32]]:
-    """For each frame the sound of some sounding frame of the clip's partner, for a token the token of its place."""
+    """For each frame the sound of a random frame with sound of the clip's partner; tokens keep their places in a frame."""
     partner = partners(split.audio_mask, rng)
     drawn = np.where(
         split.audio_mask[partner][:, None], rng.random((*split.audio_mask.shape, split.audio.shape[1])), -1
@@ -132,13 +132,13 @@ def _others(split: "Split", rng: np.random.Generator) -> Callable[[Sound], NDArr
 def _order(
     shape: tuple[int, ...], rng: np.random.Generator, first: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
-    """A random place for each entry of the last axis; those that are `first` come before the others."""
+    """A random order of the entries of the last axis, as places; entries that are `first` come before the others."""
     drawn = rng.random(shape) + (0 if first is None else ~first)
     return drawn.argsort(axis=-1).argsort(axis=-1)
 
 
 def share_of_heard(heard: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """That share of each clip's frames that have sound (V, F)."""
+    """(V, F) bool: that share of each clip's frames that have sound."""
     return heard & (_order(heard.shape, rng, heard) < np.round(share * heard.sum(axis=1))[:, None])
 
 
@@ -168,9 +168,9 @@ def _turned(split: "Split", seconds: float, rng: np.random.Generator) -> "Split"
 
 
 def _sound_of(split: "Split", moments: NDArray[np.float32]) -> "Split":
-    """The sound of other moments (V, F), between two frames on the line from one to the other.
+    """The sound of other moments (V, F), interpolated linearly between two frames.
 
-    A moment outside the clip has no sound, and one whose nearer frame has none has none either.
+    A moment outside the clip has no sound, and neither has one whose nearer frame has none.
     """
     time, frames = split.time, split.time.shape[1]
     own = np.arange(frames)
@@ -213,7 +213,7 @@ def _missing(split: "Split", share: float, rng: np.random.Generator) -> "Split":
 
 
 def dropped(shape: tuple[int, int], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Which frame stands in each place when that share is lost and the rest is spread over all places (V, F)."""
+    """(V, F) the frame at each place when that share of frames is lost and the rest is spread over all places."""
     frames = shape[1]
     lost = min(round(share * frames), frames - 1)
     kept = np.sort(np.argsort(_order(shape, rng), axis=1)[:, lost:], axis=1)
@@ -222,14 +222,14 @@ def dropped(shape: tuple[int, int], share: float, rng: np.random.Generator) -> N
 
 
 def repeated(shape: tuple[int, int], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Which frame stands in each place when that share of frames shows the one before again (V, F); the first can't."""
+    """(V, F) the frame at each place when that share of frames repeats the one before; the first never does."""
     stuck = _order(shape, rng) < round(share * shape[1])
     own = np.where(stuck, 0, np.arange(shape[1]))
     return np.maximum.accumulate(own, axis=1)
 
 
 def blackened(shape: tuple[int, int], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which frames are black (V, F)."""
+    """(V, F) bool: which frames are black."""
     return _order(shape, rng) < round(share * shape[1])
 
 
@@ -295,6 +295,6 @@ FAULTS: dict[str, Fault] = {
               "what a backbone makes of black can't be known from a cache: the mean picture vector of the gallery (of patches: each place's mean) stands in its "
               "place (--media encodes black)", _black),
         Fault("repeated", "frames that freeze", "share of the frames", "%", SHARES, "visual",
-              "a frozen frame shows the one before it; the sound goes on", _repeat),
+              "a frozen frame shows the one before it; the sound continues", _repeat),
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Ranks of several heads under every fault, and the curves that follow from them. What a fault does is `faults`' and `captions`'."""
+"""Ranks of several heads under every fault, and curves of their figures. The faults themselves are in `faults` and `captions`."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ EXAMPLES = 3
 
 @dataclass
 class StressTest:
-    """Heads on one split that all meet the same faults: their benches by label, the run's first."""
+    """Several heads on one split under the same faults: their benches by label, the run's first."""
 
     benches: dict[str, Bench]
 
@@ -37,21 +37,21 @@ class StressTest:
 
     @property
     def split(self) -> "Split":
-        """What all of them are on."""
+        """The split that all of them are on."""
         return self.first.split
 
     @property
     def seed(self) -> int:
-        """Of faults and intervals."""
+        """The seed of faults and intervals."""
         return self.first.seed
 
     def on(self, split: "Split") -> "StressTest":
-        """The same heads on another split, whose features they have in common."""
+        """The same heads on another split; they share its features."""
         first = self.first.on(split)
         return StressTest({label: first.beside(one.subject) for label, one in self.benches.items()})
 
     def point(self, label: str, strength: float | None, ranks: Ranks, clean: Ranks) -> Point:
-        """Figures of these ranks, and their paired distance from the clean ones."""
+        """Figures of these ranks, and their paired differences to the clean ones."""
         figures = figures_of(ranks, self.seed)["t2v"]
         before = metrics.metrics_of_ranks(clean.by["t2v"])
         return Point(
@@ -71,21 +71,21 @@ class StressTest:
             lambda strength: fault(self.split, strength, self.seed),
         )  # fmt: skip
 
-    def fault_of_splits(self, fault: Fault, kind: Kind, spoil: Callable[[float], "Split"], name: str = "") -> Finding:
-        """Curves under a fault whose spoilt features `spoil` gives for each strength."""
+    def fault_of_splits(self, fault: Fault, kind: Kind, corrupt: Callable[[float], "Split"], name: str = "") -> Finding:
+        """Curves under a fault; `corrupt` returns the corrupted split for each strength."""
         finding = Finding(name or fault.name, kind, fault.title, fault.axis, fault.how)
         found = []
         for strength in fault.strengths:
-            spoilt = self.on(spoil(strength))
+            corrupted = self.on(corrupt(strength))
             found.append([
-                one.ranks if fault.touches == "audio" and not one.head().uses_audio else spoilt.benches[label].ranks
+                one.ranks if fault.touches == "audio" and not one.head().uses_audio else corrupted.benches[label].ranks
                 for label, one in self.benches.items()
             ])  # fmt: skip
         finding.curves = self.curves(found, [(fault.label(strength), strength) for strength in fault.strengths])
         return finding
 
     def curves(self, found: list[list[Ranks]], strengths: Sequence[tuple[str, float]]) -> list[Curve]:
-        """Ranks of every head at every strength as curves; the first head's also have how far it leads."""
+        """Ranks of every head at every strength as curves; those of the first head have its lead over the others."""
         curves = []
         for place, (head, one) in enumerate(self.benches.items()):
             points = []
@@ -101,13 +101,13 @@ class StressTest:
         return curves
 
     def lead(self, ranks: Ranks, others: Ranks) -> tuple[float, float, float]:
-        """R@1 of these ranks above that of others, with the paired interval."""
+        """R@1 of these ranks minus that of others, with the paired interval."""
         own, theirs = (metrics.metrics_of_ranks(one.by["t2v"])["R@1"] for one in (ranks, others))
         low, high = _paired(ranks, others, self.seed)["R@1"]
         return own - theirs, low, high
 
     def caption_fault(self, fault: CaptionFault, encode: Callable[[list[str]], NDArray[np.float16]]) -> Finding:
-        """Curves under a fault of captions; only captions that changed are encoded."""
+        """Curves under a fault of captions; only changed captions are encoded."""
         finding = Finding(fault.name, "caption", fault.title, fault.axis, fault.how)
         own = self.split.caption_texts
         found = []
@@ -119,8 +119,8 @@ class StressTest:
                 text[changed] = encode([texts[row] for row in changed])
                 finding.examples = [(own[row], texts[row]) for row in changed[:: max(1, len(changed) // EXAMPLES)]]
                 finding.examples = finding.examples[:EXAMPLES]
-            spoilt = replace(self.split, text=text)
-            found.append([one.ranks for one in self.on(spoilt).benches.values()])
+            corrupted = self.on(replace(self.split, text=text))
+            found.append([one.ranks for one in corrupted.benches.values()])
         finding.curves = self.curves(found, [(fault.label(strength), strength) for strength in fault.strengths])
         return finding
 

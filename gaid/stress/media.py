@@ -1,7 +1,7 @@
-"""Faults of sound and frames on the real files: decoded by `extract`, spoilt, encoded by the store's own backbones.
+"""Faults of sound and frames on the real files: decoded, corrupted, and encoded by the store's own backbones.
 
-A sample of the gallery is enough, and is the whole gallery of these curves. The clips are decoded once; only a late sound is
-decoded again, since what lies before a window is not in it.
+A sample of the gallery is enough; it is the whole gallery of these curves. The clips are decoded once; only a late sound is
+decoded again, since a window does not contain what comes before it.
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def encode_texts(backbone: Any, texts: list[str]) -> NDArray[np.float16]:
 
 @dataclass
 class Files:
-    """The decoded clips of a sample, and what encodes them; `tokens`: the sound's as well as its embeddings."""
+    """The decoded clips of a sample and their encoders; `tokens`: sound is also encoded as tokens."""
 
     split: "Split"
     clips: list[Clip]
@@ -72,10 +72,10 @@ class Files:
     tokens: bool = False
     late: dict[float, list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = field(default_factory=dict, repr=False)
 
-    # Encoding: a clip at a time, as extraction does on the CPU, so that what is clean has the cache's bytes.
+    # Encoding: one clip at a time, as extraction does on the CPU, so that clean features have the cached bytes.
 
     def see(self, change: Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]) -> "Split":
-        """The sample with its frames changed: `change(row, frames)`."""
+        """The sample with its frames changed by `change(row, frames)`."""
         with fixed_threads(1):
             features = [
                 self.visual.encode_frames(change(row, clip.frames)[None])[0].astype(np.float16)
@@ -84,7 +84,7 @@ class Files:
         return replace(self.split, visual=np.stack(features))
 
     def hear(self, change: Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> "Split":
-        """The sample with its sound changed: `change(row, clip)` gives windows and mask."""
+        """The sample with its sound changed: `change(row, clip)` returns windows and mask."""
         features, tokens, masks = [], [], []
         with fixed_threads(1):
             for row, clip in enumerate(self.clips):
@@ -133,7 +133,7 @@ class Files:
     def _mixer(
         self, kind: str, strength: float, frames: NDArray[np.bool_] | None, rng: np.random.Generator
     ) -> Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        """Mixes noise or another clip's sound in: at `strength` dB everywhere, or alone in `frames`."""
+        """Mixes in noise or another clip's sound: at `strength` dB everywhere, or in place of the sound of `frames`."""
         partner = partners(np.stack([clip.audio_mask for clip in self.clips]), rng) if kind == "other" else None
         seeds = rng.integers(2**63, size=len(self.clips))
         signal, noise = amplitudes(strength if frames is None else -np.inf)
@@ -168,7 +168,7 @@ def _level(windows: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
 
 
 def _fitted(windows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Windows of another clip, whose length follows from its own duration, repeated or cut to this length."""
+    """Windows of another clip, repeated or cut to this length: their own follows from that clip's duration."""
     return windows[:, np.arange(shape[1]) % windows.shape[1]]
 
 

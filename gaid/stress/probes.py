@@ -1,6 +1,6 @@
-"""Changes to a trained head itself: its gate forced, DASP's alpha set, its direction replaced. Features stay as they are.
+"""Changes to a trained head itself: its gate forced, DASP's alpha set, its direction replaced. Features are not changed.
 
-A probe is for the heads that have the part in question; `absent` says in words which part a head lacks.
+A probe applies to heads that have the part in question; `has_gate` and `has_dasp` ask.
 """
 
 import math
@@ -19,9 +19,9 @@ ALPHAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 class TurnedPerturbation(StochasticPerturbation):
-    """DASP as trained but for its direction: each text's std has random signs, so that its length stays and its way does not.
+    """DASP as trained but for its direction: each text's std gets random signs, which keep its length and not its direction.
 
-    One draw a text, the same for all videos, as STP draws its trials.
+    One draw per text, the same for all videos, as STP draws its trials.
     """
 
     def __init__(self, like: DirectionalPerturbation, frames: int) -> None:
@@ -31,7 +31,7 @@ class TurnedPerturbation(StochasticPerturbation):
         self.alpha = float(like.alpha.detach())
 
     def draw(self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """alpha or -alpha, each for one number of a text."""
+        """alpha or -alpha for each number of a text."""
         signs = torch.randint(0, 2, shape, generator=generator, device=like.device, dtype=like.dtype) * 2 - 1
         return self.alpha * signs
 
@@ -53,12 +53,12 @@ def _dasp(head: Head) -> DirectionalPerturbation:
 
 
 def alpha(head: Head) -> float:
-    """The alpha that the head was trained to."""
+    """The alpha of the trained head."""
     return float(_dasp(head).alpha.detach())
 
 
 def force_gate(head: Head, value: float) -> None:
-    """The head with this gate, from 0 (the picture alone) to 1 (the sound alone)."""
+    """Sets the gate of all frames, from 0 (picture only) to 1 (sound only)."""
     assert isinstance(head, GatedHead)
     logit = math.inf if value >= 1 else -math.inf if value <= 0 else math.log(value / (1 - value))
     with torch.no_grad():
@@ -67,32 +67,32 @@ def force_gate(head: Head, value: float) -> None:
 
 
 def set_alpha(head: Head, value: float) -> None:
-    """The head with this alpha."""
+    """Sets alpha."""
     with torch.no_grad():
         _dasp(head).alpha.fill_(value)
 
 
 def turn_direction(head: Head) -> None:
-    """The head with a random direction a text in place of DASP's, as far from the text as DASP's."""
+    """Replaces DASP's direction by a random one per text, at the same distance from the text."""
     head.perturbation = TurnedPerturbation(_dasp(head), head.config["frames"])
 
 
 def mean_gate(head: Head, features: Features, caption_video: np.ndarray) -> float:
     """Mean gate of the frames that have sound, over all captions with their own videos; 0.5 where there is no sound."""
     explained = explain_own(head, features, caption_video)
-    heard = features.audio_mask.cpu().numpy()[caption_video]
-    return float(explained["gate"][heard].mean()) if explained is not None and heard.any() else 0.5
+    sounding = features.audio_mask.cpu().numpy()[caption_video]
+    return float(explained["gate"][sounding].mean()) if explained is not None and sounding.any() else 0.5
 
 
 @torch.inference_mode()
 def own_deviation(head: Head, features: Features, caption_video: np.ndarray) -> np.ndarray:
-    """Length of std of each caption with its own video (captions,): how far one unit of alpha moves the text."""
+    """(captions) length of std of each caption with its own video: how far one unit of alpha moves the text."""
     assert isinstance(head, GatedHead)
     found = np.empty(len(caption_video), np.float32)
     for start in range(0, len(caption_video), 64):
         rows = slice(start, start + 64)
-        words = head.embed_text(features.text[rows])
+        text = head.embed_text(features.text[rows])
         own = torch.from_numpy(caption_video[rows])
-        fused = direct.fuse_own(head.parts, words, *head.project_videos(*features.videos(own)))
-        found[rows] = _dasp(head).deviation(words, fused).exp().norm(dim=-1).float().cpu().numpy()
+        fused = direct.fuse_own(head.parts, text, *head.project_videos(*features.videos(own)))
+        found[rows] = _dasp(head).deviation(text, fused).exp().norm(dim=-1).float().cpu().numpy()
     return found

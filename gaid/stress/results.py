@@ -1,4 +1,4 @@
-"""What `stress` found: curves with intervals, as plain data that prints, serialises and compares. Nothing here computes scores."""
+"""The results of `stress`: curves with intervals, as plain data with their JSON form. Nothing here computes scores."""
 
 import math
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ KINDS: dict[str, str] = {
 
 @dataclass
 class Point:
-    """One strength of one fault: the figures, and how far they lie from the clean ones, paired (95 % intervals).
+    """One strength of one fault: the figures, and their differences to the clean ones with paired 95 % intervals.
 
-    `lead`, at the run's own points alone: how far its R@1 lies above each other head's under the same fault, with the
-    paired interval.
+    `lead`, at the run's own points only: its R@1 minus that of each other head under the same fault, with the paired
+    interval.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Point:
 
 @dataclass
 class Curve:
-    """One head under one fault, from the clean point on."""
+    """One head under one fault, beginning with the clean point."""
 
     head: str
     points: list[Point]
@@ -54,7 +54,7 @@ class Curve:
 
 @dataclass
 class Finding:
-    """One fault: its curves, a head each, and the heads that it does not apply to, with the reason."""
+    """One fault: a curve per head, and the heads that it does not apply to, with the reason."""
 
     name: str
     kind: Kind
@@ -79,10 +79,10 @@ class Finding:
 
 @dataclass
 class DaspEffect:
-    """What DASP does to single queries: rank with the trained alpha against rank with alpha = 0.
+    """The effect of DASP on single queries: rank with the trained alpha compared with rank at alpha = 0.
 
-    Shares are % of queries, means over seeds. `correlations` are of log2(rank without / rank with), so that above 0 DASP
-    helps more where the property is larger: Spearman's, with intervals from a bootstrap over videos.
+    Shares are % of queries, means over seeds. `correlations` are Spearman's, of log2(rank without / rank with) and a property:
+    above 0, DASP helps more where the property is larger. Intervals are from a bootstrap over videos.
     """
 
     head: str
@@ -107,7 +107,7 @@ class DaspEffect:
 
 @dataclass
 class MediaSample:
-    """Which clips were decoded again, and how far their features lie from the cached ones (greatest difference)."""
+    """Which clips were decoded again, and the greatest difference of their features to the cached ones."""
 
     clips: int
     of: int
@@ -155,7 +155,7 @@ class StressResults:
         return next(one for one in self.findings if one.name == name)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON types only; an infinite strength (no noise, noise alone) is told by its label."""
+        """JSON types only; an infinite strength (no noise, noise alone) is null and has its label."""
         return {
             "run": self.basis.run,
             "heads": {label: one.seeds for label, one in self.heads.items()},
@@ -176,7 +176,7 @@ class StressResults:
         }
 
     def records(self) -> list[dict[str, Any]]:
-        """One record a point, for a table."""
+        """One record per point, for a table."""
         out = []
         for finding in self.findings:
             for curve in finding.curves:

@@ -185,7 +185,7 @@ def test_a_sentence_that_is_no_unicode_is_refused(gaid):
     for sentence in ("caf\udce9", "half \ud83d a sign"):
         told = gaid("search", sentence, "--run", "nowhere")
         assert told.code == 2
-        assert "is no text: it holds bytes that are no UTF-8, or half of a sign" in told.last_word
+        assert "is not text: it has bytes that are not UTF-8, or half of a character" in told.last_word
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_evaluate_writes_results_in_mtebs_structure_under_a_name_of_its_own(make
     assert 100 * entry["recall_at_5"] == pytest.approx(results.figures["t2v"].values["R@5"], abs=1e-3)
     assert told["task_name"] == "gaid-noise-main-test-T2VA"
     assert told["gaid"]["pool_differs"] == "MTEB has no task on it"
-    assert any("is no task of MTEB's" in note for note in results.notes)
+    assert any("is not a task of MTEB's" in note for note in results.notes)
     assert json.loads((tmp_path / "result.v2t.mteb.json").read_text())["task_name"] == "gaid-noise-main-test-VA2T"
 
 

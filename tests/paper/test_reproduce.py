@@ -95,8 +95,8 @@ def test_the_table_says_what_avigate_heard(made, make, place):
     assert heard.pop("avigate") == "sound tokens"
     assert set(heard.values()) == {""}
     plain = make("table3", audio_tokens=False, seeds=1)
-    assert "avigate hears one embedding a frame" in str(plain.tables[0])
-    assert "one embedding a frame" in (out / "table3.csv").read_text()
+    assert "avigate hears one embedding per frame" in str(plain.tables[0])
+    assert "one embedding per frame" in (out / "table3.csv").read_text()
 
 
 def test_measured_and_published_never_mix(made):

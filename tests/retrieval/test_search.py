@@ -199,7 +199,7 @@ def test_a_store_without_any_features_is_said_to_have_none(tmp_path):
 def test_what_was_found_is_json(store):
     told = json.loads(json.dumps(search(TEXTS[:2], store=store, preset="gaid", top=2).to_dict()))
     assert told["answers"][1]["hits"][0].keys() >= {"place", "video", "score", "sound", "path", "duration"}
-    assert any("files are not told" in note for note in told["notes"])
+    assert any("files are not listed" in note for note in told["notes"])
 
 
 def test_the_page_shows_sentences_as_text_and_says_that_pictures_are_absent(store, tmp_path):
@@ -214,7 +214,7 @@ def test_the_page_shows_sentences_as_text_and_says_that_pictures_are_absent(stor
 def test_what_the_head_heard_is_told_where_it_has_a_choice(store, tmp_path):
     found = search("a red star", store=store, preset="avigate", top=2)
     assert found.to_dict()["audio_input"] == "frames"
-    assert "avigate (untrained), hears one embedding a frame" in write_page(found, tmp_path / "page.html").read_text(
+    assert "avigate (untrained), hears one embedding per frame" in write_page(found, tmp_path / "page.html").read_text(
         encoding="utf-8"
     )
     assert search("a red star", store=store, preset="gaid", top=2).to_dict()["audio_input"] is None

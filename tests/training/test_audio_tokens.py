@@ -80,7 +80,7 @@ def test_an_evaluation_says_what_was_heard(store, tokened, trained, tmp_path):
     assert line in write_page(results, tmp_path / "page.html").read_text()
     assert {one["head"]: one["sound"] for one in csv_records(results)} == {"avigate": "sound tokens", "x-pool": ""}
     untrained = evaluate(store=store, preset="avigate")
-    assert "avigate (untrained) hears one embedding a frame" in findings(untrained)
+    assert "avigate (untrained) hears one embedding per frame" in findings(untrained)
     beside = evaluate(deaf, store=tokened, against=[trained])
     assert line in findings(beside)
 
@@ -106,7 +106,7 @@ def test_pages_and_tables_of_audits_comparisons_and_faults_say_what_was_heard(tr
 def test_two_runs_that_differ_in_what_they_heard_are_told_apart(tokened, trained, tmp_path):
     frames = train(tokened, "avigate", out=tmp_path / "run", set=[*SMALL, "head.audio_input=frames"], progress=False)
     told = [row.label for row in rows(evaluate(frames, against=[trained]), "t2v")]
-    assert told == ["avigate (one embedding a frame)", "avigate (sound tokens)"]
+    assert told == ["avigate (one embedding per frame)", "avigate (sound tokens)"]
 
 
 def test_a_head_of_tokens_is_refused_on_a_store_without(store, trained):
