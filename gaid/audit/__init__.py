@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaid.audit.answer import answer
 from gaid.audit.captions import captions
-from gaid.audit.compare import Compared, compare
+from gaid.audit.compare import RunComparison, compare
 from gaid.audit.leak import leak
 from gaid.audit.pool import pool, protocol
 from gaid.audit.results import Audit, Line, Section
@@ -30,7 +30,7 @@ from gaid.stores import open_store
 if TYPE_CHECKING:
     from gaid.stores import Store
 
-__all__ = ["QUESTIONS", "Audit", "Compared", "Estimate", "Line", "Section", "audit", "compare"]
+__all__ = ["QUESTIONS", "Audit", "Estimate", "Line", "RunComparison", "Section", "audit", "compare"]
 
 QUESTIONS = ("leak", "selection", "dual-softmax", "alignment", "pool", "seeds", "audio", "captions", "protocol")
 

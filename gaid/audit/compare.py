@@ -41,7 +41,7 @@ class McNemar:
 
 
 @dataclass
-class Compared:
+class RunComparison:
     """Two runs on the same queries: figures, paired differences (first less second), tests, and whether seeds decide it."""
 
     bases: tuple[Basis, Basis]
@@ -98,7 +98,7 @@ def compare(
     memory: str | int = "1GiB",
     device: str = "auto",
     seed: int = 0,
-) -> Compared:
+) -> RunComparison:
     """Compares two runs query by query, each on its own store unless `store` is given; all of their seeds take part.
 
     Both stores must hold the same videos and captions in that part; their backbones may differ. Raises StoresDisagree
@@ -113,7 +113,7 @@ def compare(
         notes.append("several captions per video: McNemar's p takes them as independent; the p by videos does not")
     pairs, drawn = turns_round(a.ranks, b.ranks, seed)
     difference = a.ranks.values(b.ranks, seed)
-    return Compared(
+    return RunComparison(
         bases=bases,
         queries={way: ranks.shape[1] for way, ranks in a.ranks.by.items()},
         values=(a.ranks.values(seed=seed), b.ranks.values(seed=seed)),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gaid import console
-from gaid.audit import Audit, Compared, Line, Section
+from gaid.audit import Audit, Line, RunComparison, Section
 from gaid.audit.answer import contents
 from gaid.evaluation.basis import Basis
 from gaid.evaluation.ranks import Estimate
@@ -134,7 +134,7 @@ def _figure(one: Estimate | None, style: str = "") -> console.Cell:
     return console.figure(one.text, f"({one.interval})" if one.interval else "", style=style)
 
 
-def print_compared(found: Compared) -> None:
+def print_compared(found: RunComparison) -> None:
     """Two runs side by side, their paired differences and the tests."""
     for note in found.notes:
         console.show(f"! {note}", "bold yellow")
