@@ -8,14 +8,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gaid.evaluation.conditioning import PROTOCOLS
-from gaid.evaluation.scoring import score_all
-from gaid.heads.features import Features
+from gaid.evaluation.bench import Bench
 
 if TYPE_CHECKING:
     from gaid.heads import Head
     from gaid.heads.base import Algorithm
-    from gaid.stores import Split
 
 SAMPLE = 8
 DIRECT_PAIRS = 20_000
@@ -39,15 +36,15 @@ class Cost:
 
 
 @torch.inference_mode()
-def measure_cost(head: "Head", split: "Split", device: str, memory: int) -> Cost:
-    """Cost of a head on a split. Times are of one run after one that is not counted; they are this machine's."""
-    features = Features.of(split, device, head)
+def measure_cost(bench: Bench) -> Cost:
+    """Cost of a bench's first head. Times are of one run after one that is not counted; they are this machine's."""
+    head, features, device = bench.head(), bench.features(), bench.device
     few = slice(0, min(SAMPLE, len(features.visual)))
     texts = features.text[: min(SAMPLE, len(features.text))]
     with FlopCounterMode(display=False) as counter:
         _score(head, texts, features.videos(few), "direct")
     pairs = len(features.text) * len(features.visual)
-    whole = _timed(lambda: score_all(head, features, split.caption_video, PROTOCOLS["query"], memory=memory), device)
+    whole = _timed(lambda: bench.scores(0), device)
     rows = max(1, min(len(features.text), DIRECT_PAIRS // len(features.visual)))
     every = features.videos(slice(None))
     direct = _timed(lambda: _score(head, features.text[:rows], every, "direct"), device)

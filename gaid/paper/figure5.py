@@ -10,18 +10,17 @@ import torch
 
 from gaid.console import printable
 from gaid.errors import DataMissing, HeadMismatch
+from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.sound import load_split_truth
 from gaid.files import writing
-from gaid.heads.features import Features
 from gaid.media.clip import Sampling
 from gaid.report.figures import own_style
 from gaid.report.thumbnails import load_clips
 from gaid.specs import AudioSpec
 
 if TYPE_CHECKING:
-    from gaid.heads import Head
     from gaid.runs import Run
-    from gaid.stores import Split, Store
+    from gaid.stores import Store
 
 CLIPS = 4
 LINE = 130  # signs of a caption beside one another
@@ -45,27 +44,25 @@ class Panel:
 def draw_figure5(run: "Run", store: "Store", out: Path, device: str, seed: int = 0) -> list[Path]:
     """OUT/figure5.png and .svg for the run's first head: three test clips with sound and one without where there is one,
     chosen by `seed`, each under its own first caption. Raises HeadMismatch for a head that does not tell its gates."""
-    split = store.split("test", run.split_protocol)
-    head = run.members[0].load_head(device=device)
-    if not head.uses_audio:
+    bench = open_bench(run, store=store, device=device, seeds=1)
+    if not bench.head().uses_audio:
         raise HeadMismatch(f"{run.path}: {run.preset} has no gates to draw; give a run of gaid or gaid-sample")
-    panels = _panels(head, split, store, device, seed)
+    panels = _panels(bench, seed)
     title = f"{run.preset} on {store.dataset}"
     if Sampling.of_store(store).audio_sampling == "published":
         title += "; under each frame the sound of its part of 30 s, as published"
     return _draw(panels, title, out)
 
 
-def _panels(head: "Head", split: "Split", store: "Store", device: str, seed: int) -> list[Panel]:
-    rng = np.random.default_rng(seed)
-    heard = split.audio_mask.any(axis=1)
-    quiet = rng.permutation(np.flatnonzero(~heard))[:1]
-    loud = rng.permutation(np.flatnonzero(heard))[: CLIPS - len(quiet)]
+def _panels(bench: Bench, seed: int) -> list[Panel]:
+    rng, split, head = np.random.default_rng(seed), bench.split, bench.head()
+    quiet = rng.permutation(np.flatnonzero(~bench.sounding))[:1]
+    loud = rng.permutation(np.flatnonzero(bench.sounding))[: CLIPS - len(quiet)]
     chosen = [int(row) for row in (*loud, *quiet)]
-    clips, absent = load_clips(store, [split.video_ids[row] for row in chosen], AudioSpec(RATE, 0.01, 1e6))
+    clips, absent = load_clips(bench.store, [split.video_ids[row] for row in chosen], AudioSpec(RATE, 0.01, 1e6))
     if not clips:
         raise DataMissing(f"figure 5 needs the clips themselves: {absent}")
-    features, truth = Features.of(split, device, head), load_split_truth(store, split)
+    features, truth = bench.features(), load_split_truth(bench.store, split)
     panels = []
     for row in chosen:
         clip = clips.get(split.video_ids[row])

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from gaid.devices import pick_device
 from gaid.errors import DataMissing, GaidError
+from gaid.evaluation.bench import open_bench
 from gaid.evaluation.evaluate import evaluate
 from gaid.evaluation.results import Results
 from gaid.files import check_folder
-from gaid.paper.cost import Cost, measure_cost
+from gaid.paper.cost import measure_cost
 from gaid.paper.figure5 import draw_figure5
 from gaid.paper.paper_table import Section, Table
 from gaid.paper.published import cautions, load_published, published_gains, published_seconds
 from gaid.paper.tables import TABLES, PaperTable, choose
 from gaid.paper.workshop import PaperOptions, Setting, Workshop, settings_of
 from gaid.report import write_page
-from gaid.runs import Run
 
 if TYPE_CHECKING:
     from gaid.stores import Store
@@ -129,14 +129,12 @@ def _section(spec: PaperTable, setting: Setting, workshop: Workshop) -> Section:
         page,
     )
     if spec.costs:
-        section.costs = [_cost(run, store, workshop.options.device) for run in runs]
+        section.costs = [
+            measure_cost(open_bench(run, store=store, device=workshop.options.device, seeds=1)) for run in runs
+        ]
     if spec.number == 1:
         section.zero_shot = _zero_shot(setting.dataset, store, workshop.options.device)
     return section
-
-
-def _cost(run: Run, store: "Store", device: str) -> Cost:
-    return measure_cost(run.members[0].load_head(device=device), store.split("test", run.split_protocol), device, 2**30)
 
 
 def _zero_shot(dataset: str, store: "Store", device: str) -> list[Results]:
