@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from gaid.heads import Head
     from gaid.stores import Split, Store
 
-CLIPS = "clips"
-"""In place of a part's name: all clips with features, without captions."""
-
 
 @dataclass(frozen=True)
 class View:
@@ -250,7 +247,7 @@ def open_bench(
     *,
     store: "str | Path | Store | None" = None,
     preset: str | None = None,
-    split: str = "test",
+    split: str | None = "test",
     split_protocol: str | None = None,
     seeds: int | None = None,
     memory: str | int = "1GiB",
@@ -266,8 +263,8 @@ def open_bench(
     Args:
         run: a run folder or Run, on its own store or on `store`, which must hold features of the same backbones.
         store, preset: a store, and the preset of an untrained head.
-        split, split_protocol: the part, and which of the data set's splits (`split_of`); `CLIPS` is for all clips
-            with features, whatever their part: none of them is read here, `Bench.on` takes those that a caller reads.
+        split, split_protocol: the part, and which of the data set's splits (`split_of`); None is for all clips with
+            features, whatever their part: none of them is read here, `Bench.on` takes those that a caller reads.
         seeds: only the first so many members of the run.
         memory: as 1GiB, or a number of bytes. device: auto, cpu, cuda. sense: `video`, or `sound` in the picture's place.
 
@@ -278,7 +275,7 @@ def open_bench(
     subject, opened = load_subject(run, store, preset, device, seed, sense)
     part = (
         read_clips(opened, valid_rows(opened)[:0])
-        if split == CLIPS
+        if split is None
         else split_of(subject.run, opened, split, split_protocol)
     )
     if sense == "sound":
@@ -297,7 +294,7 @@ def split_of(run: Run | None, store: "Store", part: str = "test", split_protocol
         split_protocol = run.split_protocol
     if not store.protocols:
         raise OptionInvalid(
-            f"{store.path}: has no captions and so no parts; gaid export --split {CLIPS} exports its clips"
+            f"{store.path}: has no captions and so no parts; gaid export --split clips exports its clips"
         )
     split = store.split(part, split_protocol)
     if not split.caption_ids:

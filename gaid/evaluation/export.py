@@ -11,7 +11,7 @@ import torch
 
 from gaid.errors import DataMissing, DependencyMissing, OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes
-from gaid.evaluation.bench import CLIPS, Bench, open_bench
+from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.save_ranks import pack_texts
 from gaid.evaluation.scoring import ranks_of
 from gaid.files import check_writable, writing
@@ -20,6 +20,8 @@ from gaid.runs.files import CONFIG
 from gaid.stores import Store, read_clips, valid_rows
 
 FORMATS = ("npz", "parquet")
+CLIPS = "clips"
+"""In place of a part's name: all clips with features, without captions."""
 _GROUP = 1024  # queries per row group of parquet
 
 
@@ -75,7 +77,7 @@ def export(
         source if is_run else None,  # type: ignore[arg-type]
         store=store if is_run else source,  # type: ignore[arg-type]
         preset=preset if is_run else preset or "mean-pool",
-        split=split,
+        split=None if split == CLIPS else split,
         split_protocol=split_protocol,
         seeds=1,
         memory=memory,

@@ -16,7 +16,7 @@ import torch
 
 from gaid.errors import DataMissing, GaidError, OptionInvalid
 from gaid.evaluation.basis import Basis, notes_of, overlap_notes
-from gaid.evaluation.bench import CLIPS, Bench, open_bench
+from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.subject import own_clip
 from gaid.extract.sources import find_videos, load_encoder
 from gaid.heads.features import Features
@@ -139,7 +139,7 @@ def search(
         raise OptionInvalid(
             "search where? Give a run (--run RUN), or a store and a head (--store PATH --preset mean-pool)"
         )
-    bench = open_bench(run, store=store, preset=preset, split=CLIPS, seeds=1, memory=memory, device=device, seed=seed)
+    bench = open_bench(run, store=store, preset=preset, split=None, seeds=1, memory=memory, device=device, seed=seed)
     subject, opened = bench.subject, bench.store
     valid = valid_rows(opened)
     count = len(valid)

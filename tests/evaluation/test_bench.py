@@ -6,6 +6,7 @@ import pytest
 
 from gaid import evaluate, export, train
 from gaid.audit import audit, compare
+from gaid.errors import OptionInvalid
 from gaid.evaluation.basis import RANDOM_WEIGHTS
 from gaid.evaluation.bench import open_bench
 from gaid.runs import Run
@@ -85,3 +86,8 @@ def test_random_weights_are_said_by_every_command(tmp_path):
         export(run, out=tmp_path / "vectors.npz"),
     ]
     assert [one.notes[0] for one in found] == [RANDOM_WEIGHTS] * len(found)
+
+
+def test_all_clips_are_no_part_that_can_be_evaluated_on(store):
+    with pytest.raises(OptionInvalid, match="'clips'"):
+        evaluate(store=store, preset="mean-pool", split="clips")
