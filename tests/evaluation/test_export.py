@@ -110,11 +110,11 @@ def test_mistakes_name_the_remedy(make_store, tmp_path, monkeypatch):
     store = make_store(videos=7, captions=2, signal=1.0)
     with pytest.raises(OptionInvalid, match=r"must be \.npz or \.parquet"):
         export(store, out=tmp_path / "x.csv")
-    with pytest.raises(OptionInvalid, match="say two things"):
+    with pytest.raises(OptionInvalid, match="contradict each other"):
         export(store, out=tmp_path / "x.npz", format="parquet")
     with pytest.raises(DataMissing, match="neither a run nor a store"):
         export(tmp_path / "nowhere", out=tmp_path / "x.npz")
-    with pytest.raises(OptionInvalid, match="is no run"):
+    with pytest.raises(OptionInvalid, match="is not a run"):
         export(store.path, out=tmp_path / "x.npz", store=store.path)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(DependencyMissing, match=r"pip install 'gaid\[parquet\]'"):
