@@ -60,7 +60,7 @@ def test_an_audit_of_a_head_with_trials_names_the_noise_of_each_protocol(store, 
 
 
 def test_noise_is_chance_under_query_and_far_above_it_under_published(make_noise_run):
-    """300 videos of noise, D 64: R@10 is 3.3 by chance (method: 36 of 1,000 at D 512 where chance is 1)."""
+    """300 videos of noise, D 64: R@10 is 3.3 by chance (docs/method.md: 36 of 1,000 at D 512 where chance is 1)."""
     section = audit(make_noise_run, only=["leak"])["leak"]
     chance = figures(section, "chance", NOISE, "t2v R@10").value
     assert chance == pytest.approx(100 * 10 / 300)

@@ -15,7 +15,7 @@ from gaid.metrics import retrieval_metrics
 
 @pytest.mark.parametrize("preset", ["x-pool", "gaid"])
 def test_pure_noise_is_chance_under_query_and_far_above_it_under_published(make_store, preset):
-    """With 300 videos R@10 is 3.3 by chance; own-caption pooling finds over half (method, section 7, where D is 512)."""
+    """With 300 videos R@10 is 3.3 by chance; own-caption pooling finds over half (docs/method.md, section 7, where D is 512)."""
     results = evaluate(store=make_store(videos=300), preset=preset, protocol="published")
     for direction in ("t2v", "v2t"):
         assert results.figures[direction].values["R@10"] < 8
