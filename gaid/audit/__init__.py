@@ -23,7 +23,7 @@ from gaid.errors import OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes, overlaps_of
 from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.ranks import Estimate
-from gaid.runs import Run, load_run
+from gaid.runs import Run
 from gaid.settings import nearest
 from gaid.stores import open_store
 
@@ -68,13 +68,13 @@ def audit(
     """
     started = time.perf_counter()
     asked = _questions(only)
-    loaded = load_run(run)
-    if retrain and loaded.imported:
-        raise OptionInvalid(f"{run}: was imported, so there is no training to repeat; leave out --retrain")
     bench = open_bench(
-        loaded, store=store, split=split, split_protocol=split_protocol, seeds=seeds, memory=memory, device=device,
+        run, store=store, split=split, split_protocol=split_protocol, seeds=seeds, memory=memory, device=device,
         seed=seed, keeps_scores=True,
     )  # fmt: skip
+    loaded = bench.run
+    if retrain and loaded.imported:
+        raise OptionInvalid(f"{run}: was imported, so there is no training to repeat; leave out --retrain")
     if bench.videos < 4:
         raise OptionInvalid(f"{bench.store.path}: the part {split!r} has {bench.videos} videos, too few to audit on")
     sampled = open_store(published_sampling) if isinstance(published_sampling, str | Path) else published_sampling

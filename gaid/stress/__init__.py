@@ -15,7 +15,7 @@ from gaid.evaluation.basis import notes_of, overlap_notes
 from gaid.evaluation.bench import open_bench
 from gaid.evaluation.subject import Subject, own_clip
 from gaid.extract.sources import load_encoder
-from gaid.runs import Run, load_run
+from gaid.runs import Run
 from gaid.settings import nearest
 from gaid.stress.captions import CAPTION_FAULTS
 from gaid.stress.dasp import dasp_effect
@@ -65,7 +65,7 @@ def stress(
     started = time.perf_counter()
     names = _names(faults)
     bench = open_bench(
-        load_run(run), store=store, split=split, split_protocol=split_protocol, memory=memory, device=device, seed=seed,
+        run, store=store, split=split, split_protocol=split_protocol, memory=memory, device=device, seed=seed,
         directions=("t2v",),
     )  # fmt: skip
     store, device = bench.store, bench.device

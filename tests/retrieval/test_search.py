@@ -164,7 +164,7 @@ def test_mistakes_name_the_remedy(store, tmp_path):
         search(**chosen)
     with pytest.raises(OptionInvalid, match="The sentence is empty"):
         search(" ", **chosen)
-    with pytest.raises(DataMissing, match=r"no such file; a sentence a line"):
+    with pytest.raises(DataMissing, match=r"no such file; one sentence per line"):
         search(query_file=tmp_path / "none.txt", **chosen)
     with pytest.raises(OptionInvalid, match="search where"):
         search("a dog")
