@@ -22,7 +22,8 @@ from gaid.errors import MediaError
 from gaid.extract import extract
 from gaid.extract.encoder import Encoder, fixed_threads
 from gaid.extract.plan import encode_threads, make_requests
-from gaid.extract.shard import BackboneChoice, ShardRows, ShardShape
+from gaid.extract.rows import ShardRows, ShardShape
+from gaid.extract.shard import BackboneChoice
 from gaid.media.clip import Clip, ClipRequest, Sampling
 from gaid.media.pool import DecodePool
 

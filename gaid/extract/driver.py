@@ -27,7 +27,8 @@ from gaid.extract.plan import (
     restrict,
 )
 from gaid.extract.report import ExtractReport, Failure, cut_short
-from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
+from gaid.extract.rows import ShardShape
+from gaid.extract.shard import BackboneChoice, ShardJob
 from gaid.files import check_folder
 from gaid.media.clip import AudioSampling, Decoder, Pixels, Sampling
 from gaid.paths import local_path

@@ -14,23 +14,13 @@ from numpy.typing import NDArray
 
 from gaid.errors import MediaError, OptionInvalid
 from gaid.extract.report import Failure
+from gaid.extract.rows import ClipFeatures, ShardRows
 from gaid.media.clip import Clip
 
 if TYPE_CHECKING:
     from gaid.backbones import AudioBackbone, Backbones
-    from gaid.extract.shard import ShardRows
 
 NOT_FINITE = "not finite"
-
-
-@dataclass
-class ClipFeatures:
-    """A clip as the store keeps it."""
-
-    visual: NDArray[np.float16]  # (F, Dv)
-    audio: NDArray[np.float16]  # (F, Da)
-    patches: NDArray[np.float16] | None  # (F, P, Dp)
-    audio_tokens: NDArray[np.float16] | None = None  # (F, N, Da)
 
 
 def encode_batch(
@@ -134,7 +124,7 @@ class Encoder:
             if self._torch_threads:  # a thread's number is also that of threads which start later
                 sys.modules["torch"].set_num_threads(self._torch_threads)
 
-    def add(self, rows: "ShardRows", row: int, video: str, clip: Clip | MediaError) -> list[Failure | None]:
+    def add(self, rows: ShardRows, row: int, video: str, clip: Clip | MediaError) -> list[Failure | None]:
         """Takes one clip; gives a result (None: it went well) for each clip that is over with by now."""
         rows.sources[row] = clip.sources
         if isinstance(clip, MediaError):
@@ -184,7 +174,7 @@ class Encoder:
 class _Place:
     """A clip and the row that is its own."""
 
-    rows: "ShardRows"
+    rows: ShardRows
     row: int
     video: str
     clip: Clip

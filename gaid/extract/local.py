@@ -16,7 +16,8 @@ from gaid.console import Progress, StopWish
 from gaid.errors import DataInvalid, ExtractInterrupted, OptionInvalid
 from gaid.extract.encoder import Encoder, fixed_threads
 from gaid.extract.report import Failure
-from gaid.extract.shard import ShardRows, ShardShape, open_pool, telling_disk_faults, write_rows
+from gaid.extract.rows import ShardRows, ShardShape
+from gaid.extract.shard import open_pool, telling_disk_faults, write_rows
 from gaid.media.clip import ClipRequest
 
 if TYPE_CHECKING:

@@ -13,21 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gaid.devices import parse_device, pick_device
 from gaid.errors import DataMissing, GaidError, MediaError, StoreIncomplete, StoresDisagree
-from gaid.extract.encoder import ClipFeatures, Encoder, fixed_threads
+from gaid.extract.encoder import Encoder, fixed_threads
 from gaid.extract.report import Failure
+from gaid.extract.rows import ShardRows, ShardShape
 from gaid.extract.sources import differences
-from gaid.media.clip import Clip, ClipRequest, Remark
+from gaid.media.clip import ClipRequest
 from gaid.media.limits import DecodeLimits
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
     from gaid.media.pool import DecodePool
-    from gaid.source_files import Sources
     from gaid.stores import StoreWriter
 
 
@@ -65,17 +62,6 @@ class BackboneChoice:
 
 
 @dataclass(frozen=True)
-class ShardShape:
-    """What a row of the store holds."""
-
-    frames: int
-    visual_dim: int
-    audio_dim: int
-    patches: tuple[int, int] | None = None
-    audio_tokens: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
 class ShardJob:
     """Everything that a worker needs to write shard `number`, but the media and the weights."""
 
@@ -105,70 +91,6 @@ class ShardReport:
     already: bool = False
 
 
-class ShardRows:
-    """The arrays of one shard while its rows come in. A row that failed stays zero and invalid."""
-
-    def __init__(self, number: int, rows: int, shape: ShardShape) -> None:
-        self.number = number
-        self.shape = shape
-        self.failures: list[tuple[int, Failure]] = []
-        self.sources: list[Sources] = [()] * rows
-        self.remarks: list[tuple[int, str, Remark]] = []
-        self.arrays: dict[str, NDArray[Any]] = {
-            "visual": np.zeros((rows, shape.frames, shape.visual_dim), np.float16),
-            "audio": np.zeros((rows, shape.frames, shape.audio_dim), np.float16),
-            "audio_mask": np.zeros((rows, shape.frames), np.bool_),
-            "audio_state": np.full(rows, audio_code("failed"), np.uint8),
-            "valid": np.zeros(rows, np.bool_),
-            "short": np.zeros(rows, np.bool_),
-            "time": np.zeros((rows, shape.frames), np.float32),
-            "duration": np.zeros(rows, np.float32),
-        }
-        if shape.patches is not None:
-            self.arrays["patches"] = np.zeros((rows, shape.frames, *shape.patches), np.float16)
-        if shape.audio_tokens is not None:
-            self.arrays["audio_tokens"] = np.zeros((rows, shape.frames, *shape.audio_tokens), np.float16)
-
-    def put(self, row: int, video: str, clip: Clip, features: ClipFeatures) -> None:
-        """Row `row` is `clip` of `video`, encoded."""
-        self.remarks += [(row, video, remark) for remark in clip.remarks]
-        self.arrays["visual"][row] = features.visual
-        self.arrays["audio"][row] = features.audio
-        if features.patches is not None:
-            self.arrays["patches"][row] = features.patches
-        if features.audio_tokens is not None:
-            self.arrays["audio_tokens"][row] = features.audio_tokens
-        self.arrays["audio_mask"][row] = clip.audio_mask
-        self.arrays["audio_state"][row] = audio_code(clip.audio_state)
-        self.arrays["short"][row] = clip.short
-        self.arrays["time"][row] = clip.times
-        self.arrays["duration"][row] = clip.duration
-        self.arrays["valid"][row] = True
-
-    def fail(self, row: int, failure: Failure) -> None:
-        """Row `row` has no features."""
-        self.failures.append((row, failure))
-
-    @property
-    def complete(self) -> bool:
-        """Whether every row is filled or has failed."""
-        return int(self.arrays["valid"].sum()) + len(self.failures) == len(self.arrays["valid"])
-
-    def listed(self) -> list[dict[str, str]]:
-        """The failures in row order, as the store keeps them."""
-        return [
-            {"id": failure.video, "reason": failure.reason, "message": failure.message}
-            for _, failure in sorted(self.failures, key=lambda pair: pair[0])
-        ]
-
-    def listed_remarks(self) -> list[dict[str, str]]:
-        """What is to be known of the clips' pictures, in row order, as the store keeps it."""
-        return [
-            {"id": video, "kind": kind, "message": message}
-            for _, video, (kind, message) in sorted(self.remarks, key=lambda one: one[0])
-        ]
-
-
 @contextmanager
 def telling_disk_faults(place: Path) -> Iterator[None]:
     """A full disk is no fault of the program: it is told in a line, and what was written before is kept."""
@@ -186,13 +108,6 @@ def write_rows(writer: "StoreWriter", rows: ShardRows) -> None:
     """Makes a shard durable."""
     with telling_disk_faults(Path(writer.path)):
         writer.write_shard(rows.number, rows.arrays, rows.listed(), rows.sources, rows.listed_remarks())
-
-
-def audio_code(state: str) -> int:
-    """A state of the sound as the store's number."""
-    from gaid.stores.schema import AUDIO_STATES
-
-    return AUDIO_STATES.index(state)
 
 
 def open_pool(workers: int, encoder: Encoder, clip_seconds: float) -> "DecodePool":

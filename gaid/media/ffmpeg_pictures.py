@@ -5,7 +5,7 @@ program first lists the pictures that it decodes, and the wanted ones are then a
 """
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +13,16 @@ from numpy.typing import NDArray
 from gaid.errors import MediaError
 from gaid.media.clip import ClipRequest
 from gaid.media.clock import Clock
+from gaid.media.ffmpeg_file import FFmpegFile, Filters, Running
 from gaid.media.hdr import Transfer
 from gaid.media.limits import check_size, encrypted
 from gaid.media.picture import RGB, Display, Matrix
 from gaid.media.pyav import SEEK_FROM, SEEK_MARGIN
 from gaid.media.sampling import Plan, Timeline
 
-if TYPE_CHECKING:
-    from gaid.media.ffmpeg import FFmpegFile, Running
-
 SIZE = re.compile(rb" s: *(\d+)x(\d+) ")
 # The program's names of the transfer functions of a high dynamic range
 TRANSFERS: dict[str, Transfer] = {"smpte2084": "pq", "arib-std-b67": "hlg"}
-
-Filters = list[tuple[str, tuple[Any, ...], dict[str, Any]]]
 
 # An even rate in place of the true times, so that none is doubled or dropped: the option for that differs by version.
 EVENLY: Filters = [("settb", ("1/25",), {}), ("setpts", ("N",), {})]
@@ -37,7 +33,7 @@ class Pictures:
 
     def __init__(
         self,
-        file: "FFmpegFile",
+        file: FFmpegFile,
         stream: dict[str, Any],
         timeline: Timeline,
         plan: Plan,
@@ -157,7 +153,7 @@ class Pictures:
         limit = {} if frames is None else {"frames:v": frames}
         return {"format": "rawvideo", "pix_fmt": self.display.format, "r": 25, **limit}
 
-    def _read(self, running: "Running", line: bytes) -> RGB | None:
+    def _read(self, running: Running, line: bytes) -> RGB | None:
         """The next picture, of the size that `line` says, fitted; None where the program ended before it."""
         found = SIZE.search(line)
         if found is None:

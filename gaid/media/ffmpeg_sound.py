@@ -5,17 +5,14 @@ read once for each layout, and of each reading only the pieces that had this lay
 """
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from gaid.media.ffmpeg_file import FFmpegFile, Filters, Probed
 from gaid.media.pyav import SEEK_FROM, SEEK_MARGIN
 from gaid.media.pyav_sound import name_channels
 from gaid.media.sound import Sound, SoundWindows
-
-if TYPE_CHECKING:
-    from gaid.media.ffmpeg import FFmpegFile, Probed
-    from gaid.media.ffmpeg_pictures import Filters
 
 SAMPLES = re.compile(rb" nb_samples: *(\d+)")
 LAYOUT = re.compile(rb" channels: *(\d+) chlayout: *(.+?) rate: *\d+ ")
@@ -24,9 +21,7 @@ LAYOUT = re.compile(rb" channels: *(\d+) chlayout: *(.+?) rate: *\d+ ")
 class Sounds:
     """The windows of a clip that begins at `start` s on the file's clock."""
 
-    def __init__(
-        self, file: "FFmpegFile", probed: "Probed", windows: SoundWindows, start: float, duration: float
-    ) -> None:
+    def __init__(self, file: FFmpegFile, probed: Probed, windows: SoundWindows, start: float, duration: float) -> None:
         assert probed.audio is not None
         self.file, self.probed, self.stream, self.windows = file, probed, probed.audio, windows
         self.start, self.end = start, start + duration
@@ -88,7 +83,7 @@ class Sounds:
                     rows = np.frombuffer(data, np.float32).reshape(-1, channels).T
                     self.windows.add(time - self.start, self.rate, list(rows), names)
 
-    def _filters(self, layout: str) -> "Filters":
+    def _filters(self, layout: str) -> Filters:
         part = {"start": f"{self.start - SEEK_MARGIN / 2:.6f}", "end": f"{self.end + SEEK_MARGIN / 2:.6f}"}
         form: dict[str, Any] = {"sample_fmts": "flt", "sample_rates": self.rate}
         if "channels" not in layout:

@@ -110,7 +110,8 @@ def job_of(world, out, **changes):
     import dataclasses
 
     from gaid.extract.plan import make_plan, make_requests
-    from gaid.extract.shard import BackboneChoice, ShardJob, ShardShape
+    from gaid.extract.rows import ShardShape
+    from gaid.extract.shard import BackboneChoice, ShardJob
     from gaid.media.clip import Sampling
     from gaid.stores import StoreWriter
 

@@ -290,7 +290,7 @@ def test_batches_on_a_gpu_give_each_clip_its_own_features_and_end_with_the_shard
     from gaid.backbones import load_backbones
     from gaid.errors import MediaError
     from gaid.extract.encoder import Encoder
-    from gaid.extract.shard import ShardRows, ShardShape
+    from gaid.extract.rows import ShardRows, ShardShape
     from gaid.media.decode import ClipRequest, decode_clip
     from tests.extract.stubs import StubAudio
 
@@ -325,7 +325,7 @@ def test_clips_are_encoded_side_by_side_where_the_backbones_allow_it(world, monk
     from gaid.backbones import load_backbones
     from gaid.errors import MediaError
     from gaid.extract.encoder import Encoder
-    from gaid.extract.shard import ShardRows, ShardShape
+    from gaid.extract.rows import ShardRows, ShardShape
     from gaid.media.decode import ClipRequest, decode_clip
     from tests.extract.stubs import StubAudio
 
