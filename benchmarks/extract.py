@@ -21,9 +21,9 @@ from gaid.datasets.types import Caption, Dataset, Video
 from gaid.errors import MediaError
 from gaid.extract import extract
 from gaid.extract.encoder import Encoder, fixed_threads
-from gaid.extract.plan import encode_threads, make_requests
+from gaid.extract.options import BackboneChoice, encode_threads
+from gaid.extract.plan import make_requests
 from gaid.extract.rows import ShardRows, ShardShape
-from gaid.extract.shard import BackboneChoice
 from gaid.media.clip import Clip, ClipRequest, Sampling
 from gaid.media.pool import DecodePool
 

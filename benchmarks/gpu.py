@@ -21,8 +21,8 @@ from benchmarks.extract import decode, make_dataset
 from benchmarks.features import write_store
 from benchmarks.harness import Case, Findings, Options, Timing, cores
 from gaid.extract import extract
+from gaid.extract.options import BackboneChoice
 from gaid.extract.plan import make_requests
-from gaid.extract.shard import BackboneChoice
 from gaid.media.clip import Sampling
 from gaid.training.step import Step, make_step
 

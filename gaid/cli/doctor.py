@@ -4,12 +4,12 @@ import importlib.util
 import os
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from gaid.cli.common import Json, give, human_bytes
 from gaid.console import print_table, show
+from gaid.versions import version_of
 
 PACKAGES = (
     "gaid", "torch", "torchvision", "open_clip_torch", "transformers", "numpy", "zarr", "h5py", "av", "faiss-cpu", "faiss-gpu",
@@ -67,7 +67,7 @@ def examine() -> dict[str, Any]:
         {"name": one.name, "kind": one.kind, "at_hand": one.at_hand, "weights": one.weights, "remedy": one.remedy}
         for one in statuses()
     ]
-    packages = {name: _version(name) for name in PACKAGES}
+    packages = {name: version_of(name) for name in PACKAGES}
     return {
         "machine": machine,
         "packages": packages,
@@ -100,10 +100,3 @@ def _pyav() -> str:
     except ImportError as error:  # a wheel for another system, say: the rest is worth telling all the same
         return f"does not load ({error})"
     return f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -80,12 +80,10 @@ def extract(
 
     The same command again goes on where it was stopped, by Ctrl-C or otherwise.
     """
+    given = {name: value for name, value in locals().items() if name != "json"}
     from gaid.extract import extract as run
 
-    report = run(dataset, root=root, out=out, visual=visual, audio=audio, text=text, frames=frames, decoder=decoder,
-                 audio_sampling=audio_sampling, pixels=pixels, device=device, batch_size=batch_size, workers=workers, clip_seconds=clip_seconds,
-                 scheduler=scheduler, patches=patches,
-                 audio_tokens=audio_tokens, overwrite=overwrite, random_weights=random_weights, max_missing=max_missing, limit=limit)  # fmt: skip
+    report = run(**given)
     if json:
         give(report.to_dict())
     else:

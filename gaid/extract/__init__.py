@@ -75,32 +75,11 @@ def extract(
     `max_missing` (DataMissing above). Ctrl-C finishes the shards at hand and raises ExtractInterrupted; the same call goes
     on. Words go to stderr, unless `progress` is False.
     """
+    given = locals()
     from gaid.extract.driver import Extraction
+    from gaid.extract.options import Options
 
-    return Extraction(
-        dataset=dataset,
-        root=root,
-        out=out,
-        visual=visual,
-        audio=audio,
-        text=text,
-        frames=frames,
-        decoder=decoder,
-        audio_sampling=audio_sampling,
-        pixels=pixels,
-        device=device,
-        batch_size=batch_size,
-        workers=workers,
-        clip_seconds=clip_seconds,
-        scheduler=scheduler,
-        patches=patches,
-        audio_tokens=audio_tokens,
-        overwrite=overwrite,
-        random_weights=random_weights,
-        max_missing=max_missing,
-        limit=limit,
-        progress=progress,
-    ).run()
+    return Extraction(Options(**given)).run()
 
 
 def __getattr__(name: str) -> Any:

@@ -43,7 +43,7 @@ def name_some(names: Sequence[str]) -> str:
     return ", ".join(map(printable, names[:_NAMED])) + more
 
 
-def tell_changed(changed: Sequence[str]) -> str:
+def describe_changed(changed: Sequence[str]) -> str:
     """The line about replaced files."""
     clips = "1 clip has" if len(changed) == 1 else f"{len(changed)} clips have"
     return f"{clips} another file than the one whose features the store holds: {name_some(changed)}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gaid.console import printable
 from gaid.datasets.types import Dataset, Published, Video
 from gaid.errors import MediaError
-from gaid.extract.report import tell_cut_short
+from gaid.extract.report import judge_length
 
 if TYPE_CHECKING:
     from gaid.media.clip import MediaInfo
@@ -190,7 +190,7 @@ def _judge(video: Video, info: "MediaInfo | MediaError", frames: int) -> list[Fi
             said = f"begins at {start:g} s, {video.path.name} ends at {info.duration:.2f} s"
             return [Finding(video.id, "outside", said + (f" ({video.entry})" if video.entry else ""))]
         length = min(info.duration, video.end if video.end is not None else info.duration) - start
-        found += [Finding(video.id, "cut short", line.partition(": ")[2]) for line in tell_cut_short(video, length)]
+        found += _cut_short(video, length)
         pictures = round(length * info.rate)
         if info.rate and pictures < frames:
             found.append(Finding(video.id, "short", f"{pictures} pictures"))
@@ -218,9 +218,7 @@ def check_clips(dataset: Dataset, frames: int = 12, workers: int = 2, tell: Tell
             if isinstance(clip, MediaError):
                 findings.append(_failed(video.id, clip.reason, clip.message))
                 continue
-            findings += [
-                Finding(video.id, "cut short", line.partition(": ")[2]) for line in tell_cut_short(video, clip.duration)
-            ]
+            findings += _cut_short(video, clip.duration)
             if clip.audio_state != "sound":
                 findings.append(
                     Finding(video.id, "sound unreadable" if clip.audio_state == "failed" else clip.audio_state)
@@ -228,6 +226,11 @@ def check_clips(dataset: Dataset, frames: int = 12, workers: int = 2, tell: Tell
             if clip.short:
                 findings.append(Finding(video.id, "short"))
     return findings
+
+
+def _cut_short(video: Video, seconds: float) -> list[Finding]:
+    found = judge_length(video, seconds)
+    return [Finding(video.id, "cut short", found.message)] if found else []
 
 
 def _failed(video: str, reason: str, message: str) -> Finding:
@@ -250,8 +253,7 @@ def check_store(dataset: Dataset, store: "Store") -> list[Finding]:
         elif video.id in failures:
             findings.append(_failed(video.id, failures[video.id]["reason"], failures[video.id]["message"]))
         else:
-            lines = tell_cut_short(video, float(durations[row]))
-            findings += [Finding(video.id, "cut short", line.partition(": ")[2]) for line in lines]
+            findings += _cut_short(video, float(durations[row]))
             state = AUDIO_STATES[int(states[row])]
             if state != "sound":
                 findings.append(Finding(video.id, "sound unreadable" if state == "failed" else state))

@@ -129,6 +129,6 @@ def _result(future: Any, job: ShardJob) -> ShardReport:
     except (KilledWorker, CancelledError) as error:
         raise StoreIncomplete(
             f"shard {job.number} of {job.store} was given up after its workers died; their logs say why (memory?); "
-            "the same command goes on from there"
+            "the same command resumes from there"
         ) from error
     return report

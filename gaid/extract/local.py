@@ -14,10 +14,11 @@ import numpy as np
 
 from gaid.console import Progress, StopWish
 from gaid.errors import DataInvalid, ExtractInterrupted, OptionInvalid
-from gaid.extract.encoder import Encoder, fixed_threads
+from gaid.extract.encoder import fixed_threads
+from gaid.extract.options import Resources
 from gaid.extract.report import Failure
 from gaid.extract.rows import ShardRows, ShardShape
-from gaid.extract.shard import open_pool, telling_disk_faults, write_rows
+from gaid.extract.shard import naming_disk_faults, working, write_rows
 from gaid.media.clip import ClipRequest
 
 if TYPE_CHECKING:
@@ -33,12 +34,8 @@ def run_local(
     requests: Sequence[ClipRequest],
     shape: ShardShape,
     backbones: "Backbones",
-    *,
     device: str,
-    batch_size: int,
-    workers: int,
-    threads: int,
-    clip_seconds: float,
+    resources: Resources,
     progress: Progress,
     stop: StopWish,
 ) -> int:
@@ -46,7 +43,6 @@ def run_local(
     pending = list(writer.pending_shards)
     slices = {number: writer.shard_slice(number) for number in pending}
     wanted = (requests[row] for number in pending for row in range(slices[number].start, slices[number].stop))
-    encoder = Encoder(backbones, device, batch_size, shape.patches is not None, shape.audio_tokens is not None, threads)
     extracted = 0
     writing: Future[None] | None = None
     open_shards: deque[ShardRows] = deque()
@@ -64,10 +60,8 @@ def run_local(
             writing = thread.submit(write_rows, writer, open_shards.popleft())
 
     with (
-        fixed_threads(threads, device),
         ThreadPoolExecutor(1, thread_name_prefix="shard-writer") as thread,
-        open_pool(workers, encoder, clip_seconds) as pool,
-        encoder,
+        working(backbones, device, shape, resources) as (encoder, pool),
     ):
         decoded = pool.map(wanted)
         for number in pending:
@@ -131,5 +125,5 @@ def write_captions(
             f"text backbone {text.name!r} gives no finite numbers for a token of caption {plan.caption_ids[row]!r} "
             f"({plan.caption_texts[row]!r}): mend or leave out that caption"
         )
-    with telling_disk_faults(Path(writer.path)):
+    with naming_disk_faults(Path(writer.path)):
         writer.write_captions(embedding, tokens)

@@ -6,12 +6,10 @@ Nothing here depends on workers, batch size or device, so that the store's bytes
 
 import hashlib
 import json
-import os
 import platform
 import re
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from gaid.datasets.types import Dataset
 from gaid.errors import DataMissing, OptionInvalid
 from gaid.media.clip import ClipRequest, Sampling
 from gaid.paths import whole_path
+from gaid.versions import version_of
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
@@ -186,10 +185,8 @@ def versions() -> dict[str, str]:
     """The versions of what the features went through."""
     found = {"python": platform.python_version()}
     for name in ("gaid", "numpy", "torch", "zarr", "h5py", "av"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a folder, not installed
-            continue
+        if version := version_of(name):
+            found[name] = version
     import av
 
     found["ffmpeg"] = ", ".join(
@@ -198,15 +195,3 @@ def versions() -> dict[str, str]:
         if library in ("libavcodec", "libavformat", "libswscale", "libswresample")
     )
     return found
-
-
-def encode_threads() -> int:
-    """Threads of one model on the CPU: OMP_NUM_THREADS where the user set it, else the cores that this process may use.
-
-    The order of a sum may follow the number of threads, so it does not follow an option such as the number of workers. A
-    cluster's workers take the number from whoever started the extraction.
-    """
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

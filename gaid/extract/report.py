@@ -91,29 +91,37 @@ class ExtractReport:
         return text + f"; {self.extracted} extracted now in {self.seconds:.1f} s"
 
 
-def cut_short(dataset: "Dataset", store: "Store") -> list[str]:
-    """A line for each clip whose file ends before the end that its entry asks for; it is kept, as long as it is.
+@dataclass(frozen=True)
+class CutShort:
+    """A clip whose file ends before the end that its entry asks for: it lasts `seconds` of the seconds `asked`."""
 
-    Ends that no entry tells (what a data set's annotators saw at most) are bounds, and not judged.
-    """
-    asked = {video.id: video for video in dataset.videos if video.end is not None and video.entry}
-    if not asked:
-        return []
-    lines = []
-    for name, valid, duration in zip(store.ids, store["videos/valid"][:], store["videos/duration"][:], strict=True):
-        if valid and name in asked:
-            lines += tell_cut_short(asked[name], float(duration))
-    return lines
+    video: "Video"
+    seconds: float
+    asked: float
+
+    @property
+    def message(self) -> str:
+        file, entry = self.video.path.name, self.video.entry
+        return f"lasts {self.seconds:.2f} s of the {self.asked:.2f} s asked for, then {file} ends ({entry})"
+
+    def __str__(self) -> str:
+        return printable(f"{self.video.id}: {self.message}")
 
 
-def tell_cut_short(video: "Video", duration: float) -> list[str]:
-    """What `cut_short` says of one clip that lasts `duration` seconds: a line, or nothing."""
+def judge_length(video: "Video", seconds: float) -> CutShort | None:
+    """Whether a clip that lasts `seconds` is cut short. An end without an entry (the longest that annotators saw) is a bound,
+    and not judged."""
     if video.end is None or not video.entry:
+        return None
+    asked = video.end - (video.start or 0.0)
+    return None if seconds >= asked - TOLERANCE else CutShort(video, seconds, asked)
+
+
+def find_cut_short(dataset: "Dataset", store: "Store") -> list[CutShort]:
+    """The clips of a store that are cut short; they are kept, as long as they are."""
+    videos = {video.id: video for video in dataset.videos if video.end is not None}
+    if not videos:
         return []
-    length = video.end - (video.start or 0.0)
-    if duration >= length - TOLERANCE:
-        return []
-    return [
-        f"{printable(video.id)}: lasts {duration:.2f} s of the {length:.2f} s asked for, then {printable(video.path.name)} "
-        f"ends ({printable(video.entry)})"
-    ]
+    rows = zip(store.ids, store["videos/valid"][:], store["videos/duration"][:], strict=True)
+    judged = [judge_length(videos[name], float(seconds)) for name, valid, seconds in rows if valid and name in videos]
+    return [one for one in judged if one is not None]

@@ -1,7 +1,7 @@
 """One shard: clips in, a shard of the store out. The same code makes it in this process and on a far worker.
 
 `extract_shard(job)` is complete in itself (picklable job, no progress, no dask). `local` runs the pieces below over many
-shards at once, so that decoding goes on across a shard's end.
+shards at once, so that decoding continues across a shard's end.
 """
 
 import socket
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaid.devices import parse_device, pick_device
 from gaid.errors import DataMissing, GaidError, MediaError, StoreIncomplete, StoresDisagree
 from gaid.extract.encoder import Encoder, fixed_threads
+from gaid.extract.options import BackboneChoice, Resources
 from gaid.extract.report import Failure
 from gaid.extract.rows import ShardRows, ShardShape
 from gaid.extract.sources import differences
@@ -26,39 +26,6 @@ if TYPE_CHECKING:
     from gaid.backbones import Backbones
     from gaid.media.pool import DecodePool
     from gaid.stores import StoreWriter
-
-
-@dataclass(frozen=True)
-class BackboneChoice:
-    """The arguments of `load_backbones`, so that a worker loads what the driver planned with."""
-
-    visual: str
-    audio: str
-    text: str | None
-    device: str
-    random_weights: bool = False
-    patches: bool = False
-    audio_tokens: bool = False
-
-    @property
-    def resolved_device(self) -> str:
-        """Where the models run on this machine: `auto` is its first GPU. torch is only asked where a backbone needs it."""
-        if parse_device(self.device) == "cpu" or {self.visual, self.audio, self.text} <= {"tiny", None}:
-            return "cpu"
-        return pick_device(self.device)
-
-    def load(self) -> "Backbones":
-        from gaid.backbones import load_backbones
-
-        return load_backbones(
-            self.visual,
-            self.audio,
-            self.text,
-            device=self.resolved_device,
-            random_weights=self.random_weights,
-            patches=self.patches,
-            audio_tokens=self.audio_tokens,
-        )
 
 
 @dataclass(frozen=True)
@@ -73,11 +40,8 @@ class ShardJob:
     shape: ShardShape
     backbones: BackboneChoice
     provenance: dict[str, Any]  # of the visual and the audio backbone, as planned
+    resources: Resources
     missing: frozenset[str] = frozenset()  # ids of clips whose file the driver did not find either
-    batch_size: int = 32
-    workers: int = 1
-    threads: int = 1
-    clip_seconds: float = DecodeLimits.seconds
 
 
 @dataclass(frozen=True)
@@ -92,30 +56,44 @@ class ShardReport:
 
 
 @contextmanager
-def telling_disk_faults(place: Path) -> Iterator[None]:
-    """A full disk is no fault of the program: it is told in a line, and what was written before is kept."""
+def naming_disk_faults(place: Path) -> Iterator[None]:
+    """A full disk becomes an error that a user reads in one line, since the program is not at fault; what was written stays."""
     try:
         yield
     except OSError as error:
         if isinstance(error, GaidError):
             raise
         raise StoreIncomplete(
-            f"{place}: could not be written ({error.strerror or error}); with that mended, the same command goes on"
+            f"{place}: could not be written ({error.strerror or error}); with that mended, the same command resumes"
         ) from error
 
 
 def write_rows(writer: "StoreWriter", rows: ShardRows) -> None:
     """Makes a shard durable."""
-    with telling_disk_faults(Path(writer.path)):
+    with naming_disk_faults(Path(writer.path)):
         writer.write_shard(rows.number, rows.arrays, rows.listed(), rows.sources, rows.listed_remarks())
 
 
-def open_pool(workers: int, encoder: Encoder, clip_seconds: float) -> "DecodePool":
-    """A decode pool that looks ahead by a batch, so that decoding goes on while the batch is encoded."""
+@contextmanager
+def working(
+    backbones: "Backbones", device: str, shape: ShardShape, resources: Resources
+) -> Iterator[tuple[Encoder, "DecodePool"]]:
+    """The encoder of shards of this shape, and the decoders that feed it. They look ahead by a batch, so that decoding
+    continues while the batch is encoded."""
     from gaid.media.pool import DecodePool
 
-    limits = DecodeLimits(seconds=clip_seconds)
-    return DecodePool(workers, limits, ahead=2 * workers + 1 + encoder.batch_size, sources=True)
+    encoder = Encoder(
+        backbones,
+        device,
+        resources.batch_size,
+        shape.patches is not None,
+        shape.audio_tokens is not None,
+        resources.threads,
+    )
+    limits, ahead = DecodeLimits(seconds=resources.clip_seconds), 2 * resources.workers + 1 + encoder.batch_size
+    pool = DecodePool(resources.workers, limits, ahead=ahead, sources=True)
+    with fixed_threads(resources.threads, device), pool, encoder:
+        yield encoder, pool
 
 
 def load_as_planned(job: ShardJob) -> "Backbones":
@@ -148,17 +126,8 @@ def extract_shard(job: ShardJob) -> ShardReport:
         if job.number not in writer.pending_shards:
             return ShardReport(job.number, len(job.ids), [], 0.0, already=True)
         backbones = load_as_planned(job)
-        device = job.backbones.resolved_device
         rows = ShardRows(job.number, len(job.ids), job.shape)
-        encoder = Encoder(
-            backbones,
-            device,
-            job.batch_size,
-            job.shape.patches is not None,
-            job.shape.audio_tokens is not None,
-            job.threads,
-        )
-        with fixed_threads(job.threads, device), open_pool(job.workers, encoder, job.clip_seconds) as pool, encoder:
+        with working(backbones, job.backbones.resolved_device, job.shape, job.resources) as (encoder, pool):
             for row, clip in enumerate(pool.map(job.requests)):
                 if isinstance(clip, MediaError) and clip.reason == "missing" and job.ids[row] not in job.missing:
                     raise DataMissing(

@@ -7,7 +7,6 @@ Names and shapes are checked here and in `gaid.heads.published` and `gaid.backbo
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -18,6 +17,7 @@ from gaid.runs.factory import SIZES
 from gaid.runs.files import CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, write_checkpoint
 from gaid.runs.run import Run, clear_run, load_run
 from gaid.settings import nearest
+from gaid.versions import version_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -215,12 +215,8 @@ def _write_run(out: Path, kind: str, head: "Head", about: dict[str, Any], backbo
 
     preset = "mean-pool" if kind == "clip4clip" else kind
     protocol = _PROTOCOL.get(kind, "query")
-    try:
-        ours = version("gaid")
-    except PackageNotFoundError:  # run from a folder, not installed
-        ours = "not installed"
     description = {
-        "gaid": ours,
+        "gaid": version_of("gaid") or "not installed",
         "preset": preset,
         "seed": 0,
         "head": {"preset": preset, "arguments": head.config},

@@ -38,7 +38,7 @@ def load_clips(
 
     `root`: where the clips lie, if not where the store says.
     """
-    from gaid.extract.again import changed_since, tell_changed
+    from gaid.extract.again import changed_since, describe_changed
     from gaid.media.clip import ClipRequest, Sampling
     from gaid.media.pool import DecodePool
 
@@ -58,7 +58,7 @@ def load_clips(
     absent = [f"no pictures of {', '.join(failures)}"] if failures else []
     changed = changed_since(store, videos.values())
     if changed:
-        absent.append(f"{tell_changed(changed)}: the pictures shown are of the new file")
+        absent.append(f"{describe_changed(changed)}: the pictures shown are of the new file")
     return clips, "; ".join(absent) or None
 
 

@@ -6,18 +6,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from gaid.versions import version_of
 
 _PACKAGES = ("gaid", "torch", "numpy", "scipy", "safetensors")
 
 
 def describe_environment(device: str) -> dict[str, Any]:
     """Versions, device, threads, platform and commit; no names of users and no paths."""
-    versions = {name: version_of(name) for name in _PACKAGES}
+    versions = {name: version_of(name) or "not installed" for name in _PACKAGES}
     on_gpu = torch.device(device).type == "cuda"
     return {
         "versions": {"python": platform.python_version(), **versions},
@@ -38,14 +39,6 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def version_of(package: str) -> str:
-    """The installed version of a package."""
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a folder, not installed
-        return "not installed"
 
 
 def _commit() -> str | None:

@@ -26,7 +26,7 @@ from gaid.runs.run import clear_run, default_out
 from gaid.settings import resolve, to_tables, to_toml
 from gaid.stores import Split, Store
 from gaid.training.data import load_parts, open_for_training
-from gaid.training.environment import describe_environment, process_settings, version_of
+from gaid.training.environment import describe_environment, process_settings
 from gaid.training.loop import Loop
 from gaid.training.options import (
     Layers,
@@ -39,6 +39,7 @@ from gaid.training.options import (
     with_head,
 )
 from gaid.training.validation import Validation
+from gaid.versions import version_of
 
 _Built = tuple[Head, dict[str, Any]]
 """A head before training, and the description that builds it again."""
@@ -129,7 +130,7 @@ class Session:
         if source is not None:
             files.write_bytes(out / HEAD_SOURCE, source)
         description = {
-            "gaid": version_of("gaid"),
+            "gaid": version_of("gaid") or "not installed",
             "preset": settings.preset,
             "seed": settings.seed,
             "head": described,

@@ -95,7 +95,7 @@ def test_a_cluster_and_this_machine_go_on_with_each_others_store(cluster, world,
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(ExtractInterrupted, match="the same command goes on"):
+    with pytest.raises(ExtractInterrupted, match="the same command resumes"):
         extract(world, out=out, scheduler=cluster.scheduler_address, progress=False, **TINY)
     thread.join()
     done = len(list(out.glob("shards/[0-9]*.json")))
@@ -109,9 +109,10 @@ def job_of(world, out, **changes):
     """A job as the driver would send it, changed."""
     import dataclasses
 
+    from gaid.extract.options import BackboneChoice, Resources
     from gaid.extract.plan import make_plan, make_requests
     from gaid.extract.rows import ShardShape
-    from gaid.extract.shard import BackboneChoice, ShardJob
+    from gaid.extract.shard import ShardJob
     from gaid.media.clip import Sampling
     from gaid.stores import StoreWriter
 
@@ -129,6 +130,7 @@ def job_of(world, out, **changes):
         shape=ShardShape(12, plan.visual_dim, plan.audio_dim),
         backbones=choice,
         provenance=plan.attrs["backbones"],
+        resources=Resources(),
     )
     return dataclasses.replace(job, **changes)
 

@@ -22,7 +22,7 @@ def test_a_full_disk_ends_the_run_in_a_line(world, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(StoreWriter, "write_shard", write)
-    with pytest.raises(StoreIncomplete, match=r"No space left.*the same command goes on"):
+    with pytest.raises(StoreIncomplete, match=r"No space left.*the same command resumes"):
         run(world, tmp_path / "store.zarr")
     assert len(StubVisual.calls) <= 4  # and not the whole world first
 
@@ -30,7 +30,7 @@ def test_a_full_disk_ends_the_run_in_a_line(world, tmp_path, monkeypatch):
 def test_ctrl_c_finishes_the_shard_at_hand_and_the_same_call_goes_on(world, reference, tmp_path):
     out = tmp_path / "store.zarr"
     StubVisual.shout = {6: 1}  # encoded clips come two a shard, but for the one that fails
-    with pytest.raises(ExtractInterrupted, match="the same command goes on"):
+    with pytest.raises(ExtractInterrupted, match="the same command resumes"):
         run(world, out, workers=1)
     assert not open_store(out, incomplete=True).complete
     encoded = len(StubVisual.calls)

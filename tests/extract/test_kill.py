@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: what was marked done stays, the same command goes on, the store is the undisturbed one."""
+"""SIGKILL at any moment: what was marked done stays, the same command resumes, the store is the undisturbed one."""
 
 import os
 import random

@@ -6,11 +6,11 @@ import pytest
 
 from gaid.console import printable
 from gaid.datasets.types import Caption, Dataset, Video
+from gaid.extract.options import encode_threads
 from gaid.extract.plan import (
     choose_backbones,
     default_out,
     digest_clips,
-    encode_threads,
     restrict,
     round_up,
     shard_rows,
