@@ -1,7 +1,8 @@
 """Stage one: media files in, a store of features out.
 
-`extract` is the command of the same name. Its parts: `plan` (what will be done), `decode_pool` and `media` (decoding),
-`shard` (one shard), `local` and `cluster` (many). Importing this costs nothing: decode workers do it too.
+`extract` is the command of the same name. Its parts: `options`, `plan` (what will be done), `driver` (the order of the steps),
+`encoder` and `rows`, `shard` (one shard), `local` and `cluster` (many shards), `check` (whether the copy of a data set is whole)
+and `sources` (what a store was made from). Decoding is `gaid.media`. Importing this package is cheap.
 """
 
 import inspect
@@ -49,13 +50,13 @@ def extract(
     """Runs the frozen backbones over a data set's clips and captions, once, into a store at `out`.
 
     `dataset` is a name (read from `root`) or a Dataset. `out` ends in .zarr (default stores/DATASET-VISUAL.zarr), or in
-    .h5 or .hdf5 for HDF5. `visual`, `audio` and `text` name backbones; the data set has defaults. A store that is there
-    already is gone on with, if it was begun with the same clips, captions, backbones and sampling (StoresDisagree
-    otherwise); a finished one is left as it is; `overwrite` deletes it first.
+    .h5 or .hdf5 for HDF5. `visual`, `audio` and `text` name backbones; the data set has defaults. Where a
+    store is there already, the extraction into it resumes, if it was begun with the same clips, captions, backbones and
+    sampling (StoresDisagree otherwise); a finished one is left as it is; `overwrite` deletes it first.
 
     `audio_sampling`: each frame's sound is that of its own moment (`aligned`), or the f-th of F parts of
     the clip's sound after that was padded or cut to 30 s, as GAID's published code pairs them (`published`); that code encodes
-    the 30 s at once, padding included, and here each part is encoded by itself and padding is no sound.
+    the 30 s at once, padding included, while here each part is encoded by itself and padding does not count as sound.
 
     `pixels`: as they are meant to be seen (`square`: pixels that are not square are made so, and HDR becomes BT.709), or as the
     file stores them (`stored`), which is what published features were made of.
@@ -64,16 +65,16 @@ def extract(
     take them; OptionInvalid where the backbone has none to give.
 
     `workers` are plain processes that decode for the one model in this process: decoding is what scales with cores, a
-    second model would only take the first one's memory, and no package is needed for it. `scheduler` is the address of a
+    second model would only take memory from the first, and no package is needed for it. `scheduler` is the address of a
     dask.distributed scheduler whose workers see the files: they take whole shards, each with `workers` decode processes
-    (tcp:// on this machine, tls:// elsewhere; GAID_TRUST_NETWORK=1 in the environment lets plain tcp:// go further).
+    (tcp:// on this machine, tls:// elsewhere; GAID_TRUST_NETWORK=1 in the environment allows plain tcp:// to other machines).
     Neither changes the bytes of the store, nor does `batch_size`, which is used on a GPU only (there: within tolerance).
     `clip_seconds` is how long a worker may decode one clip before that counts as failed ("too slow").
     `limit` takes that many videos, spread evenly, to try things out: a store of its own, not a beginning.
 
     A clip that can't be used is listed and left out; videos whose files are absent are such clips, up to a share of
-    `max_missing` (DataMissing above). Ctrl-C finishes the shards at hand and raises ExtractInterrupted; the same call goes
-    on. Words go to stderr, unless `progress` is False.
+    `max_missing` (DataMissing above). Ctrl-C finishes the shards at hand and raises ExtractInterrupted; the same call
+    resumes. Progress and notes go to stderr, unless `progress` is False.
     """
     given = locals()
     from gaid.extract.driver import Extraction

@@ -1,8 +1,8 @@
-"""Is a data set's copy whole? Its counts against the published ones, and what is wrong with its files, before days are spent.
+"""Whether the copy of a data set is whole: its counts beside the published ones, and faults of its files, before days are spent.
 
-Three ways of looking, each dearer and surer than the last: `check_headers` opens every file and believes what it says of
-itself, `check_clips` decodes every clip as an extraction would, `check_store` reads what an extraction found. Printing is the
-command's.
+There are three ways of looking, each slower and surer than the one before: `check_headers` opens every file and believes its
+header, `check_clips` decodes every clip as an extraction would, `check_store` reads what an extraction found. Printing is left
+to the command.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from gaid.media.clip import MediaInfo
     from gaid.stores import Store
 
-# Faults of a copy; what follows is no fault, but decides what a figure with sound means.
+# Faults of a copy. What follows is not a fault, but decides what a figure with sound means.
 FAULTS = {
     "missing": "not there",
-    "unreadable": "there, and no video that can be read",
+    "unreadable": "there, but not a video that can be read",
     "outside": "begins after its file's end",
     "cut short": "ends after its file's end",
     "sound unreadable": "its sound can't be read",
@@ -35,7 +35,7 @@ TRAITS = {
 }
 # Kinds of clips that have no features.
 _LOST = ("missing", "unreadable", "outside", "not in the store")
-# Small pictures, and windows of sound as encoders want them: what is looked for does not depend on either.
+# Small pictures, and windows of sound as encoders take them: what is looked for depends on neither.
 _SIZE, _RATE, _SHORTEST, _LONGEST = 32, 16_000, 1.0, 10.0
 
 Tell = Callable[[int], None]
@@ -43,7 +43,7 @@ Tell = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Finding:
-    """One clip and what is to be said of it; `kind` is a key of FAULTS or TRAITS."""
+    """One clip and what was found of it; `kind` is a key of FAULTS or TRAITS."""
 
     video: str
     kind: str
@@ -75,7 +75,7 @@ class Counted:
 
 @dataclass
 class CheckReport:
-    """What a check found. `looked` is headers, clips or store; kinds that it can't tell are in `unknown`."""
+    """What a check found. `looked` is headers, clips or store; kinds that it cannot see are in `unknown`."""
 
     dataset: Dataset
     looked: str
@@ -153,10 +153,10 @@ def count_published(dataset: Dataset, published: Iterable[Published]) -> list[Co
 def check_headers(
     dataset: Dataset, frames: int = 12, workers: int = 4, tell: Tell = lambda done: None
 ) -> list[Finding]:
-    """What the files say of themselves, each opened once, in processes of their own, and nothing decoded. `tell` is told of
-    each file that is done.
+    """What the headers of the files say, each opened once, in processes of their own; nothing is decoded. `tell` is called
+    with 1 for each file that is done.
 
-    Silence and damage further in can't be seen this way; lengths and numbers of pictures are those of the header.
+    Silence, and damage beyond the header, can't be seen this way; lengths and numbers of pictures are those of the header.
     """
     from gaid.media.pool import DecodePool
 

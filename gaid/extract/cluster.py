@@ -1,8 +1,8 @@
-"""Extraction on a dask.distributed cluster: one task a shard, each written by the worker that made it.
+"""Extraction on a dask.distributed cluster: one task per shard, each written by the worker that made it.
 
 A task is a whole shard, because dask may run a task twice or lose a worker on the way: a shard is idempotent, a clip's
-features sent back to one writer are not. Workers must see the media and the store under the same paths. Whoever reaches a
-scheduler's port can run code on it, so an open address in a network is refused.
+features sent back to one writer are not. Workers must see the media and the store under the same paths. Whoever reaches the
+port of a scheduler can run code on it, so an address that is open to a network is refused.
 """
 
 import ipaddress
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 TRUST = "GAID_TRUST_NETWORK"
 CONNECT_SECONDS = 10.0
-RETRIES = 2  # of a task that raised: another worker may see what this one does not
+RETRIES = 2  # of a task that raised: another worker may see files that this one does not
 
 
 def check_address(address: str) -> None:
-    """Raises OptionInvalid for a scheduler whose traffic could be joined by others in the network.
+    """Raises OptionInvalid for a scheduler that others in the network could reach.
 
     Allowed are tls:// (certificates from dask's own configuration, distributed.comm.tls), inproc://, and tcp:// to this
     machine; any tcp:// when the environment says GAID_TRUST_NETWORK=1.
@@ -43,7 +43,7 @@ def check_address(address: str) -> None:
     if not loopback and os.environ.get(TRUST) != "1":
         raise OptionInvalid(
             f"--scheduler {address}: plain tcp to another machine, where whoever reaches the port can run code; use tls://, "
-            f"or set {TRUST}=1 if the network is yours alone"
+            f"or set {TRUST}=1 if nobody else can reach this network"
         )
 
 
@@ -91,7 +91,7 @@ def _run(client: "Client", jobs: Any, progress: Progress, stop: StopWish) -> int
     extracted = 0
 
     def hand_out() -> None:
-        # Two shards a worker: one in work, one waiting. More would only make a stop take longer.
+        # Two shards per worker: one in work, one waiting. More would only make a stop take longer.
         while not stop and len(out) < 2 * max(1, len(client.nthreads())):
             job = next(jobs, None)
             if job is None:

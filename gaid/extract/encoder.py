@@ -1,4 +1,4 @@
-"""The encoder stage of extraction: decoded clips in, features in shards' rows out, on as many threads as it is given."""
+"""The encoder stage of extraction: decoded clips in, features in the rows of shards out, on as many threads as it is given."""
 
 import sys
 from collections import deque
@@ -26,7 +26,7 @@ NOT_FINITE = "not finite"
 def encode_batch(
     clips: Sequence[Clip], backbones: "Backbones", patches: bool = False, audio_tokens: bool = False
 ) -> list[ClipFeatures | str]:
-    """Clips as features, in their order; a text in place of features says why there are none."""
+    """The features of clips, in their order; a string in place of features says why there are none."""
     frames = np.stack([clip.frames for clip in clips])
     mask = np.stack([clip.audio_mask for clip in clips])
     of_patches: NDArray[np.float32] | None = None
@@ -49,8 +49,8 @@ def encode_batch(
 def encode_sound(
     windows: list[NDArray[np.float32]], mask: NDArray[np.bool_], backbone: "AudioBackbone", tokens: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Embeddings (B, F, dim) of clips' sound, and tokens (B, F, N, Dn) where they are wanted; 0 where `mask` is false,
-    whatever a backbone makes of a window without sound. A backbone is not asked where there is no sound at all."""
+    """Embeddings (B, F, dim) of clips' sound, and tokens (B, F, N, Dn) where they are wanted; 0 where `mask` is False,
+    whatever a backbone makes of a window without sound. The backbone is not run where there is no sound at all."""
     if not mask.any():
         audio = np.zeros((*mask.shape, backbone.dim), np.float32)
         shape = backbone.token_shape if tokens else None
@@ -78,15 +78,15 @@ def _checked(
         if not np.isfinite(narrow[name]).all():
             if np.isfinite(array).all():
                 return f"{name} features of up to {np.abs(array).max():.3g} do not fit into half precision"
-            return f"the backbone gave {name} features that are no numbers"
+            return f"the backbone gave {name} features that are not finite"
     return ClipFeatures(narrow["visual"], narrow["audio"], narrow.get("patch"), narrow.get("audio token"))
 
 
 class Encoder:
-    """Puts decoded clips into shards' rows: in batches on a GPU, on the CPU each clip by itself, `threads` of them side by side.
+    """Encodes clips into the rows of shards: in batches on a GPU, on the CPU each clip by itself, `threads` clips side by side.
 
-    A clip of its own batch, encoded by one thread, has the same bytes in whatever company and on however many cores it is
-    extracted, which is why the CPU has no batches. Backbones that don't say `thread_safe` encode one clip at a time.
+    A clip that is encoded by itself, by one thread, gets the same bytes beside any other clips and on any number of cores,
+    which is why there are no batches on the CPU. Backbones that are not `thread_safe` encode one clip at a time.
     A context manager: its threads end with it.
     """
 
@@ -125,7 +125,7 @@ class Encoder:
                 sys.modules["torch"].set_num_threads(self._torch_threads)
 
     def add(self, rows: ShardRows, row: int, video: str, clip: Clip | MediaError) -> list[Failure | None]:
-        """Takes one clip; gives a result (None: it went well) for each clip that is over with by now."""
+        """Takes one clip; gives a result (None: it has features) for each clip that is finished by now."""
         rows.sources[row] = clip.sources
         if isinstance(clip, MediaError):
             failure = Failure(video, clip.reason, clip.message)
@@ -140,7 +140,7 @@ class Encoder:
         return self.flush() if len(self._waiting) >= self.batch_size else []
 
     def flush(self) -> list[Failure | None]:
-        """Encodes what waits. Call at the end, and at a shard's end unless clips run side by side: batches end with shards."""
+        """Encodes the clips that wait. Call it at the end, and after each shard unless clips run side by side: batches end with shards."""
         waiting, self._waiting = self._waiting, []
         results = self._collect(0)
         if waiting:
@@ -161,7 +161,7 @@ class Encoder:
         return self._pool.submit(lambda: self._encode([clip])[0])
 
     def _collect(self, left: int) -> list[Failure | None]:
-        """Results of the clips that run, the oldest first, until so many are left."""
+        """Results of the clips in work, the oldest first, until so many are left."""
         results = []
         while len(self._running) > left:
             place, running = self._running.popleft()
@@ -172,7 +172,7 @@ class Encoder:
 
 @dataclass(frozen=True)
 class _Place:
-    """A clip and the row that is its own."""
+    """A clip and the row that it fills."""
 
     rows: ShardRows
     row: int
@@ -190,13 +190,13 @@ class _Place:
 
 @contextmanager
 def _noting(places: Sequence[_Place]) -> Iterator[None]:
-    """Says in an error which clips were being encoded."""
+    """Adds to an error which clips were being encoded."""
     try:
         yield
     except Exception as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise OptionInvalid(
-                f"the device has no memory for {len(places)} clips at once; give a smaller --batch-size"
+                f"the device has too little memory for {len(places)} clips at once; give a smaller --batch-size"
             ) from error
         error.add_note(f"while encoding {', '.join(place.video for place in places)}")
         raise
@@ -204,9 +204,9 @@ def _noting(places: Sequence[_Place]) -> Iterator[None]:
 
 @contextmanager
 def fixed_threads(count: int, device: str = "cpu") -> Iterator[None]:
-    """Holds torch to `count` threads and numpy's BLAS to one, and puts both back.
+    """Limits torch to `count` threads and numpy's BLAS to one, and restores both.
 
-    Sums may follow the number of threads; dask's workers and a user's shell each set their own.
+    Sums may depend on the number of threads, which dask's workers and a user's shell each set in their own way.
     """
     from threadpoolctl import threadpool_limits
 

@@ -1,6 +1,6 @@
-"""Extraction on this machine: decode workers ahead, one model here, a thread that writes the shard before.
+"""Extraction on this machine: decode workers that look ahead, one model here, a thread that writes the shard before.
 
-The three overlap, and no queue grows: the decode pool looks ahead by a bounded number of clips, and a shard is handed to
+The three overlap, and no queue grows: the decode pool looks ahead by a bounded number of clips, and a shard is passed to
 the writer only when the one before is on disk.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gaid.backbones import Backbones, TextBackbone
     from gaid.stores import StorePlan, StoreWriter
 
-TEXT_BLOCK = 256  # texts between two looks at the clock; their vectors don't depend on it
+TEXT_BLOCK = 256  # texts between two looks at the wish to stop; their vectors don't depend on it
 
 
 def run_local(
@@ -90,7 +90,7 @@ def write_captions(
     progress: Progress,
     stop: StopWish,
 ) -> None:
-    """Encodes all captions and writes them at once: they are one unit of work, with one writer."""
+    """Encodes all captions and writes them together: they are one unit of work, with one writer."""
     texts = list(plan.caption_texts)
     offsets = np.asarray(plan.token_offsets)
     embedding = np.empty((len(texts), plan.text_dim), np.float16)
@@ -115,15 +115,15 @@ def write_captions(
     if not finite.all():
         row = int(np.argmin(finite))
         raise DataInvalid(
-            f"text backbone {text.name!r} gives no finite numbers for caption {plan.caption_ids[row]!r} "
-            f"({plan.caption_texts[row]!r}): mend or leave out that caption"
+            f"text backbone {text.name!r} gives numbers that are not finite for caption {plan.caption_ids[row]!r} "
+            f"({plan.caption_texts[row]!r}): correct or leave out that caption"
         )
     if not np.isfinite(tokens).all():
         bad = int(np.argmin(np.isfinite(tokens).all(axis=1)))
         row = int(np.searchsorted(offsets, bad, side="right")) - 1
         raise DataInvalid(
-            f"text backbone {text.name!r} gives no finite numbers for a token of caption {plan.caption_ids[row]!r} "
-            f"({plan.caption_texts[row]!r}): mend or leave out that caption"
+            f"text backbone {text.name!r} gives numbers that are not finite for a token of caption {plan.caption_ids[row]!r} "
+            f"({plan.caption_texts[row]!r}): correct or leave out that caption"
         )
     with naming_disk_faults(Path(writer.path)):
         writer.write_captions(embedding, tokens)

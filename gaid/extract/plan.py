@@ -1,7 +1,7 @@
-"""What an extraction will do, fixed before it starts: which rows, which shards, which requests, and what the store says of itself.
+"""What an extraction will do, fixed before it starts: which rows, shards and requests, and what the store records of its making.
 
-Nothing here depends on workers, batch size or device, so that the store's bytes can't either. Decoding and encoding are
-`local` and `cluster`.
+Nothing here depends on workers, batch size or device, so that the bytes of the store can't either. Decoding and encoding are
+left to `local` and `cluster`.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def shard_rows(videos: int) -> int:
 
 
 def check_missing(dataset: Dataset, max_missing: float) -> None:
-    """Raises DataMissing where there is nothing to extract or more is missing than the user put up with."""
+    """Raises DataMissing where there is nothing to extract, or more is missing than the user allows."""
     total, missing = len(dataset.videos), len(dataset.missing)
     if not 0 <= max_missing <= 1:
         raise OptionInvalid(f"--max-missing {max_missing}: a share from 0 to 1")
@@ -66,7 +66,7 @@ def check_missing(dataset: Dataset, max_missing: float) -> None:
         share = missing / total
         raise DataMissing(
             f"{dataset.name}: {missing} of {total} videos ({share:.1%}) are not under {dataset.root}: {some}; more than "
-            f"--max-missing {max_missing:g}. Get them, or go without them: --max-missing {round_up(share)}"
+            f"--max-missing {max_missing:g}. Get them, or do without them: --max-missing {round_up(share)}"
         )
 
 
@@ -115,7 +115,7 @@ def make_plan(
     patches: bool,
     audio_tokens: bool = False,
 ) -> "StorePlan":
-    """The store's plan: everything that its contents depend on, and what it tells of its making."""
+    """The store's plan: everything that its contents depend on, and what it records of its making."""
     from gaid.stores import StorePlan
 
     row_of = {video.id: row for row, video in enumerate(dataset.videos)}
@@ -176,13 +176,13 @@ def describe(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> di
 
 
 def digest_clips(dataset: Dataset) -> str:
-    """What of its file each clip is, as one digest: the same ids over other moments are another data set."""
+    """One digest of which part of its file each clip is: the same ids over other moments are another data set."""
     cut = [[video.id, video.start, video.end, video.audio_path is not None] for video in dataset.videos]
     return hashlib.sha256(json.dumps(cut, ensure_ascii=True).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
-    """The versions of what the features went through."""
+    """The versions of the packages that the features depend on."""
     found = {"python": platform.python_version()}
     for name in ("gaid", "numpy", "torch", "zarr", "h5py", "av"):
         if version := version_of(name):

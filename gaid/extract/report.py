@@ -1,4 +1,4 @@
-"""What an extraction tells when it is over. Plain data: printing is the command's."""
+"""What an extraction reports at its end. Plain data: printing is left to the command."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from gaid.datasets.types import Dataset, Video
     from gaid.stores import Store
 
-# Below this a clip is as long as was asked for: files end with a picture, annotations with a digit.
+# s by which a clip may be shorter than what was asked for: files end with a picture, annotations with a digit.
 TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A clip without features: `reason` is a class to count by, `message` says what was found."""
+    """A clip without features: `reason` is the class that it is counted under, `message` says what was found."""
 
     video: str
     reason: str
@@ -29,12 +29,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class ExtractReport:
-    """The store that an extraction left, and how it came about.
+    """The store that an extraction left, and what happened on the way.
 
-    `failed` is of the whole store, whichever run found it; `extracted` counts the clips that this run decoded. `cut_short`
-    tells, a line each, of clips that end with their file before the end that was asked for, `remarks`
-    of clips whose pictures are not all their own, are one, or are mostly one. `changed` are clips whose file is
-    not the one that was decoded, `arrived` those that were missing and are there now, and that the store can't take any more.
+    `failed` lists the clips of the whole store, whichever run found them; `extracted` counts the clips that this run decoded.
+    `cut_short` has a line for each clip that ends with its file before the end that was asked for, `remarks` a line for each
+    clip some of whose pictures were replaced, or whose pictures are one, or mostly one. `changed` lists clips whose file is not
+    the one that was decoded, `arrived` those that were missing and are there now, but that the store can't take any more.
     """
 
     store: Path
@@ -55,7 +55,7 @@ class ExtractReport:
 
     @property
     def reasons(self) -> dict[str, int]:
-        """How many clips failed for each reason, the commonest first."""
+        """How many clips failed per reason, the most frequent first."""
         return dict(Counter(failure.reason for failure in self.failed).most_common())
 
     def to_dict(self) -> dict[str, Any]:

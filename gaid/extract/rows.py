@@ -1,4 +1,4 @@
-"""The rows of one shard while its clips come in: numpy arrays, failures, remarks. Writing them is `shard`'s."""
+"""The rows of one shard while its clips come in: numpy arrays, failures, remarks. Writing them is left to `shard`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from gaid.stores.schema import AUDIO_STATES
 
 @dataclass
 class ClipFeatures:
-    """A clip as the store keeps it."""
+    """The features of one clip, in the precision of the store."""
 
     visual: NDArray[np.float16]  # (F, Dv)
     audio: NDArray[np.float16]  # (F, Da)
@@ -90,7 +90,7 @@ class ShardRows:
         ]
 
     def listed_remarks(self) -> list[dict[str, str]]:
-        """What is to be known of the clips' pictures, in row order, as the store keeps it."""
+        """The remarks on the pictures of clips, in row order, as the store keeps them."""
         return [
             {"id": video, "kind": kind, "message": message}
             for _, video, (kind, message) in sorted(self.remarks, key=lambda one: one[0])

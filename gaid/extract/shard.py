@@ -1,4 +1,4 @@
-"""One shard: clips in, a shard of the store out. The same code makes it in this process and on a far worker.
+"""One shard: clips in, a shard of the store out. The same code makes it in this process and on a remote worker.
 
 `extract_shard(job)` is complete in itself (picklable job, no progress, no dask). `local` runs the pieces below over many
 shards at once, so that decoding continues across a shard's end.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """Everything that a worker needs to write shard `number`, but the media and the weights."""
+    """Everything that a worker needs to write shard `number`, except the media and the weights."""
 
     number: int
     store: Path
@@ -69,7 +69,7 @@ def naming_disk_faults(place: Path) -> Iterator[None]:
 
 
 def write_rows(writer: "StoreWriter", rows: ShardRows) -> None:
-    """Makes a shard durable."""
+    """Writes a shard to the disk, or raises StoreIncomplete where that fails."""
     with naming_disk_faults(Path(writer.path)):
         writer.write_shard(rows.number, rows.arrays, rows.listed(), rows.sources, rows.listed_remarks())
 
@@ -109,14 +109,14 @@ def load_as_planned(job: ShardJob) -> "Backbones":
     return backbones
 
 
-# A worker with several threads has still one model and one number of torch threads.
+# A worker with several threads still has one model and one number of torch threads.
 _ONE_SHARD = threading.Lock()
 
 
 def extract_shard(job: ShardJob) -> ShardReport:
-    """Decodes, encodes and writes one shard. May run twice, or again after a worker died: the bytes are the same.
+    """Decodes, encodes and writes one shard. It may run twice, or again after a worker died: the bytes are the same.
 
-    Raises GaidError for what concerns more than one clip: weights, the store, files that this machine does not see.
+    Raises GaidError for faults of more than one clip: weights, the store, files that this machine does not see.
     """
     from gaid.stores import StoreWriter
 
@@ -131,8 +131,8 @@ def extract_shard(job: ShardJob) -> ShardReport:
             for row, clip in enumerate(pool.map(job.requests)):
                 if isinstance(clip, MediaError) and clip.reason == "missing" and job.ids[row] not in job.missing:
                     raise DataMissing(
-                        f"{job.requests[row].path}: not on the worker {socket.gethostname()}, but where the extraction was "
-                        "started; every worker must see the files under the same path"
+                        f"{job.requests[row].path}: not on the worker {socket.gethostname()}, but on the machine where the extraction "
+                        "was started; every worker must see the files under the same path"
                     )
                 encoder.add(rows, row, job.ids[row], clip)
             encoder.flush()
