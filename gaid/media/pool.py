@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from gaid.errors import GaidError, MediaError
+from gaid.errors import GaidError, MediaError, OptionInvalid
 from gaid.media.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
 from gaid.media.decode import decode_clip, probe
 from gaid.media.limits import DecodeLimits, too_slow
@@ -135,6 +135,10 @@ class DecodePool:
     ) -> None:
         if workers < 0:
             raise ValueError(f"workers must be 0 or more, not {workers}")
+        if workers and not hasattr(select, "poll"):
+            raise OptionInvalid(
+                "decoding in processes of their own needs Linux or macOS; gaid extract --workers 0 decodes in its own process"
+            )
         self.workers, self.limits = workers, limits or DecodeLimits()
         self.ahead = max(1, ahead if ahead is not None else 2 * workers + 2)
         self.sources = sources

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaid.errors import DependencyMissing, MediaError
+from gaid.errors import DependencyMissing, MediaError, OptionInvalid
 from gaid.media.decode import Clip, decode_clip
 from gaid.media.pool import DecodeLimits, DecodePool
 from gaid.media.wire import pack, reply_from_message, request_from_header, request_to_header, unpack
@@ -265,3 +266,10 @@ def test_a_file_that_ends_the_worker_when_it_is_only_asked_costs_nothing_else(cl
         first, second = pool.probe([str(path), str(clips[0])])
     assert (first.reason, "SIGSEGV" in first.message) == ("crashed", True)
     assert (second.width, second.video_codec) == (160, "h264")
+
+
+def test_a_system_without_poll_is_named_before_any_file_is_decoded(monkeypatch):
+    monkeypatch.delattr(select, "poll")
+    with pytest.raises(OptionInvalid, match="needs Linux or macOS"):
+        DecodePool(1)
+    DecodePool(0).close()
