@@ -78,7 +78,8 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def cache_folder() -> Path:
-    """Where what is costly to compute may be kept for this user: $XDG_CACHE_HOME/gaid, by default ~/.cache/gaid. It may be absent."""
+    """Where what is costly to compute may be kept for this user: $XDG_CACHE_HOME/gaid, by default ~/.cache/gaid. It may
+    be absent."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "gaid"
 
 

@@ -1,4 +1,5 @@
-"""What an encoder is fed with: the size of its pictures, the rate and length of its sound. Backbones state it, media makes it."""
+"""What an encoder is fed with: the size of its pictures, the rate and length of its sound. Backbones state it, media
+makes it."""
 
 from dataclasses import dataclass
 from typing import Literal

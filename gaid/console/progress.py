@@ -55,7 +55,8 @@ class Progress:
             self.say(self.status())
 
     def note(self, text: str) -> None:
-        """Text that stays beside the bar until the next note; elsewhere a line of its own, unless one was printed just before."""
+        """Text that stays beside the bar until the next note; elsewhere a line of its own, unless one was printed just
+        before."""
         self._note = text
         self._update()
         if self._is_line_due():

@@ -20,7 +20,8 @@ class StopWish:
 
 @contextmanager
 def stop_on_signal(answer: str = "") -> Iterator[StopWish]:
-    """Yields a wish that the first SIGINT or SIGTERM sets, with `answer` as a line on stderr; the second raises KeyboardInterrupt.
+    """Yields a wish that the first SIGINT or SIGTERM sets, with `answer` as a line on stderr; the second raises
+    KeyboardInterrupt.
 
     Signals reach the main thread only: in another one (a server, a notebook's helper) nothing is installed. The handlers that
     were there before come back at the end.

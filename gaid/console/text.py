@@ -207,7 +207,8 @@ def _print_block(console: "Console", columns: Sequence[str], row: list[Cell]) ->
 
 
 def _wrap(cell: Cell, width: int | None, hang: int = 0) -> list["Text"]:
-    """A cell's words in lines of at most `width`, where they are not longer themselves; `hang` spaces before all but the first."""
+    """A cell's words in lines of at most `width`, where they are not longer themselves; `hang` spaces before all but
+    the first."""
     lines: list[Text] = []
     for place, word in enumerate(cell.words):
         styled = _styled(word, "dim" if cell.is_figure and place else cell.style)

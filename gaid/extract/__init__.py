@@ -1,8 +1,9 @@
 """Stage one: media files in, a store of features out.
 
-`extract` is the command of the same name. Its parts: `options`, `plan` (what will be done), `driver` (the order of the steps),
-`encoder` and `rows`, `shard` (one shard), `local` and `cluster` (many shards), `check` (whether the copy of a data set is whole)
-and `sources` (what a store was made from). Decoding is `gaid.media`. Importing this package is cheap.
+`extract` is the command of the same name. Its parts: `options`, `plan` (what will be done), `driver` (the order of the
+steps), `encoder` and `rows`, `shard` (one shard), `local` and `cluster` (many shards), `check` (whether the copy of a
+data set is whole) and `sources` (what a store was made from). Decoding is `gaid.media`. Importing this package is
+cheap.
 """
 
 import inspect
@@ -58,8 +59,8 @@ def extract(
     the clip's sound after that was padded or cut to 30 s, as GAID's published code pairs them (`published`); that code encodes
     the 30 s at once, padding included, while here each part is encoded by itself and padding does not count as sound.
 
-    `pixels`: as they are meant to be seen (`square`: pixels that are not square are made so, and HDR becomes BT.709), or as the
-    file stores them (`stored`), which is what published features were made of.
+    `pixels`: as they are meant to be seen (`square`: pixels that are not square are made so, and HDR becomes BT.709),
+    or as the file stores them (`stored`), which is what published features were made of.
 
     `patches` keeps the tokens of each frame's picture as well, `audio_tokens` those of each frame's sound, for heads that
     take them; OptionInvalid where the backbone has none to give.

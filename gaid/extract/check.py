@@ -1,4 +1,5 @@
-"""Whether the copy of a data set is whole: its counts beside the published ones, and faults of its files, before days are spent.
+"""Whether the copy of a data set is whole: its counts beside the published ones, and faults of its files, before days
+are spent.
 
 There are three ways of looking, each slower and surer than the one before: `check_headers` opens every file and believes its
 header, `check_clips` decodes every clip as an extraction would, `check_store` reads what an extraction found. Printing is left
@@ -86,7 +87,8 @@ class CheckReport:
 
     @property
     def wrong(self) -> int:
-        """How many things are wrong: faults of files, folders that can't be read, and counts that are not the published ones."""
+        """How many things are wrong: faults of files, folders that can't be read, and counts that are not the published
+        ones."""
         faults = sum(finding.kind in FAULTS for finding in self.findings) + len(self.dataset.unreadable_folders)
         return faults + sum(not counted.equal for counted in self.counted)
 

@@ -83,7 +83,8 @@ def _checked(
 
 
 class Encoder:
-    """Encodes clips into the rows of shards: in batches on a GPU, on the CPU each clip by itself, `threads` clips side by side.
+    """Encodes clips into the rows of shards: in batches on a GPU, on the CPU each clip by itself, `threads` clips side
+    by side.
 
     A clip that is encoded by itself, by one thread, gets the same bytes beside any other clips and on any number of cores,
     which is why there are no batches on the CPU. Backbones that are not `thread_safe` encode one clip at a time.
@@ -140,7 +141,8 @@ class Encoder:
         return self.flush() if len(self._waiting) >= self.batch_size else []
 
     def flush(self) -> list[Failure | None]:
-        """Encodes the clips that wait. Call it at the end, and after each shard unless clips run side by side: batches end with shards."""
+        """Encodes the clips that wait. Call it at the end, and after each shard unless clips run side by side: batches
+        end with shards."""
         waiting, self._waiting = self._waiting, []
         results = self._collect(0)
         if waiting:

@@ -39,7 +39,8 @@ def run_local(
     progress: Progress,
     stop: StopWish,
 ) -> int:
-    """Extracts the shards that the store lacks, in order; returns the number of clips. Ends after a shard when `stop` is set."""
+    """Extracts the shards that the store lacks, in order; returns the number of clips. Ends after a shard when `stop`
+    is set."""
     pending = list(writer.pending_shards)
     slices = {number: writer.shard_slice(number) for number in pending}
     wanted = (requests[row] for number in pending for row in range(slices[number].start, slices[number].stop))

@@ -1,4 +1,5 @@
-"""What an extraction will do, fixed before it starts: which rows, shards and requests, and what the store records of its making.
+"""What an extraction will do, fixed before it starts: which rows, shards and requests, and what the store records of
+its making.
 
 Nothing here depends on workers, batch size or device, so that the bytes of the store can't either. Decoding and encoding are
 left to `local` and `cluster`.

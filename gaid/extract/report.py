@@ -31,10 +31,11 @@ class Failure:
 class ExtractReport:
     """The store that an extraction left, and what happened on the way.
 
-    `failed` lists the clips of the whole store, whichever run found them; `extracted` counts the clips that this run decoded.
-    `cut_short` has a line for each clip that ends with its file before the end that was asked for, `remarks` a line for each
-    clip some of whose pictures were replaced, or whose pictures are one, or mostly one. `changed` lists clips whose file is not
-    the one that was decoded, `arrived` those that were missing and are there now, but that the store can't take any more.
+    `failed` lists the clips of the whole store, whichever run found them; `extracted` counts the clips that this run
+    decoded. `cut_short` has a line for each clip that ends with its file before the end that was asked for, `remarks` a
+    line for each clip some of whose pictures were replaced, or whose pictures are one, or mostly one. `changed` lists
+    clips whose file is not the one that was decoded, `arrived` those that were missing and are there now, but that the
+    store can't take any more.
     """
 
     store: Path

@@ -57,7 +57,8 @@ class ShardReport:
 
 @contextmanager
 def naming_disk_faults(place: Path) -> Iterator[None]:
-    """A full disk becomes an error that a user reads in one line, since the program is not at fault; what was written stays."""
+    """A full disk becomes an error that a user reads in one line, since the program is not at fault; what was written
+    stays."""
     try:
         yield
     except OSError as error:

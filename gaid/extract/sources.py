@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def find_dataset(store: "Store", root: str | Path | None = None) -> "Dataset":
-    """The store's data set at `root` (default: where the store says), a folder or a table. Raises OptionInvalid, DataMissing."""
+    """The store's data set at `root` (default: where the store says), a folder or a table. Raises OptionInvalid,
+    DataMissing."""
     from gaid.datasets import load_dataset, name_in
 
     about = store.attrs.get("dataset") or {}

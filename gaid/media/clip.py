@@ -17,11 +17,12 @@ Decoder = Literal["pyav", "ffmpeg"]
 AudioSampling = Literal["aligned", "published"]
 Pixels = Literal["square", "stored"]
 AudioState = Literal["sound", "silent", "no track", "failed"]
-Remark = tuple[Literal["replaced", "one picture", "long gap"], str]  # its kind, by which it is counted, and the words
+Remark = tuple[Literal["replaced", "one picture", "long gap"], str]  # the kind that it is counted under, and its text
 
 
-# Version of the rules by which a clip is decoded, for a store's identity. 1: stores that do not say. 2: channels are mixed by the standard
-# downmix and the loudest one decides what is silent; the last picture is held; key frames, times and tracks are chosen anew.
+# Version of the rules by which a clip is decoded, a part of a store's identity. 1: stores that do not say. 2: channels
+# are mixed by the standard downmix and the loudest one decides what is silent; the last picture is held; key frames,
+# times and tracks are chosen by other rules.
 RULES = 2
 
 
@@ -30,7 +31,7 @@ class Sampling:
     """How all clips of a store are sampled, whatever its backbones: a part of every request, and of the store's identity.
 
     `pixels`: as they are meant to be seen (`square`: pixels that are not square are made so, and a high dynamic range becomes
-    an ordinary one), or as the file stores them (`stored`).
+    a standard one), or as the file stores them (`stored`).
     """
 
     frames: int = 12
@@ -53,32 +54,33 @@ class Sampling:
         )
 
     def to_attrs(self) -> dict[str, Any]:
-        """What a new store says of it, beside the forms that its backbones want."""
+        """What a new store records of it, beside the specs of its backbones."""
         return {
             "frames": self.frames,
             "decoder": self.decoder,
             "pixels": self.pixels,
             "rules": RULES,
-            # Only where it is not the usual one, as stores had it before there were the two before.
+            # Only where it is not the default, as in stores from before `decoder` and `pixels` were recorded.
             **({} if self.audio_sampling == "aligned" else {"audio_sampling": self.audio_sampling}),
         }
 
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """A file that is asked what it says of itself; nothing of it is decoded."""
+    """A file of which only the header and the packets are read; nothing is decoded."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """One clip to decode: which part of which file, how many frames, and the form that the backbones want.
+    """One clip to decode: which part of which file, how many frames, and in which form.
 
-    `start` and `end` are seconds from the video's first picture; None is the video's own. `audio_path` names the
-    sound where it is a file of its own; its first sample then belongs to the video's first picture. `audio_sampling` says
-    which sound is a frame's (`gaid.media.sound`), `pixels` what is made of the file's (`Sampling`); `sound_late` delays the sound by that many seconds, a fault that only
-    `gaid stress` asks for. `entry` is where the clip is asked for, told with times that the file does not have.
+    `start` and `end` are seconds from the first picture of the video; None means the video's own. `audio_path` names
+    the sound where it is a file of its own; its first sample then belongs to the first picture of the video.
+    `audio_sampling` says which sound belongs to a frame (`gaid.media.sound`), `pixels` how pictures are shown
+    (`Sampling`). `sound_late` delays the sound by that many seconds, a fault that only `gaid stress` asks for. `entry`
+    is the annotation that asks for the clip: errors name it where the file does not have the times asked for.
     """
 
     path: str
@@ -96,7 +98,7 @@ class ClipRequest:
 
     @classmethod
     def of(cls, video: "Video", sampling: Sampling, frame_spec: FrameSpec, audio_spec: AudioSpec) -> "ClipRequest":
-        """The request of a data set's clip. Paths are absolute, since a worker's current folder may be another."""
+        """The request for a clip of a data set. Paths are absolute, since the current folder of a worker may be another."""
         return cls(
             path=str(video.path.absolute()),
             start=video.start,
@@ -120,7 +122,7 @@ class Clip:
     at those moments came on screen. A clip of fewer than F pictures has each once, at the middle of its time on
     screen, and its last ones repeat (`short`); a single picture stays on screen for the whole clip. `audio_mask` is False
     where the window has no sound; `audio_state` tells why. `decoded` counts the pictures that were decoded to get these.
-    `remarks` say what of the pictures is not as it should be, or hardly what was meant.
+    `remarks` name what is wrong with the pictures, or unlikely to be what was meant.
     """
 
     frames: NDArray[np.uint8]  # (F, H, W, 3)
@@ -133,12 +135,12 @@ class Clip:
     decoded: int
     frame_times: NDArray[np.float32]  # (F,)
     remarks: tuple[Remark, ...] = ()
-    sources: Sources = ()  # its files, where a decode pool was to look at them
+    sources: Sources = ()  # its files, where a decode pool was asked to look at them
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file says of itself; sizes before rotation, durations in seconds (0 where unknown)."""
+    """What the header of a file says; sizes before rotation, durations in seconds (0 where unknown)."""
 
     path: str
     format: str

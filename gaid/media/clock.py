@@ -1,7 +1,11 @@
-"""A transport stream's clock, which may be set anew in the middle of the file: joined recordings play on across the break.
+"""The clock of a transport stream, which may be reset in the middle of a file: joined recordings play on across the break.
 
-Only in transport streams: their times mean nothing across a break, while another container's gap is what its file says.
-Packets in, by how much each is to be moved out. Reading packets and moving them are the decoders'.
+This concerns transport streams only. Their times mean nothing across a break, while a gap in another container is meant.
+Packets go in, and by how much each is to be moved comes out; reading and moving packets is left to the decoders.
+
+The file is cut into segments, each on one clock. A packet opens a new segment where its time jumps too far back against its
+own stream, or too far forward against all streams. Segment s+1 is then moved so that its first picture comes on screen when
+the last picture of segment s leaves it: move(s+1) = move(s) + end(s) - begin(s+1).
 """
 
 from collections.abc import Callable
@@ -10,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-BACK = 0.5  # s: a packet that is so much earlier than the one before it in its stream is of another clock
-FORWARD = 10.0  # s: and so is one that is so much later than all packets of the clock
+BACK = 0.5  # s: a packet that is earlier by more than the one before it in its stream is on another clock
+FORWARD = 10.0  # s: and so is one that is later by more than all packets of the segment
 
 
 @dataclass
@@ -28,7 +32,7 @@ class _Piece:
         self.end = max(self.end, at + duration)
 
     def ends(self) -> int:
-        """When it ends; its last packet stays as long as the others where none says how long."""
+        """When it ends. Where no packet has a duration, the last one lasts as long as the others on average."""
         if self.end > self.last or self.count < 2:
             return self.end
         return self.last + round((self.last - self.begin) / (self.count - 1))
@@ -36,10 +40,10 @@ class _Piece:
 
 @dataclass
 class Clock:
-    """Follows the packets of a file in its order; times in ticks, of one time base for all streams (a transport stream's)."""
+    """Follows the packets of a file in their order; times in ticks of the one time base that a transport stream has."""
 
     tick: float  # s
-    lead: int  # the stream whose pieces are joined without a gap: the picture's
+    lead: int  # the stream that is joined without a gap: the pictures
     _streams: list[int] = field(default_factory=list)  # of each packet
     _segments: list[int] = field(default_factory=list)  # of each packet
     _latest: list[int] = field(default_factory=list)  # time of each segment
@@ -48,7 +52,7 @@ class Clock:
 
     @property
     def broken(self) -> bool:
-        """Whether the clock was set anew so far."""
+        """Whether the clock was reset so far."""
         return len(self._latest) > 1
 
     def follow(self, stream: int, pts: int | None, dts: int | None, duration: int | None) -> None:
@@ -75,7 +79,7 @@ class Clock:
         segment, last = self._now[stream]
         if last - BACK / self.tick <= at <= self._latest[segment] + FORWARD / self.tick:
             return segment
-        # Another stream may have come to the new clock first.
+        # Another stream may have reached the new clock first; then this packet joins that segment.
         if segment + 1 < len(self._latest):
             nearest = self._nearest(at, segment + 1)
             if abs(self._latest[nearest] - at) <= FORWARD / self.tick:
@@ -87,19 +91,20 @@ class Clock:
         return min(range(first, len(self._latest)), key=lambda segment: abs(self._latest[segment] - at))
 
     def moves(self, stream: int | None = None) -> NDArray[np.int64]:
-        """Ticks by which each packet (of a stream) is to be moved, so that each clock resumes where the one before it ended."""
+        """Ticks by which each packet (of a stream) is to be moved, so that each segment resumes where the one before it
+        ended."""
         moves = np.array(self._of_segments(), np.int64)[self._segments]
         return moves if stream is None else moves[np.array(self._streams) == stream]
 
     def end(self, stream: int) -> int:
-        """When a stream ends, once its packets are moved."""
+        """When a stream ends, after its packets are moved."""
         moves = self._of_segments()
         return max(
             (piece.ends() + moves[of] for (of, other), piece in self._pieces.items() if other == stream), default=0
         )
 
     def follower(self, stream: int) -> Callable[[float], float]:
-        """Moves times of a stream (s), given in its order, as its packets are moved: what is decoded carries the file's times."""
+        """Moves the times (s) of what a stream is decoded to, given in order, as its packets are moved."""
         pieces = sorted((segment, piece) for (segment, other), piece in self._pieces.items() if other == stream)
         moves = self._of_segments()
         place, last = 0, -np.inf
@@ -119,7 +124,7 @@ class Clock:
         return move
 
     def _of_segments(self) -> list[int]:
-        # What a segment's pictures say of its time, or another stream where it has none.
+        # The times of a segment are those of its pictures, or of another stream where it has none.
         pieces = {segment: piece for (segment, _), piece in self._pieces.items()}
         pieces |= {segment: piece for (segment, stream), piece in self._pieces.items() if stream == self.lead}
         moves = [0]

@@ -1,7 +1,7 @@
 """Decoding a clip: F frames, their times, and the sound around each, from one file that may be anything.
 
-This is the door: it picks the decoder and looks after still pictures. PyAV's decoder is `media_pyav`, the ffmpeg program's
-`media_ffmpeg`. Run hostile files through `decode_pool`: here a fault in a codec ends the caller's process.
+This module picks the decoder, `gaid.media.pyav` or `gaid.media.ffmpeg`, and treats still pictures itself. Decode files
+that are not trusted through `gaid.media.pool`: here, a fault in a codec ends the process of the caller.
 """
 
 from os import PathLike
@@ -35,7 +35,7 @@ STILL_SECONDS = 1.0  # how long a still picture without a sound lasts
 
 
 def check_decoder(decoder: str) -> None:
-    """Raises DependencyMissing where the decoder can't run on this machine, OptionInvalid where there is none such."""
+    """Raises DependencyMissing where the decoder can't run on this machine, OptionInvalid where it does not exist."""
     if decoder == "ffmpeg":
         from gaid.media.ffmpeg import check_ffmpeg
 
@@ -45,10 +45,10 @@ def check_decoder(decoder: str) -> None:
 
 
 def decode_clip(request: ClipRequest, limits: DecodeLimits | None = None) -> Clip:
-    """Decodes one clip in this process, which the memory limit does not bind.
+    """Decodes one clip in this process, without a limit on memory.
 
-    Raises MediaError, whose `reason` says what is wrong with the file; DependencyMissing for a decoder that is not there.
-    The same file and request give the same bytes, every time.
+    Raises MediaError, whose `reason` says what is wrong with the file; DependencyMissing for a decoder that is not installed.
+    The same file and request give the same bytes every time.
     """
     limits = limits or DecodeLimits()
     if request.frames < 1:
@@ -72,7 +72,7 @@ def decode_clip(request: ClipRequest, limits: DecodeLimits | None = None) -> Cli
 
 
 def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip:
-    """A still picture is a video that shows it for as long as its sound lasts. Its sound is read by PyAV in any case."""
+    """A still picture counts as a video that shows it for as long as its sound lasts. PyAV reads its sound in any case."""
     deadline = Deadline(limits.seconds)
     picture = fit(read_still(path, show_path(path), limits), request.frame_spec)
     whole = sound_duration(request.audio_path, limits, deadline) if request.audio_path else 0.0
@@ -92,9 +92,9 @@ def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip
 
 
 def probe(path: str | PathLike[str], limits: DecodeLimits | None = None) -> MediaInfo:
-    """What a video or sound file says of itself, without decoding it, in this process. Raises MediaError as `decode_clip` does.
+    """What the header of a video or sound file says, read in this process. Raises MediaError as `decode_clip` does.
 
-    For files that may be anything: `decode_pool.DecodePool.probe`.
+    For files that are not trusted use `gaid.media.pool.DecodePool.probe`.
     """
     limits = limits or DecodeLimits()
     absolute = check_file(path)

@@ -1,8 +1,8 @@
 """The other decoder (`--decoder ffmpeg`): the ffmpeg program, driven through ffmpeg-python, under the same safety options.
 
-It chooses the same pictures by the same arithmetic, and passes its sound to the same windows; a test holds the two equal. It
-reads a file three times (packets, picture, sound) and always decodes forward, so it is the slower one: it is for machines whose
-ffmpeg reads files that PyAV's does not, and for a second opinion.
+It chooses the same pictures by the same arithmetic, and passes its sound to the same windows; a test holds the two
+equal. It reads a file three times (packets, picture, sound) and always decodes forward, so it is the slower one: it is
+for machines whose ffmpeg reads files that PyAV's does not, and for a second opinion.
 """
 
 import shutil
@@ -37,7 +37,7 @@ def check_ffmpeg() -> None:
 
 
 def decode_with_ffmpeg(request: ClipRequest, limits: DecodeLimits) -> Clip:
-    """As `media.decode_clip`, by the ffmpeg program."""
+    """As `gaid.media.decode.decode_clip`, by the ffmpeg program."""
     deadline = Deadline(limits.seconds)
     file = FFmpegFile(request.path, limits, deadline)
     probed = file.probe()

@@ -33,7 +33,7 @@ TOO_LARGE = re.compile(rb"Picture size (\d+)x(\d+) exceeds specified max pixel c
 
 @dataclass(frozen=True)
 class Probed:
-    """What ffprobe tells of a file: the streams that are used, and the times of their packets."""
+    """What ffprobe reports of a file: the streams that are used, and the times of their packets."""
 
     video: dict[str, Any] | None
     audio: dict[str, Any] | None
@@ -41,11 +41,11 @@ class Probed:
     sound_packets: NDArray[np.float64]  # s
     sound_start: float  # s
     sound_end: float  # s
-    clock: Clock | None  # of a file whose clock was set anew
+    clock: Clock | None  # of a file whose clock was reset
 
 
 class FFmpegFile:
-    """A checked file, asked through the two programs until the deadline."""
+    """A checked file, read through the two programs until the deadline."""
 
     def __init__(self, path: str, limits: DecodeLimits, deadline: Deadline) -> None:
         self.path, self.name, self.limits, self.deadline = check_file(path), show_path(path), limits, deadline
@@ -129,12 +129,12 @@ class FFmpegFile:
 
     def run(self, stream: int, late: float | None, filters: Filters,
             output: dict[str, Any]) -> "Running":  # fmt: skip
-        """Starts ffmpeg on one stream; `late` is the absolute time to seek to first, if any."""
+        """Starts ffmpeg on one stream; `late` is the absolute time (s) to seek to first, if any."""
         import ffmpeg
 
         options: dict[str, Any] = {**open_options(self.limits), "threads": 1, "noautorotate": None, "copyts": None}
-        options["reinit_filter:v"] = 0  # where pictures change their size each keeps its own
-        options["guess_layout_max"] = 0  # channels whose places the file does not give have none
+        options["reinit_filter:v"] = 0  # where pictures change their size, each keeps its own
+        options["guess_layout_max"] = 0  # no layout is guessed for channels whose places the file does not give
         if late is not None:
             options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{late:.6f}"}
         # ffmpeg-python can't carry a name that is not UTF-8, so the true one is put in last.
@@ -150,11 +150,11 @@ class FFmpegFile:
 
 
 class Running(AbstractContextManager["Running"]):
-    """A running ffmpeg: what `showinfo` tells of each piece, and the bytes of the pieces, in step."""
+    """A running ffmpeg: what `showinfo` prints of each piece, and the bytes of the pieces, in step."""
 
     def __init__(self, command: list[str], deadline: Deadline, name: str) -> None:
         self.deadline, self.name = deadline, name
-        # A session of its own: ffmpeg takes a Ctrl-C as the wish to stop early, and what it gave till then as the whole.
+        # A session of its own: on Ctrl-C ffmpeg would stop early, and its output so far would pass for all of it.
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -174,8 +174,8 @@ class Running(AbstractContextManager["Running"]):
     def pieces(self, tick: float | None = None) -> Iterator[tuple[int, float, bytes]]:
         """(number, time in s, the whole line) of each piece that passes; its bytes are to be `read` before the next.
 
-        What the program prints in seconds has six digits only, so times are counted in units: of `tick` s for sound, while the
-        unit of pictures is told at the beginning.
+        The program prints seconds with six digits only, so times are counted in units: of `tick` s for sound, while the
+        unit of pictures is printed at the beginning.
         """
         while (line := self._lines.get()) is not None:
             if found := SHOWN.match(line):
@@ -202,7 +202,7 @@ class Running(AbstractContextManager["Running"]):
 
 
 def _choose_streams(header: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The picture's stream and the sound's, chosen as `opening.choose_streams` does."""
+    """The streams of pictures and of sound, chosen as `opening.choose_streams` does."""
     streams = header.get("streams", [])
     pictures = [one for one in streams if one.get("codec_type") == "video" and not _is_no_picture(one)]
     sounds = [one for one in streams if one.get("codec_type") == "audio"]

@@ -1,7 +1,7 @@
-"""Pictures through the ffmpeg program: those that the plan names, by their time where that is sure, else by their number.
+"""Pictures through the ffmpeg program: those of the plan, by their time where that is sure, else by their number.
 
-Where packets do not name pictures for certain (times are missing, two fields are one picture, the clock was set anew), the
-program first lists the pictures that it decodes, and the wanted ones are then asked for by their place in that list.
+Where packets do not name pictures for certain (times are missing, two fields are one picture, the clock was reset), the
+program first lists the pictures that it decodes, and the planned ones are then asked for by their place in that list.
 """
 
 import re
@@ -21,15 +21,15 @@ from gaid.media.pyav import SEEK_FROM, SEEK_MARGIN
 from gaid.media.sampling import Plan, Timeline
 
 SIZE = re.compile(rb" s: *(\d+)x(\d+) ")
-# The program's names of the transfer functions of a high dynamic range
+# The program's names of the transfer functions of high dynamic range
 TRANSFERS: dict[str, Transfer] = {"smpte2084": "pq", "arib-std-b67": "hlg"}
 
-# An even rate in place of the true times, so that none is doubled or dropped: the option for that differs by version.
+# An even rate in place of the true times, so that no picture is doubled or dropped: the option for that differs by version.
 EVENLY: Filters = [("settb", ("1/25",), {}), ("setpts", ("N",), {})]
 
 
 class Pictures:
-    """The planned pictures of a file; `replaced` counts those for which another one stands."""
+    """The planned pictures of a file; `replaced` counts the frames that show another picture."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Pictures:
         clock: Clock | None,
     ) -> None:
         self.file, self.stream, self.timeline, self.plan, self.request = file, stream, timeline, plan, request
-        self.clock = clock  # of a file whose clock was set anew
+        self.clock = clock  # of a file whose clock was reset
         matrix = _matrix(stream)
         self.display = _display(stream, matrix) if request.pixels == "square" else Display(matrix)
         self.wanted: NDArray[np.int64] = np.unique(plan.labels)
@@ -78,7 +78,7 @@ class Pictures:
         terms = [f"between(t,{x * tick - half:.9f},{x * tick + half:.9f})" for x in self.wanted]
         late = self.plan.start * tick - SEEK_MARGIN if (self.request.start or 0.0) > SEEK_FROM else None
         got: dict[int, RGB] = {}
-        # Some containers are sought past the goal: then all is read from the beginning.
+        # In some containers a seek ends past the goal: then all is read from the beginning.
         for seek in (late, None) if late is not None else (None,):
             first = 0 if seek is None else int(self.plan.begin_at(self.timeline.keys)[0])
             self.decoded = int((self.timeline.labels <= self.wanted[-1]).sum()) - first
@@ -96,7 +96,7 @@ class Pictures:
         return got
 
     def _by_number(self, numbers: dict[int, int]) -> dict[int, RGB]:
-        """The pictures by label, of which `numbers` says the places among all that are decoded."""
+        """The pictures by label; `numbers` gives for each label its place among all pictures that are decoded."""
         if not numbers:
             return {}
         places = sorted(set(numbers.values()))
@@ -112,7 +112,8 @@ class Pictures:
         return {label: at[place] for label, place in numbers.items() if place in at}
 
     def _listed(self) -> tuple[dict[int, int], set[int]]:
-        """For each wanted label the place of its picture among all that are decoded, and the labels whose picture is another."""
+        """For each planned label its place among all pictures that are decoded, and the labels whose own picture is not
+        among them."""
         timeline = self.timeline
         moved = None if self.clock is None else self.clock.follower(self.stream["index"])
         listed: list[float] = []
@@ -124,7 +125,7 @@ class Pictures:
                 fields.append(b" i:P" not in line)
         if not listed:
             return {}, set()
-        # The program guesses the times that are missing; where as many pictures came as are known of, the order says more.
+        # The program guesses missing times. Where as many pictures came as the timeline has, their order is surer.
         by_order = timeline.filled and len(listed) == len(timeline.shown)
         times = timeline.shown if by_order else np.maximum.accumulate(np.array(listed))
         if timeline.filled:
@@ -154,7 +155,7 @@ class Pictures:
         return {"format": "rawvideo", "pix_fmt": self.display.format, "r": 25, **limit}
 
     def _read(self, running: Running, line: bytes) -> RGB | None:
-        """The next picture, of the size that `line` says, fitted; None where the program ended before it."""
+        """The next picture, of the size in `line`, fitted; None where the program ended before it."""
         found = SIZE.search(line)
         if found is None:
             return None
@@ -169,7 +170,7 @@ class Pictures:
 
 
 def _display(stream: dict[str, Any], matrix: Matrix) -> Display:
-    """How the file wants its pictures shown, turned by `matrix`."""
+    """How the pictures of the file are to be shown, turned by `matrix`."""
     wide, _, high = str(stream.get("sample_aspect_ratio", "")).partition(":")
     known = wide.isdigit() and high.isdigit() and int(wide) and int(high)
     return Display(matrix, int(wide) / int(high) if known else 1.0, TRANSFERS.get(str(stream.get("color_transfer"))))

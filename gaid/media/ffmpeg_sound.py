@@ -1,7 +1,7 @@
 """Sound through the ffmpeg program: channels as the file has them, with exact times, into the windows.
 
-The program mixes to one number of channels, and its mix is not ours. So where a track changes its channels on the way, it is
-read once for each layout, and of each reading only the pieces that had this layout are used.
+The program mixes to one number of channels, and its mix differs from `gaid.media.mixing`. So where a track changes its channels
+on the way, it is read once per layout, and of each reading only the pieces that had this layout are used.
 """
 
 import re
@@ -26,7 +26,7 @@ class Sounds:
         self.file, self.probed, self.stream, self.windows = file, probed, probed.audio, windows
         self.start, self.end = start, start + duration
         self.rate = int(self.stream.get("sample_rate", 0))
-        self._layouts: dict[str, int] = {}  # those that were met, and their channels
+        self._layouts: dict[str, int] = {}  # layouts that have occurred, and their channels
         self._got = 0  # pieces
 
     def decode(self) -> Sound:
@@ -35,7 +35,7 @@ class Sounds:
         if not (channels and self.rate and self.stream.get("codec_name")):
             return self.windows.nothing("failed")
         late = self.start - SEEK_MARGIN if self.start - self.probed.sound_start > SEEK_FROM else None
-        # Some containers are sought past the goal: then all is read from the beginning. So is a file whose clock was set anew.
+        # In some containers a seek ends past the goal: then all is read from the beginning. So is a file whose clock was reset.
         for seek in (late, None) if late is not None and self.probed.clock is None else (None,):
             self._layouts = {str(self.stream.get("channel_layout") or f"{channels} channels"): channels}
             done: set[str] = set()
@@ -51,11 +51,11 @@ class Sounds:
         return self.windows.finish()
 
     def _read(self, layout: str, seek: float | None) -> None:
-        """Gives the windows what has this layout."""
+        """Adds to the windows the pieces of this layout."""
         channels, names = self._layouts[layout], name_channels(layout)
         filters = self._filters(layout)
         shown = f"[Parsed_ashowinfo_{len(filters) - 3} ".encode()  # the one before channels are mixed
-        # A number of channels is the program's own word where their places are not known.
+        # The program names a layout "N channels" where their places are not known.
         output: dict[str, Any] = {"format": "f32le", "ar": self.rate}
         if "channels" in layout:
             output["ac"] = channels

@@ -1,9 +1,10 @@
-"""Pictures of a high dynamic range as those that encoders were trained on: PQ and HLG to 8-bit BT.709.
+"""High dynamic range to the standard one that encoders were trained on: PQ and HLG to 8-bit BT.709.
 
-To light: ITU-R BT.2100's inverse transfer functions, HLG for a display of 1,000 cd/m2. To the range of an ordinary display whose white
-is BT.2408's reference white (203 cd/m2): the curve of BT.2390 section 5.4 (EETF) on the largest of red, green and blue, so that
-hues stay. To BT.709's primaries: BT.2087's matrix, colours outside cut off. To a signal: the inverse of BT.1886 (exponent 2.4).
-Light below 90 cd/m2 stays in proportion, reference white becomes 230 of 255, and what is brighter is pressed into what is left.
+To light: the inverse transfer functions of ITU-R BT.2100, HLG for a display of 1,000 cd/m2. To the range of a standard
+display whose white is the reference white of BT.2408 (203 cd/m2): the curve of BT.2390 section 5.4 (EETF) on the
+largest of red, green and blue, so that hues stay. To the primaries of BT.709: the matrix of BT.2087, colours outside
+cut off. To a signal: the inverse of BT.1886 (exponent 2.4). Light below 90 cd/m2 stays in proportion, reference white
+becomes 230 of 255, and brighter light is compressed into the rest.
 """
 
 from functools import lru_cache
@@ -17,7 +18,7 @@ Transfer = Literal["pq", "hlg"]
 WHITE = 203.0  # cd/m2
 PEAK = 1000.0  # cd/m2: what most HDR video is mastered for, and HLG's nominal display
 CODES = 1 << 16
-GAMMA = 1.2  # of HLG's system, for a display of 1,000 cd/m2
+GAMMA = 1.2  # HLG's system gamma for a display of 1,000 cd/m2
 M1, M2 = 2610 / 16384, 2523 / 4096 * 128
 C1, C2, C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
 A, B, C = 0.17883277, 0.28466892, 0.55991073
@@ -45,14 +46,14 @@ def hlg_to_scene(signal: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache
 def _table(transfer: Transfer) -> NDArray[np.float32]:
-    """What each code of 16 bits means: cd/m2 for PQ, the scene's light for HLG."""
+    """The light of each 16-bit code: cd/m2 for PQ, the light of the scene for HLG."""
     signal = np.arange(CODES) / (CODES - 1)
     return (pq_to_light(signal) if transfer == "pq" else hlg_to_scene(signal)).astype(np.float32)
 
 
 @lru_cache
 def _curve() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """BT.2390's EETF from [0, PEAK] to [0, WHITE] cd/m2, as a table to interpolate in."""
+    """The EETF of BT.2390 from [0, PEAK] to [0, WHITE] cd/m2, as a table to interpolate in."""
     top, white = (float(light_to_pq(np.array(light))) for light in (PEAK, WHITE))
     ends = white / top
     knee = 1.5 * ends - 0.5
@@ -75,7 +76,7 @@ def to_sdr(picture: NDArray[np.uint16], transfer: Transfer) -> NDArray[np.uint8]
 
 
 def shrink(picture: NDArray[np.uint16], least: int) -> NDArray[np.uint16]:
-    """A picture at a whole fraction of its size, its shorter side at least `least`: mapping large pictures is slow."""
+    """A picture divided by a whole number, its shorter side at least `least`: tone mapping of large pictures is slow."""
     factor = max(1, min(picture.shape[:2]) // least)
     if factor == 1:
         return picture

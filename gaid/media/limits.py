@@ -1,4 +1,4 @@
-"""What one clip may cost to decode, and the clock that holds it to that. Enforcing memory is the decode worker's."""
+"""What one clip may cost to decode, and the deadline. The limit on memory is set by the decode worker."""
 
 import time
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from gaid.errors import MediaError
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Limits of one clip: seconds of wall clock (`gaid extract --clip-seconds`), bytes of address space of its process, pixels of one frame."""
+    """Limits per clip: wall clock seconds (`gaid extract --clip-seconds`), address space of its process, pixels of one
+    frame."""
 
     seconds: float = 60.0
     memory_bytes: int = 4 << 30
@@ -16,7 +17,8 @@ class DecodeLimits:
 
 
 class Deadline:
-    """The moment by which a clip must be ready. Checked between packets, so that a good clip is never cut in two."""
+    """The moment by which a clip must be decoded. It is checked between packets, so that no call into a codec is
+    interrupted."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -43,7 +45,7 @@ def encrypted(name: str) -> MediaError:
 def too_large(name: str, width: int, height: int, pixels: int) -> MediaError:
     return MediaError(
         "too large",
-        f"{name}: a picture of {width} x {height} pixels, more than {pixels / 1e6:g} million are not decoded",
+        f"{name}: a picture of {width} x {height} pixels; more than {pixels / 1e6:g} million are not decoded",
     )
 
 
@@ -52,6 +54,6 @@ def no_memory(name: str) -> MediaError:
 
 
 def check_size(name: str, width: int, height: int, limits: DecodeLimits) -> None:
-    """Refuses a picture by the size that its file declares, before memory for it is taken."""
+    """Raises MediaError for a picture whose file declares too large a size, before memory is allocated for it."""
     if width * height > limits.pixels:
         raise too_large(name, width, height, limits.pixels)

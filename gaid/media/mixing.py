@@ -1,7 +1,7 @@
-"""Many channels as one: how much of each is heard in the mix. Samples in, samples out; windows and files are others'.
+"""Many channels as one: the share of each in the mix. Samples in, samples out; windows and files are left to other modules.
 
 The mix is the mean of the standard stereo downmix (ITU-R BS.775): the centre and every channel beside, behind or above the
-listener go in 3 dB below the front ones, and the LFE is left out. The weights are then made to sum to 1, so that the
+listener enter 3 dB below the front ones, and the LFE is left out. The weights are then scaled to sum to 1, so that the
 mix never clips and a sound that is in all channels keeps its level. Where the places of the channels are not known,
 and for ambisonics, the mix is the mean of the channels.
 """
@@ -36,7 +36,7 @@ def channel_weights(names: Sequence[str], count: int) -> NDArray[np.float32]:
 
 
 def clean(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The samples within full scale, free of what a damaged file may hold. Changed in place."""
+    """The samples within full scale, without the NaN and infinities of a damaged file. Changed in place."""
     np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     return np.clip(samples, -1.0, 1.0, out=samples)
 

@@ -1,6 +1,6 @@
-"""The only place where a media file is opened, so that nothing but the file asked for ever is.
+"""The only place where a media file is opened, so that only the file asked for is ever opened.
 
-FFmpeg follows playlists, protocols in a name, and lists of further files. Two whitelists on an absolute `file:` path stop
+FFmpeg follows playlists, protocols in a name, and lists of further files. Two whitelists on an absolute `file:` path prevent
 that, and either alone does not: `protocol_whitelist` alone opened a neighbour through an ffconcat text, `format_whitelist`
 alone a network address given as a name.
 """
@@ -14,6 +14,7 @@ import av
 import av.container
 import av.container.core
 
+from gaid.console import printable
 from gaid.errors import MediaError
 from gaid.media.limits import DecodeLimits, no_memory
 
@@ -26,13 +27,14 @@ TS_FORMAT = "mpegts"
 NO_PICTURE = (
     av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails | av.stream.Disposition.still_image
 )
-# A tag (title, encoder) that is not UTF-8 must not cost the clip. PyAV 19 keeps its bytes as surrogates; 17 and 18 are told to.
+# A tag (title, encoder) that is not UTF-8 must not cost the clip. PyAV 19 keeps its bytes as surrogates; 17 and 18 need
+# the option.
 _TAGS: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "surrogateescape"}
 
 
 def show_path(path: str | os.PathLike[str]) -> str:
     """A path for a message: one line, whatever characters its name has."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in os.fspath(path))
+    return printable(os.fspath(path))
 
 
 def check_file(path: str | os.PathLike[str]) -> str:
@@ -66,12 +68,12 @@ def read_head(path: str) -> bytes:
 
 
 def open_options(limits: DecodeLimits) -> dict[str, str]:
-    """Options of every open, the same for both decoders. `max_pixels` holds while FFmpeg guesses stream parameters, too."""
+    """Options of every open, the same for both decoders. `max_pixels` also holds while FFmpeg guesses stream parameters."""
     return {"format_whitelist": FORMATS, "protocol_whitelist": PROTOCOLS, "max_pixels": str(limits.pixels)}
 
 
 def open_media(path: str, limits: DecodeLimits) -> "av.container.InputContainer":
-    """Opens a checked, absolute path; MediaError says why not."""
+    """Opens a checked, absolute path. Raises MediaError."""
     name = show_path(path)
     try:
         container = av.open(f"file:{path}", options=open_options(limits), **_TAGS)
@@ -83,22 +85,22 @@ def open_media(path: str, limits: DecodeLimits) -> "av.container.InputContainer"
         raise no_memory(name) from None
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError("unreadable", f"{name}: not a video or sound ({describe(error)})") from None
-    # PyAV asks for times of display to be made up where there are none (AVI), and with reordered pictures they are wrong.
+    # PyAV has times of display made up where there are none (AVI), and with reordered pictures they are wrong.
     gen_pts: Any = av.container.core.Flags.gen_pts.value
     container.flags &= ~gen_pts
     return container
 
 
 def describe(error: BaseException) -> str:
-    """FFmpeg's words for an error, without its number and the path, which the message has already."""
+    """FFmpeg's text of an error, without its number and the path, which the message has already."""
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
 def choose_streams(container: Any) -> tuple[Any | None, Any | None]:
-    """The picture's stream and the sound's: of each kind the default one, else the first, of those that can be decoded.
+    """The streams of pictures and of sound: of each kind the default one, else the first, of those that can be decoded.
 
-    A cover or thumbnail is no picture. A transport stream may hold several programmes: its sound is that of its picture's, and
-    a programme with sound goes before one without.
+    A cover or thumbnail does not count as pictures. A transport stream may hold several programmes: the sound is taken
+    from the programme of the pictures, and a programme with sound is preferred to one without.
     """
     pictures = [stream for stream in container.streams.video if not stream.disposition & NO_PICTURE]
     sounds = list(container.streams.audio)
@@ -111,7 +113,7 @@ def choose_streams(container: Any) -> tuple[Any | None, Any | None]:
 
 
 def _choose(streams: list[Any]) -> Any | None:
-    """The first default stream that can be decoded, else the first that can be, else the first; None where there is none."""
+    """The first default stream that can be decoded, else the first that can be decoded, else the first; None without any."""
     usable = [stream for stream in streams if stream.codec_context is not None]
     default = [stream for stream in usable if stream.disposition & av.stream.Disposition.default]
     return next(iter([*default, *usable, *streams]), None)

@@ -1,7 +1,7 @@
-"""From a decoded picture to the square that a visual backbone wants: range, orientation, shape of pixels, transparency, size.
+"""From a decoded picture to the square that a visual backbone takes: range, orientation, shape of pixels, transparency, size.
 
 The resampling is Pillow's antialiased one on 8-bit RGB, with torchvision's rounding of sizes and of the centre crop,
-so that a frame here is the frame that open_clip's own preprocessing would make. Normalising is the backbone's.
+so that a frame here equals the frame of open_clip's own preprocessing. Normalising is left to the backbone.
 """
 
 import warnings
@@ -27,13 +27,14 @@ RESAMPLING = {
     "area": Image.Resampling.BOX,
 }
 STILL_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-# A strip thinner than this is cut before it is resized: its long side would else take gigabytes.
+# A strip thinner than this is cut before it is resized; otherwise its long side would take gigabytes.
 LONGEST_ASPECT = 16
 
 
 @dataclass(frozen=True)
 class Display:
-    """How a file wants its pictures shown. `aspect` is a pixel's width by its height, `transfer` what a high dynamic range is in."""
+    """How the pictures of a file are to be shown. `aspect`: width by height of a pixel; `transfer`: that of a high
+    dynamic range."""
 
     matrix: Matrix = (1, 0, 0, 1)
     aspect: float = 1.0
@@ -41,7 +42,7 @@ class Display:
 
     @property
     def format(self) -> str:
-        """FFmpeg's name of the form in which `show` takes pictures."""
+        """FFmpeg's name for the pixel format that `show` takes."""
         return "rgb24" if self.transfer is None else "rgb48le"
 
     @property
@@ -49,7 +50,7 @@ class Display:
         return np.uint8 if self.transfer is None else np.uint16
 
     def show(self, picture: NDArray[Any], spec: FrameSpec) -> RGB:
-        """A picture (H, W, 3) of that form, as it is to be seen, in the backbone's size."""
+        """A picture (H, W, 3) of that format as it is meant to be seen, in the size of `spec`."""
         if self.transfer is not None:
             picture = to_sdr(shrink(picture, 2 * spec.size), self.transfer)
         aspect = 1 / self.aspect if is_turned(self.matrix) else self.aspect
@@ -57,7 +58,7 @@ class Display:
 
 
 def is_turned(matrix: Matrix) -> bool:
-    """Whether a display matrix turns by a quarter more than by a half, so that rows become columns."""
+    """Whether a display matrix is nearer to a quarter turn than to none or a half turn, so that rows become columns."""
     a, b, c, d = matrix
     return abs(a) + abs(d) < abs(b) + abs(c)
 
@@ -76,7 +77,7 @@ def orient(picture: RGB, matrix: Matrix) -> RGB:
 def fit(picture: RGB, spec: FrameSpec, aspect: float = 1.0) -> RGB:
     """A picture (H, W, 3) as (size, size, 3): by its shortest side and a centre crop, or squashed.
 
-    `aspect` is a pixel's width by its height: the picture is resized once, from the pixels that there are to square ones.
+    `aspect` is width by height of a pixel: the picture is resized once, from the pixels as stored to square ones.
     """
     size, resample = spec.size, RESAMPLING[spec.interpolation]
     if spec.resize == "squash":
@@ -101,30 +102,30 @@ def fit(picture: RGB, spec: FrameSpec, aspect: float = 1.0) -> RGB:
 
 
 def is_still(head: bytes) -> bool:
-    """Whether a file that begins so is a still picture; by content, since names lie."""
+    """Whether a file with these first bytes is a still picture; the name of a file does not decide."""
     return head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")) or (
         head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     )
 
 
 def read_still(path: str, name: str, limits: DecodeLimits) -> RGB:
-    """A still picture file as (H, W, 3); what is transparent becomes white."""
+    """A still picture file as (H, W, 3); transparent parts become white."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own limit is larger than ours, which is checked next
+            warnings.simplefilter("ignore")  # Pillow's own limit is larger than the one that is checked next
             with Path(path).open("rb") as file, Image.open(file, formats=STILL_FORMATS) as image:
                 check_size(name, *image.size, limits)
                 return _as_rgb(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError:
         raise MediaError("too large", f"{name}: more than {limits.pixels / 1e6:g} million pixels") from None
     except (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, EOFError, ArithmeticError) as error:
-        # Pillow's plugins let these through on damaged files.
+        # Pillow's plugins raise any of these on damaged files.
         raise MediaError("unreadable", f"{name}: not a whole picture ({type(error).__name__})") from None
 
 
 def _as_rgb(image: Image.Image) -> RGB:
     if image.mode.startswith(("I", "F")):
-        # convert() would cut 16-bit greys off at 255.
+        # convert() would clip 16-bit greys at 255.
         grey = np.asarray(image).astype(np.float64)
         scale = 1.0 if grey.max(initial=0) <= 255 else 1 / 257
         grey8 = np.clip(np.nan_to_num(grey) * scale, 0, 255).round().astype(np.uint8)

@@ -1,7 +1,9 @@
-"""Decoding in processes of their own: a hostile or unlucky file costs its own clip and nothing else.
+"""Decoding in processes of their own: a hostile or damaged file costs its own clip and nothing else.
 
-Children are plain `python -m gaid.media.worker` and not multiprocessing's, since those can't be started from a dask
-worker (a daemon) and would import what the parent has imported. One thread a child waits for it here.
+Children are plain `python -m gaid.media.worker` processes rather than multiprocessing's, since those can't be started from a
+dask worker (a daemon) and would import what the parent has imported. One thread per child waits for it here. A clip is guarded
+three times: the decoder checks its deadline between packets and names the clip, an alarm ends a child whose codec hangs, and
+the parent kills a child that even its alarm has not ended.
 """
 
 import json
@@ -50,7 +52,7 @@ class _Died(Exception):
 
 
 class _Child:
-    """One decode process, started when it is first needed and again after it ended."""
+    """One decode process, started when it is first needed and again after it has ended."""
 
     def __init__(self, command: Sequence[str], limits: DecodeLimits) -> None:
         self.command, self.limits = [*command, json.dumps(asdict(limits))], limits
@@ -72,7 +74,7 @@ class _Child:
         self._fresh = True
 
     def ask(self, request: Asked) -> Answer:
-        """The answer to a request; _Died where the child ended instead, TimeoutError where it does neither."""
+        """The answer to a request. Raises _Died where the child ended instead, TimeoutError where it does neither."""
         if self.process is None:
             self.start()
         process = self.process
@@ -117,7 +119,7 @@ class _Child:
 
 
 class DecodePool:
-    """Decodes clips in `workers` processes, in order and some clips ahead of the reader.
+    """Decodes clips in `workers` processes, in order and some clips ahead of the reader. Linux and macOS only.
 
     `ahead` bounds the clips that are decoded or being decoded before they are asked for. With `workers=0` clips are decoded
     in this process when they are asked for: the same bytes, without the protection. `sources` also looks at each clip's files
@@ -158,27 +160,27 @@ class DecodePool:
         self.close()
 
     def close(self) -> None:
-        """Ends the children at once; what they were decoding is lost."""
+        """Ends the children at once; the clips in work are lost."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         for child in self._children:
             process = child.process
             if process is not None:
-                process.kill()  # its thread sees the end of the pipe and returns
+                process.kill()  # its thread then reads the end of the pipe and returns
         self._threads.shutdown(wait=True)
         for child in self._children:
             child.stop()
 
     def map(self, requests: Iterable[ClipRequest]) -> Iterator[Clip | MediaError]:
-        """For each request, in order, its clip or what is wrong with it. Faults that are no clip's are raised."""
+        """For each request, in order, its clip or what is wrong with it. Faults beyond a single clip are raised."""
         return self._run(requests)
 
     def probe(self, paths: Iterable[str]) -> Iterator[MediaInfo | MediaError]:
-        """For each file, in order, what `media.probe` finds, or what is wrong with it."""
+        """For each file, in order, what `gaid.media.decode.probe` finds, or what is wrong with it."""
         return self._run(ProbeRequest(path) for path in paths)
 
     def _run(self, requests: Iterable[Asked]) -> Iterator[Any]:
-        """The answers, in order: of each request's own kind, or a MediaError."""
+        """The answers, in order: of the kind of each request, or a MediaError."""
         if self.workers == 0:
             for request in requests:
                 yield self._with_sources(request, partial(_answer_here, request, self.limits))
@@ -199,7 +201,7 @@ class DecodePool:
         return self._with_sources(request, partial(self._ask, request))
 
     def _with_sources(self, request: Asked, answer: Callable[[], Answer]) -> Answer:
-        """The answer, and what its files were before and after it, where that was asked for."""
+        """The answer, with what its files were before and after it, where that was asked for."""
         if not self.sources or isinstance(request, ProbeRequest):
             return answer()
         files = [path for path in (request.path, request.audio_path) if path is not None]
@@ -217,7 +219,7 @@ class DecodePool:
             self._idle.put(child)
 
     def _try(self, child: _Child, request: Asked) -> Answer:
-        """Asks a child; one that dies takes only this clip with it, and is asked once more in a new process."""
+        """Asks a child. Where it dies, the clip is tried once more in a new process, and only this clip is lost."""
         name = show_path(request.path)
         ended: int | None = None
         for _ in range(TRIES):
@@ -235,7 +237,7 @@ class DecodePool:
                 return too_slow(name, self.limits.seconds)
             except GaidError:
                 raise
-            except (ValueError, KeyError, TypeError):  # an answer that is none: what it was in is not to be trusted
+            except (ValueError, KeyError, TypeError):  # not an answer: the process that gave it is not trusted any more
                 child.stop()
         return MediaError("crashed", f"{name}: the decoder ended on it, {TRIES} times ({_tell_end(ended)})")
 

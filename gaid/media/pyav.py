@@ -1,10 +1,10 @@
 """The usual decoder: PyAV, in this process, one thread, picture and sound from one reading of the file.
 
-The packets are read first without being decoded; their times say which pictures are wanted and where key frames
-are. Then only the packets that lead to a wanted picture are decoded: from the key frame before it where that lies past what was
-decoded already, else straight on. Jumping is leaving packets out, so no container's own seeking is trusted for it, and neither is its word
-for what a key frame is: where the decoder disagrees (`pyav_pictures`), the key frames are looked for again, at last from the
-file's beginning.
+The packets are read first without being decoded; their times decide which pictures are planned and where key frames
+are. Then only the packets that lead to a planned picture are decoded: from the key frame before it where that lies past
+what was decoded already, else straight on. A jump leaves packets out, so it relies on no container's own seeking. Nor
+does it rely on what a container flags as key frames: where the decoder disagrees (`pyav_pictures`), key frames are
+looked for again, at last from the beginning of the file.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,14 +27,14 @@ from gaid.media.sampling import NO_KEYS, PacketIndex, Plan, Timeline, build_time
 from gaid.media.sound import Sound, SoundWindows
 
 KEPT_BYTES = 64 << 20  # packets kept in memory between the two steps; a larger file is read twice instead
-SEEK_FROM = 30.0  # s: a clip that starts later is sought, not read up to
+SEEK_FROM = 30.0  # s: a clip that starts later is sought rather than read up to
 SEEK_MARGIN = 1.0  # s
-SEEK_FURTHER = 60.0  # s: as far back is sought where the first place is not enough
-LAGS = 3  # times that a longer refresh is believed before all is decoded
+SEEK_FURTHER = 60.0  # s: how far back the second seek goes, where the first was not enough
+LAGS = 3  # how often a longer refresh is assumed before all is decoded
 
 
 def decode_with_pyav(request: ClipRequest, limits: DecodeLimits) -> Clip:
-    """As `media.decode_clip`, for a video."""
+    """As `gaid.media.decode.decode_clip`, for a video."""
     deadline = Deadline(limits.seconds)
     late = request.start is not None and request.start > SEEK_FROM
     for back in (SEEK_MARGIN, SEEK_FURTHER, None) if late else (None,):
@@ -52,25 +52,25 @@ class Reading:
     index: PacketIndex
     kept: list[Any] | None = field(default_factory=list)
     sound_end: float = 0.0  # s, on the file's clock
-    moves: NDArray[np.int64] | None = None  # ticks by which each packet was moved, where the file's clock was set anew
+    moves: NDArray[np.int64] | None = None  # ticks by which each packet was moved, where the clock was reset
 
 
 class Decoding:
-    """One way to a clip: from `back` s before it, or from the file's beginning (None)."""
+    """One attempt at a clip: from `back` s before it, or from the beginning of the file (None)."""
 
     def __init__(
         self, request: ClipRequest, limits: DecodeLimits, deadline: Deadline, back: float | None, files: ExitStack
     ) -> None:
         self.request, self.limits, self.deadline, self.files = request, limits, deadline, files
         self.file = self._open()
-        # A transport stream's clock may be set anew, and then its times say nothing of where a clip is.
+        # The clock of a transport stream may be reset, and then times do not say where in the file a clip is.
         self.joined = TS_FORMAT in self.file.container.format.name
         self.back = None if self.joined else back
         self.file.check_video()
         self.origin: int | None = self.file.video.start_time
 
     def clip(self) -> Clip | None:
-        """The clip; None where it can't be had from there, and is to be looked for from further back."""
+        """The clip; None where it can't be decoded from there, and reading must begin further back."""
         request, name = self.request, self.file.name
         if self.back is not None and not self._seek(self.file):
             return None
@@ -121,7 +121,7 @@ class Decoding:
         return bool(len(index) and index.key[0] and index.pts[0] is not None and index.pts[0] <= start)
 
     def _read(self) -> Reading:
-        """Reads packets up to the clip's end, decoding none."""
+        """Reads packets up to the end of the clip and decodes none."""
         video, rate, end = self.file.video, self.file.video.average_rate, self.request.end
         reading = Reading(PacketIndex(float(video.time_base), float(rate) if rate else None))
         size = 0
@@ -158,7 +158,7 @@ class Decoding:
         return reading
 
     def _again(self, reading: Reading) -> tuple[PyAVFile, Iterable[Any]]:
-        """The packets once more, with the open file to which they belong; its decoders are as if new."""
+        """The packets once more, with the open file to which they belong, whose decoders are reset."""
         if reading.kept is None:
             file = self._open()
             if self.back is not None:
@@ -173,10 +173,10 @@ class Decoding:
     def _decode(
         self, reading: Reading, timeline: Timeline, plan: Plan
     ) -> tuple[NDArray[np.uint8], Pictures, Sound | None] | None:
-        """Pictures and sound; None where what was sought begins with no key frame. No jump is believed unseen.
+        """Pictures and sound; None where no key frame follows the place that was sought. Every jump is checked.
 
-        Where one led nowhere, the pictures are decoded from other packets: where the decoder holds pictures back until they
-        are whole, from as much earlier; else from those that it calls key frames; else from the first.
+        Where a jump led to no key frame, decoding begins at other packets: where the decoder holds pictures back until they
+        are whole, as much earlier; else at those that the decoder calls key frames; else at the first packet.
         """
         keys, lag, tries = timeline.keys, 0, 0
         while True:

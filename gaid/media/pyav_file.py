@@ -1,4 +1,4 @@
-"""A media file as PyAV opens it for us: checked, whitelisted, one decoding thread, packets until the file breaks off."""
+"""A media file opened by PyAV: checked, whitelisted, one decoding thread, packets until the file breaks off."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -13,19 +13,20 @@ from gaid.media.limits import Deadline, DecodeLimits, check_size
 from gaid.media.opening import check_file, choose_streams, open_media, show_path
 from gaid.media.picture import Display, Matrix
 
-# FFmpeg's numbers of the transfer functions of a high dynamic range
+# FFmpeg's numbers of the transfer functions of high dynamic range
 TRANSFERS: dict[int, Transfer] = {16: "pq", 18: "hlg"}
 # What PyAV raises where a file is damaged.
 DECODE_ERRORS = (av.FFmpegError, ValueError, OSError)
 
 
 class PyAVFile(AbstractContextManager["PyAVFile"]):
-    """An open file with the streams that are used, each decoded by one thread; `channels` names the sound's, as the file does."""
+    """An open file with the streams that are used, each decoded by one thread; `channels` names those of the sound, as
+    the file does."""
 
     def __init__(self, path: str, limits: DecodeLimits, *, video: bool, audio: bool) -> None:
         self.path, self.name, self.limits = check_file(path), show_path(path), limits
         self.container = open_media(self.path, limits)
-        # PyAV's streams answer for every kind of stream, so their type would say less than it promises.
+        # PyAV's type of a stream covers all kinds, so it would promise attributes that a stream may lack.
         chosen: tuple[Any, Any] = choose_streams(self.container)
         self.video: Any = chosen[0] if video else None
         self.audio: Any = chosen[1] if audio else None
@@ -51,12 +52,12 @@ class PyAVFile(AbstractContextManager["PyAVFile"]):
         check_size(self.name, self.video.codec_context.width, self.video.codec_context.height, self.limits)
 
     def display(self, matrix: Matrix) -> Display:
-        """How the file wants its pictures shown, turned by `matrix`."""
+        """How the pictures of the file are to be shown, turned by `matrix`."""
         aspect = self.video.sample_aspect_ratio
         return Display(matrix, float(aspect) if aspect else 1.0, TRANSFERS.get(self.video.codec_context.color_trc))
 
     def packets(self, deadline: Deadline) -> Iterator[Any]:
-        """The packets in the file's order. A file that breaks off gives those before the break."""
+        """The packets in the order of the file. A file that breaks off gives those before the break."""
         source = self.container.demux(self.streams)
         while True:
             deadline.check(self.name)
@@ -73,10 +74,11 @@ class PyAVFile(AbstractContextManager["PyAVFile"]):
 
 
 def _take_channels(context: Any) -> list[str]:
-    """The names of a track's channels as its container gives them ("NONE" where it gives none), for a context not yet open.
+    """The names of the channels as the container gives them ("NONE" where it gives none), for a context that is not yet open.
 
-    Reading a context's layout gives an object that owns the context's own memory: PyAV (18) copies a pointer, and a layout in an
-    order of its own, as QuickTime has them, would be freed twice. So the context gets a layout without such memory at once.
+    Reading the layout of a context gives an object that owns memory of the context: PyAV (18) copies a pointer, and a
+    layout in an order of its own, as QuickTime has them, would be freed twice. So the context gets a layout without
+    such memory at once.
     """
     layout = context.layout
     names = [channel.name for channel in layout.channels]
@@ -86,5 +88,6 @@ def _take_channels(context: Any) -> list[str]:
 
 
 def seconds(ticks: int, tick: Fraction) -> float:
-    """Of a number of a stream's ticks (its time_base); exactly rounded, as the fraction's own product would be, in a tenth of its time."""
+    """Ticks of a stream (its time_base) as seconds, rounded exactly as the product with the fraction, in a tenth of its
+    time."""
     return ticks * tick.numerator / tick.denominator

@@ -1,8 +1,8 @@
 """Pictures through PyAV: decodes the packets that lead to the planned pictures, and converts only these.
 
-Decoding jumps to key frames, and what a container calls a key frame may be none. So after a jump the decoder has the word:
-the first picture from the key's time on must carry that time and be a key frame, else `KeyIsNone` is raised and the caller
-plans anew. A wanted picture that never comes is replaced by the nearest one, and counted.
+Decoding jumps to key frames, and what a container flags as a key frame may not be one. So after a jump the decoder
+decides: the first picture from the time of the key on must carry that time and be a key frame, else `KeyIsNone` is
+raised and the caller plans again. A planned picture that never comes is replaced by the nearest one, and counted.
 """
 
 from bisect import insort
@@ -22,15 +22,15 @@ from gaid.media.pyav_file import DECODE_ERRORS, PyAVFile
 from gaid.media.sampling import Plan, Timeline
 
 REORDER = 16  # pictures by which codecs may give a picture late
-# Codecs of one picture a packet, in which a picture that none refers to can be left out without a trace.
+# Codecs with one picture per packet, in which a picture that no other refers to can be skipped without a trace.
 LEAVES_OUT = ("h264", "hevc")
 # Codecs whose decoder holds pictures back until they are whole: where a refresh takes several pictures, the first that
-# comes is right although it is no key frame.
+# comes is right although it is not a key frame.
 HOLDS_BACK = ("h264",)
 
 
 class KeyIsNone(Exception):
-    """A jump led to no key frame. `label` is that of the packet, `came` that of the first picture from there on, if any."""
+    """A jump did not lead to a key frame. `label`: of its packet; `came`: of the first picture from there on, if any."""
 
     def __init__(self, label: int, came: int | None) -> None:
         super().__init__(label, came)
@@ -40,8 +40,8 @@ class KeyIsNone(Exception):
 class Pictures:
     """Decodes what leads to the planned pictures, and converts only these.
 
-    `begins` (F,) are the packets at which decoding for each frame may begin; `sought` says that packet 0 is not the file's
-    first, so that beginning there is a jump as well.
+    `begins` (F,) are the packets at which decoding for each frame may begin; `sought`: packet 0 is not the first of the file,
+    so that beginning there is a jump as well.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Pictures:
         self._jumped = sought
         self._trial: int | None = None  # the label of the key that was jumped to, until the decoder has confirmed it
         self._label = int(timeline.labels[0]) - 1  # of the last picture that the decoder gave
-        self._best: Any = None  # the latest picture that is not later than the wanted one, and its label
+        self._best: Any = None  # the latest picture that is not after the wanted one, and its label
         self._best_label = 0
         self._ahead: list[tuple[int, int, Any]] = []  # decoded pictures, from the wanted one on, in order of display
         self._last: RGB | None = None
@@ -89,7 +89,7 @@ class Pictures:
         if self._fed >= 0 and ordinal > self._fed + 1:
             self.context.flush_buffers()
         if ordinal > self._fed + 1 or (self._fed < 0 and self._jumped):
-            self._trial = None if packet.is_discard else packet.pts  # a hidden key's own picture never comes
+            self._trial = None if packet.is_discard else packet.pts  # the picture of a hidden key never comes
         self._fed = ordinal
         self._encrypted = self._encrypted or packet.has_sidedata("encryption_info")
         if self.leaves_out and not self._encrypted:
@@ -115,7 +115,7 @@ class Pictures:
             self._match(REORDER)
 
     def _name(self, picture: Any) -> int:
-        """The picture's label. One that the file gives no time is the next of the timeline: they come in order of display."""
+        """The label of a picture. One without a time is the next of the timeline: pictures come in order of display."""
         if self.counted:
             return self.decoded
         if picture.pts is not None:
@@ -126,7 +126,7 @@ class Pictures:
         return self._label
 
     def _confirm(self, label: int, picture: Any) -> bool:
-        """Whether a picture is to be used: none from before the key is that was jumped to. Raises KeyIsNone."""
+        """Whether a picture is to be used: not if it comes from before the key that was jumped to. Raises KeyIsNone."""
         if self._trial is None:
             return True
         if label < self._trial:
@@ -138,7 +138,7 @@ class Pictures:
         return True
 
     def _match(self, patience: int) -> None:
-        """Gives the wanted pictures what has been decoded. One that is missing may still come late, by `patience` pictures."""
+        """Takes the wanted pictures from those decoded. One that is missing may still come, up to `patience` pictures late."""
         while self._ahead and not self.complete:
             wanted = self._wanted
             label, _, picture = self._ahead[0]
@@ -153,7 +153,7 @@ class Pictures:
                 return
 
     def _replace(self, wanted: int, following: Any = None, label: int = 0) -> None:
-        """Gives a wanted picture that does not come the nearest that was decoded, the one before it or the one that follows."""
+        """Takes for a wanted picture that does not come the nearest one that was decoded, before or after it."""
         if self._best is not None and self._is_the_same(wanted):
             self._accept(self._best, wanted)
         elif self._best is None or (following is not None and label - wanted < wanted - self._best_label):
@@ -162,7 +162,8 @@ class Pictures:
             self._accept(self._best, wanted, replaced=True)
 
     def _is_the_same(self, wanted: int) -> bool:
-        """Whether the picture before is the wanted one, of which the packet holds the second field, or a time that was filled."""
+        """Whether the picture before is the wanted one: the packet holds its second field, or the time of the packet
+        was filled in."""
         labels = self.timeline.labels
         place = int(np.searchsorted(labels, wanted))
         beside = place > 0 and int(labels[place - 1]) == self._best_label
@@ -180,7 +181,7 @@ class Pictures:
             matrix = display_matrix(picture)
             self._display = self.file.display(matrix) if self.pixels == "square" else Display(matrix)
         try:
-            # One thread: FFmpeg's own choice would start one for each core, for each picture.
+            # One thread: by default FFmpeg starts one per core for each picture.
             rgb = picture.to_ndarray(format=self._display.format, threads=1)
         except MemoryError:
             raise
@@ -189,7 +190,7 @@ class Pictures:
         return self._display.show(rgb, self.spec)
 
     def finish(self) -> NDArray[np.uint8]:
-        """The frames (F, H, W, 3). What could not be decoded is the nearest picture to it."""
+        """The frames (F, H, W, 3). The nearest picture stands for one that could not be decoded."""
         if not self.complete and self._fed >= 0:
             with suppress(*DECODE_ERRORS):
                 self._take(self.context.decode(None))
@@ -206,9 +207,9 @@ class Pictures:
 
 
 def prove_keys(file: PyAVFile, packets: Iterable[Any], begins: NDArray[np.int64], kept_bytes: int) -> list[int]:
-    """Of the packets that the container flags, those which the decoder calls a key frame: for each of `begins` the last.
+    """Of the packets that the container flags, those that the decoder calls a key frame: the last one up to each of `begins`.
 
-    At most `kept_bytes` of flagged packets are kept to go back by.
+    At most `kept_bytes` of flagged packets are kept to search back through.
     """
     context = file.video.codec_context
     proven: list[int] = []
@@ -234,7 +235,7 @@ def prove_keys(file: PyAVFile, packets: Iterable[Any], begins: NDArray[np.int64]
 
 
 def _is_key(context: Any, packet: Any) -> bool:
-    """Whether a packet gives, all by itself, a picture of its time that the decoder calls a key frame."""
+    """Whether a packet by itself gives a picture of its time that the decoder calls a key frame."""
     context.flush_buffers()
     context.skip_frame = "DEFAULT"
     pictures: list[Any] = []

@@ -1,4 +1,4 @@
-"""Sound through PyAV: the packets that touch a window are decoded into it, from the video's file or one of its own."""
+"""Sound through PyAV: the packets that touch a window are decoded into it, from the file of the video or one of its own."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -15,7 +15,7 @@ from gaid.media.limits import Deadline, DecodeLimits
 from gaid.media.pyav_file import DECODE_ERRORS, PyAVFile, seconds
 from gaid.media.sound import WARM_UP, Sound, SoundWindows
 
-# FFmpeg's packed forms of samples: the type, its zero, and what makes its range [-1, 1].
+# FFmpeg's packed sample formats: the type, its zero, and the factor that makes its range [-1, 1].
 SAMPLES: dict[str, tuple[Any, int, float]] = {
     "u8": (np.uint8, 128, 2.0**-7),
     "s16": (np.int16, 0, 2.0**-15),
@@ -32,8 +32,8 @@ class Track:
     def __init__(self, file: PyAVFile, windows: SoundWindows, start: float) -> None:
         self.windows, self.start = windows, start
         self.context = file.audio.codec_context
-        # FFmpeg 9 (PyAV 19) drops what is hidden before an edit from whatever is decoded first, though that may have been left
-        # out here. Where it could reach a window, pieces come whole, and their times say what is before the start.
+        # FFmpeg 9 (PyAV 19) drops the samples hidden before an edit from whatever is decoded first, even where those packets were
+        # skipped here. Where that could reach a window, pieces are taken whole, and their times say what lies before the start.
         if (
             self.context is not None
             and getattr(self.context, "initial_padding", 0) > WARM_UP / 2 * self.context.sample_rate
@@ -65,7 +65,7 @@ class Track:
     def _decode(self, packet: Any) -> None:
         try:
             pieces = self.context.decode(packet)
-            if packet is None or not packet.is_discard:  # what an edit hides only prepares the decoder
+            if packet is None or not packet.is_discard:  # packets hidden by an edit only prepare the decoder
                 for piece in pieces:
                     self._give(piece)
         except DECODE_ERRORS:
@@ -76,12 +76,12 @@ class Track:
     def _give(self, piece: Any) -> None:
         time = None if piece.pts is None else seconds(piece.pts, self._tick) - self.start
         names = name_channels(piece.layout.name)
-        if "NONE" in names and len(names) == len(self._names):  # the decoder leaves that to the container
+        if "NONE" in names and len(names) == len(self._names):  # the decoder leaves the names to the container
             names = self._names
         self.windows.add(time, piece.sample_rate, _channels(piece), names)
 
     def finish(self) -> Sound:
-        """The windows; state "failed" where most packets could not be decoded, since what is left is not the sound."""
+        """The windows; state "failed" where most packets could not be decoded, since the rest would not be the sound."""
         if self.context is not None and self._good and not self.complete:
             self._decode(None)
         if self.context is None or self._bad > self._good:
@@ -91,7 +91,7 @@ class Track:
 
 @lru_cache
 def name_channels(layout: str) -> Sequence[str]:
-    """The channels of a layout by FFmpeg's name for it, as ("FL", "FR") for stereo; none where the name is not known."""
+    """The channels of a layout by FFmpeg's name for it, as ("FL", "FR") for stereo; empty where the name is not known."""
     try:
         return tuple(channel.name for channel in AudioLayout(layout).channels)
     except ValueError:
@@ -99,8 +99,8 @@ def name_channels(layout: str) -> Sequence[str]:
 
 
 def _channels(piece: Any) -> list[NDArray[np.float32]]:
-    """The channels of a piece, in full scale of 1. Only as many planes are looked at as there are: PyAV's own list of them runs on
-    into other memory where there are eight and more."""
+    """The channels of a piece, scaled to [-1, 1]. Planes are read one by one, since PyAV's own list of eight or more runs into
+    other memory."""
     samples, count = piece.samples, piece.layout.nb_channels
     dtype, offset, scale = SAMPLES[piece.format.name.removesuffix("p")]
     if piece.format.is_planar:
@@ -119,7 +119,7 @@ def _plane(piece: Any, number: int) -> Any:
 def decode_sound_file(
     path: str, windows: SoundWindows, offset: float, limits: DecodeLimits, deadline: Deadline
 ) -> Sound:
-    """The windows of a sound in a file of its own, `offset` s into it. A sound that can't be had does not cost the picture."""
+    """The windows of a sound in a file of its own, `offset` s into it. A sound that can't be read does not fail the clip."""
     try:
         with PyAVFile(path, limits, video=False, audio=True) as file:
             if file.audio is None:
@@ -140,7 +140,7 @@ def decode_sound_file(
 
 
 def sound_duration(path: str, limits: DecodeLimits, deadline: Deadline) -> float:
-    """Seconds of sound in a file, from its packets; 0 where it has none that can be read."""
+    """Seconds of sound in a file, from its packets; 0 where none can be read."""
     try:
         with PyAVFile(path, limits, video=False, audio=True) as file:
             if file.audio is None:
@@ -158,7 +158,7 @@ def sound_duration(path: str, limits: DecodeLimits, deadline: Deadline) -> float
 
 
 def packet_length(packet: Any, tick: Fraction) -> float:
-    """Seconds that a packet says it lasts. FFmpeg's Ogg reader lets the length of a short file's last packet, which is negative
-    where the file ends before it does, wrap at 32 bits."""
+    """The duration of a packet in seconds. In FFmpeg's Ogg reader the duration of the last packet, which is negative where the
+    file ends before the packet does, wraps at 32 bits."""
     ticks = packet.duration or 0
     return seconds(ticks - 2**32 if ticks >= 2**31 else ticks, tick)

@@ -1,4 +1,4 @@
-"""Which pictures of a video are wanted, and from which packet on it must be decoded to get them. Arithmetic only.
+"""Which pictures a clip consists of, and from which packet on a video must be decoded to get them. Arithmetic only.
 
 Times inside this module are in ticks: units of the stream's time base, as the packets carry them.
 """
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from gaid.errors import MediaError
 from gaid.media.clip import Remark
 
-UNKNOWN_RATE = 25.0  # pictures/s, where neither packets nor headers tell how long the last picture stays
-OVER = 16  # packets over which their order of decoding hardly shows
+UNKNOWN_RATE = 25.0  # pictures/s, where neither packets nor headers say how long the last picture stays
+OVER = 16  # packets over which the order of decoding hardly matters
 SAME_END = 0.5  # s: tracks that end within this end together, as codecs pad and recorders cut
 STILL = 1.0  # s: where a picture stays longer, a clip of few pictures is one of still pictures, not a short one
 
 
 @dataclass
 class PacketIndex:
-    """Timestamps of a video's packets in the order of decoding, as they are read and before anything is decoded."""
+    """Times of the packets of a video in the order of decoding, as they are read and before anything is decoded."""
 
     tick: float  # seconds
     rate: float | None  # pictures/s that the header states
@@ -28,7 +28,7 @@ class PacketIndex:
     dts: list[int | None] = field(default_factory=list)
     duration: list[int] = field(default_factory=list)
     key: list[bool] = field(default_factory=list)
-    hidden: list[bool] = field(default_factory=list)  # decoded, but cut away by an edit list
+    hidden: list[bool] = field(default_factory=list)  # decoded, but hidden by an edit list
 
     def add(self, pts: int | None, dts: int | None, duration: int | None, key: bool, hidden: bool) -> None:
         self.pts.append(pts)
@@ -38,7 +38,7 @@ class PacketIndex:
         self.hidden.append(hidden)
 
     def move(self, moves: NDArray[np.int64]) -> None:
-        """Moves each packet's times by its number of ticks."""
+        """Moves the times of each packet by its number of ticks."""
         self.pts = [None if t is None else t + move for t, move in zip(self.pts, moves.tolist(), strict=True)]
         self.dts = [None if t is None else t + move for t, move in zip(self.dts, moves.tolist(), strict=True)]
 
@@ -48,13 +48,13 @@ class PacketIndex:
 
 @dataclass(frozen=True)
 class Keys:
-    """Packets at which decoding can begin: what comes from packet `ordinals` is right from the picture `since` on."""
+    """Packets at which decoding can begin: pictures decoded from packet `ordinals` are right from the label `since` on."""
 
     ordinals: NDArray[np.int64]
     since: NDArray[np.int64]  # labels
 
     def later(self, lag: int) -> "Keys":
-        """The same packets, right only from `lag` ticks later on."""
+        """The same packets, whose pictures are right only from `lag` ticks later on."""
         return Keys(self.ordinals, self.since + lag)
 
     def only(self, ordinals: Iterable[int]) -> "Keys":
@@ -70,28 +70,29 @@ NO_KEYS = Keys(np.zeros(0, np.int64), np.zeros(0, np.int64))
 class Timeline:
     """When each picture comes on screen, and the key frames from which decoding can begin.
 
-    `filled`: some packets carry no time, and `shown` was filled between those that do. Where no packet carries a time of
-    display (`counted`), pictures are known by their number instead: `shown` still says when, `labels` are 0, 1, 2 ..., and
+    `filled`: some packets carry no time, and `shown` was filled in between those that do. Where no packet carries a time of
+    display (`counted`), pictures are known by their number instead: `shown` still holds times, `labels` are 0, 1, 2 ..., and
     decoding begins at the first packet.
     """
 
     tick: float
     shown: NDArray[np.int64]  # ascending, in ticks
     labels: NDArray[np.int64]  # what the decoder will call these pictures: pts, or their number
-    packets: NDArray[np.int64]  # the ordinal of each one's packet; the last packet's where it is not known
+    packets: NDArray[np.int64]  # the ordinal of each picture's packet; of the last packet where it is not known
     end: int
     keys: Keys  # as the container flags them
     counted: bool
     filled: bool
 
     def hold(self, until: float) -> "Timeline":
-        """The timeline whose last picture stays until `until` s, where the sound lasts so much longer than the pictures."""
+        """The timeline whose last picture stays until `until` s, where the sound lasts longer than the pictures by
+        SAME_END."""
         end = round(until / self.tick)
         return replace(self, end=end) if (end - self.end) * self.tick > SAME_END else self
 
 
 def build_timeline(index: PacketIndex, delay: int = 0) -> Timeline:
-    """The timeline of an index of at least one packet; `delay` is by how many packets the decoder's first picture is late."""
+    """The timeline of an index of at least one packet; `delay`: packets that the decoder takes before its first picture."""
     visible = [i for i in range(len(index)) if not index.hidden[i]] or list(range(len(index)))
     known = [i for i in visible if index.pts[i] is not None]
     stamps = np.array([index.pts[i] for i in known], np.int64)
@@ -127,8 +128,8 @@ def build_timeline(index: PacketIndex, delay: int = 0) -> Timeline:
 def _shown_in_order(index: PacketIndex, visible: list[int], delay: int) -> NDArray[np.int64]:
     """When pictures without times of display come on screen: one after the other, at the times at which they are decoded.
 
-    The decoder gives a picture when it has been fed `delay` packets more; where it can't say when a packet was due, each
-    picture stays as long as is usual. The first stands where the file begins.
+    The decoder gives a picture after `delay` further packets. Where packets carry no time of decoding either, each picture
+    stays for the usual time. The first one comes on screen where the file begins.
     """
     due = np.sort(np.array([t for i in visible if (t := index.dts[i]) is not None], np.int64))
     usual = _usual(index, due)
@@ -142,16 +143,16 @@ def _shown_in_order(index: PacketIndex, visible: list[int], delay: int) -> NDArr
 def _fill(
     stamps: NDArray[np.int64], step: float, visible: list[int], known: list[int], delay: int
 ) -> NDArray[np.int64]:
-    """The known times and those that are missing between them, as many as packets have none, `step` ticks apart.
+    """The known times, and between them as many times as packets have none, `step` ticks apart.
 
-    Known times say where the pictures stand; packets before the first or after the last known one continue at that step.
+    Packets before the first or after the last known time continue at that step.
     """
     times = np.unique(stamps)
     missing = len(visible) - len(known)
     before = visible.index(known[0])
     room = np.maximum(np.rint(np.diff(times) / step).astype(np.int64) - 1, 0)
     left = max(0, missing - before)
-    order = np.argsort(room, kind="stable")  # pauses hold no picture: the narrow gaps are filled first
+    order = np.argsort(room, kind="stable")  # narrow gaps first: a wide one may be a pause without pictures
     room[order] = np.clip(left - (np.cumsum(room[order]) - room[order]), 0, room[order])
     after = max(0, min(left - int(room.sum()), len(visible) - 1 - visible.index(known[-1]) + delay))
     parts = [times[0] - np.rint(step * np.arange(before, 0, -1)).astype(np.int64)]
@@ -162,10 +163,10 @@ def _fill(
 
 
 def _step(index: PacketIndex, known: list[int], stamps: NDArray[np.int64]) -> float:
-    """Ticks from one packet's picture to the next where times are missing.
+    """Ticks from the picture of one packet to the next where times are missing.
 
-    What packets or the header say, as they are exact, if it is near what known times and the packets between them give: some
-    files count in a unit of their own.
+    The durations of packets, or the rate of the header, are exact; they are taken if they are near the step that known times
+    and the packets between them give, since some files count in a unit of their own.
     """
     places, times = np.array(known), np.sort(stamps)
     after = np.searchsorted(places, places + OVER)
@@ -183,28 +184,28 @@ def _step(index: PacketIndex, known: list[int], stamps: NDArray[np.int64]) -> fl
 
 
 def _usual(index: PacketIndex, shown: NDArray[np.int64]) -> float:
-    """How long a picture stays, in ticks: from the times of the pictures, else from packets or the header."""
+    """How long a picture usually stays, in ticks: from the times of the pictures, else from packets or the header."""
     known = np.diff(shown) if len(shown) > 1 else np.array([d for d in index.duration if d > 0])
     return max(1.0, float(np.median(known)) if len(known) else 1.0 / (index.rate or UNKNOWN_RATE) / index.tick)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The pictures of a clip: for each of F frames its moment, and its picture's label, time and own packet."""
+    """The pictures of a clip: for each of F frames its moment, and the label, time and packet of its picture."""
 
     duration: float  # s
     moments: NDArray[np.float64]  # (F,) s from the clip's start
     labels: NDArray[np.int64]  # (F,) ascending
     packets: NDArray[np.int64]  # (F,) ordinal of the picture's own packet
     frame_times: NDArray[np.float64]  # (F,) s from the clip's start
-    start: int  # ticks: the clip's start on the stream's clock
+    start: int  # ticks: the start of the clip on the clock of the stream
     short: bool
     longest: float  # s: the longest time that one picture stays
 
     def begin_at(self, keys: Keys) -> NDArray[np.int64]:
         """(F,) packets at which decoding for each frame may begin: the last key that leads to it, else the first packet.
 
-        A key whose packet comes after the picture's own does not lead to it: the hidden beginning of a later edit does not.
+        A key whose packet comes after that of the picture does not lead to it (the hidden beginning of a later edit is one).
         """
         found = np.zeros(len(self.labels), np.int64)
         for i, (label, own) in enumerate(zip(self.labels, self.packets, strict=True)):
@@ -213,7 +214,7 @@ class Plan:
         return np.maximum.accumulate(found)
 
     def remarks(self, replaced: int) -> list[Remark]:
-        """What a user should know of these pictures, `replaced` of which could not be decoded."""
+        """Remarks on these pictures for the user; `replaced` of them could not be decoded."""
         found: list[Remark] = []
         frames = len(self.labels)
         if replaced:

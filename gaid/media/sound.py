@@ -78,7 +78,7 @@ class SoundWindows:
         expected = 0.0 if stretch is None else stretch.end
         if time is None:
             time = expected
-        if stretch is None or not stretch.goes_on(rate, names, len(piece)) or abs(time - expected) > GAP:
+        if stretch is None or not stretch.continues(rate, names, len(piece)) or abs(time - expected) > GAP:
             self._end_stretch()
             stretch = self._stretch = Stretch(self, time, rate, names, len(piece))
         stretch.add(piece)
@@ -120,8 +120,9 @@ class SoundWindows:
 class Stretch:
     """Sound without a gap, of one rate and one layout, on its way into the windows.
 
-    Channels are mixed and resampled as they come. They are kept until the windows that they touch are over, since only then
-    it is known whether they cancel each other there.
+    Channels are mixed and resampled as they come. They are kept until the windows that they touch have ended, since only then
+    it is known whether they cancel each other there: the power of the mix is compared with the sum of w^2 times the power of
+    each channel, which is what unrelated channels would give.
     """
 
     def __init__(self, into: SoundWindows, begin: float, rate: int, names: Sequence[str], channels: int) -> None:
@@ -139,14 +140,14 @@ class Stretch:
         )
         self._blocks: list[tuple[int, NDArray[np.float32]]] = []  # number of the first sample, and (channels, n)
         self._power = np.zeros((len(into.starts), channels + 1))  # of the channels in each window, and of their mix
-        self._over = 0  # windows that are over
-        self._alone: set[int] = set()  # windows that hold the loudest channel alone
+        self._over = 0  # windows that have ended
+        self._alone: set[int] = set()  # windows that hold only the loudest channel
 
     @property
     def end(self) -> float:
         return self.begin + self.taken / self.rate
 
-    def goes_on(self, rate: int, names: Sequence[str], channels: int) -> bool:
+    def continues(self, rate: int, names: Sequence[str], channels: int) -> bool:
         return (rate, tuple(names), channels) == (self.rate, self.names, len(self.weights))
 
     def add(self, piece: Sequence[NDArray[np.float32]]) -> None:
@@ -180,7 +181,7 @@ class Stretch:
         self._given += len(piece)
 
     def _measure(self, first: int, samples: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
-        """Adds the power of a block to that of the windows; windows overlap, so the block is cut at all their ends and summed once."""
+        """Adds the power of a block to that of the windows. Windows overlap, so the block is cut at all their ends and summed once."""
         begins, ends = (np.clip(edge - first, 0, len(mono)) for edge in (self._from, self._to))
         cuts = np.unique(np.concatenate([begins, ends]))
         sums = np.zeros((len(cuts), len(samples) + 1))
@@ -192,7 +193,7 @@ class Stretch:
         self._power += sums[np.searchsorted(cuts, ends)] - sums[np.searchsorted(cuts, begins)]
 
     def _settle(self, until: int | None) -> None:
-        """Decides the windows that are over by sample `until` (None: all), and lets go of what no later one needs."""
+        """Decides the windows that have ended by sample `until` (None: all), and drops blocks that no later window needs."""
         while self._over < len(self._to) and (until is None or self._to[self._over] <= until):
             row, power, mixed = self._over, self._power[self._over, :-1], self._power[self._over, -1]
             heard = np.where(self.weights > 0, power, 0.0)
@@ -208,7 +209,7 @@ class Stretch:
 
     @property
     def _margin(self) -> int:
-        """Samples around a window that its resampling sees."""
+        """Samples around a window that its resampling depends on."""
         return round(WARM_UP * self.rate)
 
     def _replace(self, row: int, channel: int) -> None:

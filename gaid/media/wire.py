@@ -1,6 +1,6 @@
 """Messages between the decode pool and its workers: a JSON header and raw arrays, each with its length before it.
 
-No pickle: a worker whose decoder was taken over by a hostile file must not get code run in the parent.
+No pickle: a worker whose decoder was taken over by a hostile file must not be able to run code in the parent.
 """
 
 import json
@@ -32,7 +32,7 @@ def pack(header: Mapping[str, Any], body: bytes = b"") -> bytes:
 
 
 def unpack(read: Callable[[int], bytes]) -> Message:
-    """One message; `read(n)` gives exactly n bytes or raises. ValueError where the message is none of ours."""
+    """One message; `read(n)` gives exactly n bytes or raises. ValueError where it is not a message of this module."""
     header_length, body_length = LENGTHS.unpack(read(LENGTHS.size))
     if header_length > LONGEST_HEADER or body_length > LONGEST_BODY:
         raise ValueError("not a message of a decode worker")
@@ -66,7 +66,7 @@ def info_to_message(info: MediaInfo) -> bytes:
 
 
 def fault(error: BaseException) -> MediaError:
-    """An error that no decoder should raise, as the clip's: one clip's fault does not end a run."""
+    """An error that no decoder should raise, as an error of the clip, so that it does not end the run."""
     return MediaError("crashed", f"a fault in the decoder: {type(error).__name__}: {error}")
 
 
@@ -78,7 +78,7 @@ def error_to_message(error: Exception) -> bytes:
 
 
 def reply_from_message(message: Message) -> Clip | MediaInfo | MediaError:
-    """What a worker answered; a fault that is not the clip's (a missing program) is raised."""
+    """What a worker answered; a fault beyond the clip (a missing program) is raised."""
     header, body = message
     if "fatal" in header:
         kind, text = header["fatal"]
@@ -93,7 +93,7 @@ def reply_from_message(message: Message) -> Clip | MediaInfo | MediaError:
     for name, dtype in ARRAYS.items():
         shape = [int(n) for n in header["shapes"][name]]
         count = int(np.prod(shape))
-        # A copy of its own, so that the clip can be written to and the message's memory goes.
+        # A copy, so that the clip can be written to and the memory of the message is freed.
         arrays[name] = np.frombuffer(body, dtype, count, at).reshape(shape).copy()
         at += arrays[name].nbytes
     values = {name: header["clip"][name] for name in VALUES}

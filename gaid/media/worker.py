@@ -1,4 +1,4 @@
-"""The process that decodes for `decode_pool`: requests come on its standard input, answers go to its standard output.
+"""The process that decodes for `gaid.media.pool`: requests come on its standard input, answers go to its standard output.
 
 It holds no model and imports no torch, has a limit on its memory, and ends itself when a clip takes too long, so that a
 decoder that hangs does not outlive a parent that was killed.
@@ -18,7 +18,7 @@ from gaid.media.decode import decode_clip, probe
 from gaid.media.limits import DecodeLimits
 from gaid.media.wire import Header, clip_to_message, error_to_message, info_to_message, request_from_header, unpack
 
-ALARM_AFTER = 2.0  # s beyond the limit: the decoder's own clock, which can tell the clip's name, comes first
+ALARM_AFTER = 2.0  # s beyond the limit: the decoder's own deadline, whose error names the clip, comes first
 
 Decode = Callable[[ClipRequest, DecodeLimits], Clip]
 Probe = Callable[[str, DecodeLimits], MediaInfo]
@@ -38,7 +38,7 @@ def limit_memory(limits: DecodeLimits) -> None:
 
 
 def serve(requests: BinaryIO, replies: BinaryIO, limits: DecodeLimits, decode: Decode, probe: Probe) -> None:
-    """Answers requests until the input ends, which it does when the parent is gone."""
+    """Answers requests until the input ends, as it does when the parent has ended."""
 
     def read(size: int) -> bytes:
         data = requests.read(size)
@@ -48,7 +48,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, limits: DecodeLimits, decode: D
 
     gc.freeze()
     while True:
-        gc.collect()  # PyAV's pictures can hold themselves, and they are large; what was frozen is not looked through
+        gc.collect()  # PyAV's pictures can be in reference cycles, and they are large; frozen objects are not scanned
         try:
             header, _ = unpack(read)
         except EOFError:
@@ -71,7 +71,7 @@ def _answer(header: Header, limits: DecodeLimits, decode: Decode, probe: Probe) 
 
 
 def main(decode: Decode = decode_clip, probe: Probe = probe) -> None:
-    # Ctrl-C reaches the whole process group, but it is the parent who decides what is still finished.
+    # Ctrl-C reaches the whole process group, but the parent decides which work is still finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     limits = DecodeLimits(**json.loads(sys.argv[1]))
@@ -80,7 +80,7 @@ def main(decode: Decode = decode_clip, probe: Probe = probe) -> None:
     os.dup2(2, 1)  # a library that prints must not write into the replies
     with suppress(BrokenPipeError):
         serve(sys.stdin.buffer, replies, limits, decode, probe)
-    os._exit(0)  # nothing here needs an orderly end, and a library's may hang
+    os._exit(0)  # nothing here needs an orderly exit, and that of a library may hang
 
 
 if __name__ == "__main__":
