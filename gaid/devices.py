@@ -24,17 +24,17 @@ _UNITS = {
 def parse_device(name: str) -> str:
     """A device's name as torch writes it: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`; a number is a GPU's (MTEB's habit).
 
-    Whether it is there is asked by `pick_device`. Raises OptionInvalid for what no device is called.
+    Whether the device exists is checked by `pick_device`. Raises OptionInvalid for a name that is not of this form.
     """
     if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name, re.ASCII):
         return name
     if re.fullmatch(r"\d+", name, re.ASCII):
         return f"cuda:{name}"
-    raise OptionInvalid(f"--device {name}: no device is called that; it is auto, cpu, cuda or cuda:0 (or 0), or mps")
+    raise OptionInvalid(f"--device {name}: not a device; choose auto, cpu, cuda, cuda:0 (or 0) or mps")
 
 
 def pick_device(name: str = "auto") -> str:
-    """The device that a name means here; `auto` is the GPU where there is one. Raises OptionInvalid where it is not there."""
+    """The device of this name on this machine; `auto` is the GPU, if any. Raises OptionInvalid where it is not there."""
     device = parse_device(name)
     if device == "cpu":
         return device

@@ -1,14 +1,35 @@
-"""Every error that a user can meet, ordered by what he does about it. The command line prints them as one line."""
+"""Every error that a user can meet, ordered by the remedy. The command line prints each as one line, without a traceback.
+
+GaidError
+  OptionInvalid (ValueError)          choose another option, setting or name
+  DependencyMissing (ImportError)     install the extra
+  BackboneUnavailable                 fetch the weights, or ask for random ones
+  DataMissing (FileNotFoundError)     name the place of the data set, store or run
+  DataInvalid (ValueError)            correct the entry of the annotation file
+  MediaError                          replace the file; extraction lists it and leaves the clip out
+  ExtractInterrupted                  give the same command again
+  StoreInvalid (ValueError)           name a store, or update gaid
+  StoreIncomplete                     extract again: finished shards stay
+  StoreCorrupt                        extract the named shards again
+  StoreLocked                         wait for the other process
+  StoresDisagree (ValueError)         use features of one kind, or extract into another place
+  PageNotWritten                      the figures are there: write the page elsewhere
+  HeadMismatch (ValueError)           choose a head that fits the features
+  RunInvalid (ValueError)             name a run, or train again
+  CheckpointInvalid (ValueError)      name the checkpoint of the method
+  CodeRefused                         move the code out of the run or store, or allow it
+  TrainingDiverged                    lower the learning rate
+"""
 
 from typing import Any
 
 
 class GaidError(Exception):
-    """Base of all errors that are told, not traced: the text names what, where, and the remedy."""
+    """Base of all errors that a user can remedy: the text names what is wrong, where, and what to do."""
 
 
 class OptionInvalid(GaidError, ValueError):
-    """An option, a setting or a name that can't be: choose another."""
+    """An option, a setting or a name that does not exist or does not fit: choose another."""
 
 
 class DependencyMissing(GaidError, ImportError):
@@ -16,7 +37,7 @@ class DependencyMissing(GaidError, ImportError):
 
 
 class BackboneUnavailable(GaidError):
-    """A backbone's weights are not at hand: fetch them, or ask for random ones."""
+    """The weights of a backbone are not on this machine: fetch them, or ask for random ones."""
 
 
 class DataMissing(GaidError, FileNotFoundError):
@@ -27,7 +48,7 @@ class DataMissing(GaidError, FileNotFoundError):
 
 
 class DataInvalid(GaidError, ValueError):
-    """An annotation file says something that can't be: mend the entry that the text names."""
+    """An annotation file contradicts itself or its format: correct the entry that the text names."""
 
 
 class MediaError(GaidError):
@@ -41,14 +62,14 @@ class MediaError(GaidError):
         super().__init__(reason, message)
         self.reason = reason
         self.message = message
-        self.sources: tuple[Any, ...] = ()  # the clip's files, where a decode pool was to look at them
+        self.sources: tuple[Any, ...] = ()  # the clip's files, where a decode pool was asked to look at them
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
 
 
 class ExtractInterrupted(GaidError):
-    """Extraction was stopped by the user; what was finished is kept and the same command goes on."""
+    """Extraction was stopped by the user; what was finished is kept and the same command resumes."""
 
 
 class StoreInvalid(GaidError, ValueError):
@@ -60,7 +81,7 @@ class StoreIncomplete(GaidError):
 
 
 class StoreCorrupt(GaidError):
-    """Bytes of a store are not those that were written: extract the shards named again."""
+    """Bytes of a store are not those that were written: extract the named shards again."""
 
 
 class StoreLocked(GaidError):
@@ -72,15 +93,15 @@ class StoresDisagree(GaidError, ValueError):
 
 
 class PageNotWritten(GaidError):
-    """The figures are there, but the page or files about them could not be written: the text says why."""
+    """The figures were computed, but their page or files could not be written: the text says why."""
 
 
 class HeadMismatch(GaidError, ValueError):
-    """A head and the features or weights given to it don't fit."""
+    """A head does not fit the features or weights given to it."""
 
 
 class RunInvalid(GaidError, ValueError):
-    """A run folder is not one, or is damaged."""
+    """A folder is not a run, or the run is damaged."""
 
 
 class CheckpointInvalid(GaidError, ValueError):
@@ -92,4 +113,4 @@ class CodeRefused(GaidError):
 
 
 class TrainingDiverged(GaidError):
-    """A loss or gradient is not a number any more: lower the learning rate."""
+    """A loss or gradient is not finite: lower the learning rate."""

@@ -1,8 +1,8 @@
-"""How every output file gets to its place: whole or not at all, and to wherever its path leads.
+"""How every output file is written: whole or not at all, to the place that its path leads to.
 
 A plain file is written beside its target under a name that no other process or call has, synced, and renamed. It keeps the
 target's permissions; a symbolic link stays, and the file behind it is replaced. A device, a pipe or an open descriptor
-(/dev/null, /dev/stdout, a FIFO, a shell's >(...)) is never replaced: it is opened and given the bytes once they are complete.
+(/dev/null, /dev/stdout, a FIFO, a shell's >(...)) is never replaced: the bytes are written to it once they are complete.
 What the files hold is left to the callers.
 """
 
@@ -24,7 +24,7 @@ from typing import IO, Any
 from gaid.errors import OptionInvalid
 
 _HELD = 64 * 2**20  # bytes for a device or pipe that are held in memory before a temporary file takes them
-_FORGOTTEN = 3600  # seconds after which an unfinished file is taken for one that a killed process left
+_FORGOTTEN = 3600  # seconds after which an unfinished file counts as left behind by a killed process
 
 
 @contextmanager
@@ -46,10 +46,10 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """The name of an empty file to write (by what opens files by name) that takes the place of `path` after the block."""
+    """The name of an empty file that takes the place of `path` after the block, for libraries that open files by name."""
     target = follow(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A name has at most 255 bytes, and a sign at most 4.
+    # A name has at most 255 bytes, and a character at most 4.
     begin = f".{target.name[:50]}."
     _remove_forgotten(target.parent, begin)
     part = target.with_name(f"{begin}{secrets.token_hex(4)}.part")
@@ -73,13 +73,12 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """A JSON file for people and programs, whole or not at all. Raises ValueError for NaN, which JSON has not."""
+    """A JSON file for people and programs, whole or not at all. Raises ValueError for NaN, which JSON does not have."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def cache_folder() -> Path:
-    """Where what is costly to compute may be kept for this user: $XDG_CACHE_HOME/gaid, by default ~/.cache/gaid. It may
-    be absent."""
+    """Where costly results may be kept for this user: $XDG_CACHE_HOME/gaid, by default ~/.cache/gaid. It may not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "gaid"
 
 
@@ -90,9 +89,9 @@ def sha256_of(path: Path) -> str:
 
 
 def check_writable(path: str | Path, option: str) -> None:
-    """Raises OptionInvalid, naming `option`, where no file can be written at `path`: for before the work that ends there.
+    """Raises OptionInvalid, naming `option`, where no file can be written at `path`: a check before long work.
 
-    Folders that are missing would be made. Whether the disk has room is not known here.
+    Missing folders would be made. Whether the disk has room is not checked.
     """
     descriptor = _descriptor(path)
     if descriptor is not None:
@@ -110,7 +109,7 @@ def check_writable(path: str | Path, option: str) -> None:
             raise OptionInvalid(f"{option} {path}: is a {kind}; name a file, a pipe or /dev/null")
         if not os.access(target, os.W_OK):
             raise OptionInvalid(
-                f"{option} {path}: is there and can't be written; change its permissions or name another place"
+                f"{option} {path}: exists and can't be written; change its permissions or name another place"
             )
         if not stat.S_ISREG(mode):
             return
@@ -118,12 +117,12 @@ def check_writable(path: str | Path, option: str) -> None:
 
 
 def check_folder(path: str | Path, option: str) -> None:
-    """Raises OptionInvalid, naming `option`, where no files can be written into the folder `path`; it may not be there yet."""
+    """Raises OptionInvalid, naming `option`, where no files can be written into the folder `path`, which need not exist yet."""
     place = Path(os.path.realpath(path))
     while not os.path.lexists(place):
         place = place.parent
     if not place.is_dir():
-        raise OptionInvalid(f"{option} {path}: {place} is no folder; name another place")
+        raise OptionInvalid(f"{option} {path}: {place} is not a folder; name another place")
     if not os.access(place, os.W_OK | os.X_OK):
         raise OptionInvalid(
             f"{option} {path}: the folder {place} can't be written; change its permissions or name another place"
@@ -131,7 +130,7 @@ def check_folder(path: str | Path, option: str) -> None:
 
 
 def follow(path: str | Path) -> Path:
-    """The path, or where it leads if it is a symbolic link; nothing need be there."""
+    """The path, or the target of a symbolic link; neither need exist."""
     path = Path(path)
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
@@ -155,7 +154,7 @@ def _sync(path: Path) -> None:
 
 
 def _remove_forgotten(folder: Path, begin: str) -> None:
-    """Removes what a killed process left of this file. A process that still writes has written within the hour."""
+    """Removes what killed processes left of this file. One that still writes has done so within the hour."""
     for left in folder.iterdir():
         if (
             left.name.startswith(begin)
@@ -170,7 +169,7 @@ def _remove_forgotten(folder: Path, begin: str) -> None:
 
 
 def _descriptor(path: str | Path) -> int | None:
-    """The open descriptor that a path is another name of, as /dev/stdout or /dev/fd/63, also behind links; else None."""
+    """The open descriptor that a path names, as /dev/stdout or /dev/fd/63, also behind links; else None."""
     place = Path(os.path.normpath(Path(path).absolute()))
     for _ in range(40):  # as many links as systems follow
         match = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", str(place))
@@ -183,7 +182,7 @@ def _descriptor(path: str | Path) -> int | None:
 
 
 def _is_stream(path: str | Path) -> bool:
-    """Whether a path is something that is written to, and not replaced."""
+    """Whether a path is written to rather than replaced."""
     if _descriptor(path) is not None:
         return True
     path = Path(path)
@@ -194,7 +193,7 @@ def _open_stream(path: str | Path) -> IO[bytes]:
     descriptor = _descriptor(path)
     if descriptor is None:
         return Path(path).open("wb")
-    # Opened by its name, a file behind it would be cut to nothing; and what was printed before comes before.
+    # Opened by its name, a file behind it would be truncated; the flush keeps the order of what was printed before.
     sys.stdout.flush()
     return os.fdopen(os.dup(descriptor), "wb")
 

@@ -184,16 +184,16 @@ def test_what_can_never_be_written_is_refused_with_the_option_and_the_remedy(tmp
     (tmp_path / "loop").symlink_to("loop")
     for path, why in (
         (tmp_path / "folder", "is a folder; name a file in it"),
-        (tmp_path / "file" / "page.html", "file is no folder"),
+        (tmp_path / "file" / "page.html", "file is not a folder"),
         (tmp_path / "loop", "leads back to itself"),
-        (tmp_path / "loop" / "page.html", "is no folder"),
+        (tmp_path / "loop" / "page.html", "is not a folder"),
         (Path("/dev/fd/987"), "no such descriptor is open"),
     ):
         with pytest.raises(OptionInvalid, match=f"--report .*{why}"):
             check_writable(path, "--report")
     check_writable(tmp_path / "not" / "yet" / "there.html", "--report")
     assert not (tmp_path / "not").exists()
-    with pytest.raises(OptionInvalid, match=r"--out .*file is no folder"):
+    with pytest.raises(OptionInvalid, match=r"--out .*file is not a folder"):
         check_folder(tmp_path / "file", "--out")
 
 
@@ -223,5 +223,5 @@ def test_what_permissions_forbid_is_refused():
     shut, run, old, new = json.loads(ended.stdout)
     assert "shut can't be written" in shut
     assert "shut can't be written" in run
-    assert "is there and can't be written" in old
+    assert "exists and can't be written" in old
     assert new is None

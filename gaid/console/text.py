@@ -1,8 +1,8 @@
 """What a person reads in a terminal: lines and tables that stay readable at any width and can't move its cursor.
 
-The words of every command go through `show`, `say` and `print_table`. Words are never broken: a table that a terminal is too
-narrow for becomes a block for each row. Into a file or a pipe, lines are not wrapped. A reader that has read enough (`| head`)
-does not end the work. What is said is left to the callers.
+The output of every command goes through `show`, `say` and `print_table`. Words are never broken: a table that is too wide
+for the terminal becomes a block per row. Lines for a file or a pipe are not wrapped. A reader that stops reading (`| head`)
+does not end the work.
 """
 
 import errno
@@ -40,17 +40,17 @@ class Cell:
 
 
 def label(text: str, style: str = "", indent: int = 0) -> Cell:
-    """A cell of text, which may go over several lines."""
+    """A cell of text, which may take several lines."""
     return Cell(tuple(printable(text).split(" ")), style, indent)
 
 
 def figure(text: str, *more: str, style: str = "") -> Cell:
-    """A cell of a figure, to the right, with an interval or the like beside it or below."""
+    """A cell with a figure, aligned to the right, with an interval or the like beside or below it."""
     return Cell(tuple(printable(part) for part in (text, *more) if part), style, is_figure=True)
 
 
 def printable(text: str) -> str:
-    """`text` on one line, with whatever could move a terminal's cursor written out; other scripts stay as they are."""
+    """`text` on one line, with characters that could move the cursor escaped; letters of all scripts stay as they are."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -62,14 +62,14 @@ def say(line: object) -> None:
 
 
 def show(line: object = "", style: str = "", hang: int = 0) -> None:
-    """A line for a person on stdout; a terminal gets it wrapped between words, with `hang` spaces before what goes over."""
+    """A line for a person on stdout; on a terminal it is wrapped between words, and continued after `hang` spaces."""
     console = _console()
     width = console.width if console.is_terminal else None
     _print(console, _wrap(label(str(line), style), width, hang))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on stdout; numbers and figures stand to the right. A row of a single cell is a heading of those that follow."""
+    """A table on stdout; numbers and figures are aligned to the right. A row of one cell is a heading of the rows below."""
     console = _console()
     if title:
         show(title, "italic")
@@ -84,7 +84,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 class Lasting:
-    """A stream whose output is discarded once its reader has gone; any other fault is raised once."""
+    """A stream whose output is discarded once its reader has gone; any other error is raised once."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -102,7 +102,7 @@ class Lasting:
             self._fail(error)
 
     def _fail(self, error: OSError) -> None:
-        # What is left in the stream's buffer goes the same way, instead of failing again at the end.
+        # The rest of the buffer is discarded as well, instead of failing again at exit.
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, self._stream.fileno())
         os.close(nothing)
@@ -115,7 +115,7 @@ class Lasting:
 
 
 def show_markdown(text: str) -> None:
-    """Markdown on stdout: as it is into a file or a pipe, with its tables drawn on a terminal."""
+    """Markdown on stdout: unchanged for a file or a pipe, with its tables drawn on a terminal."""
     lines = text.splitlines()
     if not _console().is_terminal:
         for line in lines:
@@ -145,7 +145,7 @@ def _cell(value: object) -> Cell:
 
 
 def _widths(columns: Sequence[str], rows: list[list[Cell]], width: int) -> list[int] | None:
-    """A width for each column, from its longest word to its longest line; None where the words alone are too wide."""
+    """A width per column, from its longest word to its longest line; None where the words alone are too wide."""
     from rich.cells import cell_len
 
     full = [row for row in rows if len(row) == len(columns)]
@@ -194,7 +194,7 @@ def _lines(row: list[Cell], widths: list[int], right: list[bool]) -> list["Text"
 
 
 def _print_block(console: "Console", columns: Sequence[str], row: list[Cell]) -> None:
-    """A row by itself: its first cell, and below it the others, each after its column's name."""
+    """A row as a block: its first cell, and below it the others, each after the name of its column."""
     first, *others = row
     name = (printable(columns[0]),) if columns[0] else ()
     _print(console, _wrap(Cell(name + first.words, first.style or "bold", first.indent), console.width, 2))
@@ -207,8 +207,7 @@ def _print_block(console: "Console", columns: Sequence[str], row: list[Cell]) ->
 
 
 def _wrap(cell: Cell, width: int | None, hang: int = 0) -> list["Text"]:
-    """A cell's words in lines of at most `width`, where they are not longer themselves; `hang` spaces before all but
-    the first."""
+    """The words of a cell in lines of at most `width`, unless a word is longer; all but the first begin with `hang` spaces."""
     lines: list[Text] = []
     for place, word in enumerate(cell.words):
         styled = _styled(word, "dim" if cell.is_figure and place else cell.style)

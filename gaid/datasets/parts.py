@@ -83,7 +83,7 @@ def pick(found: Iterable[Path], names: Sequence[str]) -> Path | None:
 
 
 def check_root(root: Path, dataset: str, source: str) -> None:
-    """Raises DataMissing where there is no folder."""
+    """Raises DataMissing where there is not a folder."""
     if not root.is_dir():
         raise DataMissing(f"{dataset}: {root} is {'no folder' if root.exists() else 'not there'}; get {source}")
 

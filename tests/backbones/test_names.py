@@ -165,7 +165,7 @@ def test_the_text_is_the_pictures_own_unless_named_and_the_same_arguments_give_t
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(OptionInvalid, match="device 'cuda:97' can't be used here"):
         load_text("offline", device="cuda:97")
-    with pytest.raises(OptionInvalid, match="no device is called that"):
+    with pytest.raises(OptionInvalid, match="not a device; choose auto"):
         load_text("offline", device="gpu")
 
 

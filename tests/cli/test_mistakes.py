@@ -17,7 +17,7 @@ MISTAKES = {
     "extract --dataset dmeo": "did you mean 'demo'",
     "extract --dataset .": "for your own videos: --dataset folder --root .",
     "extract --dataset folder --root nowhere": "nowhere is not there",
-    "extract --dataset folder --root file": "file is no folder",
+    "extract --dataset folder --root file": "file is not a folder",
     "extract --dataset folder --root empty": "no video under empty",
     "extract --dataset msrvtt --root empty": "MSRVTT_data.json not found under empty",
     "extract --dataset stamps --root empty": "tuxpaint-stamps-default",

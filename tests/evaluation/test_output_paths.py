@@ -98,7 +98,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(store, tmp_pa
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / name).mkdir()
     for path in (tmp_path / name, tmp_path / "file" / name):
-        with pytest.raises(OptionInvalid, match=r"is a folder|is no folder"):
+        with pytest.raises(OptionInvalid, match=r"is a folder|is not a folder"):
             WRITERS[name](store, path)
 
 
@@ -110,7 +110,7 @@ def test_a_store_behind_a_link_is_written_where_the_link_leads(store, tmp_path):
         assert link.is_symlink()
         assert open_store(tmp_path / f"elsewhere{suffix}").fingerprint == open_store(store).fingerprint
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OptionInvalid, match="is no folder"):
+    with pytest.raises(OptionInvalid, match="is not a folder"):
         convert_store(store, tmp_path / "file" / "store.h5")
 
 
