@@ -9,7 +9,7 @@ from os import PathLike
 import numpy as np
 
 from gaid.errors import MediaError, OptionInvalid
-from gaid.media.clip import AudioState, Clip, ClipRequest, Decoder, MediaInfo
+from gaid.media.clip import Clip, ClipRequest, MediaInfo
 from gaid.media.limits import Deadline, DecodeLimits, no_memory
 from gaid.media.opening import check_file, read_head, show_path
 from gaid.media.picture import fit, is_still, read_still
@@ -18,18 +18,6 @@ from gaid.media.pyav_file import PyAVFile
 from gaid.media.pyav_sound import decode_sound_file, sound_duration
 from gaid.media.sampling import middles
 from gaid.media.sound import SoundWindows
-
-__all__ = [
-    "AudioState",
-    "Clip",
-    "ClipRequest",
-    "DecodeLimits",
-    "Decoder",
-    "MediaInfo",
-    "check_decoder",
-    "decode_clip",
-    "probe",
-]
 
 STILL_SECONDS = 1.0  # how long a still picture without a sound lasts
 

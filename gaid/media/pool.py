@@ -33,8 +33,6 @@ from gaid.media.wire import fault, pack, reply_from_message, request_to_header, 
 from gaid.media.worker import ALARM_AFTER
 from gaid.source_files import look_at, source_of
 
-__all__ = ["DecodeLimits", "DecodePool"]
-
 TRIES = 2
 START_SECONDS = 60.0  # granted to a child's start, which waits for the disk on a busy machine
 GRACE = 10.0  # s after which a child that even its own alarm has not ended is killed

@@ -101,19 +101,16 @@ def name_channels(layout: str) -> Sequence[str]:
 def _channels(piece: Any) -> list[NDArray[np.float32]]:
     """The channels of a piece, scaled to [-1, 1]. Planes are read one by one, since PyAV's own list of eight or more runs into
     other memory."""
+    plane: Any = AudioPlane  # a buffer, though its type does not say so
     samples, count = piece.samples, piece.layout.nb_channels
     dtype, offset, scale = SAMPLES[piece.format.name.removesuffix("p")]
     if piece.format.is_planar:
-        rows = [np.frombuffer(_plane(piece, number), dtype, samples) for number in range(count)]
+        rows = [np.frombuffer(plane(piece, number), dtype, samples) for number in range(count)]
     else:
-        rows = list(np.frombuffer(_plane(piece, 0), dtype, samples * count).reshape(samples, count).T)
+        rows = list(np.frombuffer(plane(piece, 0), dtype, samples * count).reshape(samples, count).T)
     if dtype is np.float32:
         return rows
     return [(row.astype(np.float32) - np.float32(offset)) * np.float32(scale) for row in rows]
-
-
-def _plane(piece: Any, number: int) -> Any:
-    return AudioPlane(piece, number)
 
 
 def decode_sound_file(

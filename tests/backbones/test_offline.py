@@ -18,7 +18,8 @@ from gaid.backbones.offline.encoders import LENGTH, Yamnet, _mel_filters
 from gaid.datasets import load_dataset
 from gaid.datasets.types import Dataset, Video
 from gaid.errors import DataMissing
-from gaid.media.decode import ClipRequest, decode_clip
+from gaid.media.clip import ClipRequest
+from gaid.media.decode import decode_clip
 from gaid.metrics import retrieval_metrics
 
 RATE = 16_000

@@ -22,7 +22,8 @@ from tests.extract.world import content
 
 
 def test_a_store_holds_what_the_backbones_gave_for_what_the_decoder_gave(world, reference):
-    from gaid.media.decode import ClipRequest, decode_clip
+    from gaid.media.clip import ClipRequest
+    from gaid.media.decode import decode_clip
     from tests.extract.stubs import StubAudio
 
     store = open_store(reference)
@@ -291,7 +292,8 @@ def test_batches_on_a_gpu_give_each_clip_its_own_features_and_end_with_the_shard
     from gaid.errors import MediaError
     from gaid.extract.encoder import Encoder
     from gaid.extract.rows import ShardRows, ShardShape
-    from gaid.media.decode import ClipRequest, decode_clip
+    from gaid.media.clip import ClipRequest
+    from gaid.media.decode import decode_clip
     from tests.extract.stubs import StubAudio
 
     backbones = load_backbones(NAMES["visual"], NAMES["audio"], NAMES["text"])
@@ -326,7 +328,8 @@ def test_clips_are_encoded_side_by_side_where_the_backbones_allow_it(world, monk
     from gaid.errors import MediaError
     from gaid.extract.encoder import Encoder
     from gaid.extract.rows import ShardRows, ShardShape
-    from gaid.media.decode import ClipRequest, decode_clip
+    from gaid.media.clip import ClipRequest
+    from gaid.media.decode import decode_clip
     from tests.extract.stubs import StubAudio
 
     backbones = load_backbones(NAMES["visual"], NAMES["audio"], NAMES["text"])

@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 
 from gaid.errors import DependencyMissing
-from gaid.media.decode import ClipRequest, check_decoder
+from gaid.media.clip import ClipRequest
+from gaid.media.decode import check_decoder
 from gaid.specs import AudioSpec, FrameSpec
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gaid.cli import run
-from gaid.media.decode import Clip, MediaInfo
+from gaid.media.clip import Clip, MediaInfo
 from gaid.media.pool import DecodePool
 from gaid.specs import AudioSpec
 from tests.media.asking import request

@@ -9,7 +9,8 @@ from PIL import Image
 from gaid.errors import MediaError, OptionInvalid
 from gaid.media import pyav as media_pyav
 from gaid.media import pyav_pictures
-from gaid.media.decode import DecodeLimits, decode_clip, probe
+from gaid.media.decode import decode_clip, probe
+from gaid.media.limits import DecodeLimits
 from gaid.media.sampling import PacketIndex, build_timeline, plan_frames
 from gaid.specs import FrameSpec
 from tests.media.asking import request

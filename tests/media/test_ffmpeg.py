@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gaid.errors import DependencyMissing, MediaError
-from gaid.media.decode import DecodeLimits, check_decoder, decode_clip
+from gaid.media.decode import check_decoder, decode_clip
+from gaid.media.limits import DecodeLimits
 from gaid.media.picture import fit
 from gaid.specs import FrameSpec
 from tests.media.asking import request

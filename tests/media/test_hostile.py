@@ -15,7 +15,9 @@ import pytest
 from PIL import Image
 
 from gaid.errors import MediaError
-from gaid.media.decode import Clip, DecodeLimits, decode_clip, probe
+from gaid.media.clip import Clip
+from gaid.media.decode import decode_clip, probe
+from gaid.media.limits import DecodeLimits
 from gaid.media.pool import DecodePool
 from tests.media.asking import request_little as request
 from tests.media_maker import read_number, tone, write_sound, write_video

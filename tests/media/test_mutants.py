@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gaid.errors import MediaError
-from gaid.media.decode import Clip, DecodeLimits
+from gaid.media.clip import Clip
+from gaid.media.limits import DecodeLimits
 from gaid.media.pool import DecodePool
 from gaid.specs import FrameSpec
 from tests.media.asking import request_little as request

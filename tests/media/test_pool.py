@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from gaid.errors import DependencyMissing, MediaError, OptionInvalid
-from gaid.media.decode import Clip, decode_clip
-from gaid.media.pool import DecodeLimits, DecodePool
+from gaid.media.clip import Clip
+from gaid.media.decode import decode_clip
+from gaid.media.limits import DecodeLimits
+from gaid.media.pool import DecodePool
 from gaid.media.wire import pack, reply_from_message, request_from_header, request_to_header, unpack
 from tests.media.asking import request_little as request
 from tests.media_maker import read_number, write_video

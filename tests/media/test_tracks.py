@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from gaid.errors import MediaError, OptionInvalid
-from gaid.media.decode import DecodeLimits, decode_clip
+from gaid.media.decode import decode_clip
+from gaid.media.limits import DecodeLimits
 from tests.media.asking import request, skip_without
 from tests.media_maker import read_number, tone, write_video
 
