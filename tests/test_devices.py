@@ -39,7 +39,7 @@ def test_what_no_device_is_called_is_refused_by_everything(given, tmp_path):
         lambda name: audit(tmp_path, device=name),
         lambda name: compare(tmp_path, tmp_path, device=name),
     ):
-        with pytest.raises(OptionInvalid, match="no device is called that; it is auto, cpu, cuda or cuda:0"):
+        with pytest.raises(OptionInvalid, match="not a device; choose auto, cpu, cuda, cuda:0"):
             use(given)
 
 
