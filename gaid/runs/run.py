@@ -32,6 +32,7 @@ from gaid.settings import nearest, read_settings
 
 if TYPE_CHECKING:
     from gaid.heads import Head
+    from gaid.stores import Store
 
 _OWN_FILES = (CONFIG, ENVIRONMENT, LOG, METRICS, HEAD_SOURCE, IMPORTED)
 
@@ -188,7 +189,7 @@ class Run:
         """The best checkpoint's head on the CPU."""
         return self.load_head()
 
-    def check_store(self, store: Any) -> None:
+    def check_store(self, store: "Store") -> None:
         """Raises StoresDisagree where a store's features are of other backbones than those that the head learned from.
 
         Another data set with the same backbones is fine: this is how a head is tested on new data. An imported checkpoint
@@ -203,11 +204,11 @@ class Run:
             kind = wrong[0]
             raise StoresDisagree(
                 f"{self.path}: its head learned from {kind} features of {_named(trained.get(kind))}, but "
-                f"{getattr(store, 'path', 'the store')} holds those of {_named(given.get(kind))}; "
+                f"{store.path} holds those of {_named(given.get(kind))}; "
                 "evaluate it on a store of the same backbones, or train a head on this one"
             )
 
-    def doubts_about(self, store: Any) -> list[str]:
+    def doubts_about(self, store: "Store") -> list[str]:
         """Why an imported checkpoint's figures on a store may differ from the published ones; empty for a training."""
         about = self.imported
         if not about:
@@ -307,7 +308,7 @@ def clear_run(path: Path) -> None:
             folder.rmdir()
 
 
-def backbones_of(store: Any) -> dict[str, Any]:
+def backbones_of(store: "Store") -> dict[str, Any]:
     """The backbones of a store's features as it records them; equal means that one head fits both stores."""
     return dict(store.attrs.get("backbones", {}))
 

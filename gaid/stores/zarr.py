@@ -10,7 +10,7 @@ import zarr
 from numpy.typing import NDArray
 
 from gaid.errors import StoreCorrupt, StoreInvalid
-from gaid.files import sync_file
+from gaid.files import sync_file, sync_folder
 from gaid.stores.arrays import Reading, StoreArray
 from gaid.stores.inventory import Inventory
 from gaid.stores.schema import ArraySpec
@@ -51,8 +51,12 @@ def write_rows(path: Path, name: str, start: int, values: NDArray[Any]) -> list[
     files = [
         path / _file_of(name, number, array.ndim) for number in range(start // size, -(-(start + len(values)) // size))
     ]
-    for file in files:  # of a writer that was killed: zarr would read it to keep what else it holds
-        file.unlink(missing_ok=True)
+    for file in files:
+        # From a writer that was killed, or from before the shard was made anew. zarr would keep what else it holds, and where
+        # no file follows, this one must not come back after a power cut.
+        if file.exists():
+            file.unlink()
+            sync_folder(file.parent)
     array[start : start + len(values)] = values
     written = [file for file in files if file.is_file()]
     for file in written:

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gaid import plugins
 from gaid.errors import OptionInvalid
 from gaid.settings import GREATEST_SEED, Words, parse_options, read_settings, resolve, setting, to_tables
+
+if TYPE_CHECKING:
+    from gaid.stores import Store
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ FREE = ("store", "threads", "tensorboard", "keep_checkpoints")
 class TrainRequest:
     """The arguments of `train` as they were given; nothing in them has been checked."""
 
-    store: Any
+    store: "str | Path | Store"
     preset: str | None = None
     out: str | Path | None = None
     seed: int | None = None

@@ -143,3 +143,13 @@ def test_damage_to_a_marker_names_it(tmp_path):
     (store.path / "shards" / "00001.json").write_text("{}")
     with pytest.raises(StoreCorrupt, match="00001"):
         open_store(store.path).failures  # noqa: B018
+
+
+def test_a_file_in_the_place_of_a_shard_that_has_none_is_found(tmp_path):
+    """zarr would read it; `videos/short` of clips that are none of them short has no file."""
+    store = fill(tmp_path / "s.zarr", make_plan(shard_rows=4, chunk_rows=4))
+    place = store.path / "videos/short/c/1"
+    assert not place.exists()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"\1" * 24)
+    assert open_store(store.path).verify().problems == ["videos/short/c/1: was not written by gaid"]
