@@ -1,24 +1,30 @@
 """Settings from TOML files, presets and options into dataclasses, and back. Knows no field: the dataclasses say it all.
 
-A field's type, default and `metadata` (made by `setting`: a help line, a range) are the only schema. Layers of settings
-are laid over the defaults in the order given, the last wins, and all faults of all layers are told at once.
+A field's type, default and `metadata` (made by `setting`: a help line, a range) are the only schema; pydantic holds values to
+it. Layers of settings are laid over the defaults in the order given, the last wins, and the faults of all layers are
+reported at once, each with the layer that it came from.
 """
 
 import difflib
+import json
 import tomllib
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tomli_w
 
 from gaid.errors import DataMissing, OptionInvalid
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
-_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+T = TypeVar("T")
+Layers = Sequence[tuple[str, Mapping[str, Any]]]
+"""(where it came from, settings), the later before the earlier."""
+
 # What stands for None, which TOML can't write.
 _NONE = "none"
 
@@ -88,17 +94,32 @@ def parse_options(options: Iterable[str]) -> dict[str, Any]:
     return tables
 
 
-def resolve(kind: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> T:
-    """An instance of the dataclass `kind` from layers of (where it came from, settings), the later before the earlier.
+def resolve(kind: type[T], layers: Layers) -> T:
+    """An instance of the dataclass `kind` from layers of settings. Tables are merged key by key.
 
-    Tables are merged key by key. Raises OptionInvalid, which lists every unknown name (with the nearest known one),
-    every value of the wrong type and every value out of range, each with the layer that it came from.
+    Raises OptionInvalid, which lists every unknown name (with the nearest known one), every value of the wrong type and every
+    value out of range, each with its layer, and the settings that are needed and not given.
     """
     faults: list[str] = []
-    values = _merged(kind, layers, "", faults)
-    if faults:
-        raise OptionInvalid("; ".join(faults))
-    return kind(**values)
+    found = _resolved(kind, layers, "", faults)
+    _raise(faults)
+    return found
+
+
+def resolve_table(known: Mapping[str, Any], layers: Layers, prefix: str) -> dict[str, Any]:
+    """The settings that layers give, of a table that no dataclass describes: its `known` names, each with its type.
+
+    `prefix` stands before the names in errors. Raises OptionInvalid as `resolve` does.
+    """
+    faults: list[str] = []
+    values = _values({name: (of, {}) for name, of in known.items()}, layers, prefix, faults)
+    _raise(faults)
+    return values
+
+
+def open_table(layers: Layers) -> dict[str, Any]:
+    """The settings that layers give, of a table whose names and types nobody knows here."""
+    return {name: _open_value(value) for _, table in layers for name, value in table.items()}
 
 
 def can_hold(of: Any) -> bool:
@@ -129,106 +150,80 @@ def to_toml(config: Any) -> str:
     return tomli_w.dumps(to_tables(config))
 
 
-def describe(kind: type) -> list[tuple[str, str, str, str]]:
-    """(name, type, default, help) of every setting, nested ones with their dots: for help texts and docs."""
-    rows = []
-    hints = get_type_hints(kind)
-    for f in fields(kind):
-        of = hints[f.name]
-        if is_dataclass(of):
-            rows += [(f"{f.name}.{name}", *rest) for name, *rest in describe(of)]  # type: ignore[arg-type]
-            continue
-        default = f.default if f.default_factory is MISSING else f.default_factory()
-        shown = "" if default is MISSING else str(_plain(default))
-        rows.append((f.name, _name(of), shown, f.metadata.get("help", "")))
-    return rows  # type: ignore[return-value]
+def _raise(faults: list[str]) -> None:
+    if faults:
+        raise OptionInvalid("; ".join(faults))
 
 
-def _merged(kind: type, layers: Sequence[tuple[str, Mapping]], prefix: str, faults: list[str]) -> dict[str, Any]:
+def _resolved(kind: Any, layers: Layers, prefix: str, faults: list[str]) -> Any:
     hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}
+    values = _values({f.name: (hints[f.name], f.metadata) for f in fields(kind)}, layers, prefix, faults)
+    needed = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING and f.name not in values]
+    faults += [f"{prefix}{name} is needed and not given" for name in needed]
+    return None if faults else kind(**values)
+
+
+def _values(
+    known: Mapping[str, tuple[Any, Mapping[str, Any]]], layers: Layers, prefix: str, faults: list[str]
+) -> dict[str, Any]:
+    """What layers give, checked, by name; `known` has each name's type and metadata."""
     values: dict[str, Any] = {}
-    inner: dict[str, list[tuple[str, Mapping]]] = {}
+    tables: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for source, settings in layers:
         for name, value in settings.items():
             at = f"{source}: {prefix}{name}"
             if name not in known:
-                faults.append(f"{at} is no setting; {nearest(name, known)}")
+                faults.append(f"{at} is not a setting; {nearest(name, known)}")
                 continue
-            of = hints[name]
-            if is_dataclass(of) or get_origin(of) is dict:
-                if isinstance(value, Mapping):
-                    inner.setdefault(name, []).append((source, value))
-                else:
-                    faults.append(f"{at} is a table of settings, not {_shown(value)}")
-                continue
-            try:
-                values[name] = _converted(value, of)
-            except ValueError:
-                faults.append(f"{at} = {_shown(value)} is no {_name(of)}")
-                continue
-            outside = _out_of_range(values[name], known[name].metadata)
-            if outside:
-                faults.append(f"{at} = {_shown(value)} must be {outside}")
-    for name, tables in inner.items():
-        of = hints[name]
-        if is_dataclass(of):
-            values[name] = of(**_merged(of, tables, f"{prefix}{name}.", faults))  # type: ignore[arg-type, operator]
-        else:  # an open table: whoever takes it knows its names
-            values[name] = {key: _open_value(value) for _, table in tables for key, value in table.items()}
-    missing = [n for n, f in known.items() if n not in values and f.default is f.default_factory is MISSING]
-    faults += [f"{prefix}{name} is needed and not given" for name in missing]
-    for name in missing:  # only so that faults of other tables can still be collected
-        values[name] = None
+            of, metadata = known[name]
+            if not _is_table(of):
+                try:
+                    values[name] = _value(of, metadata, value)
+                except ValueError as error:
+                    faults.append(f"{at} = {_shown(value)} {error}")
+            elif isinstance(value, Mapping):
+                tables.setdefault(name, []).append((source, value))
+            else:
+                faults.append(f"{at} is a table of settings, not {_shown(value)}")
+    for name, inner in tables.items():
+        of = known[name][0]
+        values[name] = _resolved(of, inner, f"{prefix}{name}.", faults) if is_dataclass(of) else open_table(inner)
     return values
 
 
-def _converted(value: Any, of: Any) -> Any:
-    """`value` as the type `of`, or ValueError. Words are read as the type wants; other values must already be of it."""
-    origin = get_origin(of)
+def _is_table(of: Any) -> bool:
+    return is_dataclass(of) or get_origin(of) is dict
+
+
+def _value(of: Any, metadata: Mapping[str, Any], value: Any) -> Any:
+    """`value` as the type `of`. Words are read as the type wants; other values must be of it. Raises ValueError that says why."""
+    from pydantic import Field, TypeAdapter, ValidationError
+
     if of is Any:
         return _open_value(value)
-    if origin in (Union, types.UnionType):
-        if type(None) in get_args(of) and (value is None or _text(value).lower() == _NONE):
-            return None
-        for choice in get_args(of):
-            if choice is not type(None):
-                try:
-                    return _converted(value, choice)
-                except ValueError:
-                    continue
-        raise ValueError
-    if origin is Literal:
-        for choice in get_args(of):
-            if value == choice or _text(value) == str(choice):
-                return choice
-        raise ValueError
-    if origin is tuple:
-        items = value.text.split(",") if isinstance(value, Words) else value
-        if not isinstance(items, (list, tuple)):
-            raise ValueError
-        of_item = get_args(of)[0]
-        return tuple(_converted(Words(i.strip()) if isinstance(value, Words) else i, of_item) for i in items)
-    if of is bool:
-        if isinstance(value, bool):
-            return value
-        word = _text(value).lower()
-        if isinstance(value, Words) and word in _TRUE + _FALSE:
-            return word in _TRUE
-        raise ValueError
-    if of in (int, float):
-        if isinstance(value, Words):
-            return of(value.text)
-        if isinstance(value, bool) or not isinstance(value, (int, float) if of is float else int):
-            raise ValueError
-        return of(value)
-    if of in (str, Path):
-        if isinstance(value, Words):
-            return of(value.text)
-        if not isinstance(value, (str, Path)):
-            raise ValueError
-        return of(value)
-    raise TypeError(f"a setting can't be of type {of}")
+    if type(None) in get_args(of) and _is_none(value):
+        return None
+    bounds = {name: metadata.get(bound) for name, bound in (("ge", "least"), ("gt", "above"), ("le", "most"))}
+    adapter: Any = TypeAdapter(Annotated[of, Field(**bounds)])
+    try:
+        if not isinstance(value, Words):
+            return adapter.validate_json(json.dumps(value, default=str), strict=True)
+        if get_origin(of) is tuple:
+            return adapter.validate_python([item.strip() for item in value.text.split(",")])
+        if get_origin(of) is Literal:
+            return adapter.validate_python(next((one for one in get_args(of) if str(one) == value.text), value.text))
+        return adapter.validate_strings(value.text)
+    except ValidationError as error:
+        raise ValueError(_reasons(error)) from None
+
+
+def _reasons(error: "ValidationError") -> str:
+    """What the value should be, in pydantic's words."""
+    return " or ".join(dict.fromkeys(one["msg"].removeprefix("Input ").split(", unable")[0] for one in error.errors()))
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or (value.text if isinstance(value, Words) else str(value)).lower() == _NONE
 
 
 def _open_value(value: Any) -> Any:
@@ -236,25 +231,13 @@ def _open_value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _open_value(inner) for key, inner in value.items()}
     if isinstance(value, Words):
-        if value.text.lower() == _NONE:
+        if _is_none(value):
             return None
         try:
             return tomllib.loads(f"value = {value.text}")["value"]
         except tomllib.TOMLDecodeError:
             return value.text
     return None if isinstance(value, str) and value == _NONE else value
-
-
-def _out_of_range(value: Any, metadata: Mapping[str, Any]) -> str:
-    """What the value must be, in words, if it isn't; a NaN is in no range."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return ""
-    least, above, most = (metadata.get(bound) for bound in ("least", "above", "most"))
-    inside = (least is None or value >= least) and (above is None or value > above) and (most is None or value <= most)
-    if inside and value == value:
-        return ""
-    bounds = (("at least", least), ("above", above), ("at most", most))
-    return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None) or "a number"
 
 
 def _plain(value: Any) -> Any:
@@ -269,25 +252,5 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, Words):
-        return value.text
-    return value if isinstance(value, str) else ""
-
-
 def _shown(value: Any) -> str:
     return repr(value.text if isinstance(value, Words) else value)
-
-
-def _name(of: Any) -> str:
-    origin = get_origin(of)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_NONE if choice is type(None) else _name(choice) for choice in get_args(of))
-    if origin is Literal:
-        return "|".join(str(choice) for choice in get_args(of))
-    if origin is tuple:
-        return f"list of {_name(get_args(of)[0])}"
-    if origin is dict:
-        return "table"
-    names = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}
-    return names.get(of, getattr(of, "__name__", str(of)))

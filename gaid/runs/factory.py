@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import field, make_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from gaid import plugins
@@ -136,10 +135,10 @@ def training_defaults_of(preset: str) -> dict[str, Any]:
     return dict(training_defaults(preset)) if preset in PRESETS else {}
 
 
-def head_options(preset: str) -> type | None:
-    """A dataclass of the options that a head takes beside its sizes, for `config.resolve`; None where it takes any.
+def head_options(preset: str) -> dict[str, Any] | None:
+    """The options that a head takes beside its sizes, each with its type; None where it takes any.
 
-    Made from the signature of its class: an option without an annotation, or of a type that TOML has not, may be anything.
+    Read from the signature of its class. An option without an annotation, or of a type that TOML cannot hold, may be anything.
     """
     cls = _class_of(preset)
     parameters = {n: p for n, p in inspect.signature(cls).parameters.items() if n not in SIZES}
@@ -149,7 +148,4 @@ def head_options(preset: str) -> type | None:
         hints = get_type_hints(cls.__init__)
     except NameError:  # an annotation that only a type checker can see
         hints = {}
-    kinds = {name: hints.get(name, Any) for name in parameters}
-    return make_dataclass(
-        "HeadOptions", [(name, kind if can_hold(kind) else Any, field(default=None)) for name, kind in kinds.items()]
-    )
+    return {name: hints[name] if can_hold(hints.get(name)) else Any for name in parameters}

@@ -1,13 +1,24 @@
 """The settings of a training, and how defaults, preset, file and options become one set of them. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, make_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gaid import plugins
 from gaid.errors import OptionInvalid
-from gaid.settings import GREATEST_SEED, Words, parse_options, read_settings, resolve, setting, to_tables
+from gaid.settings import (
+    GREATEST_SEED,
+    Layers,
+    Words,
+    open_table,
+    parse_options,
+    read_settings,
+    resolve,
+    resolve_table,
+    setting,
+    to_tables,
+)
 
 if TYPE_CHECKING:
     from gaid.stores import Store
@@ -85,9 +96,6 @@ class TrainRequest:
     allow_incomplete: bool = False
 
 
-Layers = list[tuple[str, Mapping[str, Any]]]
-
-
 def gather(request: TrainRequest) -> Layers:
     """The settings that the user gave, as layers: file < arguments < options. Raises OptionInvalid."""
     config, preset = request.config, request.preset
@@ -133,12 +141,8 @@ def _head_options(preset: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) 
     from gaid.runs.factory import head_options
 
     tables = [(where, layer["head"]) for where, layer in layers if isinstance(layer.get("head"), Mapping)]
-    kind = head_options(preset) or dict[str, Any]
-    whole = make_dataclass("Head", [("head", kind, field(default_factory=dict))])
-    found: Any = resolve(whole, [(where, {"head": table}) for where, table in tables])
-    found = found.head
-    names = {name for _, table in tables for name in table}
-    return found if isinstance(found, dict) else {name: getattr(found, name) for name in names}
+    known = head_options(preset)
+    return open_table(tables) if known is None else resolve_table(known, tables, "head.")
 
 
 def with_head(config: TrainConfig, arguments: Mapping[str, Any]) -> TrainConfig:

@@ -24,12 +24,12 @@ from .planted import SMALL, write_store
     [
         (
             {"set": ["epoks=3", "lr=fast"]},
-            r"--set: epoks is no setting; did you mean 'epochs'\?; --set: lr = 'fast' is no",
+            r"--set: epoks is not a setting; did you mean 'epochs'\?; --set: lr = 'fast' should be a valid number",
         ),
-        ({"set": ["epoks=3", "head.dims=3"]}, r"'epochs'\?; --set: head.dims is no setting; did you mean 'dim'\?"),
-        ({"set": ["head.fusion=oval"]}, r"head.fusion = 'oval' is no none\|sample\|frame"),
-        ({"set": ["head.dim=wide"]}, "head.dim = 'wide' is no whole number"),
-        ({"set": ["head.frames=3"]}, "head.frames is no setting"),
+        ({"set": ["epoks=3", "head.dims=3"]}, r"'epochs'\?; --set: head.dims is not a setting; did you mean 'dim'\?"),
+        ({"set": ["head.fusion=oval"]}, r"head.fusion = 'oval' should be 'none', 'sample'.*'frame'"),
+        ({"set": ["head.dim=wide"]}, "head.dim = 'wide' should be a valid integer"),
+        ({"set": ["head.frames=3"]}, "head.frames is not a setting"),
         ({"set": ["epochs"]}, "not of the form name=value"),
         ({"preset": "x-poll"}, "preset 'x-poll' is unknown; did you mean 'x-pool'"),
         ({"preset": "no_such_module:Head"}, "no module 'no_such_module' is here"),
