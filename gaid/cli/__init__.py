@@ -11,13 +11,11 @@ import traceback
 import typer
 
 from gaid.cli import commands
-from gaid.cli.common import Group
 from gaid.cli.faults import STOPPED, explain
 from gaid.console import Lasting, say, show
 
 app = typer.Typer(
     name="gaid",
-    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -50,14 +50,14 @@ def audit(
 
     Leak, selection, dual softmax, alignment, pool and ties, seeds, audio, captions, protocol; each figure with an interval.
     """  # fmt: skip
-    from gaid.audit import audit as ask
+    import gaid.audit
     from gaid.report import write_page
     from gaid.report.audit import print_audit
 
     page = chosen_page(out, "--out")
     if out is None:
         page = run / "audit.html"
-    found = ask(run, store=store, split=split, split_protocol=split_protocol, against=tuple(against or ()), only=tuple(only or ()),
+    found = gaid.audit.audit(run, store=store, split=split, split_protocol=split_protocol, against=tuple(against or ()), only=tuple(only or ()),
                 retrain=retrain, work=work, published_sampling=published_sampling, seeds=seeds, memory=memory, device=device,
                 seed=seed, progress=say)  # fmt: skip
     if not json:
@@ -84,9 +84,10 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare two runs query by query: paired intervals, McNemar's test, and whether seeds turn the ranking round."""
-    from gaid.audit import compare as ask
 
-    found = ask(
+    import gaid.audit
+
+    found = gaid.audit.compare(
         first, second, store=store, split=split, split_protocol=split_protocol, memory=memory, device=device, seed=seed
     )
     if json:

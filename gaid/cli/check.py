@@ -13,7 +13,9 @@ SOMETHING_WRONG = 3
 SHOWN = 20
 
 
-def check(name: str, root: Path | None, store: Path | None, frames: int, decode: bool, workers: int, json: bool) -> int:
+def check_dataset(
+    name: str, root: Path | None, store: Path | None, frames: int, decode: bool, workers: int, json: bool
+) -> int:
     """Looks, prints, and gives the exit code."""
     report = _look(name, root, store, frames, decode, workers)
     if json:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from gaid.cli.faults import explain
 from gaid.console import Lasting
@@ -17,28 +16,6 @@ from gaid.errors import PageNotWritten
 from gaid.files import check_writable
 
 T = TypeVar("T")
-
-
-class _PlainHelp:
-    """A --help without a type beside it."""
-
-    def get_help_option(self, ctx: Any) -> Any:
-        option = super().get_help_option(ctx)  # type: ignore[misc]
-        if option is not None:
-            option.metavar = ""
-            option.help = "Show this help and stop."
-        return option
-
-
-class Command(_PlainHelp, TyperCommand):
-    """A command of gaid."""
-
-
-class Group(_PlainHelp, TyperGroup):
-    """The commands, in the order in which they were registered."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.commands)
 
 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on stdout; words go to stderr.")]

@@ -47,9 +47,9 @@ def datasets(
         _list(root, json)
         return 0
     if check or store is not None or decode:
-        from gaid.cli.check import check as look
+        from gaid.cli.check import check_dataset
 
-        return look(name, root, store, frames, decode, workers, json)
+        return check_dataset(name, root, store, frames, decode, workers, json)
     from gaid.datasets import get_spec, load_dataset
 
     spec = get_spec(name)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import gaid
 from gaid.cli.common import Device, Json, as_json, chosen_page, flag, give, option, write_after
 from gaid.console import show
 from gaid.files import write_bytes
@@ -92,14 +93,13 @@ def evaluate(
 
     The figures, and all that they rest on, are written to RUN/results.json (of a head without training to reports/).
     """
-    from gaid.evaluation.evaluate import evaluate as judge
     from gaid.report import write_page
     from gaid.report.tables import print_results
 
     page = chosen_page(report, "--report")
     if report is None and run is not None:
         page = run / ("report.html" if split == "test" else f"report-{split}.html")
-    results = judge(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
+    results = gaid.evaluate(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
                     save_ranks=save_ranks, device=device, seed=seed, sense=sense,
                     subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption, noise=noise,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+import gaid
 from gaid.cli.common import Device, Json, give, option
 from gaid.console import say, show
 from gaid.settings import check_seed
@@ -34,9 +35,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a head's video and text embeddings, all scores and ranks as npz or parquet."""
-    from gaid.evaluation.export import export as write
-
-    told = write(source, out=out, format=format, store=store, preset=preset, split=split, split_protocol=split_protocol,
+    told = gaid.export(source, out=out, format=format, store=store, preset=preset, split=split, split_protocol=split_protocol,
                  device=device, memory=memory, seed=seed)  # fmt: skip
     if json:
         return give(told.to_dict())

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import gaid
 from gaid.cli.common import Device, Json, flag, give, option
 from gaid.console import show
 
@@ -11,7 +12,8 @@ CLIPS_FAILED = 3
 
 def extract(
     dataset: Annotated[
-        str, option("Which data set, as demo, folder, csv or msrvtt; gaid datasets lists them.", "NAME")
+        str,
+        option("Which data set, as demo, folder or csv (gaid datasets lists them), or your own, file.py:NAME.", "NAME"),
     ],
     root: Annotated[Path | None, option("Where its files are. Default: data/NAME.", "FOLDER")] = None,
     out: Annotated[
@@ -21,14 +23,14 @@ def extract(
     visual: Annotated[
         str | None,
         option(
-            "Encoder of pictures: tiny, offline, clip:MODEL/WEIGHTS, module:Class, file.py:Class. Default: the data set's.",
+            "Encoder of pictures, as clip:MODEL/WEIGHTS (see gaid doctor) or file.py:Class. Default: the data set's.",
             "NAME",
         ),
     ] = None,
     audio: Annotated[
         str | None,
         option(
-            "Encoder of sounds: tiny, offline, clap:CHECKPOINT, module:Class, file.py:Class. Default: the data set's.",
+            "Encoder of sounds, as clap:CHECKPOINT (see gaid doctor) or file.py:Class. Default: the data set's.",
             "NAME",
         ),
     ] = None,
@@ -81,9 +83,7 @@ def extract(
     The same command again goes on where it was stopped, by Ctrl-C or otherwise.
     """
     given = {name: value for name, value in locals().items() if name != "json"}
-    from gaid.extract import extract as run
-
-    report = run(**given)
+    report = gaid.extract(**given)
     if json:
         give(report.to_dict())
     else:

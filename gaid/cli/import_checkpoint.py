@@ -31,9 +31,9 @@ def import_checkpoint(
 
     No code in the file is run. What was not used is listed.
     """
-    from gaid.imports import import_checkpoint as bring
+    import gaid.imports
 
-    found = bring(file, kind, out=out, frames=frames, prior=prior, overwrite=overwrite)
+    found = gaid.imports.import_checkpoint(file, kind, out=out, frames=frames, prior=prior, overwrite=overwrite)
     if json:
         return give({"run": found.run.path, "preset": found.run.preset, "kind": found.kind, "visual": found.visual,
                      "imported": found.run.imported, "head": found.run.describe()["head"]["arguments"],

@@ -51,12 +51,12 @@ def reproduce(
     json: Json = False,
 ) -> None:
     """Make tables and figures of the paper: measured rows, and published ones apart; extracts and trains what is not there yet."""
-    from gaid.paper.reproduce import reproduce as make
+    import gaid.paper.reproduce
     from gaid.paper.workshop import PaperOptions
 
     options = PaperOptions(root=root, out=out, datasets=dataset, seeds=seeds, set=set or (), patches=patches,
                            audio_tokens=audio_tokens, random_weights=random_weights, workers=workers, device=device)  # fmt: skip
-    made = make(what, options)
+    made = gaid.paper.reproduce.reproduce(what, options)
     if json:
         return give(made.to_dict())
     show_markdown(str(made))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+import gaid
 from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
 from gaid.console import print_table, say, show
 from gaid.settings import check_seed
@@ -46,10 +47,9 @@ def search(
     All clips with features are searched, whatever part of the data set they belong to.
     """
     from gaid.report import write_page
-    from gaid.retrieval.search import search as find
 
     page = chosen_page(html, "--html")
-    found = find(query or (), run=run, store=store, preset=preset, query_file=query_file or (), top=top, text=text,
+    found = gaid.search(query or (), run=run, store=store, preset=preset, query_file=query_file or (), top=top, text=text,
                  root=root, device=device, memory=memory, seed=seed)  # fmt: skip
     if not json:
         _print_found(found)

@@ -5,20 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
-from gaid.cli.common import Command, Group, Json, give, human_bytes
+from gaid.cli.common import Json, give, human_bytes
 from gaid.console import print_table, say, show
 from gaid.paths import shown_path
 
 DAMAGED = 3
 
-app = typer.Typer(cls=Group, help="Look at, check and convert a store.", no_args_is_help=True)
+app = typer.Typer(help="Look at, check and convert a store.", no_args_is_help=True)
 Place = Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr folder or an .h5 file made by gaid extract.")]
 
 
 CENSUS = ("asked", "found", "unreadable", "valid", "sound", "silent", "no track", "short", "captions", "duplicate captions")  # fmt: skip
 
 
-@app.command("info", cls=Command)
+@app.command("info")
 def info(path: Place, json: Json = False) -> None:
     """What is in a store: splits, shapes, sizes on disk, where the features come from, what failed."""
     from gaid.stores import open_store
@@ -70,7 +70,7 @@ def _provenance(attributes: dict[str, Any]) -> list[str]:
     return lines
 
 
-@app.command("verify", cls=Command)
+@app.command("verify")
 def verify(path: Place, json: Json = False) -> int:
     """Read every byte against its checksum, and every array against the format; exit code 3 where something is wrong."""
     from gaid.stores import verify_store
@@ -86,7 +86,7 @@ def verify(path: Place, json: Json = False) -> int:
     return 0 if report.ok else DAMAGED
 
 
-@app.command("convert", cls=Command)
+@app.command("convert")
 def convert(
     path: Place,
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="The new store: ends in .zarr, .h5 or .hdf5.")],

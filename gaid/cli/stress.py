@@ -35,12 +35,12 @@ def stress(
     json: Json = False,
 ) -> None:
     """Spoil sound, picture, captions and the head itself, and show what each fault costs, with 95 % intervals."""
+    import gaid.stress
     from gaid.report.stress import print_files, print_stress, write_files
-    from gaid.stress import stress as measure
 
     if out is not None:
         check_folder(out, "--out")
-    results = measure(run, against=tuple(against or ()), store=store, split=split, split_protocol=split_protocol,
+    results = gaid.stress.stress(run, against=tuple(against or ()), store=store, split=split, split_protocol=split_protocol,
                       faults=fault, media=media, clips=clips, root=root, memory=memory, device=device, seed=seed)  # fmt: skip
     if not json:
         print_stress(results)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import gaid
 from gaid.cli.common import Device, Json, flag, give, option
 from gaid.console import show
 
@@ -12,7 +13,7 @@ def train_head(
     preset: Annotated[
         str | None,
         option(
-            "mean-pool, x-pool, t-mass, avigate, gaid-sample, gaid-token, gaid, module:Class, file.py:Class. Default: gaid.",
+            "A preset, as mean-pool or avigate (README.md lists them), or your own, file.py:Class. Default: gaid.",
             "NAME",
         ),
     ] = None,
@@ -49,9 +50,7 @@ def train_head(
 
     The best by R@1 on validation is kept; the test part is never looked at.
     """  # fmt: skip
-    from gaid.training import train
-
-    run = train(store, preset, out=out, seed=seed, seeds=seeds, config=config, set=set or (), device=device, memory=memory,
+    run = gaid.train(store, preset, out=out, seed=seed, seeds=seeds, config=config, set=set or (), device=device, memory=memory,
                 resume=resume, overwrite=overwrite, split_protocol=split_protocol, protocol=protocol,
                 allow_incomplete=allow_incomplete)  # fmt: skip
     if json:

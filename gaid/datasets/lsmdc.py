@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gaid.datasets.parts import NamedFiles, check_root, hold_out, pick, rows_by_part
+from gaid.datasets.parts import NamedFiles, check_root, check_times, hold_out, own_or_cut, pick, rows_by_part
 from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, one_line, read_text, seconds_of
-from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published, Video
+from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published
 from gaid.errors import DataInvalid, DataMissing
 
 # The plain lists are those that published results rest on; in the others every name is SOMEONE.
@@ -58,7 +58,11 @@ def load(root: Path) -> Dataset:
         part_of |= dict.fromkeys(hold_out([name for name, part in part_of.items() if part == "train"], "lsmdc"), "val")
         notes.append(f"no {LISTS['val'][0]}: validation clips are held out of train by a hash")
     files = NamedFiles(file for file in found if file.suffix.lower() in VIDEO_SUFFIXES)
-    videos = [_video(clip, where, files, root) for clip, where in entries.items()]
+    videos = []
+    for clip, where in entries.items():
+        movie, start, end = clip_times(clip, where)
+        otherwise = root / "videos" / movie / f"{clip}.avi"
+        videos.append(own_or_cut(clip, (movie, start, end), files, otherwise, where))
     missing = [video.id for video in videos if files.find(video.path.stem) is None]
     from_movies = sum(video.start is not None for video in videos)
     if from_movies:
@@ -83,22 +87,13 @@ def clip_times(clip: str, where: str) -> tuple[str, float, float]:
     if told is None:
         raise DataInvalid(f"{where}: {clip[:80]!r} names no times; expected MOVIE_00.00.51.926-00.00.54.129")
     start, end = (_seconds(told[name], where) for name in ("start", "end"))
-    if end <= start:
-        raise DataInvalid(f"{where}: {clip} ends at {end:g} s, which is not after its start at {start:g} s")
+    check_times(clip, start, end, where)
     return told["movie"], start, end
 
 
 def _seconds(stamp: str, where: str) -> float:
     hours, minutes, seconds, milliseconds = stamp.split(".")
     return seconds_of(f"{hours}:{minutes}:{seconds}.{milliseconds}", f"{where}: the time in the clip's name")
-
-
-def _video(clip: str, where: str, files: NamedFiles, root: Path) -> Video:
-    movie, start, end = clip_times(clip, where)
-    file = files.find(clip)
-    if file is None and (whole := files.find(movie)) is not None:
-        return Video(clip, whole, start, end, entry=Path(where).name)
-    return Video(clip, file or root / "videos" / movie / f"{clip}.avi", entry=Path(where).name)
 
 
 def _read(file: Path) -> Iterator[tuple[str, str, str]]:

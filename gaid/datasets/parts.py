@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from gaid.datasets.types import PARTS, Caption
-from gaid.errors import DataMissing
+from gaid.datasets.types import PARTS, Caption, Video
+from gaid.errors import DataInvalid, DataMissing
 
 # Videos of a training list that become validation where a data set has none of its own.
 HELD_OUT = 500
@@ -66,6 +66,27 @@ class NamedFiles:
             f"{len(several)} videos are there more than once; taken is the first path, as {taken} rather than {other} "
             "(compressed copies have often lost their sound: move them away from --root)"
         ]
+
+
+def own_or_cut(
+    name: str, cut: tuple[str, float, float] | None, files: NamedFiles, otherwise: Path, where: str
+) -> Video:
+    """A clip whose name says what it is cut from: its own file, else that part of its source's file, else one that is missing.
+
+    `cut` is the name of the source and the clip's start and end in seconds, `otherwise` the path that is reported as missing,
+    `where` the entry that lists the clip. Raises DataInvalid for times that end before they start.
+    """
+    file = files.find(name)
+    if file is None and cut is not None and (source := files.find(cut[0])) is not None:
+        check_times(name, *cut[1:], where)
+        return Video(name, source, *cut[1:], entry=Path(where).name)
+    return Video(name, file or otherwise, entry=Path(where).name)
+
+
+def check_times(name: str, start: float, end: float, where: str) -> None:
+    """Raises DataInvalid where a clip does not end after its start."""
+    if end <= start:
+        raise DataInvalid(f"{where}: {name} ends at {end:g} s, which is not after its start at {start:g} s")
 
 
 def need(found: Iterable[Path], names: Sequence[str], root: Path, dataset: str, source: str) -> Path:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gaid.datasets.parts import NamedFiles, check_root, hold_out, pick, rows_by_part
+from gaid.datasets.parts import NamedFiles, check_root, hold_out, own_or_cut, pick, rows_by_part
 from gaid.datasets.reading import VIDEO_SUFFIXES, check_text, find_files, read_json, read_lines, text_of
-from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published, Video
+from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published
 from gaid.errors import DataInvalid, DataMissing
 
 # HGR's archive has the lists as numpy's files, loaders that build on it as text.
@@ -65,7 +65,9 @@ def load(root: Path) -> Dataset:
     captions = [
         Caption(f"{name}#{number}", name, text) for name in entries for number, text in enumerate(sentences[name].texts)
     ]
-    videos = [_video(name, where, files, root) for name, where in entries.items()]
+    videos = [
+        own_or_cut(name, _cut(name), files, root / "videos" / f"{name}.mp4", where) for name, where in entries.items()
+    ]
     whole = sum(video.start is not None for video in videos)
     if whole:
         notes.append(
@@ -190,19 +192,14 @@ def _lines_of_array(file: Path) -> Iterator[tuple[str, str]]:
 
 def _file_of(name: str, files: NamedFiles) -> Path | None:
     """The clip's file, or else that of its source video."""
-    told = _ID.fullmatch(name)
-    return files.find(name) or (files.find(told["source"]) if told is not None else None)
+    cut = _cut(name)
+    return files.find(name) or (files.find(cut[0]) if cut is not None else None)
 
 
-def _video(name: str, where: str, files: NamedFiles, root: Path) -> Video:
-    file = files.find(name)
-    told = _ID.fullmatch(name)
-    if file is None and told is not None and (source := files.find(told["source"])) is not None:
-        start, end = float(told["start"]), float(told["end"])
-        if end <= start:
-            raise DataInvalid(f"{where}: {name} ends at {end:g} s, which is not after its start at {start:g} s")
-        return Video(name, source, start, end, entry=Path(where).name)
-    return Video(name, file or root / "videos" / f"{name}.mp4", entry=Path(where).name)
+def _cut(name: str) -> tuple[str, float, float] | None:
+    """The source video that an id names, and the clip's start and end in seconds."""
+    found = _ID.fullmatch(name)
+    return None if found is None else (found["source"], float(found["start"]), float(found["end"]))
 
 
 SPEC = DatasetSpec(
