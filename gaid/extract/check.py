@@ -39,7 +39,7 @@ _LOST = ("missing", "unreadable", "outside", "not in the store")
 # Small pictures, and windows of sound as encoders take them: what is looked for depends on neither.
 _SIZE, _RATE, _SHORTEST, _LONGEST = 32, 16_000, 1.0, 10.0
 
-Tell = Callable[[int], None]
+Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,9 @@ def count_published(dataset: Dataset, published: Iterable[Published]) -> list[Co
 
 
 def check_headers(
-    dataset: Dataset, frames: int = 12, workers: int = 4, tell: Tell = lambda done: None
+    dataset: Dataset, frames: int = 12, workers: int = 4, advance: Advance = lambda done: None
 ) -> list[Finding]:
-    """What the headers of the files say, each opened once, in processes of their own; nothing is decoded. `tell` is called
+    """What the headers of the files say, each opened once, in processes of their own; nothing is decoded. `advance` is called
     with 1 for each file that is done.
 
     Silence, and damage beyond the header, can't be seen this way; lengths and numbers of pictures are those of the header.
@@ -168,7 +168,7 @@ def check_headers(
     with DecodePool(max(1, workers)) as pool:
         for path, info in zip(paths, pool.probe(map(str, paths)), strict=True):
             infos[path] = info
-            tell(1)
+            advance(1)
     findings = []
     for video in dataset.videos:
         if video.id in missing:
@@ -201,7 +201,9 @@ def _judge(video: Video, info: "MediaInfo | MediaError", frames: int) -> list[Fi
     return found
 
 
-def check_clips(dataset: Dataset, frames: int = 12, workers: int = 2, tell: Tell = lambda done: None) -> list[Finding]:
+def check_clips(
+    dataset: Dataset, frames: int = 12, workers: int = 2, advance: Advance = lambda done: None
+) -> list[Finding]:
     """Every clip decoded, in processes of their own, as an extraction of `frames` frames would decode it."""
     from gaid.media.clip import ClipRequest, Sampling
     from gaid.media.pool import DecodePool
@@ -216,7 +218,7 @@ def check_clips(dataset: Dataset, frames: int = 12, workers: int = 2, tell: Tell
     ]
     with DecodePool(workers) as pool:
         for video, clip in zip(there, pool.map(requests), strict=True):
-            tell(1)
+            advance(1)
             if isinstance(clip, MediaError):
                 findings.append(_failed(video.id, clip.reason, clip.message))
                 continue

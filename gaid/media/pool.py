@@ -237,10 +237,10 @@ class DecodePool:
                 raise
             except (ValueError, KeyError, TypeError):  # not an answer: the process that gave it is not trusted any more
                 child.stop()
-        return MediaError("crashed", f"{name}: the decoder ended on it, {TRIES} times ({_tell_end(ended)})")
+        return MediaError("crashed", f"{name}: the decoder ended on it, {TRIES} times ({_describe_end(ended)})")
 
 
-def _tell_end(code: int | None) -> str:
+def _describe_end(code: int | None) -> str:
     if code is None:
         return "with a garbled answer"
     if code < 0:

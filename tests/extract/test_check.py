@@ -78,9 +78,9 @@ EXPECTED = {
 
 
 def test_headers_tell_all_but_silence(dataset):
-    told = []
-    assert kinds(check_headers(dataset, frames=4, tell=told.append)) == EXPECTED
-    assert len(told) == 6  # files, each once, whatever the number of their clips
+    done = []
+    assert kinds(check_headers(dataset, frames=4, advance=done.append)) == EXPECTED
+    assert len(done) == 6  # files, each once, whatever the number of their clips
 
 
 def test_decoding_tells_silence_as_well(dataset):
