@@ -77,7 +77,7 @@ def extract(
     `max_missing` (DataMissing above). Ctrl-C finishes the shards at hand and raises ExtractInterrupted; the same call
     resumes. Progress and notes go to stderr, unless `progress` is False.
     """
-    given = locals()
+    given = dict(locals())
     from gaid.extract.driver import Extraction
     from gaid.extract.options import Options
 

@@ -65,7 +65,7 @@ def naming_disk_faults(place: Path) -> Iterator[None]:
         if isinstance(error, GaidError):
             raise
         raise StoreIncomplete(
-            f"{place}: could not be written ({error.strerror or error}); with that mended, the same command resumes"
+            f"{place}: could not be written ({error.strerror or error}); once that is solved, the same command resumes"
         ) from error
 
 
