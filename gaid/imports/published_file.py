@@ -20,8 +20,10 @@ _HOLDERS = ("state_dict", "model_state_dict", "model", "module")
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A checkpoint's weights by name, without `module.` and `_orig_mod.` (parallel training, torch.compile); `others`: what else is in the file, as
-    `name (what it is)`; `epoch`: where it is recorded."""
+    """A checkpoint's weights by name, without `module.` and `_orig_mod.` (parallel training, torch.compile).
+
+    `others`: what else is in the file, as `name (what it is)`; `epoch`: where it is recorded.
+    """
 
     weights: dict[str, "Tensor"]
     others: tuple[str, ...]

@@ -203,7 +203,7 @@ class Run:
         if wrong:
             kind = wrong[0]
             raise StoresDisagree(
-                f"{self.path}: its head learned from {kind} features of {_named(trained.get(kind))}, but "
+                f"{self.path}: its head was trained on {kind} features of {_named(trained.get(kind))}, but "
                 f"{store.path} holds those of {_named(given.get(kind))}; "
                 "evaluate it on a store of the same backbones, or train a head on this one"
             )
@@ -226,12 +226,12 @@ class Run:
                 )
         if not described["store"]["backbones"]:
             doubts.append(
-                "the checkpoint holds no CLIP, so whether the store's is the one that it learned from is not known"
+                "the checkpoint holds no CLIP, so it is unknown whether the store's is the one that it was trained with"
             )
         if described["preset"] in ("gaid", "avigate"):
-            heard = _named(given.get("audio"))
             doubts.append(
-                f"which sounds' encoder the head learned from its checkpoint does not tell; here it is {heard}"
+                "the checkpoint does not record which audio encoder its head was trained with; the store's is "
+                f"{_named(given.get('audio'))}"
             )
         return doubts
 
@@ -287,7 +287,10 @@ def list_runs(folder: str | Path = "runs") -> list[Path]:
 
 
 def clear_run(path: Path) -> None:
-    """Removes what a training wrote into a run folder, the figures of its heads, and nothing else. Raises RunInvalid for another folder."""
+    """Removes what a training wrote into a run folder and the figures of its heads, and nothing else.
+
+    Raises RunInvalid for another folder.
+    """
     if not path.exists():
         return
     load_run(path)

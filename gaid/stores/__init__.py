@@ -1,4 +1,4 @@
-"""The store between the two stages: the features of one data set under one set of backbones, in zarr or HDF5 (docs/format.md)."""
+"""The store between the two stages: one data set's features under one set of backbones, in zarr or HDF5 (docs/format.md)."""
 
 from gaid.stores.census import members_of
 from gaid.stores.controls import derangement, with_audio, with_noise

@@ -51,7 +51,7 @@ def members_of(store: StoreReader, part: str, protocol: str) -> Members:
 
 
 def census_of(store: StoreReader, videos: NDArray[np.int64], captions: NDArray[np.int64]) -> dict[str, int]:
-    """The census of some rows: how many were asked for, found and unreadable, and the audio and length of those with features."""
+    """The census of some rows: asked for, found and unreadable, and the audio and length of those with features."""
     valid = store.whole("videos/valid")[videos]
     states = store.whole("videos/audio_state")[videos][valid]
     texts = store["captions/text"]

@@ -18,7 +18,7 @@ from gaid.stores.verify import VerifyReport, verify_store
 
 
 class Store(StoreReader):
-    """A finished store (or, asked for, an unfinished one), read only. `store["videos/visual"]` is array-like; `[:]` reads it."""
+    """A finished store (or, if asked for, an unfinished one), read only. `store["videos/visual"][:]` reads an array."""
 
     def split(self, part: str = "test", protocol: str | None = None) -> Split:
         """A part of the data set in memory. Raises OptionInvalid for a part or a split protocol that is not there."""

@@ -164,7 +164,8 @@ class StoreWriter:
         `sources`: the files that each row comes from, where they are known. `remarks`: notes on clips' pictures (id, kind,
         message).
 
-        Raises DataInvalid for arrays that don't fit the plan or valid rows that are not finite; StoreLocked for a shard that is written already.
+        Raises DataInvalid for arrays that do not fit the plan and for valid rows that are not finite; StoreLocked for a shard
+        that is written already.
         """
         if number not in self.shards or self._done(number):
             raise StoreLocked(f"{self.target}: shard {number} is written already; a shard has one writer")
@@ -195,7 +196,10 @@ class StoreWriter:
         )
 
     def write_captions(self, embedding: NDArray[Any], tokens: NDArray[Any]) -> None:
-        """Writes all captions' embeddings (C, Dt) and tokens (L, Dt), then their marker. Raises DataInvalid for arrays that do not fit."""
+        """Writes all captions' embeddings (C, Dt) and tokens (L, Dt), then their marker.
+
+        Raises DataInvalid for arrays that do not fit.
+        """
         given = {"captions/embedding": embedding, "captions/tokens": tokens}
         for name, spec in caption_arrays(self.layout).items():
             if given[name].shape != spec.shape or not is_finite(given[name], np.ones(len(given[name]), bool)):
@@ -288,8 +292,8 @@ def _check_same(target: Path, store: Store, plan: StorePlan) -> None:
     found = differences(store, plan)
     if found:
         raise StoresDisagree(
-            f"{target}: can't be resumed, since it was begun with other settings or data: {'; '.join(found)}; give those, extract "
-            "elsewhere (--out), or replace it (--overwrite)"
+            f"{target}: can't be resumed, since it was begun with other settings or data: {'; '.join(found)}; give those, "
+            "extract elsewhere (--out), or replace it (--overwrite)"
         )
 
 

@@ -40,7 +40,7 @@ def create(path: Path, attributes: Mapping[str, Any], whole: Mapping[str, NDArra
 
 
 def write_rows(path: Path, name: str, start: int, values: NDArray[Any]) -> list[Path]:
-    """Writes and syncs rows `start`.. of an array, which are whole shards or chunks (or the last one); the files that hold them.
+    """Writes and syncs rows from `start` on, which are whole shards or chunks, or the last one. Returns their files.
 
     zarr makes no file where all values are the fill value.
     """

@@ -90,7 +90,10 @@ class _Repeats:
 def on_device(
     data: Features, batches: Sequence[Batch], start: int = 0
 ) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor | None]]:
-    """Each batch from `start` on as ((text, visual, audio, audio_mask), same); the rows of an epoch are copied to the device at once."""
+    """Each batch from `start` on as ((text, visual, audio, audio_mask), same).
+
+    The row numbers of an epoch are copied to the device at once.
+    """
     device = data.text.device
     rows = np.stack([np.concatenate([b.videos for b in batches]), np.concatenate([b.captions for b in batches])])
     videos, captions = torch.from_numpy(rows).to(device)

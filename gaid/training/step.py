@@ -19,7 +19,7 @@ PLAIN_STEPS = 3  # of each size of batch, before its step is recorded
 
 @dataclass
 class Taken:
-    """The outcome of a step, on the device: the loss and its parts, and whether loss and gradient norm are finite (two booleans)."""
+    """The outcome of a step, on the device: the loss and its parts; `finite`: whether loss and gradient norm are, two booleans."""
 
     losses: dict[str, Tensor | float]
     finite: Tensor
