@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from gaid.evaluation.conditioning import PROTOCOLS, Noise
+from gaid.evaluation.conditioning import PROTOCOLS
 from gaid.evaluation.overlap import TrainingOverlap, find_overlap
+from gaid.heads.base import Noise
 from gaid.stores import hash_gallery
 
 if TYPE_CHECKING:

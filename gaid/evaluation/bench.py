@@ -16,11 +16,12 @@ from gaid import metrics
 from gaid.devices import parse_memory, pick_device
 from gaid.errors import OptionInvalid, StoresDisagree
 from gaid.evaluation.basis import Basis
-from gaid.evaluation.conditioning import PROTOCOLS, Noise, OwnCaption
+from gaid.evaluation.conditioning import PROTOCOLS, OwnCaption
 from gaid.evaluation.ranks import Ranks
 from gaid.evaluation.scoring import ranks_of, score_all, select
 from gaid.evaluation.subject import Subject, check_head_fits, load_subject
 from gaid.evaluation.subsets import clips_with_sound, only_sound
+from gaid.heads.base import Noise
 from gaid.heads.features import Features
 from gaid.runs import Run, load_run
 from gaid.settings import check_seed

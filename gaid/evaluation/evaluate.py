@@ -15,7 +15,7 @@ from gaid import metrics
 from gaid.errors import OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes, overlaps_of
 from gaid.evaluation.bench import Bench, Condition, View, open_bench
-from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, Noise, OwnCaption, Protocol, get_protocol
+from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, OwnCaption, Protocol, get_protocol
 from gaid.evaluation.dual_softmax import SecondSoftmax
 from gaid.evaluation.index import measure_index
 from gaid.evaluation.ranks import Ranks
@@ -33,6 +33,7 @@ from gaid.evaluation.scoring import DUAL_SOFTMAX, DualSoftmax, best_videos
 from gaid.evaluation.sound import measure_sound_weight
 from gaid.evaluation.subject import Subject
 from gaid.evaluation.subsets import only_with_sound
+from gaid.heads.base import Noise
 from gaid.runs import Run
 
 if TYPE_CHECKING:

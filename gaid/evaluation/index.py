@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from gaid.errors import OptionInvalid
-from gaid.evaluation.conditioning import Noise
 from gaid.evaluation.ranks import Ranks
 from gaid.evaluation.results import Figures, figures_of
+from gaid.heads.base import Noise
 
 if TYPE_CHECKING:
     from gaid.evaluation.bench import Bench

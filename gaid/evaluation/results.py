@@ -9,9 +9,10 @@ import numpy as np
 
 from gaid import metrics
 from gaid.evaluation.basis import Basis
-from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, PROTOCOLS, Noise, OwnCaption
+from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, PROTOCOLS, OwnCaption
 from gaid.evaluation.ranks import Ranks
 from gaid.evaluation.scoring import DUAL_SOFTMAX, DualSoftmax
+from gaid.heads.base import Noise
 
 if TYPE_CHECKING:
     from gaid.evaluation.bench import Bench

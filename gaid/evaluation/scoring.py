@@ -17,8 +17,9 @@ from scipy.special import softmax
 
 from gaid import metrics
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.evaluation.conditioning import Noise, OwnCaption, Protocol, captions_of_place, first_captions, places_of
+from gaid.evaluation.conditioning import OwnCaption, Protocol, captions_of_place, first_captions, places_of
 from gaid.heads import Head
+from gaid.heads.base import Noise
 from gaid.heads.features import Features
 
 Over = Literal["texts", "videos"]
