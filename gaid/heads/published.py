@@ -1,13 +1,20 @@
-"""Key names of published checkpoints: X-Pool's, T-MASS's, GAID's and AVIGATE's heads become ours. Files are read by others."""
+"""Published checkpoints of X-Pool, T-MASS, GAID and AVIGATE as heads: which of their weights is which of ours.
 
-from collections.abc import Mapping
+Reading the files, and what else they hold (CLIP), is left to `gaid.imports`.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 from torch import Tensor
 
 from gaid.errors import HeadMismatch
-from gaid.heads.avigate import AvigateHead, belongs_to_avigate, is_avigate, load_avigate
+from gaid.heads.avigate import AvigateHead
+from gaid.heads.base import HeadBase
 from gaid.heads.gated import GatedHead
 from gaid.heads.presets import build_head
+
+H = TypeVar("H", bound=HeadBase)
 
 _POOLING = {
     "cross_attn.q_proj": "query",
@@ -37,10 +44,33 @@ _NAMES = {
 # Part of the published modules, used by none of their computations.
 _UNUSED = ("stochastic.std_branch.learnable_scalar",)
 
+# AVIGATE's names of the layers in a block; `attn`, `cross_attn` and the norms' numbers are as CLIP has them.
+_AVIGATE_BLOCK = {
+    "attn": "attention",
+    "cross_attn": "cross_attention",
+    "ln_1": "norm_attention",
+    "ln_2": "norm_mlp",
+    "ln_3": "norm_cross",
+    "ln_4": "norm_cross_mlp",
+    "mlp.c_fc": "mlp.0",
+    "mlp.c_proj": "mlp.2",
+    "cross_ff.cross_fc": "cross_mlp.0",
+    "cross_ff.cross_proj": "cross_mlp.2",
+    "attn_gate.ag_fc": "attention_gate.0",
+    "attn_gate.ag_proj": "attention_gate.2",
+    "ff_gate.fg_fc": "mlp_gate.0",
+    "ff_gate.fg_proj": "mlp_gate.2",
+}
+_AVIGATE_STACKS = {"transformer_Fusion": "resampler", "transformerClip": "fusion"}
+_AVIGATE_WHOLE = ("query_tokens", "query_position_embeddings.weight", "frame_position_embeddings.weight")
+# Ours that published heads don't have: their embeddings meet without a projection, and they keep no mean text.
+_OURS_ALONE = ("visual_proj.weight", "audio_proj.weight", "text_proj.weight", "neutral_text")
+
 
 def is_published(name: str) -> bool:
     """Whether a name, without `module.`, belongs to a published head (CLIP's own do not)."""
-    return name in _NAMES or name in _UNUSED or belongs_to_avigate(name)
+    of_avigate = name in _AVIGATE_WHOLE or name.partition(".resblocks.")[0] in _AVIGATE_STACKS
+    return of_avigate or name in _NAMES or name in _UNUSED
 
 
 def is_used(name: str) -> bool:
@@ -51,22 +81,22 @@ def is_used(name: str) -> bool:
 def load_published(
     state_dict: Mapping[str, Tensor], frames: int | None = None, num_heads: int | None = None
 ) -> GatedHead | AvigateHead:
-    """A head with a published checkpoint's weights; CLIP's own (`clip.*`) are left aside.
+    """A head with a published checkpoint's weights, in evaluation mode; CLIP's own (`clip.*`) are left aside.
 
-    Which method it is follows from the names: `gate_fc` (GAID), `stochastic` without `alpha` (T-MASS), `pool_frames` alone
-    (X-Pool), `query_tokens` (AVIGATE). Projections are the identity, as the published heads have none.
+    Its method follows from the names: `gate_fc` (GAID), `stochastic` without `alpha` (T-MASS), `pool_frames` alone (X-Pool),
+    `query_tokens` (AVIGATE). Projections are the identity, as the published heads have none.
 
     Args:
         state_dict: keys as published, with or without the prefix `module.` of parallel training.
-        frames: frames a video; read from the weights where they tell it, else 12.
-        num_heads: attention heads of AVIGATE, which its weights do not tell; D / 64 by default.
+        frames: frames per video; read from the weights where they depend on it, else 12.
+        num_heads: attention heads of AVIGATE, which its weights do not show; D / 64 by default.
 
-    Raises: HeadMismatch when the head's weights are not all there, or hold names that belong to no published head.
+    Raises: HeadMismatch where weights of the head are missing, or names belong to no published head.
     """
     given = {name.removeprefix("module."): value for name, value in state_dict.items()}
     given = {name: value for name, value in given.items() if not name.startswith("clip.") and name not in _UNUSED}
-    if is_avigate(given):
-        return load_avigate(given, frames, num_heads)
+    if "query_tokens" in given or any(name.startswith("transformer_Fusion.") for name in given):
+        return _load_avigate(given, frames, num_heads)
     query = given.get("pool_frames.cross_attn.q_proj.weight")
     if query is None:
         raise HeadMismatch(
@@ -74,28 +104,67 @@ def load_published(
             "query_tokens (AVIGATE); "
             f"found {', '.join(sorted(given)[:5]) or 'none'}"
         )
-    strange = sorted(set(given) - set(_NAMES))
-    if strange:
-        raise HeadMismatch(f"keys that belong to no published head: {', '.join(strange[:5])}")
+    _refuse_unknown(set(given) - set(_NAMES))
     ours = {_NAMES[name]: value for name, value in given.items()}
-    preset = "gaid" if "gate.linear.weight" in ours else "x-pool"
     deviation = ours.get("perturbation.deviation.linear.weight")
     if deviation is not None:
         frames = deviation.shape[1]
-        if preset == "x-pool":
-            preset = "t-mass"
+    method = "gaid" if "gate.linear.weight" in ours else "x-pool" if deviation is None else "t-mass"
     dim = query.shape[0]
     head = build_head(
-        preset, visual_dim=dim, audio_dim=dim, text_dim=dim, dim=dim, frames=frames or 12,
+        method, visual_dim=dim, audio_dim=dim, text_dim=dim, dim=dim, frames=frames or 12,
         perturbation="none" if deviation is None else ("dasp" if "perturbation.alpha" in ours else "stp"),
     )  # fmt: skip
     assert isinstance(head, GatedHead)
-    wanted = {
-        name: value for name, value in head.state_dict().items() if "_proj." not in name and name != "neutral_text"
+    return _loaded(head, ours, method)
+
+
+def _load_avigate(given: Mapping[str, Tensor], frames: int | None, num_heads: int | None) -> AvigateHead:
+    """A full checkpoint has more frame positions than frames: the first ones are the frames'."""
+    lacking = [name for name in _AVIGATE_WHOLE if name not in given]
+    lacking += [
+        f"{stack}.*" for stack in _AVIGATE_STACKS if not any(name.startswith(f"{stack}.resblocks.") for name in given)
+    ]
+    if lacking:
+        raise HeadMismatch(f"the checkpoint lacks weights of avigate: {', '.join(lacking)}")
+    positions = given["frame_position_embeddings.weight"]
+    dim, queries = given["query_tokens"].shape
+    frames = min(frames or 12, len(positions))
+    layers = len({name.split(".")[2] for name in given if name.startswith("transformerClip.resblocks.")})
+    head = AvigateHead(dim, dim, dim, dim, frames, attention_heads=num_heads, layers=layers, queries=queries)
+    ours = {
+        "queries": given["query_tokens"].t(),
+        "query_positions": given["query_position_embeddings.weight"],
+        "frame_positions": positions[:frames],
     }
-    missing = sorted(set(wanted) - set(ours))
+    named = {name: _avigate_name(name) for name in given if name not in _AVIGATE_WHOLE}
+    _refuse_unknown({name for name, ours_is in named.items() if ours_is is None})
+    ours |= {ours_is: given[name] for name, ours_is in named.items() if ours_is is not None}
+    return _loaded(head, ours, "avigate")
+
+
+def _avigate_name(name: str) -> str | None:
+    """Our name of a weight in one of AVIGATE's blocks; None for another."""
+    stack, _, rest = name.partition(".resblocks.")
+    number, _, inner = rest.partition(".")
+    layers = sorted(_AVIGATE_BLOCK, key=len, reverse=True)
+    layer = next((theirs for theirs in layers if inner.startswith(f"{theirs}.")), None)
+    if stack not in _AVIGATE_STACKS or layer is None:
+        return None
+    return f"{_AVIGATE_STACKS[stack]}.{number}.{_AVIGATE_BLOCK[layer]}{inner.removeprefix(layer)}"
+
+
+def _refuse_unknown(names: Collection[str]) -> None:
+    if names:
+        raise HeadMismatch(f"keys that belong to no published head: {', '.join(sorted(names)[:5])}")
+
+
+def _loaded(head: H, ours: Mapping[str, Tensor], method: str) -> H:
+    """The head with these weights. Raises HeadMismatch where some are missing or of another shape."""
+    wanted = {name: value for name, value in head.state_dict().items() if name not in _OURS_ALONE}
+    missing = sorted(wanted.keys() - ours.keys())
     if missing:
-        raise HeadMismatch(f"the checkpoint lacks weights of {preset}: {', '.join(missing[:5])}")
+        raise HeadMismatch(f"the checkpoint lacks weights of {method}: {', '.join(missing[:5])}")
     for name, value in wanted.items():
         if ours[name].shape != value.shape:
             raise HeadMismatch(f"{name} has shape {tuple(ours[name].shape)}, expected {tuple(value.shape)}")

@@ -123,13 +123,13 @@ def test_training_has_gradients_for_every_part(inputs):
 
 
 def test_a_dimension_that_heads_cannot_share_is_refused():
-    with pytest.raises(OptionInvalid, match="can't be shared among 3 attention heads"):
+    with pytest.raises(OptionInvalid, match="is not a multiple of 3 attention heads"):
         AvigateHead(16, 16, 16, attention_heads=3)
 
 
 def test_frames_of_another_number_are_refused(head, inputs):
     text, visual, audio, mask = inputs
-    with pytest.raises(HeadMismatch, match="it wants"):
+    with pytest.raises(HeadMismatch, match="it takes"):
         head.score(text, visual[:, :4], audio[:, :4], mask[:, :4])
 
 
@@ -197,11 +197,11 @@ def test_training_on_tokens_has_gradients_for_every_part(of_tokens, inputs, toke
 
 def test_sound_of_the_other_kind_is_refused(unchecked, of_tokens, head, inputs, tokens):
     text, visual, audio, mask = inputs
-    with pytest.raises(HeadMismatch, match="takes tokens as its sound"):
+    with pytest.raises(HeadMismatch, match="takes tokens as its audio"):
         of_tokens.score(text, visual, audio, mask)
-    with pytest.raises(HeadMismatch, match="takes frames as its sound"):
+    with pytest.raises(HeadMismatch, match="takes frames as its audio"):
         head.score(text, visual, tokens, mask)
-    with pytest.raises(HeadMismatch, match="audio 9; it wants"):
+    with pytest.raises(HeadMismatch, match="audio 9; it takes"):
         of_tokens.score(text, visual, tokens[..., :9], mask)
     with pytest.raises(OptionInvalid, match="audio_input 'words'"):
         AvigateHead(16, 16, 16, audio_input="words")
