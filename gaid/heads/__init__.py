@@ -1,4 +1,4 @@
-"""Stage two's heads: gate, pooling, perturbation, losses, and scoring of all pairs. No files, no printing."""
+"""Heads, which stage two trains on stored features: gate, pooling, perturbation, losses, and scoring of all pairs. No files, no printing."""
 
 from gaid.heads.avigate import AvigateHead
 from gaid.heads.base import Explanation, Head, HeadBase, LossParts, adapt

@@ -5,7 +5,7 @@ A gate states its plain form (`of_text`, `of_frames`, `fuse`: features of pairs 
 done with fused frames is the pooling's. A new gate is a class here with its name in `GATES`.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -285,4 +285,4 @@ class TokenGate(FrameGate):
         return Hulls(ends)
 
 
-GATES: dict[str, Any] = {"none": NoGate, "sample": SampleGate, "frame": FrameGate, "token": TokenGate}
+GATES: dict[Fusion, type[Gate]] = {"none": NoGate, "sample": SampleGate, "frame": FrameGate, "token": TokenGate}

@@ -1,8 +1,8 @@
-"""STP's evaluation with noise of each pair's own, as T-MASS publishes it: draws that are a function of the pair.
+"""Noise for STP's published evaluation (T-MASS): drawn anew for each (text, video) pair.
 
-A number is a hash of the seed, the rows of text and video, the trial and the dimension. So it is the same on every device
-and in whatever blocks pairs are scored, nothing is kept of it, and it is made three times as fast as PyTorch's generator
-draws on a CPU. How a block's deviations and video embeddings come about is `all_pairs`' and `direct`'s.
+A number is a hash of the seed, the rows of text and video, the trial and the dimension. It is therefore the same on every
+device and in whatever blocks pairs are scored, none of it is stored, and on a CPU it is made three times as fast as
+PyTorch's generator draws. Deviations and video embeddings are the callers'.
 """
 
 import numpy as np
@@ -15,12 +15,12 @@ _FIRST, _SECOND = 0x7FEB352D, -0x7B935975
 
 
 def _shifted(x: Int[Tensor, "*some"], bits: int) -> Int[Tensor, "*some"]:
-    """To the right, with zeros from the left."""
+    """Shifted to the right, with zeros from the left."""
     return torch.bitwise_right_shift(x, bits).bitwise_and_((1 << (32 - bits)) - 1)
 
 
 def _mixed(x: Int[Tensor, "*some"]) -> Int[Tensor, "*some"]:
-    """A permutation of the 32-bit numbers under which neighbours have nothing in common; `x` is changed."""
+    """A permutation of the 32-bit numbers that separates neighbours; changes `x`."""
     x ^= _shifted(x, 16)
     x *= _FIRST
     x ^= _shifted(x, 15)
@@ -34,7 +34,7 @@ def best_of_trials(
     choosing: Float[Tensor, "pairs dim"],
     scored: Float[Tensor, "pairs dim"],
 ) -> Float[Tensor, " pairs"]:
-    """Of each pair the trial whose cosine with `choosing` is the largest: its cosine with `scored`, times the length of that."""
+    """For each pair, the trial with the largest cosine with `choosing`: its cosine with `scored`, times the length of `scored`."""
     products = torch.bmm(moved, torch.stack([choosing, scored], -1))
     cosines = products / torch.linalg.vector_norm(moved, dim=-1, keepdim=True).clamp_(min=1e-12)
     chosen = cosines[..., 0].argmax(1, keepdim=True)
@@ -73,13 +73,13 @@ class PairNoise:
     def draw(
         self, texts: Int[Tensor, " pairs"], videos: Int[Tensor, " pairs"], dtype: torch.dtype = torch.float32
     ) -> Float[Tensor, "pairs trials dim"]:
-        """The noise of pairs of these texts and videos: uniform on [0, 1), or normal of `prior_std`."""
+        """The noise of the pairs of these texts and videos."""
         return self._noise(*self._keys(texts, videos), dtype)
 
     def _keys(
         self, texts: Int[Tensor, " pairs"], videos: Int[Tensor, " pairs"]
     ) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
-        """Two numbers of each pair, by which the counters of its trials and dimensions become its own."""
+        """Two numbers per pair, which make the counters of trials and dimensions the pair's own."""
         texts, videos = self.texts[texts], self.videos[videos]
         one, two = (_mixed(_mixed(texts + seed) ^ videos) for seed in self.seeds)
         return one, two
@@ -87,7 +87,7 @@ class PairNoise:
     def _noise(
         self, one: Int[Tensor, " pairs"], two: Int[Tensor, " pairs"], dtype: torch.dtype
     ) -> Float[Tensor, "pairs trials dim"]:
-        # The counters are mixed already, so half of the mixing is enough here, where nearly all of the time goes.
+        # The counters are mixed already, so half of the mixing is enough here, where nearly all of the time is spent.
         bits = torch.bitwise_xor(self.counters, one[:, None, None])
         bits += two[:, None, None]
         bits *= _FIRST

@@ -261,4 +261,4 @@ class FoldedAttention(FoldedPooling):
         return Pairs(self.pooling.finish(self.pooling.out(self.pooling.value(mean)), drop))
 
 
-POOLINGS: dict[str, type[MeanPooling] | type[AttentionPooling]] = {"mean": MeanPooling, "attention": AttentionPooling}
+POOLINGS: dict[PoolingName, type[Pooling]] = {"mean": MeanPooling, "attention": AttentionPooling}

@@ -1,28 +1,29 @@
 """Published methods as presets: which parts a head is made of, and how it is trained. One builder for all of them."""
 
-import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
 from gaid.errors import OptionInvalid
 from gaid.heads.avigate import AvigateHead
+from gaid.heads.base import HeadBase
 from gaid.heads.gated import GatedHead
+from gaid.settings import nearest
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A method's parts (`head`, options of its class `kind`) and its training defaults (`training`)."""
+    """A published method: options (`head`) of its class (`kind`), and its settings of training (`training`)."""
 
     summary: str
     source: str
     head: dict[str, Any]
     training: dict[str, Any] = field(default_factory=dict)
-    kind: type[GatedHead] | type[AvigateHead] = GatedHead
+    kind: type[HeadBase] = GatedHead
 
 
-# Found on validation videos of `demo` (tiny) with seeds 0 to 2, never on test (docs/training.md has the table). Published
-# heads train at 3e-5 for 5 epochs beside a CLIP that is fine-tuned; over frozen features the head is all that learns, and
-# at that rate it does not leave its start.
+# Chosen on validation videos of `demo` (tiny) with seeds 0 to 2, never on test (docs/training.md has the table). Published
+# heads train at 3e-5 for 5 epochs beside a CLIP that is fine-tuned; over frozen features the head alone learns, and at that
+# rate it hardly changes.
 _TRAINING: dict[str, Any] = {
     "lr": 1e-3,
     "weight_decay": 0.2,
@@ -34,16 +35,16 @@ _TRAINING: dict[str, Any] = {
 }
 
 PRESETS: dict[str, Preset] = {
-    # CLIP4Clip, meanP (Luo et al. 2021). `gaid train-head --preset mean-pool`. Without training it is CLIP's zero-shot figure.
+    # CLIP4Clip, meanP (Luo et al. 2021). `gaid train-head --preset mean-pool`. Untrained it is CLIP's zero-shot figure.
     "mean-pool": Preset(
-        "mean of the frames' directions, no sound (CLIP4Clip meanP)",
+        "mean of the frames' directions, no audio (CLIP4Clip meanP)",
         "CLIP4Clip, Luo et al. 2021",
         {"fusion": "none", "pooling": "mean", "perturbation": "none", "weighted_loss": False, "dropout": 0.0},
         _TRAINING,
     ),
     # X-Pool (Gorti et al., CVPR 2022). `gaid train-head --preset x-pool`. MSR-VTT ViT-B/32, CLIP fine-tuned: R@1 46.9.
     "x-pool": Preset(
-        "text-conditioned attention over frames, no sound (X-Pool)",
+        "text-conditioned attention over frames, no audio (X-Pool)",
         "X-Pool, Gorti et al., CVPR 2022",
         {"fusion": "none", "pooling": "attention", "perturbation": "none", "weighted_loss": False, "dropout": 0.0},
         _TRAINING,
@@ -58,24 +59,24 @@ PRESETS: dict[str, Preset] = {
         _TRAINING,
     ),
     # AVIGATE (Jeong et al., CVPR 2025). `gaid train-head --preset avigate`. MSR-VTT ViT-B/32, CLIP fine-tuned: R@1 50.2.
-    # It trains at 1e-4 there; over the demo's features 3e-4 was better on validation (docs/training.md).
+    # Published with a rate of 1e-4; over the demo's features 3e-4 was better on validation (docs/training.md).
     "avigate": Preset(
-        "resampled sound, gates a video that see no text (AVIGATE); reads audio tokens where the store has them, else its embeddings",
+        "resampled audio, gates per video that do not depend on the text (AVIGATE); audio tokens where the store has them, else embeddings",
         "AVIGATE, Jeong et al., CVPR 2025",
         {},
         {**_TRAINING, "lr": 3e-4},
         AvigateHead,
     ),
-    # GAID's Table 5, sample level: one gate a pair.
+    # GAID's Table 5, sample level: one gate per pair.
     "gaid-sample": Preset(
         "one gate for all frames of a pair, attention, directional perturbation (GAID, Table 5)",
         "GAID, arXiv 2508.01711v1",
         {"fusion": "sample", "pooling": "attention", "perturbation": "dasp", "weighted_loss": True, "dropout": 0.0},
         _TRAINING,
     ),
-    # GAID's Table 5, token level: a gate a patch token. Needs a store of `gaid extract --patches`.
+    # GAID's Table 5, token level: a gate per patch token. Needs a store of `gaid extract --patches`.
     "gaid-token": Preset(
-        "a gate for each patch token, attention, directional perturbation (GAID, Table 5); needs extract --patches",
+        "one gate per patch token, attention, directional perturbation (GAID, Table 5); needs extract --patches",
         "GAID, arXiv 2508.01711v1",
         {"fusion": "token", "pooling": "attention", "perturbation": "dasp", "weighted_loss": True, "dropout": 0.0},
         _TRAINING,
@@ -92,16 +93,14 @@ PRESETS: dict[str, Preset] = {
 
 
 def get_preset(name: str) -> Preset:
-    """The preset of this name. Raises OptionInvalid, with the nearest name, for another."""
+    """The preset of a name. Raises OptionInvalid for an unknown one, with the nearest name."""
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise OptionInvalid(f"preset {name!r} does not exist{hint} There are: {', '.join(PRESETS)}")
+        raise OptionInvalid(f"preset {name!r} does not exist; {nearest(name, PRESETS)}")
     return PRESETS[name]
 
 
 def training_defaults(preset: str) -> dict[str, Any]:
-    """Training defaults of a preset: lr, weight_decay, batch_size, epochs, warmup (share of steps), clip_norm, patience."""
+    """Settings of training that come with a preset: lr, weight_decay, batch_size, epochs, warmup (share of steps), clip_norm, patience."""
     return dict(get_preset(preset).training)
 
 
@@ -114,17 +113,14 @@ def build_head(
     dim: int | None = None,
     frames: int = 12,
     **parts: Any,
-) -> GatedHead | AvigateHead:
-    """A head by preset, by parts (`fusion=`, `pooling=`, `perturbation=`, ...: see `GatedHead`), or a preset with parts changed.
+) -> HeadBase:
+    """A head of a preset, of parts (`fusion=`, `pooling=`, `perturbation=`, ...: see `GatedHead`), or of a preset with parts changed.
 
-    `build_head(preset, **head.config)` builds it again. Raises OptionInvalid for a name or option that does not exist.
+    `build_head(preset, **head.config)` builds it again. Raises OptionInvalid for an unknown name or option.
     """
     kind = get_preset(preset).kind if preset else GatedHead
     known = set(kind.__init__.__annotations__) - {"return"}
-    unknown = sorted(set(parts) - known)
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise OptionInvalid(f"a head has no option {unknown[0]!r}{hint}")
-    options = {**(get_preset(preset).head if preset else {}), **parts}
-    return kind(visual_dim, audio_dim, text_dim, dim, frames, **options)
+    for unknown in sorted(set(parts) - known):
+        raise OptionInvalid(f"a head has no option {unknown!r}; {nearest(unknown, known)}")
+    sizes = {"visual_dim": visual_dim, "audio_dim": audio_dim, "text_dim": text_dim, "dim": dim, "frames": frames}
+    return kind(**sizes, **{**(get_preset(preset).head if preset else {}), **parts})

@@ -12,6 +12,7 @@ from torch import Tensor
 from gaid.evaluation.sound import explain_own
 from gaid.heads import GatedHead, Head
 from gaid.heads.features import Features
+from gaid.heads.gate import FrameGate
 from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
 from gaid.heads.scoring import direct
 
@@ -60,6 +61,7 @@ def alpha(head: Head) -> float:
 def force_gate(head: Head, value: float) -> None:
     """Sets the gate of all frames, from 0 (picture only) to 1 (sound only)."""
     assert isinstance(head, GatedHead)
+    assert isinstance(head.gate, FrameGate)
     logit = math.inf if value >= 1 else -math.inf if value <= 0 else math.log(value / (1 - value))
     with torch.no_grad():
         head.gate.linear.weight.zero_()

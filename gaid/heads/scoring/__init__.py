@@ -1,1 +1,1 @@
-"""Scores of all (text, video) pairs: the algebra, the folded and the direct way, and the plan of work within a bound of memory."""
+"""Scores of all (text, video) pairs: the algebra, the folded and the direct algorithm, and the plan of work within a memory bound."""

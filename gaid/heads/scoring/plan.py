@@ -1,7 +1,7 @@
-"""How scoring goes through all pairs on a device: which blocks there are, and what is done at once within one.
+"""The plan of scoring on a device: which blocks the pairs are divided into, and what is done at once within a block.
 
-A core is fastest in blocks that fit its cache, with one thread per block and one video after the other; a GPU in few,
-large launches, with the texts as moved for all videos of a block in one tensor. The algebra is `folded`'s on both, and
+A CPU core is fastest with blocks that fit its cache, one thread per block and one video after the other; a GPU with few,
+large launches, where one tensor holds a block's texts as moved for all its videos. Both use the algebra of `folded`, and
 results differ by rounding alone.
 """
 
@@ -10,25 +10,24 @@ from dataclasses import dataclass
 
 import torch
 
-# Noise is drawn for fixed runs of texts, so that the blocks in which scores are computed don't change it.
+# Noise is drawn for fixed runs of texts, so that it does not depend on the blocks of a plan.
 NOISE_ROWS = 64
 CPU_VIDEOS = 32
-# Texts whose trials are tried at once on the CPU.
+# Texts whose trials are compared at once on the CPU.
 CPU_TRIED_TEXTS = 16
 GPU_TEXTS = 2048
-GPU_FEW_PAIRS = 5000  # that are scored directly in the time that folding takes to start
+GPU_FEW_PAIRS = 5000  # direct scoring takes as long for these as folding takes to start
 GPU_TRIED_TEXTS = 4 * NOISE_ROWS
-# Numbers of pairs' own noise that are at hand at once on the CPU: with what becomes of them they fill a second-level cache.
+# Numbers of pairs' own noise held at once on the CPU: with what is computed from them they fill a second-level cache.
 CPU_NOISE = 2**17
 
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to score: all pairs of `texts` and `videos`.
+    """The size of a call: all pairs of `texts` and `videos`.
 
-    `vectors` are those that a video's pooled embeddings combine; `trials` are STP's that a text has for all videos,
-    `own_trials` those of each pair's own; `moves` says whether texts are perturbed; `pairs` whether pooled embeddings are
-    made for each pair (fusion of tokens).
+    `vectors`: how many a video's pooled embeddings combine. `trials`: STP's per text, `own_trials`: STP's per pair.
+    `moves`: whether texts are perturbed. `pairs`: whether pooled embeddings are made for each pair (fusion of tokens).
     """
 
     texts: int
@@ -42,17 +41,17 @@ class Work:
 
     @property
     def floats_per_pair(self) -> int:
-        """What is held of a pair where all pairs of a block are gone through at once."""
+        """Numbers held per pair where all pairs of a block are computed at once."""
         wide = (4 if self.pairs else 0) + (6 if self.own_trials else 3 if self.trials else 1 if self.moves else 0)
         return 6 * self.vectors + 2 * self.trials + wide * self.dim
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Blocks of `texts` by `videos`. `together`: what a block's texts become for its videos is one tensor, not one per video.
+    """Blocks of `texts` by `videos`. `together`: a block's moved texts are one tensor for all its videos, not one per video.
 
-    `held`: videos whose parts are kept while a run of texts' trials is at hand, since drawing these costs as much as trying them.
-    `tried_pairs`: pairs whose own trials are tried at once.
+    `held`: videos that are kept for each run of texts with trials, since drawing these costs as much as comparing them.
+    `tried_texts`, `tried_pairs`: how many texts, and how many pairs with draws of their own, are compared at once.
     """
 
     texts: int
@@ -65,14 +64,14 @@ class Plan:
 
 
 def prefers_large_launches(device: torch.device) -> bool:
-    """Whether a launch costs more than what it does: everywhere but on the CPU."""
+    """Whether starting an operation costs more than the operation itself: on every device but the CPU."""
     return device.type != "cpu"
 
 
 def few_texts(videos: int, tokens: int, moves: bool, draws: bool, device: torch.device) -> int:
-    """Up to so many texts the direct way is faster: too few share what folding computes once per video.
+    """How many texts at most are scored faster directly: too few share what folding computes once per video.
 
-    `tokens` a frame has; `moves`, `draws`: whether texts are perturbed, and by trials. Measured (docs/performance.md).
+    `tokens`: per frame. `moves`, `draws`: whether texts are perturbed, and by trials. Measured (docs/performance.md).
     """
     if prefers_large_launches(device):
         return GPU_FEW_PAIRS // max(videos, 1) + (5 if moves else 1)
@@ -80,7 +79,7 @@ def few_texts(videos: int, tokens: int, moves: bool, draws: bool, device: torch.
 
 
 def make_plan(work: Work, memory: int, device: torch.device) -> Plan:
-    """The plan for a device that holds at most `memory` bytes beside its inputs and the scores."""
+    """The plan for a device, which then holds at most `memory` bytes beside the inputs and the scores."""
     return _few_launches(work, memory) if prefers_large_launches(device) else _in_cache(work, memory)
 
 
@@ -100,7 +99,7 @@ def _few_launches(work: Work, memory: int) -> Plan:
     of_texts = 12 * texts * work.trials * work.dim
     # In double precision while their products are taken.
     of_video = 4 * work.vectors * (8 * work.dim + 12 * work.vectors)
-    # Where trials are held, so are the parts of many videos; what is left over is for the allocator's gaps.
+    # Where trials are held, so are many videos; what is left over is for the allocator's gaps.
     share = memory // 2 if work.trials or work.own_trials else memory * 9 // 10
     videos = max(1, (share - of_texts) // (4 * work.floats_per_pair * texts + of_video))
     videos = min(videos, max(work.videos, 1))
@@ -109,7 +108,8 @@ def _few_launches(work: Work, memory: int) -> Plan:
 
 
 def pairs_at_once(numbers: int, memory: int, cached: bool) -> int:
-    """Pairs whose `numbers` of noise fit, with what becomes of them (16 bytes each), a quarter of the memory, and a CPU's cache."""
+    """How many pairs with so many `numbers` of noise (16 bytes each with what follows from them) fit a quarter of the memory, and,
+    if `cached`, a CPU's cache."""
     held = min(memory // 64, CPU_NOISE) if cached else memory // 64
     return max(1, held // max(numbers, 1))
 
@@ -121,10 +121,10 @@ def _held(work: Work, videos: int, most: int, threads: int) -> int:
 
 
 def texts_of_block(dim: int) -> int:
-    """Texts of one block on the CPU: (texts, dim) floats, gone through again and again, fill a core's second-level cache.
+    """Texts of one block on the CPU: (texts, dim) floats, which are read again for each video, fill a core's second-level cache.
 
-    The cache is the machine's own as the C library tells it; 1 MiB where it does not. Between 256 and 1,024 texts the
-    measured time differs by a tenth, outside it grows (docs/performance.md).
+    The size of the cache is asked of the C library; 1 MiB where it does not know. Between 256 and 1,024 texts the measured
+    time differs by a tenth, outside this range it grows (docs/performance.md).
     """
     try:
         cache = os.sysconf("SC_LEVEL2_CACHE_SIZE")
