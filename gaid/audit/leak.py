@@ -71,7 +71,7 @@ def _captions(bench: Bench, section: Section) -> list[Line]:
         asking, second = np.arange(bench.videos), bench.first
     elif len(asking) < bench.videos:
         section.notes.append(f"{FIRST}: the {len(asking)} videos with two captions or more ask, all are searched")
-    view = View(captions=bench.first[asking], directions=("t2v",) if len(asking) < bench.videos else ("t2v", "v2t"))
+    view = View(captions=bench.first[asking], directions=("t2v",) if len(asking) < bench.videos else DIRECTIONS)
     query = bench.measure(view)[0]
     lines = [Line("query", query.values(seed=bench.seed), "main", FIRST)]
     reads = {
