@@ -1,7 +1,7 @@
-"""What a head is: the one type that training, evaluation and search rely on. The heads themselves are beside this file.
+"""The type of all heads, on which training, evaluation and search rely. The heads themselves are beside this file.
 
-A class of a researcher's own needs `loss` and `score` and no more: `adapt` makes it a `Head`, once, where it comes in, and
-what it does not say of itself it has from here.
+Your own class needs only `loss` and `score`: `adapt` turns it into a `Head`, once, where it is loaded, and everything that it
+does not define comes from here.
 """
 
 import inspect
@@ -31,7 +31,7 @@ class LossParts:
 
 @dataclass(frozen=True)
 class Scoring:
-    """The options of `Head.score`, checked. Raises OptionInvalid for a word that is not one of the choices."""
+    """The options of `Head.score`, checked. Raises OptionInvalid for a value that is not one of the choices."""
 
     gate_by: By
     pool_by: By
@@ -62,7 +62,7 @@ class Scoring:
 
 @dataclass
 class Explanation:
-    """Which frames counted for each (text, video) pair, and how much of that was their audio (docs/method.md, section 9).
+    """Which frames and whose audio a score relied on, for each (text, video) pair (docs/method.md, section 9).
 
     `gate`: share of the audio in each fused frame, 0 to 1. `attention`: weight of each frame in the video embedding,
     adding up to 1. `sound_weight`: their product, the weight with which a frame's audio enters the video embedding.
@@ -79,17 +79,16 @@ def every_frame(visual: Tensor) -> Bool[Tensor, "videos frames"]:
 
 
 class Head(nn.Module):
-    """A head as the rest of the house uses it, with what is true of one that says nothing else of itself.
+    """A head as the rest of the package uses it. The members are the defaults for what a class does not define.
 
     A class of your own is built as `MyHead(visual_dim=, audio_dim=, text_dim=, dim=, frames=, **options)`. It is any
     `nn.Module` with `loss` and `score` (`adapt` adds the rest), or derives from `HeadBase`. Features arrive as the store
     holds them: text, visual and audio may be float16.
     """
 
-    config: Mapping[str, Any] = types.MappingProxyType({})  # sizes and options; those that are missing are not checked
-    training_defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType(
-        {}
-    )  # settings of training that it starts from
+    config: Mapping[str, Any] = types.MappingProxyType({})  # sizes and options; sizes that are missing are not checked
+    # Settings of training that a class of your own brings, as a preset does.
+    training_defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
     uses_audio = True
     visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
     audio_input = "frames"  # or "tokens": `audio` is then (videos, frames, tokens, audio_dim)
@@ -132,7 +131,7 @@ class Head(nn.Module):
         text_rows: Int[Tensor, " texts"] | None = None,
         video_rows: Int[Tensor, " videos"] | None = None,
     ) -> Float[Tensor, "texts videos"]:
-        """Similarity of every text with every video, float32, higher is nearer. The head may be scored by several threads.
+        """Similarity of every text with every video, float32, higher is nearer. Several threads may call it at once.
 
         Args:
             audio_mask: frames that have audio; all by default.
@@ -149,7 +148,7 @@ class Head(nn.Module):
             text_rows, video_rows: where these texts and videos stand in an evaluation of which they are a part; a pair's own
                 draws depend on it. As they come by default.
 
-        Raises: HeadMismatch when sizes don't fit or own captions are needed and unknown; OptionInvalid for a wrong word.
+        Raises: HeadMismatch when sizes don't fit or own captions are needed and unknown; OptionInvalid for an unknown choice.
         """
         how = Scoring(
             gate_by, pool_by, own_caption, pool_caption, algorithm, memory, seed, noise, text_rows, video_rows
@@ -161,20 +160,20 @@ class Head(nn.Module):
     def score_pairs(
         self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, how: "Scoring"
     ) -> Float[Tensor, "texts videos"]:
-        """What `score` returns, from checked options; a class that has `score` itself needs none.
+        """Implements `score` for checked options; a class that overrides `score` needs none.
 
-        It must not depend on whether the module is in training, nor change it: others may score or train meanwhile.
+        It neither reads nor changes the module's training mode: other threads may score at the same time.
         """
         raise NotImplementedError
 
     def explain(
         self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor | None = None
     ) -> Explanation | None:
-        """Which frames counted; None from a head that has no answer."""
+        """Gate, attention and sound weight of all pairs; None from a head that can't give them."""
         return None
 
     def embed_text(self, text: Tensor) -> Tensor:
-        """Texts where they meet the videos, (texts, dim); for heads with `has_text_embedding`."""
+        """Texts in the space that they share with the videos, (texts, dim); for heads with `has_text_embedding`."""
         raise NotImplementedError
 
     def embed_videos(self, visual: Tensor, audio: Tensor, audio_mask: Tensor | None = None) -> Tensor:
@@ -182,7 +181,7 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def few_texts(self, videos: int, tokens: int = 1) -> int:
-        """Up to so many texts with so many videos (`tokens` per frame) are scored faster without an index of pairs."""
+        """How many texts at most are scored faster one by one, each with its own candidates; 0 where that is never so."""
         return 0
 
     @property
@@ -197,13 +196,13 @@ class Head(nn.Module):
 
     @property
     def scores_by_pool_caption(self) -> bool:
-        """Whether `score` takes `pool_caption`: a video pooled by another caption than the one that gates it."""
+        """Whether `score` takes `pool_caption`, by which another caption pools a video than the one that gates it."""
         parameters = inspect.signature(self.score).parameters
         return "pool_caption" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
 
 
 class HeadBase(Head):
-    """What a class of your own may derive from: it keeps its sizes and options as `config`."""
+    """A base for your own class: keeps its sizes and options as `config`."""
 
     def __init__(self, **config: Any) -> None:
         super().__init__()
@@ -211,7 +210,7 @@ class HeadBase(Head):
 
 
 def adapt_class(cls: type[nn.Module]) -> type[Head]:
-    """The class itself where it is a head's, else one derived from it that has the rest of `Head`; weights keep their names."""
+    """The class itself if it derives from `Head`, else one that derives from it and from `Head`; weights keep their names."""
     if issubclass(cls, Head):
         return cls
     own = {"__module__": cls.__module__, "__doc__": cls.__doc__, "capturable": vars(cls).get("capturable", False)}
@@ -219,7 +218,7 @@ def adapt_class(cls: type[nn.Module]) -> type[Head]:
 
 
 def adapt(module: nn.Module) -> Head:
-    """The module as a `Head`: itself, with what it does not say of itself from `Head`.
+    """The module as a `Head`: the same object, which has from `Head` what its class does not define.
 
     Raises OptionInvalid for one without `loss` or `score`.
     """

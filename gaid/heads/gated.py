@@ -1,4 +1,4 @@
-"""The family of heads that fuse, pool and perturb: CLIP4Clip's mean, X-Pool, T-MASS and GAID are members of it."""
+"""The family of heads made of a gate, a pooling and a perturbation: CLIP4Clip's mean, X-Pool, T-MASS and GAID."""
 
 from typing import Any, get_args
 
@@ -28,8 +28,7 @@ CHOICES: dict[str, Any] = {
 
 
 class GatedHead(HeadBase):
-    """Fusion of picture and audio, pooling over frames, perturbation of the text; in any combination (docs/method.md, sections
-    1 to 6).
+    """Fusion of visual and audio, pooling over frames, perturbation of the text, in any combination (docs/method.md).
 
     Args:
         visual_dim, audio_dim, text_dim: sizes of the backbones' embeddings.
@@ -41,7 +40,7 @@ class GatedHead(HeadBase):
         perturbation: `none`, `stp` or `dasp`.
         prior, prior_std, trials: STP's noise, and how many draws an evaluation makes.
         dropout: in attention pooling; with 0 training never makes a pair's features, with more it makes one vector per pair.
-        logit_scale: what cosines are multiplied by in the loss (CLIP's is 100); frozen.
+        logit_scale: factor on the cosines in the loss (CLIP's is 100); frozen.
         weighted_loss: positives count by their similarity (GAID). support_loss_weight: lambda of the support loss.
         positive_weights: how a positive of negative similarity counts in the weighted loss: `clipped` not at all,
             `published` with its negative weight, as in GAID's code (`losses.positive_weights`).
@@ -108,7 +107,7 @@ class GatedHead(HeadBase):
 
     @property
     def parts(self) -> Parts:
-        """What scoring takes of this head."""
+        """The parts that scoring takes."""
         return Parts(self.gate, self.pooling, self.perturbation)
 
     # Projections
@@ -118,7 +117,7 @@ class GatedHead(HeadBase):
         return features.to(device=weight.device, dtype=weight.dtype)
 
     def embed_text(self, text: Float[Tensor, "texts text_dim"]) -> Float[Tensor, "texts dim"]:
-        """Texts where they meet the videos, before any perturbation."""
+        """Texts in the space that they share with the videos, before any perturbation."""
         return self.text_proj(self._to_own(text))
 
     def project_videos(
@@ -129,7 +128,7 @@ class GatedHead(HeadBase):
     ) -> tuple[
         Float[Tensor, "videos frames *patches dim"], Float[Tensor, "videos frames dim"], Bool[Tensor, "videos frames"]
     ]:
-        """Features where they meet the texts; audio that is not there is 0 and masked, whatever was given."""
+        """Features in the space that they share with the texts. Frames without audio have zeros there, whatever was given."""
         mask = audio_mask.to(self.text_proj.weight.device)
         projected = self.visual_proj(self._to_own(visual))
         if self.audio_proj is None:
@@ -149,7 +148,7 @@ class GatedHead(HeadBase):
         if visual.ndim != (4 if self.visual_input == "patches" else 3):
             raise HeadMismatch(f"this head takes {self.visual_input} as its visual features, not {tuple(visual.shape)}")
         wrong = [
-            f"{name} has {found}, the head wants {wanted}" for name, (found, wanted) in given.items() if found != wanted
+            f"{name} has {found}, the head takes {wanted}" for name, (found, wanted) in given.items() if found != wanted
         ]
         if wrong:
             raise HeadMismatch("features do not fit this head: " + "; ".join(wrong))
@@ -184,11 +183,8 @@ class GatedHead(HeadBase):
             std = parts.perturbation.deviation(text, direct.fuse_own(parts, text, visual, audio, mask)).exp()
             perturbed = parts.perturbation.perturb(text, std)
         texts, videos = folded.text_side(parts, text), folded.video_side(parts, visual, audio, mask)
-        own = {
-            "gate_own": texts if gate_by == "own_caption" else None,
-            "pool_own": texts if pool_by == "own_caption" else None,
-        }
-        pooled = folded.pool(texts, videos, **own, drop=parts.pooling.drops)
+        gate_own, pool_own = (texts if by == "own_caption" else None for by in (gate_by, pool_by))
+        pooled = folded.pool(texts, videos, gate_own, pool_own, drop=parts.pooling.drops)
         lengths = pooled.norms()
         sims = _cosines(perturbed, pooled, lengths)
         weights = positive_weights(sims, self.positive_weights) if self.weighted_loss else None
@@ -204,21 +200,20 @@ class GatedHead(HeadBase):
     # Scoring
 
     def few_texts(self, videos: int, tokens: int = 1) -> int:
-        """Up to so many texts `direct` is faster with so many videos of so many tokens per frame, on the head's device."""
+        """How many texts at most `direct` scores faster than `folded`, with so many videos of `tokens` per frame, on this device."""
         moves, draws = self.perturbation.moves, self.perturbation.trials > 0
         return few_texts(videos, tokens, moves, draws, self.text_proj.weight.device)
 
     def score_pairs(
         self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, how: Scoring
     ) -> Float[Tensor, "texts videos"]:
-        """Scores by the faster algorithm, or by the one that is asked for; `direct` makes every tensor. They are equal within
-        rounding."""
+        """Scores by the faster algorithm, or by the one that is asked for."""
         self._check(text, visual, audio)
         own_caption = how.own_caption
         if own_caption is None:
             if how.by_own and len(text) != len(visual):
                 raise HeadMismatch(
-                    f"{len(text)} texts for {len(visual)} videos: say with own_caption which text is each video's own"
+                    f"{len(text)} texts for {len(visual)} videos: give own_caption, the row of each video's own text"
                 )
             own_caption = torch.arange(len(visual)) if how.by_own else torch.zeros(len(visual), dtype=torch.long)
         text = self.embed_text(text)
@@ -262,9 +257,9 @@ class GatedHead(HeadBase):
         audio: Float[Tensor, "videos frames audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"] | None = None,
     ) -> Float[Tensor, "videos dim"]:
-        """One unit vector per video that needs no query, for an index of candidates: gated and pooled by the mean training text.
+        """One unit vector per video without a query, for an index of candidates: gated and pooled by the mean training text.
 
-        An approximation of what a query's own gate and pooling give (exact for mean pooling without fusion): re-score.
+        It approximates what a query's own gate and pooling give (exactly, for mean pooling without fusion): re-score the candidates.
         """
         audio_mask = every_frame(visual) if audio_mask is None else audio_mask
         texts = folded.text_side(self.parts, self.neutral_text[None])
@@ -278,5 +273,5 @@ class GatedHead(HeadBase):
 
 
 def _cosines(text: Tensor, pooled: folded.Pooled | folded.Pairs, lengths: Tensor) -> Float[Tensor, "texts videos"]:
-    """Of each text with each of its pairs' embeddings, which have these lengths."""
+    """Cosines of each text with the embeddings of its pairs, which have these lengths."""
     return pooled.products(text) / (text.norm(dim=-1)[:, None] * lengths).clamp(min=1e-12)

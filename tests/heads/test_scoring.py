@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads import build_head, gated
+from gaid.heads.gate import FrameGate
 from gaid.heads.perturbation import StochasticPerturbation
 from gaid.heads.scoring import blocks, direct, folded, plan
 from gaid.heads.scoring.algebra import Pairs
@@ -304,7 +305,7 @@ def test_half_precision_features_are_widened():
 
 def test_what_does_not_fit_is_said(unchecked):
     head, (text, visual, audio, mask) = make(texts=5, videos=4)
-    with pytest.raises(HeadMismatch, match="visual has 9, the head wants 8"):
+    with pytest.raises(HeadMismatch, match="visual has 9, the head takes 8"):
         head.score(text, audio, audio, mask)
     with pytest.raises(HeadMismatch, match="own_caption"):
         head.score(text, visual, audio, mask, pool_by="own_caption")
@@ -334,3 +335,23 @@ def test_scoring_leaves_the_mode_of_the_module_alone_even_meanwhile(monkeypatch)
     head, features = make(texts=40, videos=30, frames=4, dim=16, dropout=0.5)
     monkeypatch.setattr(head, "train", lambda mode=True: pytest.fail("the module's mode was changed"))
     head.score(*features)
+
+
+class Cautious(FrameGate):
+    """A gate of one class, which the rest knows nothing of: half as much audio as `FrameGate` lets in."""
+
+    def _gates(self, of_text, of_frames, audio_mask):
+        return super()._gates(of_text, of_frames, audio_mask) / 2
+
+    def shares(self, of_text, of_frames, audio_mask):
+        return super().shares(of_text, of_frames, audio_mask) / 2
+
+
+def test_a_new_gate_is_one_class_that_both_algorithms_take_as_it_is():
+    head, (text, visual, audio, mask) = make(fusion="frame", perturbation="dasp")
+    before, gates = head.score(text, visual, audio, mask), head.explain(text, visual, audio, mask).gate
+    head.gate.__class__ = Cautious
+    folded, direct = (head.score(text, visual, audio, mask, algorithm=way) for way in ("folded", "direct"))
+    torch.testing.assert_close(folded, direct, atol=2e-5, rtol=0)
+    torch.testing.assert_close(head.explain(text, visual, audio, mask).gate, gates / 2)
+    assert not torch.allclose(folded, before, atol=1e-3)
