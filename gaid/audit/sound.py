@@ -22,18 +22,18 @@ TEST, TRAINED = "changed at test only", "trained and tested so"
 
 def audio(bench: Bench, others: list[Bench], retrain: Callable[..., Run] | None) -> Section:
     """The run's own sound replaced at test, and, with `retrain`, in training too."""
-    section = Section("audio", "Audio", "How much of the figure is the sound, how much the parameters that hear it?")
+    section = Section("audio", "Audio", "How much of the figure is the sound, how much the parameters that take it in?")
     if not bench.head().uses_audio:
-        section.unmeasured = f"{bench.label} hears nothing: there is no sound to take away"
+        section.unmeasured = f"{bench.label} takes no audio: there is no sound to replace"
         return section
     section.lines.append(Line("its own sound", bench.ranks.values(seed=bench.seed), "main", TEST))
     for name, label in CONTROLS.items():
-        found = heard_as(bench, name)
+        found = ranks_with_sound(bench, name)
         section.lines.append(Line(label, found.values(bench.ranks, bench.seed), "control", TEST))
     silent = [other for other in others if not other.head().uses_audio]
     for other in silent:
         line = Line(
-            f"{other.label}, which hears nothing", other.ranks.values(bench.ranks, bench.seed), "baseline", TEST
+            f"{other.label}, which takes no audio", other.ranks.values(bench.ranks, bench.seed), "baseline", TEST
         )
         section.lines.append(line)
     if retrain is None:
@@ -60,10 +60,10 @@ def alignment(bench: Bench, published: "Store | None", retrain: Callable[..., Ru
     """Frames paired with sound of another moment: moved in time at test, and a store of the published sampling."""
     section = Section("alignment", "Alignment", "What does it cost to pair a frame with the sound of another moment?")
     if not bench.head().uses_audio:
-        section.unmeasured = f"{bench.label} hears nothing: there is no sound to align"
+        section.unmeasured = f"{bench.label} takes no audio: there is no sound to align"
         return section
     section.lines.append(Line("as extracted (aligned)", bench.ranks.values(seed=bench.seed), "main"))
-    moved = heard_as(bench, "moved")
+    moved = ranks_with_sound(bench, "moved")
     section.lines.append(
         Line("each clip's own sound, moved in time at test", moved.values(bench.ranks, bench.seed), "control")
     )
@@ -91,7 +91,7 @@ def alignment(bench: Bench, published: "Store | None", retrain: Callable[..., Ru
     return section
 
 
-def heard_as(bench: Bench, name: str) -> Ranks:
+def ranks_with_sound(bench: Bench, name: str) -> Ranks:
     """Ranks with other sound at test, drawn anew for each member; `name` is one of `stores.with_audio`."""
     features = {member: bench.features(audio=name, seed=bench.seed + member) for member in bench.members}
     return bench.measure(condition=Condition(features=features.__getitem__))[0]

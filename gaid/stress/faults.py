@@ -137,9 +137,9 @@ def _order(
     return drawn.argsort(axis=-1).argsort(axis=-1)
 
 
-def share_of_heard(heard: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def share_of_sounding(sounding: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """(V, F) bool: that share of each clip's frames that have sound."""
-    return heard & (_order(heard.shape, rng, heard) < np.round(share * heard.sum(axis=1))[:, None])
+    return sounding & (_order(sounding.shape, rng, sounding) < np.round(share * sounding.sum(axis=1))[:, None])
 
 
 def _noise(split: "Split", snr: float, rng: np.random.Generator) -> "Split":
@@ -147,7 +147,7 @@ def _noise(split: "Split", snr: float, rng: np.random.Generator) -> "Split":
 
 
 def _noise_frames(split: "Split", share: float, rng: np.random.Generator) -> "Split":
-    return _mix(split, _white(split, rng), -INF, share_of_heard(split.audio_mask, share, rng))
+    return _mix(split, _white(split, rng), -INF, share_of_sounding(split.audio_mask, share, rng))
 
 
 def _other(split: "Split", snr: float, rng: np.random.Generator) -> "Split":
@@ -155,19 +155,19 @@ def _other(split: "Split", snr: float, rng: np.random.Generator) -> "Split":
 
 
 def _other_frames(split: "Split", share: float, rng: np.random.Generator) -> "Split":
-    return _mix(split, _others(split, rng), -INF, share_of_heard(split.audio_mask, share, rng))
+    return _mix(split, _others(split, rng), -INF, share_of_sounding(split.audio_mask, share, rng))
 
 
 def _late(split: "Split", seconds: float, rng: np.random.Generator) -> "Split":
-    return _sound_of(split, split.time - seconds)
+    return _at_moments(split, split.time - seconds)
 
 
 def _turned(split: "Split", seconds: float, rng: np.random.Generator) -> "Split":
     moments = split.time if seconds == 0 else np.mod(split.time - seconds, np.maximum(split.duration, 1e-6)[:, None])
-    return _sound_of(split, moments)
+    return _at_moments(split, moments)
 
 
-def _sound_of(split: "Split", moments: NDArray[np.float32]) -> "Split":
+def _at_moments(split: "Split", moments: NDArray[np.float32]) -> "Split":
     """The sound of other moments (V, F), interpolated linearly between two frames.
 
     A moment outside the clip has no sound, and neither has one whose nearer frame has none.
@@ -184,18 +184,18 @@ def _sound_of(split: "Split", moments: NDArray[np.float32]) -> "Split":
     from_right = weight * np.take_along_axis(split.audio_mask, right, 1)
     total = from_left + from_right
     inside = (moments >= 0) & (moments <= split.duration[:, None])
-    heard = (total >= 0.5) & inside
-    safe = np.where(heard, total, 1)
+    sounding = (total >= 0.5) & inside
+    safe = np.where(sounding, total, 1)
 
     def moved(sound: Sound) -> Sound:
         def part(weights: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
             return _as_wide(weights, sound) * np.take_along_axis(sound, _as_wide(places, sound), 1).astype(np.float32)
 
         between = (part(from_left, left) + part(from_right, right)) / _as_wide(safe, sound)
-        between = np.where(_as_wide(heard, sound), between, 0).astype(sound.dtype)
+        between = np.where(_as_wide(sounding, sound), between, 0).astype(sound.dtype)
         return np.where(_as_wide(moments == time, sound), sound, between)
 
-    return split.change_audio(moved, audio_mask=heard)
+    return split.change_audio(moved, audio_mask=sounding)
 
 
 def _missing(split: "Split", share: float, rng: np.random.Generator) -> "Split":

@@ -29,7 +29,7 @@ from gaid.stress.faults import (
     generator,
     partners,
     repeated,
-    share_of_heard,
+    share_of_sounding,
 )
 from gaid.stress.measure import StressTest
 from gaid.stress.results import Finding, MediaSample
@@ -74,7 +74,7 @@ class Files:
 
     # Encoding: one clip at a time, as extraction does on the CPU, so that clean features have the cached bytes.
 
-    def see(self, change: Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]) -> "Split":
+    def change_frames(self, change: Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]) -> "Split":
         """The sample with its frames changed by `change(row, frames)`."""
         with fixed_threads(1):
             features = [
@@ -83,7 +83,7 @@ class Files:
             ]
         return replace(self.split, visual=np.stack(features))
 
-    def hear(self, change: Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> "Split":
+    def change_sound(self, change: Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> "Split":
         """The sample with its sound changed: `change(row, clip)` returns windows and mask."""
         features, tokens, masks = [], [], []
         with fixed_threads(1):
@@ -118,17 +118,19 @@ class Files:
         shape = (len(self.clips), self.clips[0].frames.shape[0])
         if fault.name in ("dropped", "repeated"):
             places = (dropped if fault.name == "dropped" else repeated)(shape, strength, rng)
-            return self.see(lambda row, frames: frames[places[row]])
+            return self.change_frames(lambda row, frames: frames[places[row]])
         if fault.name == "black":
             black = blackened(shape, strength, rng)
-            return self.see(lambda row, frames: np.where(black[row][:, None, None, None], np.uint8(0), frames))
+            return self.change_frames(
+                lambda row, frames: np.where(black[row][:, None, None, None], np.uint8(0), frames)
+            )
         if fault.name == "late":
             late = self._late(fault.strengths)[strength]
-            return self.hear(lambda row, _: late[row])
+            return self.change_sound(lambda row, _: late[row])
         frames = None
         if fault.name.endswith("-frames"):
-            frames = share_of_heard(np.stack([clip.audio_mask for clip in self.clips]), strength, rng)
-        return self.hear(self._mixer(fault.name.removesuffix("-frames"), strength, frames, rng))
+            frames = share_of_sounding(np.stack([clip.audio_mask for clip in self.clips]), strength, rng)
+        return self.change_sound(self._mixer(fault.name.removesuffix("-frames"), strength, frames, rng))
 
     def _mixer(
         self, kind: str, strength: float, frames: NDArray[np.bool_] | None, rng: np.random.Generator
@@ -143,13 +145,13 @@ class Files:
                 return clip.audio, clip.audio_mask
             if partner is None:
                 other = np.random.default_rng(seeds[row]).standard_normal(clip.audio.shape, np.float32)
-                heard = np.ones(len(other), bool)
+                sounding = np.ones(len(other), bool)
             else:
-                other, heard = (
+                other, sounding = (
                     _fitted(self.clips[partner[row]].audio, clip.audio.shape),
                     self.clips[partner[row]].audio_mask,
                 )
-            other = other * (_level(clip.audio, clip.audio_mask) / max(_level(other, heard), 1e-9))
+            other = other * (_level(clip.audio, clip.audio_mask) / max(_level(other, sounding), 1e-9))
             mixed = np.clip(signal * clip.audio + noise * other, -1, 1).astype(np.float32)
             if frames is not None:
                 mixed = np.where(frames[row][:, None], mixed, clip.audio)
@@ -231,7 +233,8 @@ def open_files(
     )
     cached = files.split
     files.split = replace(
-        files.hear(lambda _, clip: (clip.audio, clip.audio_mask)), visual=files.see(lambda _, f: f).visual
+        files.change_sound(lambda _, clip: (clip.audio, clip.audio_mask)),
+        visual=files.change_frames(lambda _, f: f).visual,
     )
     apart = max(
         float(np.abs(getattr(files.split, sense).astype(np.float32) - getattr(cached, sense).astype(np.float32)).max())

@@ -26,7 +26,7 @@ def run(store, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def deaf(store, tmp_path_factory):
-    """Two seeds of x-pool, which hears nothing."""
+    """Two seeds of x-pool, which takes no audio."""
     return train(store, "x-pool", out=tmp_path_factory.mktemp("runs") / "x-pool", seeds=2, set=TRAINED, progress=False)
 
 
