@@ -43,6 +43,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
         "gaid/report/templates/base.html",
         "gaid/report/templates/style.css",
         "gaid/paper/data/published.toml",
+        "gaid/paper/templates/paper_table.html",
         "gaid/evaluation/data/audioset_classes.csv",
     ):
         assert needed in names

@@ -1,6 +1,6 @@
 """The command `gaid`: parses, calls the function of the same name, prints. Heavy imports happen inside the commands.
 
-Exit codes: 0 done, 1 an unexpected fault, 2 the user's mistake, 3 done in part (clips failed, or a page was not written), 130 stopped by
+Exit codes: 0 done, 1 an unexpected error, 2 the user's mistake, 3 done in part (clips failed, or a page was not written), 130 stopped by
 Ctrl-C.
 """
 
@@ -20,21 +20,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 unexpected fault, 2 mistake in an option, path or file, 3 done in part, 130 stopped.",
+    epilog="Exit codes: 0 done, 1 unexpected error, 2 mistake in an option, path or file, 3 done in part, 130 stopped.",
 )
 commands.register(app)
 
 
 @app.callback()
 def top(
-    version: bool = typer.Option(False, "--version", metavar="", help="Print the version and stop."),
-    debug: bool = typer.Option(False, "--debug", metavar="", help="Show the traceback of an error; works anywhere."),
+    version: bool = typer.Option(False, "--version", metavar="", help="Print the version and exit."),
+    debug: bool = typer.Option(
+        False, "--debug", metavar="", help="Show the traceback of an error; may stand anywhere."
+    ),
 ) -> None:
-    """Text-video retrieval with sound: extract frozen features once, then train and judge heads on them in minutes."""
+    """Text-video retrieval with sound: extract frozen features once, then train and evaluate heads on them in minutes."""
 
 
 def _options(arguments: list[str]) -> list[str]:
-    """The arguments before `--`; those after it are no options, whatever they look like."""
+    """The arguments before `--`; those after it are not options, whatever they look like."""
     return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
@@ -53,7 +55,7 @@ def with_dashes(argument: str) -> str:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command line; gives its exit code. A mistake becomes one line on stderr."""
+    """Runs one command line and returns its exit code. A user's mistake becomes one line on stderr."""
     if "--version" in _options(arguments):
         from gaid import __version__
 
@@ -65,7 +67,7 @@ def run(arguments: list[str]) -> int:
         code = app(arguments, prog_name="gaid", standalone_mode=False)
         Lasting(sys.stdout).flush()
     except (BrokenPipeError, SystemExit):  # typer's way of saying the same
-        # What reads the help has enough (| head); Python would complain again when it closes stdout.
+        # The reader closed the pipe (| head); Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:
@@ -82,7 +84,7 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The console script."""
-    # A stream that was closed for us (>&-) is no stream at all.
+    # Where the shell closed a stream (>&-), Python has None in its place.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):

@@ -11,11 +11,13 @@ from gaid.settings import check_seed
 
 Seed = Annotated[
     int,
-    option("Seed of the draws: intervals, noise, other clips' sounds, groups of queries.", "N", callback=check_seed),
+    option("Seed of intervals, noise, other clips' sound and groups of queries.", "N", callback=check_seed),
 ]
-Memory = Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")]
+Memory = Annotated[str, option("Memory limit of scoring, in addition to the features.", "SIZE")]
 Part = Annotated[str, option("Which part: test, val or train.", "PART")]
-SplitProtocol = Annotated[str | None, option("Which split of the data set, as 9k or all. Default: the run's.", "NAME")]
+SplitProtocol = Annotated[
+    str | None, option("Which split of the data set, such as 9k or all. Default: the run's.", "NAME")
+]
 
 
 def audit(
@@ -24,31 +26,35 @@ def audit(
     split: Part = "test",
     split_protocol: SplitProtocol = None,
     against: Annotated[
-        list[str] | None, option("Another run on the same store; may be repeated.", "RUN", "--against")
+        list[str] | None, option("Another run on the same store, to compare with; may be repeated.", "RUN", "--against")
     ] = None,
     only: Annotated[
         list[str] | None,
-        option("Only this question, as leak or dual-softmax; may be repeated.", "QUESTION", "--only"),
+        option("Only this question, such as leak or dual-softmax; may be repeated.", "QUESTION", "--only"),
     ] = None,
     retrain: Annotated[
-        bool, flag("Also train controls: keeping every evaluation, other clips' sound, no sound.", "--retrain")
+        bool,
+        flag(
+            "Also train controls: one that keeps every evaluation, one with other clips' sound, one without sound.",
+            "--retrain",
+        ),
     ] = False,
-    work: Annotated[Path | None, option("Where these trainings go. Default: RUN/audit.", "FOLDER")] = None,
+    work: Annotated[Path | None, option("Folder of these trainings. Default: RUN/audit.", "FOLDER")] = None,
     published_sampling: Annotated[
         Path | None, option("A store of the same clips, extracted with --audio-sampling published.", "PATH")
     ] = None,
-    seeds: Annotated[int | None, option("Only the first so many seeds of every run. Default: all.", "N", min=1)] = None,
+    seeds: Annotated[int | None, option("Use only the first N seeds of every run. Default: all.", "N", min=1)] = None,
     out: Annotated[
-        Path | None, option("Write the page here; none for none. Default: RUN/audit.html.", "FILE", "--out", "-o")
+        Path | None, option("Page to write, or none. Default: RUN/audit.html.", "FILE", "--out", "-o")
     ] = None,
     memory: Memory = "1GiB",
     device: Device = "auto",
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Tell how much of a run's figure is real.
+    """Measure how much of a run's figure is real.
 
-    Leak, selection, dual softmax, alignment, pool and ties, seeds, audio, captions, protocol; each figure with an interval.
+    Questions: leak, selection, dual softmax, alignment, pool and ties, seeds, audio, captions, protocol. Each figure has an interval.
     """  # fmt: skip
     import gaid.audit
     from gaid.report import write_page
@@ -83,7 +89,7 @@ def compare(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Compare two runs query by query: paired intervals, McNemar's test, and whether seeds turn the ranking round."""
+    """Compare two runs query by query: paired intervals, McNemar's test, and whether seeds reverse the ranking."""
 
     import gaid.audit
 

@@ -1,4 +1,4 @@
-"""What `gaid datasets NAME --check` does and prints; the looking itself is `gaid.extract.check`."""
+"""What `gaid datasets NAME --check` prints; the check itself is `gaid.extract.check`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ SHOWN = 20
 def check_dataset(
     name: str, root: Path | None, store: Path | None, frames: int, decode: bool, workers: int, json: bool
 ) -> int:
-    """Looks, prints, and gives the exit code."""
+    """Checks and prints; returns the exit code."""
     report = _look(name, root, store, frames, decode, workers)
     if json:
         give(report.to_dict())
@@ -66,9 +66,9 @@ def _print(report: "CheckReport") -> None:
         ]  # fmt: skip
         print_table("Counts", ["protocol", "part", "videos", "published", "captions", "published", "", "by"], rows)
     looked = {
-        "headers": "by what files say of themselves (--decode looks inside)",
+        "headers": "by the files' headers (--decode decodes every clip)",
         "clips": "every clip decoded",
-        "store": "as the extraction found them",
+        "store": "as the extraction recorded them",
     }
     names = ["asked", "found", "unreadable", "usable", *TRAITS, "captions", "duplicate captions"]
     rows = [
@@ -91,9 +91,9 @@ def _print(report: "CheckReport") -> None:
     for note in report.dataset.notes:
         show(f"note: {note}")
     say(
-        f"{report.dataset.name}: {report.wrong:,} things are wrong"
+        f"{report.dataset.name}: {report.wrong:,} problems found"
         if report.wrong
-        else f"{report.dataset.name}: nothing is wrong"
+        else f"{report.dataset.name}: no problem found"
     )
 
 

@@ -18,7 +18,9 @@ from gaid.files import check_writable
 T = TypeVar("T")
 
 
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on stdout; words go to stderr.")]
+Json = Annotated[
+    bool, typer.Option("--json", metavar="", help="Print one JSON object on stdout; messages go to stderr.")
+]
 Device = Annotated[
     str,
     typer.Option(
@@ -40,14 +42,14 @@ def option(help: str, metavar: str, *names: str, **more: Any) -> Any:
 
 
 def as_json(value: dict[str, Any]) -> str:
-    """A JSON object as text; what JSON has no number for is null."""
+    """A JSON object as text; NaN and infinity become null."""
     return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def give(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
     text = as_json(value)
-    # JSON writes out what could move a terminal's cursor only as far as ASCII goes.
+    # json.dumps escapes only the ASCII characters that could move a terminal's cursor.
     text = "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text)
     stdout = Lasting(sys.stdout)
     stdout.write(f"{text}\n")
@@ -55,7 +57,7 @@ def give(value: dict[str, Any]) -> None:
 
 
 def chosen_page(path: Path | None, option: str) -> Path | None:
-    """The page that was asked for, once it is known that it can be written; `none` is none. Raises OptionInvalid."""
+    """The page that was asked for, checked to be writable; None where it is absent or `none`. Raises OptionInvalid."""
     if path is None or str(path) == "none":
         return None
     check_writable(path, option)
@@ -63,9 +65,9 @@ def chosen_page(path: Path | None, option: str) -> Path | None:
 
 
 def write_after(path: Path | None, write: Callable[[Path], T], tell: Callable[[T | None], None]) -> None:
-    """Writes the page or files that follow figures, and gives `tell` what came of it: None where nothing was written.
+    """Writes the page or files that follow the figures, then calls `tell` with the result: None where nothing was written.
 
-    Raises PageNotWritten after that: what goes wrong with a page does not take the figures with it.
+    Raises PageNotWritten after `tell`, so the figures are reported even if the page fails.
     """
     if path is None:
         return tell(None)

@@ -1,4 +1,4 @@
-"""`gaid datasets`: what there is, and what of it is here."""
+"""`gaid datasets`: which data sets gaid knows, and what of each this machine has."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,35 +12,35 @@ from gaid.errors import OptionInvalid
 
 def datasets(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One data set: its counts a split, and what is missing.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="One data set: its counts per split, and which videos are missing."),
     ] = None,
     root: Annotated[
         Path | None,
         option(
-            "Folder of NAME's files; without NAME the folder that holds them all. Default: data/NAME, data.", "FOLDER"
+            "Folder of NAME's files; without NAME the folder that holds all data sets. Default: data/NAME, data.",
+            "FOLDER",
         ),
     ] = None,
     check: Annotated[
         bool,
-        flag(
-            "Compare with the published counts and look at every file; exit code 3 where something is wrong.", "--check"
-        ),
+        flag("Compare with the published counts and check every file; exit code 3 if something is wrong.", "--check"),
     ] = False,
     store: Annotated[
-        Path | None, option("With --check: look at what an extraction found instead of at the files.", "PATH")
+        Path | None, option("With --check: check what an extraction recorded instead of the files.", "PATH")
     ] = None,
     decode: Annotated[
         bool,
         flag(
-            "With --check: decode every clip, which alone tells silence and damage; takes as long as extract.",
+            "With --check: decode every clip, the only way to find silent and damaged ones; takes as long as extract.",
             "--decode",
         ),
     ] = False,
-    frames: Annotated[int, option("With --check: clips of fewer pictures are listed as short.", "N", min=1)] = 12,
-    workers: Annotated[int, option("With --check: files opened, or clips decoded, at once.", "N", min=1)] = 2,
+    frames: Annotated[int, option("With --check: clips with fewer pictures are listed as short.", "N", min=1)] = 12,
+    workers: Annotated[int, option("With --check: how many files or clips to check at once.", "N", min=1)] = 2,
     json: Json = False,
 ) -> int:
-    """List data sets: what each is, where its files come from, what of it is here, and what is wrong with it."""
+    """List data sets: what each is, where its files come from, which of them you have, and what is wrong."""
     if name is None:
         if check or store is not None or decode:
             raise OptionInvalid("--check: name a data set, as gaid datasets msrvtt --check")
@@ -94,12 +94,12 @@ def _list(root: Path | None, json: bool) -> None:
         show(f"{one['name']:15} {one['what']}", hang=16)
         show(f"{'':15} files: {one['source']}", hang=23)
         show(f"{'':15} here:  {one['here']}", hang=23)
-    say("gaid datasets NAME counts the splits of one, and lists what is missing")
+    say("gaid datasets NAME shows the counts per split of one, and which videos are missing")
     return None
 
 
 def _describe(name: str, root: Path | None) -> dict[str, Any]:
-    """One data set without making anything: what is there is read, and what is wrong with it is told, not raised."""
+    """One data set without making anything: what is wrong with it is reported, not raised."""
     from gaid.datasets import get_spec
     from gaid.errors import DataMissing, GaidError
 

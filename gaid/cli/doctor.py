@@ -1,4 +1,4 @@
-"""`gaid doctor`: what this machine has, and what to install for what it lacks."""
+"""`gaid doctor`: what this machine has, and what to install for what is missing."""
 
 import importlib.util
 import os
@@ -25,7 +25,7 @@ EXTRAS = {
 
 
 def doctor(json: Json = False) -> None:
-    """Tell what this machine has (versions, devices, decoders, encoders' weights, disk) and what to install."""
+    """Report what this machine has (versions, devices, decoders, encoders' weights, disk) and what to install."""
     told = examine()
     if json:
         return give(told)
@@ -37,14 +37,14 @@ def doctor(json: Json = False) -> None:
         [one["name"], one["kind"], "yes" if one["at_hand"] else "no", "" if one["remedy"] else one["weights"]]
         for one in told["backbones"]
     ]
-    print_table("Encoders", ["name", "of", "at hand", "weights"], rows)
+    print_table("Encoders", ["name", "encodes", "available", "weights"], rows)
     for line in told["advice"]:
         show(line)
     return None
 
 
 def examine() -> dict[str, Any]:
-    """All that `gaid doctor` tells."""
+    """All that `gaid doctor` reports."""
     import torch
 
     from gaid.backbones import statuses
@@ -84,7 +84,7 @@ def _advise(backbones: list[dict[str, Any]], packages: dict[str, str | None], gp
         if importlib.util.find_spec(module) is None:
             advice.append(f"for {purpose}: pip install 'gaid[{extra}]'")
     if shutil.which("ffmpeg") is None:
-        advice.append("for --decoder ffmpeg: the ffmpeg program (apt install ffmpeg, or the like)")
+        advice.append("for --decoder ffmpeg: the ffmpeg program (such as apt install ffmpeg)")
     if packages["faiss-cpu"] and packages["faiss-gpu"]:
         advice.append("faiss-cpu and faiss-gpu are the same module: pip uninstall one of them")
     elif gpu and not packages["faiss-gpu"]:
@@ -97,6 +97,6 @@ def _advise(backbones: list[dict[str, Any]], packages: dict[str, str | None], gp
 def _pyav() -> str:
     try:
         import av
-    except ImportError as error:  # a wheel for another system, say: the rest is worth telling all the same
+    except ImportError as error:  # a wheel for another system, say: the rest is still worth reporting
         return f"does not load ({error})"
     return f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"

@@ -14,21 +14,21 @@ INTRODUCTION = """# Commands
 
 Made from `--help` by `make docs`; do not edit.
 
-Options are spelled with dashes and accepted with underscores. Results go to stdout, words and progress to stderr; with `--json`
-a command prints one JSON object on stdout. `--debug`, anywhere, shows the traceback of an error, `--version` the version.
+Options are spelled with dashes and accepted with underscores. Results go to stdout, messages and progress to stderr; with `--json`
+a command prints one JSON object on stdout. `--debug`, anywhere, shows the traceback of an error; `--version` prints the version.
 
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | an unexpected fault: a line, and with `--debug` where |
+| 1 | an unexpected error: one line; `--debug` shows where |
 | 2 | a mistake in an option, a path or a file: one line that names it and the remedy |
-| 3 | `extract`: some clips failed, each on a line, or their files were replaced; the others are in the store. Every command that reads a store: the store is damaged. `eval`, `audit`, `stress`, `search`: the figures are printed, and the page could not be written, for a reason that is named |
-| 130 | stopped by Ctrl-C; the same command (`train-head` with `--resume`) goes on |
+| 3 | `extract`: some clips failed (one line each), or their files were replaced; the others are in the store. Every command that reads a store: the store is damaged. `eval`, `audit`, `stress`, `search`: the figures are printed, but the page could not be written; the message says why |
+| 130 | stopped by Ctrl-C; the same command (`train-head` with `--resume`) resumes |
 """
 
 SETTINGS = """## Settings of `train-head`
 
-For `--set KEY=VALUE`, or as lines of a TOML file for `--config`. A preset has its own defaults; a run's `config.toml` shows what held.
+For `--set KEY=VALUE`, or as lines of a TOML file for `--config`. A preset has its own defaults; a run's `config.toml` shows the settings that were used.
 
 | setting | what it is | default |
 |---|---|---|"""

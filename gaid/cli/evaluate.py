@@ -17,81 +17,95 @@ if TYPE_CHECKING:
 def evaluate(
     run: Annotated[Path | None, option("The folder of a run, of one seed or several.", "FOLDER")] = None,
     store: Annotated[
-        Path | None, option("A store: for --preset without training, or in place of the run's own.", "PATH")
+        Path | None, option("A store: with --preset for an untrained head, or in place of the run's own.", "PATH")
     ] = None,
     preset: Annotated[
-        str | None, option("A head without training, on --store; mean-pool is the zero-shot figure.", "NAME")
+        str | None, option("An untrained head, on --store; mean-pool gives the zero-shot figure.", "NAME")
     ] = None,
     split: Annotated[str, option("Which part: test, val or train.", "PART")] = "test",
     split_protocol: Annotated[
-        str | None, option("Which split of the data set, as 9k or all. Default: the run's, or the store's.", "NAME")
+        str | None,
+        option("Which split of the data set, such as 9k or all. Default: the run's, or the store's.", "NAME"),
     ] = None,
     index: Annotated[
         Literal["exact", "faiss"],
-        option("exact scores all pairs; faiss finds candidates and re-scores them.", "exact|faiss"),
+        option("exact scores all pairs; faiss finds candidates, then re-scores them exactly.", "exact|faiss"),
     ] = "exact",
     protocol: Annotated[
-        str, option("query, or published: gallery videos read their own captions; prints the leak.", "query|published")
+        str,
+        option(
+            "Whose caption a gallery video is conditioned on: the query's, or (published) its own; reports the leak.",
+            "query|published",
+        ),
     ] = "query",
     direction: Annotated[
         Literal["both", "t2v", "v2t"], option("Text to video (t2v), video to text (v2t), or both.", "both|t2v|v2t")
     ] = "both",
-    memory: Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")] = "1GiB",
+    memory: Annotated[str, option("Memory limit of scoring, in addition to the features.", "SIZE")] = "1GiB",
     candidates: Annotated[
-        int | None, option("Videos re-scored a query with --index faiss. Default: found from the gallery.", "N", min=1)
+        int | None,
+        option("Videos re-scored per query with --index faiss. Default: depends on the gallery.", "N", min=1),
     ] = None,
     against: Annotated[
         list[str] | None,
-        option("A run, or a preset without training, to compare with; may be repeated.", "RUN", "--against"),
+        option("A run, or a preset for an untrained head, to compare with; may be repeated.", "RUN", "--against"),
     ] = None,
     save_ranks: Annotated[
-        Path | None, option("Write what each query found: .csv, .jsonl, .npz, .trec (a TREC run), .mteb.json.", "FILE")
+        Path | None,
+        option("Write each query's ranks and best videos: .csv, .jsonl, .npz, .trec (a TREC run), .mteb.json.", "FILE"),
     ] = None,
-    report: Annotated[
-        Path | None, option("Write a page of pictures here; none for none. Default: RUN/report.html.", "FILE")
-    ] = None,
+    report: Annotated[Path | None, option("Page to write, or none. Default: RUN/report.html.", "FILE")] = None,
     sense: Annotated[
         Literal["video", "sound"],
-        option("sound compares texts with sounds alone (heads without training).", "video|sound"),
+        option("sound compares texts with the audio alone (untrained heads only).", "video|sound"),
     ] = "video",
     subset: Annotated[
         Literal["all", "with-sound"],
-        option("with-sound takes only the clips that have sound, and prints all beside.", "all|with-sound"),
+        option(
+            "with-sound takes only clips that have sound, and also reports figures over all clips.", "all|with-sound"
+        ),
     ] = "all",
     dual_softmax: Annotated[
         Literal["published", "per-direction"] | None,
         option(
-            "Also with a second softmax (--DSL), beside the plain figures: over the texts both ways, or each way's queries.",
+            "Also report figures with a dual softmax (DSL), over the texts both ways or over each direction's queries.",
             "published|per-direction",
         ),
     ] = None,
     first_caption: Annotated[
         bool,
-        flag("Only each video's first caption asks, as published for VATEX; all captions beside.", "--first-caption"),
+        flag(
+            "Only each video's first caption is a query, as published for VATEX; also reports all captions.",
+            "--first-caption",
+        ),
     ] = False,
     own_caption: Annotated[
         Literal["first", "same"],
         option(
-            "Which of its captions a gallery video reads under --protocol published: the first, or for k-th ones its k-th.",
+            "Which own caption --protocol published conditions a video on: its first, or for k-th ones its k-th.",
             "first|same",
         ),
     ] = "first",
     noise: Annotated[
         Literal["pair", "text"] | None,
-        option("t-mass's draws: each pair's own (default under published), or its text's (under query).", "pair|text"),
+        option(
+            "t-mass's random draws: one per pair (default under published) or per text (default under query).",
+            "pair|text",
+        ),
     ] = None,
     root: Annotated[
-        Path | None, option("Where the clips of the page are. Default: where they were extracted from.", "PLACE")
+        Path | None,
+        option("Folder of the clips that the page shows. Default: where they were extracted from.", "PLACE"),
     ] = None,
     device: Device = "auto",
     seed: Annotated[
-        int, option("Seed of the intervals, and of the page's choice of queries.", "N", callback=check_seed)
+        int, option("Seed of the intervals and of the queries that the page shows.", "N", callback=check_seed)
     ] = 0,
     json: Json = False,
 ) -> None:
-    """Measure a head: R@1/5/10, median and mean rank, with 95 % intervals, both ways, and a page of pictures.
+    """Evaluate a head: R@1, R@5, R@10, median and mean rank with 95 % intervals, in both directions, and a page with pictures.
 
-    The figures, and all that they rest on, are written to RUN/results.json (of a head without training to reports/).
+    The figures and their provenance are written to RUN/results.json (for an untrained head to reports/).
     """
     from gaid.report import write_page
     from gaid.report.tables import print_results
@@ -123,7 +137,7 @@ def evaluate(
 
 
 def _figures_file(results: "Results") -> Path:
-    """RUN/results.json, or reports/PRESET-DATASET/results.json of a head without training; other parts in the file's name."""
+    """RUN/results.json, or reports/PRESET-DATASET/results.json of an untrained head; the name of another part than test is in the file's name."""
     basis = results.basis
     if basis.run is not None:
         folder = Path(basis.run)

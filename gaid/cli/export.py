@@ -17,24 +17,25 @@ def export(
     ],
     out: Annotated[Path, option("The file to write, .npz or .parquet.", "FILE", "--out", "-o")],
     format: Annotated[
-        Literal["npz", "parquet"] | None, option("What to write. Default: what the file's name says.", "npz|parquet")
+        Literal["npz", "parquet"] | None, option("File format. Default: by the file's name.", "npz|parquet")
     ] = None,
-    store: Annotated[Path | None, option("Features to take in place of the run's own store.", "PATH")] = None,
-    preset: Annotated[str | None, option("The head without training, for a store. Default: mean-pool.", "NAME")] = None,
+    store: Annotated[Path | None, option("A store in place of the run's own.", "PATH")] = None,
+    preset: Annotated[str | None, option("The untrained head, for a store. Default: mean-pool.", "NAME")] = None,
     split: Annotated[
-        str, option("Which part: test, val, train; or clips, all clips without their captions.", "PART")
+        str, option("Which part: test, val or train; or clips for all clips without captions.", "PART")
     ] = "test",
     split_protocol: Annotated[
-        str | None, option("Which split of the data set, as 9k or all. Default: the run's, or the store's.", "NAME")
+        str | None,
+        option("Which split of the data set, such as 9k or all. Default: the run's, or the store's.", "NAME"),
     ] = None,
     device: Device = "auto",
-    memory: Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")] = "1GiB",
+    memory: Annotated[str, option("Memory limit of scoring, in addition to the features.", "SIZE")] = "1GiB",
     seed: Annotated[
-        int, option("Seed of a head without training, and of trials in scoring.", "N", callback=check_seed)
+        int, option("Seed of an untrained head and of random trials in scoring.", "N", callback=check_seed)
     ] = 0,
     json: Json = False,
 ) -> None:
-    """Write a head's video and text embeddings, all scores and ranks as npz or parquet."""
+    """Write a head's video and text embeddings and all scores and ranks as npz or parquet."""
     told = gaid.export(source, out=out, format=format, store=store, preset=preset, split=split, split_protocol=split_protocol,
                  device=device, memory=memory, seed=seed)  # fmt: skip
     if json:

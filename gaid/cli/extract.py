@@ -13,9 +13,11 @@ CLIPS_FAILED = 3
 def extract(
     dataset: Annotated[
         str,
-        option("Which data set, as demo, folder or csv (gaid datasets lists them), or your own, file.py:NAME.", "NAME"),
+        option(
+            "Which data set, such as demo, folder or csv (gaid datasets lists them), or your own, file.py:NAME.", "NAME"
+        ),
     ],
-    root: Annotated[Path | None, option("Where its files are. Default: data/NAME.", "FOLDER")] = None,
+    root: Annotated[Path | None, option("Folder of its files. Default: data/NAME.", "FOLDER")] = None,
     out: Annotated[
         Path | None,
         option("The store to write, .zarr or .h5. Default: stores/DATASET-VISUAL.zarr.", "PATH", "--out", "-o"),
@@ -23,20 +25,20 @@ def extract(
     visual: Annotated[
         str | None,
         option(
-            "Encoder of pictures, as clip:MODEL/WEIGHTS (see gaid doctor) or file.py:Class. Default: the data set's.",
+            "Visual encoder, such as clip:MODEL/WEIGHTS (see gaid doctor) or file.py:Class. Default: the data set's.",
             "NAME",
         ),
     ] = None,
     audio: Annotated[
         str | None,
         option(
-            "Encoder of sounds, as clap:CHECKPOINT (see gaid doctor) or file.py:Class. Default: the data set's.",
+            "Audio encoder, such as clap:CHECKPOINT (see gaid doctor) or file.py:Class. Default: the data set's.",
             "NAME",
         ),
     ] = None,
-    text: Annotated[str | None, option("Encoder of captions. Default: the one of --visual.", "NAME")] = None,
+    text: Annotated[str | None, option("Text encoder. Default: the one of --visual.", "NAME")] = None,
     frames: Annotated[
-        int, option("Frames a clip, each with its sound, evenly spread.", "N", "--frames", "--num-frames", min=1)
+        int, option("Frames per clip, evenly spread, each with its audio.", "N", "--frames", "--num-frames", min=1)
     ] = 12,
     decoder: Annotated[
         Literal["pyav", "ffmpeg"], option("What reads media files: PyAV, or the ffmpeg program.", "pyav|ffmpeg")
@@ -44,14 +46,14 @@ def extract(
     audio_sampling: Annotated[
         Literal["aligned", "published"],
         option(
-            "A frame's sound: at its moment, or in GAID's bins of 30 s (encoded one by one, padding masked).",
+            "A frame's audio: from around it, or GAID's bins of 30 s (encoded one by one, padding masked).",
             "aligned|published",
         ),
     ] = "aligned",
     pixels: Annotated[
         Literal["square", "stored"],
         option(
-            "Pictures as they are meant to be seen, or as stored: pixels that are not square, HDR not mapped.",
+            "Pictures as they are meant to be displayed, or as stored (pixels may not be square, HDR is not mapped).",
             "square|stored",
         ),
     ] = "square",
@@ -61,26 +63,25 @@ def extract(
         int, option("Processes that decode clips for the encoders.", "N", "--workers", "--num-workers", min=0)
     ] = 2,
     clip_seconds: Annotated[
-        float, option("How long one clip may take to decode before it counts as failed.", "N")
+        float, option("Seconds that one clip may take to decode before it counts as failed.", "N")
     ] = 60.0,
     scheduler: Annotated[
-        str | None, option("A dask scheduler whose workers see the files, as tcp://HOST:PORT.", "ADDRESS")
+        str | None,
+        option("Address of a dask scheduler whose workers can read the files, such as tcp://HOST:PORT.", "ADDRESS"),
     ] = None,
-    patches: Annotated[bool, flag("Keep the picture's patch tokens as well (large).", "--patches")] = False,
-    audio_tokens: Annotated[
-        bool, flag("Keep the tokens of each frame's sound as well (large).", "--audio-tokens")
-    ] = False,
-    overwrite: Annotated[bool, flag("Delete the store that is there and start again.", "--overwrite")] = False,
+    patches: Annotated[bool, flag("Also keep the patch tokens of every frame (large).", "--patches")] = False,
+    audio_tokens: Annotated[bool, flag("Also keep the audio tokens of every frame (large).", "--audio-tokens")] = False,
+    overwrite: Annotated[bool, flag("Delete the store at --out and start again.", "--overwrite")] = False,
     random_weights: Annotated[
-        bool, flag("Encoders as they are, but untrained: tries the path without downloads.", "--random-weights")
+        bool, flag("Use untrained encoders, to try everything out without downloads.", "--random-weights")
     ] = False,
-    max_missing: Annotated[float, option("Share of videos that may be absent, 0 to 1.", "SHARE", min=0, max=1)] = 0.1,
-    limit: Annotated[int | None, option("Take only N videos, evenly spread, to try things out.", "N", min=1)] = None,
+    max_missing: Annotated[float, option("Share of videos that may be missing, 0 to 1.", "SHARE", min=0, max=1)] = 0.1,
+    limit: Annotated[int | None, option("Extract only N videos, evenly spread, to try things out.", "N", min=1)] = None,
     json: Json = False,
 ) -> int:
     """Decode clips once and keep the frozen encoders' features in a store.
 
-    The same command again goes on where it was stopped, by Ctrl-C or otherwise.
+    After Ctrl-C or any other stop, the same command resumes where it was.
     """
     given = {name: value for name, value in locals().items() if name != "json"}
     report = gaid.extract(**given)

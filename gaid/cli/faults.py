@@ -1,4 +1,4 @@
-"""What an error means to a person: an exit code and one line. Everything else about errors is where they are raised."""
+"""The exit code and the one line that a user sees of an error. The rest of its text is written where it is raised."""
 
 import difflib
 import errno
@@ -7,8 +7,8 @@ import re
 from gaid.errors import ExtractInterrupted, GaidError, PageNotWritten, StoreCorrupt
 
 FAULT, MISTAKE, DAMAGED, PARTLY, STOPPED = 1, 2, 3, 3, 130
-# What a person can mend: the rest of an operating system's errors are not his doing.
-_HIS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+# Errors of the operating system that a user can mend; the others are not their doing.
+_MENDABLE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
         errno.ENOSPC, errno.EDQUOT)  # fmt: skip
 
 
@@ -34,22 +34,22 @@ def _explain(error: BaseException) -> tuple[int, str]:
         if not message:  # a group without a command has printed its help
             return int(getattr(error, "exit_code", MISTAKE)), ""
         return MISTAKE, _usage(message)
-    if isinstance(error, OSError) and error.errno in _HIS:
+    if isinstance(error, OSError) and error.errno in _MENDABLE:
         more = " (a file stands where a folder is needed)" if error.errno in (errno.EEXIST, errno.ENOTDIR) else ""
         return MISTAKE, f"{error.filename or 'a file'}: {error.strerror}{more}"
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return (
             FAULT,
-            "the GPU has not enough memory; try a smaller --batch-size (extract), --set batch_size= or --memory",
+            "the GPU is out of memory; try a smaller --batch-size (extract), --set batch_size= or --memory",
         )
     return (
         FAULT,
-        f"an unexpected fault, {type(error).__name__}: {str(error)[:300]}; the same command with --debug shows where",
+        f"an unexpected error, {type(error).__name__}: {str(error)[:300]}; the same command with --debug shows where",
     )
 
 
 def _usage(message: str) -> str:
-    """Typer's words without its library's, with the nearest choice where a value is none of them."""
+    """Typer's message without the library's own prefixes, with the nearest choice where a value is not one of them."""
     message = message.strip().rstrip(".").replace("Value error, ", "")
     choice = re.search(r"'([^']*)' is not one of (.+)$", message)
     if choice:

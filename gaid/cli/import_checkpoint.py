@@ -14,22 +14,28 @@ def import_checkpoint(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The checkpoint, as .pth, .pt, .bin or .safetensors.")],
     kind: Annotated[
         Literal["gaid", "t-mass", "x-pool", "avigate", "clip4clip"],
-        option("Whose it is; clip4clip is meanP.", "gaid|t-mass|x-pool|avigate|clip4clip", "--kind"),
+        option(
+            "Which published method the checkpoint comes from; clip4clip is its meanP variant.",
+            "gaid|t-mass|x-pool|avigate|clip4clip",
+            "--kind",
+        ),
     ],
     out: Annotated[Path | None, option("The run's folder. Default: runs/KIND-FILE.", "FOLDER", "--out", "-o")] = None,
     frames: Annotated[
-        int | None, option("Frames a video, where the weights do not tell. Default: 12.", "N", min=1)
+        int | None, option("Frames per video, where the weights do not show it. Default: 12.", "N", min=1)
     ] = None,
     prior: Annotated[
         Literal["uniform", "normal"] | None,
-        option("T-MASS's noise; published as normal for LSMDC. Default: uniform.", "uniform|normal"),
+        option(
+            "Distribution of T-MASS's noise; published runs use normal on LSMDC. Default: uniform.", "uniform|normal"
+        ),
     ] = None,
-    overwrite: Annotated[bool, flag("Replace the run that is there.", "--overwrite")] = False,
+    overwrite: Annotated[bool, flag("Replace the run in --out.", "--overwrite")] = False,
     json: Json = False,
 ) -> None:
-    """Make a run of a published checkpoint: its head, and its CLIP as a file for gaid extract.
+    """Turn a published checkpoint into a run: its head, and its CLIP as a file for gaid extract.
 
-    No code in the file is run. What was not used is listed.
+    No code in the file is run. Weights that were not used are listed.
     """
     import gaid.imports
 
@@ -44,20 +50,20 @@ def import_checkpoint(
         say(f"not weights: {', '.join(found.others)}")
     sizes = found.run.describe()["head"]["arguments"]
     say(
-        f"head: {found.run.preset}, pictures of {sizes['visual_dim']} numbers, sounds of {sizes['audio_dim']}, texts of "
-        f"{sizes['text_dim']}, {sizes['frames']} frames"
+        f"head: {found.run.preset}; features of {sizes['visual_dim']} (visual), {sizes['audio_dim']} (audio) and {sizes['text_dim']} "
+        f"(text) numbers; {sizes['frames']} frames"
     )
     if found.visual:
         show(f"{found.run.path}: {found.kind} is imported; now: gaid extract --dataset NAME --visual {found.visual}")
     else:
         show(
-            f"{found.run.path}: {found.kind} is imported, no CLIP was in it; now: gaid eval --run {found.run.path} --store PATH"
+            f"{found.run.path}: {found.kind} is imported, without a CLIP in it; now: gaid eval --run {found.run.path} --store PATH"
         )
     return None
 
 
 def _grouped(names: tuple[str, ...]) -> list[str]:
-    """Names a line each; those of a module with many (an encoder of sound) as one line with their number."""
+    """One line per name; those of a module with many (an audio encoder) as one line with their number."""
     module = {name: ".".join(name.split(".")[:2]) for name in names}
     many = {one for one, count in Counter(module.values()).items() if count > 4}
     return list(dict.fromkeys(

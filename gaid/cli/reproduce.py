@@ -14,25 +14,25 @@ def reproduce(
     root: Annotated[
         Path | None, option("The folder that holds the data sets' folders. Default: data.", "FOLDER")
     ] = None,
-    out: Annotated[Path, option("Where tables and figures go.", "FOLDER", "--out", "-o")] = Path("reports/paper"),
+    out: Annotated[Path, option("Folder of the tables and figures.", "FOLDER", "--out", "-o")] = Path("reports/paper"),
     dataset: Annotated[
         list[str] | None,
         option(
-            "On this data set; may be repeated. Default: the table's own where they are here, else demo and stamps.",
+            "Data set to use; may be repeated. Default: the table's own if you have them, else demo and stamps.",
             "NAME",
             "--dataset",
         ),
     ] = None,
-    seeds: Annotated[int, option("Trainings a row.", "N", min=1)] = 3,
+    seeds: Annotated[int, option("Trainings per row.", "N", min=1)] = 3,
     set: Annotated[
-        list[str] | None, option("Option of every training, as epochs=5; may be repeated.", "KEY=VALUE", "--set")
+        list[str] | None, option("Setting of every training, such as epochs=5; may be repeated.", "KEY=VALUE", "--set")
     ] = None,
     patches: Annotated[
         bool | None,
         typer.Option(
             "--patches/--no-patches",
             metavar="",
-            help="Extract patch tokens, for rows that fuse them. Default: on small data sets.",
+            help="Extract patch tokens, for rows that fuse them. Default: only on small data sets.",
         ),
     ] = None,
     audio_tokens: Annotated[
@@ -40,17 +40,17 @@ def reproduce(
         typer.Option(
             "--audio-tokens/--no-audio-tokens",
             metavar="",
-            help="Extract tokens of the sound, which avigate then hears. Default: on small data sets.",
+            help="Extract audio tokens, which avigate then uses. Default: only on small data sets.",
         ),
     ] = None,
     random_weights: Annotated[
-        bool, flag("Encoders as they are, but untrained: tries the path without downloads.", "--random-weights")
+        bool, flag("Use untrained encoders, to try everything out without downloads.", "--random-weights")
     ] = False,
     workers: Annotated[int, option("Processes that decode clips.", "N", "--workers", "--num-workers", min=0)] = 2,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Make tables and figures of the paper: measured rows, and published ones apart; extracts and trains what is not there yet."""
+    """Make the paper's tables and Figure 5: measured rows, with published ones in tables of their own. Extracts and trains what is missing."""
     import gaid.paper.reproduce
     from gaid.paper.workshop import PaperOptions
 

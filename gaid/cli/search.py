@@ -1,4 +1,4 @@
-"""`gaid search`: clips that answer a sentence."""
+"""`gaid search`: the clips that match a sentence."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,34 +17,35 @@ def search(
     ] = None,
     run: Annotated[Path | None, option("The folder of a run; its first seed's head searches.", "FOLDER")] = None,
     store: Annotated[
-        Path | None, option("A store: for --preset without training, or in place of the run's own.", "PATH")
+        Path | None, option("A store: with --preset for an untrained head, or in place of the run's own.", "PATH")
     ] = None,
     preset: Annotated[
         str | None,
-        option("A head without training, on --store; mean-pool where text and picture share a space.", "NAME"),
+        option("An untrained head, on --store; mean-pool where texts and pictures share a space.", "NAME"),
     ] = None,
     query_file: Annotated[
         list[Path] | None,
-        option("A file with a sentence a line, - for standard input; may be repeated.", "FILE", "--query-file"),
+        option("A file with one sentence per line, or - for standard input; may be repeated.", "FILE", "--query-file"),
     ] = None,
-    top: Annotated[int, option("Clips to show a sentence.", "N", "--top", "-k", min=1)] = 10,
+    top: Annotated[int, option("How many clips to list per sentence.", "N", "--top", "-k", min=1)] = 10,
     text: Annotated[
-        str | None, option("Encoder of the sentence, if the store's own is called otherwise here.", "NAME")
+        str | None, option("Encoder of the sentence, if the store's own has another name on this machine.", "NAME")
     ] = None,
     root: Annotated[
-        Path | None, option("Where the clips' files are. Default: where they were extracted from.", "FOLDER")
+        Path | None, option("Folder of the clips' files. Default: where they were extracted from.", "FOLDER")
     ] = None,
     html: Annotated[
-        Path | None, option("Write a page with pictures of what was found.", "FILE", "--html", "-o", "--out")
+        Path | None,
+        option("Page to write, with pictures of the clips that were found.", "FILE", "--html", "-o", "--out"),
     ] = None,
     device: Device = "auto",
-    memory: Annotated[str, option("Most memory for scoring, beside a block of features.", "SIZE")] = "1GiB",
-    seed: Annotated[int, option("Seed of a head without training.", "N", callback=check_seed)] = 0,
+    memory: Annotated[str, option("Memory limit of scoring, in addition to a block of features.", "SIZE")] = "1GiB",
+    seed: Annotated[int, option("Seed of an untrained head.", "N", callback=check_seed)] = 0,
     json: Json = False,
 ) -> None:
-    """Find the clips of a store that a sentence describes, by sight and sound: no captions needed.
+    """Find the clips of a store that match a sentence, by picture and sound; the clips need no captions.
 
-    All clips with features are searched, whatever part of the data set they belong to.
+    All clips with features are searched, whichever part of the data set they belong to.
     """
     from gaid.report import write_page
 
@@ -76,7 +77,7 @@ def _print_found(found: Any) -> None:
 
 
 def _print(answer: Any) -> None:
-    """A line a clip; columns that say nothing are left out."""
+    """One line per clip; empty columns are left out."""
     hits = answer.hits
     columns = {
         "place": [hit.place for hit in hits],

@@ -1,4 +1,4 @@
-"""`gaid store`: look at, check and convert a store."""
+"""`gaid store`: inspect, verify and convert a store."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from gaid.paths import shown_path
 
 DAMAGED = 3
 
-app = typer.Typer(help="Look at, check and convert a store.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, verify and convert a store.", no_args_is_help=True)
 Place = Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr folder or an .h5 file made by gaid extract.")]
 
 
@@ -20,7 +20,7 @@ CENSUS = ("asked", "found", "unreadable", "valid", "sound", "silent", "no track"
 
 @app.command("info")
 def info(path: Place, json: Json = False) -> None:
-    """What is in a store: splits, shapes, sizes on disk, where the features come from, what failed."""
+    """Show what a store holds: splits, shapes, sizes on disk, where the features come from, which clips failed."""
     from gaid.stores import open_store
 
     store = open_store(path, incomplete=True)
@@ -28,7 +28,9 @@ def info(path: Place, json: Json = False) -> None:
     failures = store.failures
     if json:
         return give(told | {"failed": failures})
-    whole = "complete" if told["complete"] else f"not complete: {len(told['missing_shards'])} parts are to be extracted"
+    whole = (
+        "complete" if told["complete"] else f"not complete: {len(told['missing_shards'])} parts are not extracted yet"
+    )
     show(f"{path}: {told['format']}, {human_bytes(told['bytes'])} in {told['files']} files, {whole}")
     if told["parts"]:
         rows = [[name, part, *(one[entry] for entry in CENSUS), one["gallery_hash"][:12]]
@@ -72,7 +74,7 @@ def _provenance(attributes: dict[str, Any]) -> list[str]:
 
 @app.command("verify")
 def verify(path: Place, json: Json = False) -> int:
-    """Read every byte against its checksum, and every array against the format; exit code 3 where something is wrong."""
+    """Check every byte against its checksum and every array against the format; exit code 3 if something is wrong."""
     from gaid.stores import verify_store
 
     report = verify_store(path)
@@ -81,7 +83,7 @@ def verify(path: Place, json: Json = False) -> int:
     else:
         for problem in report.problems:
             say(f"{path}: {problem}")
-        state = "sound" if report.ok else f"{len(report.problems)} problems"
+        state = "intact" if report.ok else f"{len(report.problems)} problems"
         show(f"{path}: {state}; {report.files} files, {human_bytes(report.bytes)} read")
     return 0 if report.ok else DAMAGED
 
@@ -89,10 +91,10 @@ def verify(path: Place, json: Json = False) -> int:
 @app.command("convert")
 def convert(
     path: Place,
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The new store: ends in .zarr, .h5 or .hdf5.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The new store, ending in .zarr, .h5 or .hdf5.")],
     json: Json = False,
 ) -> None:
-    """Write the same store in the other format, zarr or HDF5; nothing is lost."""
+    """Write the same store in the other format, zarr or HDF5, without loss."""
     from gaid.stores import convert_store
 
     store = convert_store(path, target)

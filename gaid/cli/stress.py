@@ -1,4 +1,4 @@
-"""`gaid stress`: when a head fails."""
+"""`gaid stress`: under which faults a head fails."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,28 +13,29 @@ from gaid.settings import check_seed
 def stress(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, of one seed or several.")],
     against: Annotated[
-        list[str] | None, option("A run to stand beside it; may be repeated.", "RUN", "--against")
+        list[str] | None, option("A run to compare with under the same faults; may be repeated.", "RUN", "--against")
     ] = None,
     store: Annotated[Path | None, option("A store in place of the run's own.", "PATH")] = None,
     split: Annotated[str, option("Which part: test, val or train.", "PART")] = "test",
     split_protocol: Annotated[str | None, option("Which split of the data set. Default: the run's.", "NAME")] = None,
     fault: Annotated[
-        list[str] | None, option("Only this fault, as noise, late, typos or gate; may be repeated.", "NAME", "--fault")
+        list[str] | None,
+        option("Only this fault, such as noise, late, typos or gate; may be repeated.", "NAME", "--fault"),
     ] = None,
     media: Annotated[
-        bool, flag("Repeat faults of sound and frames on the real files of some clips.", "--media")
+        bool, flag("Repeat the faults of audio and frames on the media files of some clips.", "--media")
     ] = False,
-    clips: Annotated[int, option("How many clips --media takes, drawn by the seed.", "N", min=2)] = 50,
-    root: Annotated[Path | None, option("Where the data set's files are, if they were moved.", "FOLDER")] = None,
-    memory: Annotated[str, option("Most memory for scoring, beside the features.", "SIZE")] = "1GiB",
+    clips: Annotated[int, option("How many clips --media uses, drawn by the seed.", "N", min=2)] = 50,
+    root: Annotated[Path | None, option("Folder of the data set's files, if they were moved.", "FOLDER")] = None,
+    memory: Annotated[str, option("Memory limit of scoring, in addition to the features.", "SIZE")] = "1GiB",
     device: Device = "auto",
-    seed: Annotated[int, option("Seed of all faults and intervals.", "N", callback=check_seed)] = 0,
+    seed: Annotated[int, option("Seed of the faults and intervals.", "N", callback=check_seed)] = 0,
     out: Annotated[
-        Path | None, option("Where page, figures and tables go. Default: RUN/stress.", "FOLDER", "--out", "-o")
+        Path | None, option("Folder of the page, figures and tables. Default: RUN/stress.", "FOLDER", "--out", "-o")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Spoil sound, picture, captions and the head itself, and show what each fault costs, with 95 % intervals."""
+    """Corrupt audio, pictures, captions and the head itself, and measure what each fault costs, with 95 % intervals."""
     import gaid.stress
     from gaid.report.stress import print_files, print_stress, write_files
 

@@ -1,4 +1,4 @@
-"""`gaid train-head`: stage two."""
+"""`gaid train-head`: trains a head on the features of a store."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,28 +19,30 @@ def train_head(
     ] = None,
     set: Annotated[
         list[str] | None,
-        option("Change a setting, as epochs=3 or head.dim=128; may be repeated.", "KEY=VALUE", "--set"),
+        option("Change a setting, such as epochs=3 or head.dim=128; may be repeated.", "KEY=VALUE", "--set"),
     ] = None,
-    config: Annotated[Path | None, option("A TOML file of settings; the config.toml of a run is one.", "FILE")] = None,
+    config: Annotated[Path | None, option("A TOML file of settings, such as the config.toml of a run.", "FILE")] = None,
     out: Annotated[
         Path | None, option("The run's folder. Default: runs/PRESET-DATASET.", "FOLDER", "--out", "-o")
     ] = None,
     seed: Annotated[int | None, option("The first seed. Default: 0.", "N")] = None,
-    seeds: Annotated[int | None, option("How many trainings, with seed, seed + 1, ... Default: 1.", "N", min=1)] = None,
+    seeds: Annotated[
+        int | None, option("How many trainings, with seeds seed, seed + 1, ... Default: 1.", "N", min=1)
+    ] = None,
     split_protocol: Annotated[
-        str | None, option("Which split of the data set, as 9k or 7k. Default: the store's.", "NAME")
+        str | None, option("Which split of the data set, such as 9k or 7k. Default: the store's.", "NAME")
     ] = None,
     protocol: Annotated[
         Literal["query", "published"] | None,
         option(
-            "published gates each video by its own caption in training, as GAID's published code does. Default: query.",
+            "published gates each video by its own caption in training, as GAID's released code does. Default: query.",
             "query|published",
         ),
     ] = None,
     device: Device = "auto",
     memory: Annotated[str, option("Most memory for scoring on validation, beside the features.", "SIZE")] = "1GiB",
     resume: Annotated[bool, flag("Resume the run that is there.", "--resume")] = False,
-    overwrite: Annotated[bool, flag("Replace the run that is there.", "--overwrite")] = False,
+    overwrite: Annotated[bool, flag("Replace the run in --out.", "--overwrite")] = False,
     allow_incomplete: Annotated[
         bool, flag("Train on a store whose extraction is not finished.", "--allow-incomplete")
     ] = False,
@@ -48,7 +50,7 @@ def train_head(
 ) -> None:
     """Train a head on a store's features.
 
-    The best by R@1 on validation is kept; the test part is never looked at.
+    The head with the best R@1 on validation is kept; training never reads the test part.
     """  # fmt: skip
     run = gaid.train(store, preset, out=out, seed=seed, seeds=seeds, config=config, set=set or (), device=device, memory=memory,
                 resume=resume, overwrite=overwrite, split_protocol=split_protocol, protocol=protocol,

@@ -221,7 +221,7 @@ def test_a_head_alone_is_a_run_without_a_clip(gaid, tmp_path):
     file = write_checkpoint(tmp_path / "head.pth", "x-pool", head_weights("x-pool"))
     told = gaid("import-checkpoint", file, "--kind", "x-pool", "-o", "run")
     assert told.code == 0
-    assert "no CLIP was in it" in told.out
+    assert "without a CLIP in it" in told.out
     write_store(Path("other.zarr"), 5, named())  # sounds of another size than a head that hears nothing was built for
     told = gaid("eval", "--run", "run", "--store", "other.zarr", "--report", "none", "--json")
     assert told.code == 0, told.err

@@ -109,7 +109,7 @@ def test_an_unexpected_fault_is_short_and_traced_on_demand(gaid, monkeypatch):
     assert told.code == 1
     assert (
         told.err
-        == "gaid: an unexpected fault, RuntimeError: broken inside; the same command with --debug shows where\n"
+        == "gaid: an unexpected error, RuntimeError: broken inside; the same command with --debug shows where\n"
     )
     assert "Traceback" in gaid("store", "info", "x.zarr", "--debug").err
 

@@ -131,7 +131,7 @@ def test_the_command_lists_faults_on_stdout_and_ends_with_3(copy, capfd):
     assert "text: unreadable: " in told.out
     assert "silent" not in told.out.split("no track (")[1]
     assert "opening csv: 6/6 files" in told.err
-    assert told.err.strip().endswith("csv: 5 things are wrong")
+    assert told.err.strip().endswith("csv: 5 problems found")
 
 
 def test_the_command_reads_a_store_and_gives_json(copy, store, capfd):
@@ -144,7 +144,7 @@ def test_the_command_reads_a_store_and_gives_json(copy, store, capfd):
 def test_a_whole_copy_ends_with_0(copy, capfd):
     (copy / "whole.csv").write_text("video,caption\ngood.mp4,x\nmute.mp4,y\n")
     assert run(["datasets", "csv", "--root", str(copy / "whole.csv"), "--check", "--decode"]) == 0
-    assert "nothing is wrong" in capfd.readouterr().err
+    assert "no problem found" in capfd.readouterr().err
 
 
 def test_a_store_of_something_else_and_a_check_of_nothing_are_refused(copy, store, tmp_path, capfd):
