@@ -17,17 +17,21 @@ Fusion = Literal["none", "sample", "frame", "token"]
 
 
 class Gate(nn.Module):
-    """What scoring asks of a gate. Folded tensors are (videos, ..., texts); `#texts` may be 1, the same for all texts.
+    """What scoring asks of a gate, answered as without fusion: a frame is its picture, whatever the text.
 
-    A fused frame is a combination of its `ends`, vectors of the video; the `shares` say which, for each pair.
+    A fused frame is a combination of its `ends`, vectors of the video; the `shares` say which, for each pair. Folded tensors
+    are (videos, ..., texts), and `#texts` may be 1: the same for all texts.
     """
 
-    uses_audio = True
-    fuses_tokens = False  # a frame is then patch tokens and has more ends than a line has
+    uses_audio = False
+    fuses_tokens = False  # or True: frames are patch tokens, and have more ends than a line has
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
 
     def of_text(self, text: Float[Tensor, "texts dim"]) -> Float[Tensor, " texts"]:
         """The text's part of the logits."""
-        raise NotImplementedError
+        return text.new_zeros(len(text))
 
     def of_frames(
         self,
@@ -36,7 +40,7 @@ class Gate(nn.Module):
         audio_mask: Bool[Tensor, "videos frames"],
     ) -> Float[Tensor, "videos frames *patches"]:
         """The frames' (or tokens') part of the logits."""
-        raise NotImplementedError
+        return visual.new_zeros(visual.shape[:2])
 
     def fuse(
         self,
@@ -47,11 +51,12 @@ class Gate(nn.Module):
     ) -> tuple[Float[Tensor, "... frames dim"], Float[Tensor, "... frames"]]:
         """The fused frames, and the share of the audio in each. `of_text` is (texts, 1) or (1, videos) for all pairs,
         (videos) for each video with its own text; the results have its dimensions in front of the frames'."""
-        raise NotImplementedError
+        fused = visual if of_text.ndim == 1 else visual[None]
+        return fused, fused.new_zeros(fused.shape[:-1])
 
     def ends_per_frame(self, tokens: int) -> int:
         """How many vectors of the video a fused frame combines, where a frame has so many tokens."""
-        raise NotImplementedError
+        return 1
 
     def ends(
         self,
@@ -60,7 +65,7 @@ class Gate(nn.Module):
         audio_mask: Bool[Tensor, "videos frames"],
     ) -> Float[Tensor, "videos ends frames dim"]:
         """The vectors of a video that fused frames combine."""
-        raise NotImplementedError
+        return visual[:, None]
 
     def shares(
         self,
@@ -69,72 +74,27 @@ class Gate(nn.Module):
         audio_mask: Bool[Tensor, "videos frames"],
     ) -> Float[Tensor, "videos *ends frames #texts"]:
         """Where each pair's frames lie between their ends; `of_text` is (texts), or (videos, 1, ...) of own captions."""
-        raise NotImplementedError
+        return of_frames[..., None]
 
     def at(
         self, ends: Float[Tensor, "videos ends frames #texts"], shares: Float[Tensor, "videos *ends frames #texts"]
     ) -> Float[Tensor, "videos frames #texts"]:
         """A number that each end has (a product with the text), as fused frames have it."""
-        raise NotImplementedError
+        return ends[:, 0]
 
     def of_ends(
         self, weights: Float[Tensor, "videos frames #texts"], shares: Float[Tensor, "videos *ends frames #texts"]
     ) -> Float[Tensor, "videos ends_of_frames #texts"]:
         """Weights of fused frames as weights of their ends, in the order of `ends` flattened."""
-        raise NotImplementedError
+        return weights
 
     def audio_share(self, shares: Float[Tensor, "videos *ends frames #texts"]) -> Float[Tensor, "videos frames #texts"]:
         """The share of the audio in each fused frame."""
-        raise NotImplementedError
+        return shares
 
     def lengths(self, ends: Float[Tensor, "videos ends frames dim"]) -> Lines | Hulls:
         """Squared norms of fused frames from their shares."""
         return Lines(ends)
-
-
-class NoGate(Gate):
-    """No fusion: a frame is its picture."""
-
-    uses_audio = False
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-
-    def of_text(self, text: Float[Tensor, "texts dim"]) -> Float[Tensor, " texts"]:
-        """Zeros, which nothing reads."""
-        return text.new_zeros(len(text))
-
-    def of_frames(
-        self,
-        visual: Float[Tensor, "videos frames dim"],
-        audio: Float[Tensor, "videos frames dim"],
-        audio_mask: Bool[Tensor, "videos frames"],
-    ) -> Float[Tensor, "videos frames"]:
-        """The share of the audio: 0."""
-        return visual.new_zeros(visual.shape[:2])
-
-    def fuse(self, of_text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The pictures, the same for all texts."""
-        fused = visual if of_text.ndim == 1 else visual[None]
-        return fused, fused.new_zeros(fused.shape[:-1])
-
-    def ends_per_frame(self, tokens: int) -> int:
-        return 1
-
-    def ends(self, visual: Tensor, audio: Tensor, audio_mask: Tensor) -> Float[Tensor, "videos 1 frames dim"]:
-        return visual[:, None]
-
-    def shares(self, of_text: Tensor, of_frames: Tensor, audio_mask: Tensor) -> Float[Tensor, "videos frames 1"]:
-        return of_frames[..., None]
-
-    def at(self, ends: Tensor, shares: Tensor) -> Float[Tensor, "videos frames #texts"]:
-        return ends[:, 0]
-
-    def of_ends(self, weights: Tensor, shares: Tensor) -> Float[Tensor, "videos frames #texts"]:
-        return weights
-
-    def audio_share(self, shares: Tensor) -> Float[Tensor, "videos frames 1"]:
-        return shares
 
 
 class FrameGate(Gate):
@@ -145,8 +105,10 @@ class FrameGate(Gate):
     order [visual, audio, text]. A fused frame lies on the line between its picture and its audio.
     """
 
+    uses_audio = True
+
     def __init__(self, dim: int) -> None:
-        super().__init__()
+        super().__init__(dim)
         self.linear = nn.Linear(3 * dim, 1)
 
     def of_frames(
@@ -203,9 +165,6 @@ class FrameGate(Gate):
     def of_ends(self, weights: Tensor, shares: Tensor) -> Float[Tensor, "videos twice_frames #texts"]:
         of_audio = weights * shares
         return torch.cat([weights - of_audio, of_audio], 1)
-
-    def audio_share(self, shares: Tensor) -> Float[Tensor, "videos frames #texts"]:
-        return shares
 
 
 class SampleGate(FrameGate):
@@ -285,4 +244,4 @@ class TokenGate(FrameGate):
         return Hulls(ends)
 
 
-GATES: dict[Fusion, type[Gate]] = {"none": NoGate, "sample": SampleGate, "frame": FrameGate, "token": TokenGate}
+GATES: dict[Fusion, type[Gate]] = {"none": Gate, "sample": SampleGate, "frame": FrameGate, "token": TokenGate}

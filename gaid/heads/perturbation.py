@@ -88,15 +88,18 @@ class Deviation(nn.Module):
 
 
 class Perturbation(nn.Module):
-    """What heads ask of a perturbation. `trials`: draws for each text in an evaluation, of which the best counts."""
+    """What heads ask of a perturbation, answered as without one: a text stays where it is.
 
-    moves = True
+    `moves`: whether texts move, by their `deviation`. `trials`: draws for each text in an evaluation; the best one counts.
+    """
+
+    moves = False
     trials = 0
     deviation: Deviation
 
     def perturb(self, text: Float[Tensor, "batch dim"], std: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         """Each text moved for a training step, by its own video's std."""
-        raise NotImplementedError
+        return text
 
     def pair_noise(
         self,
@@ -111,20 +114,13 @@ class Perturbation(nn.Module):
 
     def of_texts(self, text: Float[Tensor, "texts dim"], first: int, seed: int, noise: PairNoise | None) -> Comparison:
         """The texts from row `first` on, ready to be compared; `noise` where pairs have draws of their own."""
-        raise NotImplementedError
-
-
-class NoPerturbation(Perturbation):
-    """A text stays where it is."""
-
-    moves = False
-
-    def of_texts(self, text: Tensor, first: int, seed: int, noise: PairNoise | None) -> Comparison:
         return Unmoved(text)
 
 
 class StochasticPerturbation(Perturbation):
     """STP (T-MASS): the text plus noise times std. In evaluation the best of `trials` draws counts."""
+
+    moves = True
 
     def __init__(
         self, dim: int, frames: int, prior: Prior = "uniform", prior_std: float = 3e-3, trials: int = 20
@@ -174,6 +170,8 @@ class StochasticPerturbation(Perturbation):
 
 class DirectionalPerturbation(Perturbation):
     """DASP (GAID; SVSP in the paper's second version): the text moved by a learned share of std, one pass in evaluation."""
+
+    moves = True
 
     def __init__(self, dim: int, frames: int) -> None:
         super().__init__()
@@ -329,4 +327,4 @@ def make_perturbation(
     """The perturbation of a name; the prior and the trials are STP's."""
     if name == "stp":
         return StochasticPerturbation(dim, frames, prior, prior_std, trials)
-    return DirectionalPerturbation(dim, frames) if name == "dasp" else NoPerturbation()
+    return DirectionalPerturbation(dim, frames) if name == "dasp" else Perturbation()

@@ -15,7 +15,7 @@ from gaid.evaluation.scoring import score_all
 from gaid.files import write_json
 from gaid.heads import build_head
 from gaid.heads.features import Features
-from gaid.heads.perturbation import NoPerturbation
+from gaid.heads.perturbation import Perturbation
 from gaid.runs import load_run
 from gaid.runs.files import CONFIG, write_checkpoint
 from gaid.stress import NAMES, probes, stress
@@ -249,7 +249,7 @@ def test_alpha_as_trained_changes_nothing_and_0_is_no_perturbation(head, split):
     np.testing.assert_array_equal(scores(still, features, split), scores(head, features, split))
     probes.set_alpha(still, 0.0)
     plain = copy.deepcopy(head)
-    plain.perturbation = NoPerturbation()
+    plain.perturbation = Perturbation()
     np.testing.assert_allclose(scores(still, features, split), scores(plain, features, split), atol=1e-6)
 
 
