@@ -58,13 +58,13 @@ def load_backbones(
     seed: int = 0,
     audio_tokens: bool = False,
 ) -> Backbones:
-    """The three encoders of a store; `text` is the visual one's own unless it is named.
+    """The three encoders of a store; `text` defaults to the visual backbone's own.
 
     The same arguments give the same objects within a process. `random_weights` builds the real architecture from `seed`
-    where a family has weights to fetch (clip, clap); the others come with theirs. `patches` makes sure that the visual
-    backbone has patches to give, `audio_tokens` that the audio backbone has tokens. Raises BackboneUnavailable (weights), DependencyMissing (an extra) or OptionInvalid.
+    where a family has weights to fetch; the others come with theirs. `patches` requires a visual backbone
+    with patches, `audio_tokens` an audio backbone with tokens. Raises BackboneUnavailable (weights), DependencyMissing (an extra) or OptionInvalid.
     """
-    # All three are looked for before the first is built: what is missing is said at once.
+    # All three are looked for before the first is built, so that whatever is missing is reported at once.
     built = Backbones(*[build() for build in _find_all(visual, audio, text, device, random_weights, seed)])
     if patches and built.visual.patch_shape is None:
         raise OptionInvalid(f"backbone {visual!r} has no patches to give; leave out --patches, or use a ViT of clip")
@@ -74,7 +74,7 @@ def load_backbones(
 
 
 def check_backbones(visual: str, audio: str, text: str | None = None, random_weights: bool = False) -> None:
-    """Raises what `load_backbones` would raise of names, extras and weights, without building an encoder."""
+    """Raises what `load_backbones` would raise about names, extras and weights, without building an encoder."""
     _find_all(visual, audio, text, "cpu", random_weights, 0)
 
 
@@ -94,7 +94,7 @@ def load_text(name: str, device: str = "cpu", random_weights: bool = False, seed
 
 
 def statuses() -> list[BackboneStatus]:
-    """What of the built-in backbones can be used now, without loading any or asking a network."""
+    """Which built-in backbones can be used now, found without loading any or using a network."""
     return [status for spec in FAMILIES.values() for status in spec.statuses()]
 
 
@@ -122,20 +122,20 @@ def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) ->
         able = ", ".join(one.name for one in FAMILIES.values() if kind in one.kinds)
         raise OptionInvalid(f"backbone {name!r} encodes no {kind}; those that do: {able}")
     if variant and not spec.has_variants:
-        raise OptionInvalid(f"backbone {family!r} has no variants, so {name!r} is none; write {family!r}")
+        raise OptionInvalid(f"backbone {family!r} has no variants; write {family!r} in place of {name!r}")
     return partial(spec.find(kind, variant, random_weights), device, seed)
 
 
 @lru_cache(maxsize=8)
 def _load_own(name: str, kind: str, device: str, random_weights: bool, seed: int) -> Any:
-    """What a class of the user's own builds; it is given those of device, random_weights and seed that its constructor names."""
+    """An instance of a user's class, called with those of device, random_weights and seed that its constructor takes."""
     factory = plugins.load_object(name, "backbone", callable)
     given = {"device": devices.pick_device(device), "random_weights": random_weights, "seed": seed}
     wanted = inspect.signature(factory).parameters
     built = factory(**{option: value for option, value in given.items() if option in wanted})
     wanted_members = MEMBERS[kind]
     if kind == "audio":
-        if not hasattr(built, "token_shape"):  # a class may know nothing of tokens
+        if not hasattr(built, "token_shape"):  # a class may do without tokens
             built.token_shape = None
         elif built.token_shape is not None:
             wanted_members = (*wanted_members, "encode_audio_tokens")
@@ -143,6 +143,6 @@ def _load_own(name: str, kind: str, device: str, random_weights: bool, seed: int
     if lacking:
         missing = ", ".join(lacking)
         raise OptionInvalid(
-            f"backbone {plugins.shown(name)!r} is no {kind} backbone: it lacks {missing} (gaid.backbones.protocol)"
+            f"backbone {plugins.shown(name)!r} is not a {kind} backbone: it lacks {missing} (gaid.backbones.protocol)"
         )
     return built

@@ -1,4 +1,4 @@
-"""How a frozen torch model is run: no gradients, half precision on a GPU, and the same weights from the same seed."""
+"""Runs a frozen torch model: no gradients, half precision on a GPU, and the same random weights from the same seed."""
 
 import logging
 import warnings
@@ -16,8 +16,8 @@ from gaid.backbones.protocol import Features, Frames
 
 @contextmanager
 def inferring(device: str, half_weights: bool = False) -> Iterator[None]:
-    """Inference mode; on a GPU in float16, which keeps more digits of a feature than bfloat16 does and is what a store keeps
-    anyway: by autocast, unless the weights are float16 themselves."""
+    """Inference mode; on a GPU in float16, which is more precise than bfloat16 and what a store keeps: by autocast, unless
+    the weights are float16 already."""
     autocasts = device.startswith("cuda") and not half_weights
     with torch.inference_mode(), torch.autocast("cuda", dtype=torch.float16, enabled=autocasts):
         yield
@@ -25,7 +25,7 @@ def inferring(device: str, half_weights: bool = False) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed` inside, and those of the caller untouched."""
+    """Random numbers from `seed` inside; the caller's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -33,9 +33,9 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keeps a library's words while it builds a model off the user's terminal; its errors are still raised.
+    """Keeps a library's messages off the terminal while it builds a model; errors are still raised.
 
-    open_clip speaks through the root logger and sets up handlers on it by doing so: none is needed while one is there.
+    open_clip logs through the root logger, which adds a handler unless one is there.
     """
     root, silent = logging.getLogger(), logging.NullHandler()
 
@@ -54,7 +54,7 @@ def quietly() -> Iterator[None]:
 
 
 def frames_to_tensor(frames: Frames, mean: list[float], std: list[float], device: str) -> Tensor:
-    """Frames (n, H, W, 3) as normalised (n, 3, H, W); the bytes travel to the GPU, not the floats."""
+    """Frames (n, H, W, 3) as normalised (n, 3, H, W); bytes are copied to the GPU, not floats."""
     pixels = to_device(frames, device).permute(0, 3, 1, 2)
     scaled = pixels.float().div_(255)
     return scaled.sub_(torch.tensor(mean, device=device)[:, None, None]).div_(
@@ -63,7 +63,7 @@ def frames_to_tensor(frames: Frames, mean: list[float], std: list[float], device
 
 
 def to_device(array: NDArray[Any], device: str) -> Tensor:
-    """A copy of an array on a device; to a GPU through memory that its driver reads without copying once more."""
+    """A copy of an array on a device; to a GPU through pinned memory."""
     if not device.startswith("cuda"):
         return torch.from_numpy(np.array(array)).to(device)  # a copy: the array may be read-only
     staged = torch.empty(array.shape, dtype=torch.from_numpy(np.empty(0, array.dtype)).dtype, pin_memory=True)
@@ -72,10 +72,10 @@ def to_device(array: NDArray[Any], device: str) -> Tensor:
 
 
 def to_numpy(features: Tensor) -> Features:
-    """Features as float32 in memory of their own."""
+    """Features as float32 on the CPU."""
     return features.float().cpu().numpy()
 
 
 def is_still(frames: Frames) -> bool:
-    """Whether a clip (F, H, W, 3) shows one picture all the time, so that encoding one frame is encoding them all."""
+    """Whether all frames of a clip (F, H, W, 3) are the same picture, so that encoding one is enough."""
     return len(frames) > 1 and bool((frames[1:] == frames[0]).all())

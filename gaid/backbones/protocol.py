@@ -29,8 +29,8 @@ class VisualBackbone(Protocol):
     """A frozen encoder of frames.
 
     `provenance` is JSON: name, weights, sha256, dim, input (size, resize), mean, std, interpolation, random_weights.
-    `patch_shape` is (patches a frame, dim of a patch), or None where there are none. `thread_safe`: threads may encode clips
-    side by side on the CPU; a class without the member is asked for one clip at a time.
+    `patch_shape` is (patches per frame, dim of a patch), or None where there are none. `thread_safe`: threads may encode clips
+    side by side on the CPU; a class without the member gets one clip at a time.
     """
 
     name: str
@@ -52,7 +52,7 @@ class VisualBackbone(Protocol):
 class AudioBackbone(Protocol):
     """A frozen encoder of sound. `provenance` as a visual backbone's, with the rate as its input.
 
-    `token_shape` is (tokens a window, dim of a token), or None where there are none; a class without the member has none.
+    `token_shape` is (tokens per window, dim of a token), or None where there are none; a class without the member has none.
     `thread_safe` as a visual backbone's.
     """
 
@@ -70,7 +70,7 @@ class AudioBackbone(Protocol):
     def encode_audio_tokens(
         self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]
     ) -> tuple[Features, Features]:
-        """The very embeddings of `encode_audio`, and tokens (B, F, N, Dn); both zeros where `mask` is False."""
+        """The same embeddings as `encode_audio`, and tokens (B, F, N, Dn); both zeros where `mask` is False."""
         ...
 
 
@@ -86,7 +86,7 @@ class TextBackbone(Protocol):
         ...
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """How many tokens `encode_text` gives for each text. Costs no run of the model."""
+        """How many tokens `encode_text` gives for each text. Does not run the model."""
         ...
 
 

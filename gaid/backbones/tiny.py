@@ -23,7 +23,7 @@ VERSION = 1
 """Changes whenever the same input would give another vector."""
 
 DIM = 256
-NORM_A_DIMENSION = 0.44
+NORM_PER_DIMENSION = 0.44
 """Root mean square of an embedding's entries: CLIP's embeddings have a norm of about 10 at 512."""
 
 Array = NDArray[np.float32]
@@ -32,7 +32,7 @@ Array = NDArray[np.float32]
 class TinyVisual:
     """Frames by the colour, form, place and movement of what stands out from the picture's border, and by edges.
 
-    A frame's movement is told from its neighbours, so frames of one clip are given in the order of time.
+    Movement is computed from neighbouring frames, so the frames of a clip are given in the order of time.
     """
 
     name = "tiny"
@@ -111,9 +111,9 @@ class TinyText:
         for row, text in enumerate(texts):
             words = _split(text)
             tokens.append(np.stack([_word_vector(_stem(word)) for word in words]))
-            told = [vector for word, vector in zip(words, tokens[-1], strict=True) if word not in _STOP_WORDS]
-            total = np.sum(told or list(tokens[-1]), axis=0, dtype=np.float32)
-            embedding[row] = total * (NORM_A_DIMENSION * self.dim**0.5 / np.linalg.norm(total))
+            meaningful = [vector for word, vector in zip(words, tokens[-1], strict=True) if word not in _STOP_WORDS]
+            total = np.sum(meaningful or list(tokens[-1]), axis=0, dtype=np.float32)
+            embedding[row] = total * (NORM_PER_DIMENSION * self.dim**0.5 / np.linalg.norm(total))
         return TextFeatures(embedding=embedding, tokens=tokens)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
@@ -139,7 +139,7 @@ class _Layer:
             assert group.shape[-1] == size, (name, group.shape)
             columns.append((group - np.float32(mean)) * np.float32((share / size) ** 0.5 / spread))
         hidden = np.maximum(np.concatenate(columns, axis=1) @ self.weight + self.bias, 0) - np.float32(_CENTRE)
-        return (hidden * np.float32(NORM_A_DIMENSION / _SPREAD)).astype(np.float32)
+        return (hidden * np.float32(NORM_PER_DIMENSION / _SPREAD)).astype(np.float32)
 
 
 _CENTRE, _SPREAD = 0.89, 1.2
@@ -284,7 +284,7 @@ def _filters() -> Array:
 def _describe_sound(windows: NDArray[np.float32]) -> dict[str, Array]:
     """Statistics of the windows (F, samples) of one clip, by group, (F, n) each."""
     short = _WINDOW + _HOP - windows.shape[1]
-    if short > 0:  # change is told from one moment to the next, so there are two at least
+    if short > 0:  # change needs at least two moments
         windows = np.pad(windows, ((0, 0), (0, short)))
     pieces = np.lib.stride_tricks.sliding_window_view(windows, _WINDOW, axis=1)[:, ::_HOP]
     power = np.abs(np.fft.rfft(pieces * np.hanning(_WINDOW).astype(np.float32))) ** 2
@@ -353,7 +353,7 @@ def _stem(word: str) -> str:
 @lru_cache(maxsize=65_536)
 def _word_vector(stem: str) -> Array:
     vector = np.random.default_rng(_seed(f"word {stem}")).standard_normal(DIM)
-    return (vector * NORM_A_DIMENSION).astype(np.float32)
+    return (vector * NORM_PER_DIMENSION).astype(np.float32)
 
 
 def _seed(name: str) -> int:

@@ -61,7 +61,7 @@ def load_dataset(
 ) -> Dataset:
     """Reads the annotations of a data set under `root` (default: the data set's own, `data/NAME`); opens no video.
 
-    `demo` is made first where it is absent; `progress` is told how far that is. `options` are the data set's own.
+    `demo` is generated first where it is absent; `progress` is called meanwhile. `options` are the data set's own.
     Raises `DataMissing` where files that are needed are absent, `DataInvalid` where they contradict each other.
     """
     spec = get_spec(name)
@@ -79,16 +79,16 @@ def _with_unreadable(dataset: Dataset, place: Path) -> Dataset:
     if not shut:
         return dataset
     shown = ", ".join(map(str, shut[:5])) + (", ..." if len(shut) > 5 else "")
-    note = f"{len(shut)} folders can't be read, so what is in them is left out: {shown}; change their permissions"
+    note = f"{len(shut)} folders cannot be read, so their contents are left out: {shown}; change their permissions"
     return replace(dataset, unreadable_folders=shut, notes=(*dataset.notes, note))
 
 
 def load_truth(
     name: str, root: str | os.PathLike[str] | None, video_id: str, times: Sequence[float], duration: float
 ) -> Any:
-    """Whether the sound is informative at each of `times` (F, seconds): a bool array (F,), or None where nobody knows.
+    """Whether the sound is informative at each of `times` (F, seconds): a bool array (F,), or None where that is not known.
 
-    Only the demo's worlds know, since they were made with the answer beside them.
+    It is known only of the generated demo worlds.
     """
     spec = get_spec(name)
     if spec.truth is None:

@@ -1,4 +1,4 @@
-"""`csv`: a table of your own, `video,caption[,start,end,split]`: clips inside longer videos, a caption a line.
+"""`csv`: a table of your own, `video,caption[,start,end,split]`: clips inside longer videos, one caption per line.
 
 `folder` takes whole videos with captions beside them; this takes parts of videos, and files anywhere.
 """
@@ -58,7 +58,7 @@ def load(root: Path) -> Dataset:
     table = _table(root)
     lines = list(_lines(table))
     if not lines:
-        raise DataInvalid(f"{table}: holds no line below the first")
+        raise DataInvalid(f"{table}: has no line below its header")
     files = _files(table.parent, lines)
     notes: list[str] = []
     first: dict[str, _Line] = {}
@@ -81,11 +81,13 @@ def load(root: Path) -> Dataset:
         count[line.clip] += 1
     if repeated:
         notes.append(
-            f"{len(repeated)} lines say of a clip what another line said, the first is {repeated[0]}; they are kept"
+            f"{len(repeated)} lines repeat a caption of the same clip, the first is {repeated[0]}; they are kept"
         )
     missing = tuple(clip for clip, line in first.items() if not files[line.source].exists())
     if len(missing) == len(first):
-        raise DataMissing(f"{table}: none of its videos is there; the first is {files[lines[0].source]}")
+        raise DataMissing(
+            f"{table}: none of its videos are there; the first one is expected at {files[lines[0].source]}"
+        )
     splits = _splits(captions, first, files, missing, notes)
     return Dataset(
         name="csv",
@@ -110,10 +112,8 @@ def _table(root: Path) -> Path:
     tables = sorted(file for file in root.glob("*.csv") if not file.name.startswith("."))
     chosen = next((file for file in tables if file.name == TABLE), tables[0] if len(tables) == 1 else None)
     if chosen is None:
-        found = f"{len(tables)} of them, as {tables[0].name} and {tables[1].name}" if tables else "none"
-        raise DataMissing(
-            f"csv: {root} holds no {TABLE}, and of other .csv files {found}; name one with --root FILE.csv"
-        )
+        found = f"{len(tables)}, such as {tables[0].name} and {tables[1].name}" if tables else "none"
+        raise DataMissing(f"csv: {root} holds no {TABLE}, and other .csv files: {found}; name one with --root FILE.csv")
     return chosen
 
 
@@ -121,7 +121,7 @@ def _lines(table: Path) -> list[_Line]:
     lines = []
     for where, row in read_table(table, ("video", "caption")):
         start, end = (
-            # To the millisecond, as ids tell them.
+            # To the millisecond, as in the ids.
             round(seconds_of(row[column], f"{where}: {column}"), 3) if row.get(column) else None
             for column in ("start", "end")
         )
@@ -131,7 +131,7 @@ def _lines(table: Path) -> list[_Line]:
         if "split" in row:
             split = PART_NAMES.get(row["split"].lower(), "")
             if not split:
-                found = f"split {row['split']!r} is none of {', '.join(PARTS)}" if row["split"] else "no split"
+                found = f"split {row['split']!r} is not one of {', '.join(PARTS)}" if row["split"] else "no split"
                 raise DataInvalid(f"{where}: {found}; fill it in, or drop the column")
         lines.append(_Line(where, row["video"], start, end, one_line(row["caption"]), split))
     return lines
@@ -155,7 +155,7 @@ def _files(folder: Path, lines: list[_Line]) -> dict[str, Path]:
             meant = by_name.get(plain_name(line.source).removeprefix("./"), [])
             if len(meant) > 1:
                 named = " or ".join(file.name for file in meant[:3])
-                raise DataInvalid(f"{line.where}: {line.source!r} may be {named}; write the suffix")
+                raise DataInvalid(f"{line.where}: {line.source!r} can mean {named}; write the suffix")
             typed = meant[0] if meant else typed
         found[line.source] = typed
     return found
@@ -174,7 +174,7 @@ def _splits(
     captions: list[Caption], first: dict[str, _Line], files: dict[str, Path], missing: Collection[str], notes: list[str]
 ) -> dict[str, dict[str, tuple[int, ...]]]:
     """The protocols, the default one first."""
-    # By the name as it is typed, which is the same on every machine; two spellings of one file are one video.
+    # Grouped by the name as typed, which is the same on every machine; two spellings of one file are one video.
     name_of: dict[Path, str] = {}
     sources: dict[str, list[str]] = defaultdict(list)
     for clip, line in first.items():
@@ -185,7 +185,7 @@ def _splits(
         several = [clips for clips in sources.values() if len({given[clip] for clip in clips}) > 1]
         if several:
             notes.append(
-                f"{len(several)} videos have clips in more than one part, as {several[0][0]} and {several[0][-1]}"
+                f"{len(several)} videos have clips in more than one part, such as {several[0][0]} and {several[0][-1]}"
             )
         if "train" in given.values() and "val" not in given.values():
             held = hold_out([source for source, clips in sources.items() if given[clips[0]] == "train"], "csv")

@@ -1,4 +1,4 @@
-"""The demo's control: the same kind of world with sights and sounds in the same beats, where one gate a clip is enough."""
+"""The demo's control: the same kind of world with sights and sounds in the same beats, where one gate per clip is enough."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def _prepare(root: Path, progress: Progress | None = None) -> None:
 
 SPEC = DatasetSpec(
     name="demo-same-times",
-    summary="the demo's control: sights and sounds in the same frames, so that one gate a clip is enough",
+    summary="the demo's control: sights and sounds in the same frames, so that one gate per clip is enough",
     source=DEMO.source,
     load=load,
     default_root="data/demo-same-times",

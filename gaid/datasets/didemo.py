@@ -25,7 +25,7 @@ from gaid.errors import DataInvalid, DataMissing
 DATA = {part: f"{part}_data.json" for part in PARTS}
 LABELS = {part: f"didemo_{part}_label.csv" for part in PARTS}
 LISTS = {part: f"{part}_list.txt" for part in PARTS}
-# Annotators saw the first 30 s; the field's loaders read 31 "to save looking up each length", and so the label csv says.
+# Annotators saw the first 30 s; published loaders read 31 "to save looking up each length", as does the label csv.
 SHOWN = 31.0
 # Flickr's names: some have these suffixes, some none at all, and the copies on AWS have .mp4 after the whole name.
 SUFFIXES = (*VIDEO_SUFFIXES, ".3g2", ".qt", ".", "")
@@ -34,7 +34,7 @@ _SOURCE = "train_data.json, val_data.json and test_data.json from the LisaAnne/L
 
 @dataclass
 class _Paragraph:
-    """A video's descriptions, in order, and how much of the file they are about."""
+    """A video's descriptions, in order, and the part of the file that they are about."""
 
     where: str
     texts: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class _Paragraph:
 
 @dataclass
 class _Descriptions:
-    """A part's descriptions, by the name as it is written and by video; the same video stands under two suffixes."""
+    """A part's descriptions, by the name as it is written and by video; a video may occur under two suffixes."""
 
     by_name: dict[str, _Paragraph] = field(default_factory=dict)
     by_video: dict[str, _Paragraph] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def load(root: Path) -> Dataset:
         for name, paragraph in ((name, one) for names in parts.values() for name, one in names.items()):
             rows.setdefault(part_of[name], []).append(len(captions))
             captions.append(Caption(f"{name}#{protocol}", name, " ".join(paragraph.texts)))
-            clips[name] = paragraph  # the label csv comes last: it may tell other times
+            clips[name] = paragraph  # the label csv comes last: its times may differ
         splits[protocol] = {part: tuple(rows[part]) for part in PARTS if part in rows}
     files = NamedFiles((file for file in found if file.suffix.lower() in SUFFIXES), _name_of_file)
     videos = [
@@ -135,7 +135,7 @@ def _described(file: Path) -> _Descriptions:
         if key is not None and (isinstance(key, bool) or not isinstance(key, int | str)):
             raise DataInvalid(f"{where}: 'annotation_id' is {key!r}, expected a number")
         if key is not None and seen.setdefault((key, name, text), number) != number:
-            raise DataInvalid(f"{where}: annotation_id {key} is there already, in entry {seen[key, name, text]}")
+            raise DataInvalid(f"{where}: annotation_id {key} occurs already, in entry {seen[key, name, text]}")
         found.by_name.setdefault(name, _Paragraph(where)).texts.append(text)
         found.by_video.setdefault(video_name(name), _Paragraph(where)).texts.append(text)
     if not found.by_name:
@@ -207,7 +207,11 @@ SPEC = DatasetSpec(
     default_root="data/didemo",
     published=(
         Published(
-            "paragraph", ("train",), 8395, None, "Hendricks et al., ICCV 2017, as albanie/collaborative-experts tells"
+            "paragraph",
+            ("train",),
+            8395,
+            None,
+            "Hendricks et al., ICCV 2017, as reported by albanie/collaborative-experts",
         ),
         Published("paragraph", ("val",), 1065, 1065, "albanie/collaborative-experts, misc/datasets/didemo"),
         Published("paragraph", ("test",), 1004, 1004, "albanie/collaborative-experts, misc/datasets/didemo"),

@@ -1,7 +1,7 @@
 """`folder`: any folder of videos, with captions where there are some.
 
-Captions come from one place: `captions.csv` (video,caption[,split]), else `captions.jsonl` (the same keys, an object a
-line), else NAME.txt beside a video (a caption a line). Without any, the videos can still be extracted and searched.
+Captions come from one place: `captions.csv` (video,caption[,split]), else `captions.jsonl` (the same keys, one object per
+line), else NAME.txt beside a video (one caption per line). Without any, the videos can still be extracted and searched.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, plain_name, read_l
 from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Video, is_unicode
 from gaid.errors import DataInvalid, DataMissing
 
-# Of the videos that have captions; by a hash of the id, so that a video stays in its part when others are added.
+# Shares of the captioned videos. A hash of the id chooses the part, so a video stays in its part when others are added.
 TRAIN, VALIDATION = 0.8, 0.1
 PART_NAMES = {part: part for part in PARTS} | {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
 
@@ -43,7 +43,9 @@ def load(root: Path) -> Dataset:
     the default only where each part has ten videos, and needs three to be there. Raises DataMissing and DataInvalid.
     """
     if not root.is_dir():
-        raise DataMissing(f"folder: {root} is {'no folder' if root.exists() else 'not there'}; name yours with --root")
+        raise DataMissing(
+            f"folder: {root} is {'not a folder' if root.exists() else 'not there'}; name yours with --root"
+        )
     files = find_files(root, VIDEO_SUFFIXES)
     if not files:
         raise DataMissing(f"folder: no video under {root} (looked for {' '.join(VIDEO_SUFFIXES)}); name another --root")
@@ -53,7 +55,7 @@ def load(root: Path) -> Dataset:
     captions, given, missing = _captions(entries, known)
     if missing and len(missing) == len({caption.video for caption in captions}):
         raise DataInvalid(
-            f"{source}: none of its videos is under {root}, the first is {missing[0]!r}; there are names like {videos[0].id!r}"
+            f"{source}: none of its videos are under {root}, the first is {missing[0]!r}; the names there look like {videos[0].id!r}"
         )
     splits = _splits(captions, given, missing)
     return Dataset(
@@ -91,7 +93,7 @@ def _ids(root: Path, files: list[Path]) -> list[str]:
 
 
 class _Names:
-    """Finds the video that a person meant: by path with or without suffix, or by bare name where only one has it."""
+    """Finds the video that a user meant: by path with or without suffix, or by bare name where only one has it."""
 
     def __init__(self, root: Path, videos: list[Video]) -> None:
         self.root = root
@@ -115,19 +117,19 @@ class _Names:
         meant = self.ids.get(typed) or self.bare.get(typed) or set()
         if len(meant) > 1:
             raise DataInvalid(
-                f"{entry.where}: {entry.video!r} may be {' or '.join(sorted(meant)[:3])}; name one of these"
+                f"{entry.where}: {entry.video!r} can mean {' or '.join(sorted(meant)[:3])}; name one of these"
             )
         return next(iter(meant), None)
 
     def as_missing(self, entry: Entry) -> str:
-        """The id of a video that is named and not there."""
+        """The id of a video that is named and absent."""
         name = plain_name(entry.video).removeprefix("./")
         path = Path(name)
         return plain_name(path.with_suffix("")) if path.suffix.lower() in VIDEO_SUFFIXES else name
 
 
 def _find_entries(root: Path, videos: list[Video]) -> tuple[Path, Iterator[Entry], list[str]]:
-    """Where the captions are, the captions, and notes on what was left aside."""
+    """The file or folder of the captions, the captions, and notes on what was left out."""
     tables = [file for file in (root / "captions.csv", root / "captions.jsonl") if file.is_file()]
     if len(tables) > 1:
         raise DataInvalid(f"folder: both {tables[0]} and {tables[1]} are there; keep one")
@@ -147,9 +149,7 @@ def _in_table(file: Path) -> Iterator[Entry]:
     for where, row in read_table(file, ("video", "caption")):
         split = row.get("split")
         if split == "":
-            raise DataInvalid(
-                f"{where}: no split, while the first line names that column; fill it in or drop the column"
-            )
+            raise DataInvalid(f"{where}: the split is empty; fill it in, or drop the column")
         yield Entry(where, row["video"], row["caption"], split or "")
 
 
@@ -168,10 +168,10 @@ def _in_lines(file: Path) -> Iterator[Entry]:
 
 
 def _once(where: str, pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object whose keys stand once each: json keeps the last of two, and which was meant nobody knows."""
+    """A JSON object in which no key occurs twice: json would keep the last one silently."""
     twice = next((key for key, count in Counter(key for key, _ in pairs).items() if count > 1), None)
     if twice is not None:
-        raise DataInvalid(f"{where}: the key {twice!r} stands twice; keep one")
+        raise DataInvalid(f"{where}: the key {twice!r} occurs twice; keep one")
     return dict(pairs)
 
 
@@ -182,7 +182,7 @@ def _beside(files: Iterable[tuple[Video, Path]]) -> Iterator[Entry]:
 
 
 def _captions(entries: Iterable[Entry], known: _Names) -> tuple[list[Caption], dict[str, str], list[str]]:
-    """The captions, the part of each video where the file tells it, and the videos that are not there."""
+    """The captions, the part of each video where the file names one, and the videos that are absent."""
     captions: list[Caption] = []
     parts: dict[str, str] = {}
     missing: dict[str, None] = {}
@@ -190,7 +190,7 @@ def _captions(entries: Iterable[Entry], known: _Names) -> tuple[list[Caption], d
     for entry in entries:
         if not is_unicode(entry.video + entry.text):
             raise DataInvalid(
-                f"{entry.where}: holds half of a sign (a lone surrogate); write the sign whole, or leave it out"
+                f"{entry.where}: holds half of a character (a lone surrogate); write the whole character, or leave it out"
             )
         video = known.find(entry)
         if video is None:
@@ -201,7 +201,7 @@ def _captions(entries: Iterable[Entry], known: _Names) -> tuple[list[Caption], d
         if entry.split:
             part = PART_NAMES.get(entry.split.lower())
             if part is None:
-                raise DataInvalid(f"{entry.where}: split {entry.split!r} is none of {', '.join(PARTS)}")
+                raise DataInvalid(f"{entry.where}: split {entry.split!r} is not one of {', '.join(PARTS)}")
             if parts.setdefault(video, part) != part:
                 raise DataInvalid(f"{entry.where}: video {entry.video!r} is in {part} here and in {parts[video]} above")
     unsplit = next((caption.video for caption in captions if parts and caption.video not in parts), None)
@@ -248,10 +248,14 @@ def _place(video: str) -> float:
 def _notes(videos: list[Video], captions: list[Caption], splits: Mapping[str, object]) -> list[str]:
     if not captions:
         return [
-            "no captions (captions.csv, captions.jsonl, or NAME.txt beside a video): nothing to train on or to measure"
+            "no captions (captions.csv, captions.jsonl, or NAME.txt beside a video): there is nothing to train on or to evaluate"
         ]
     silent = len({video.id for video in videos} - {caption.video for caption in captions})
-    notes = [f"{silent} of {len(videos)} videos have no caption: they are extracted, and in no split"] if silent else []
+    notes = (
+        [f"{silent} of {len(videos)} videos have no caption: they are extracted, but belong to no split"]
+        if silent
+        else []
+    )
     if next(iter(splits)) == "all":
         notes.append(TOO_FEW)
     return notes

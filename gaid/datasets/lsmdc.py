@@ -1,7 +1,7 @@
 """`lsmdc`: clips of movies with the sentences that describe them to the blind, from the challenge's tab-separated lists.
 
-A clip's name holds its movie and its times: 0001_American_Beauty_00.00.51.926-00.00.54.129. The lists and videos are given
-out by the makers only; docs/datasets.md says how.
+A clip's name holds its movie and its times: 0001_American_Beauty_00.00.51.926-00.00.54.129. The lists and videos are distributed by
+its authors only; docs/datasets.md says how.
 """
 
 import re
@@ -21,15 +21,15 @@ LISTS = {
 }
 COLUMNS = "CLIP_ID, START_ALIGNED, END_ALIGNED, START_EXTRACTED, END_EXTRACTED, SENTENCE"
 _NAME = re.compile(r"(?P<movie>.+)_(?P<start>\d+(?:\.\d+){3})-(?P<end>\d+(?:\.\d+){3})")
-_SOURCE = "the lists of LSMDC 2016, which its makers give out on request (docs/datasets.md)"
+_SOURCE = "the lists of LSMDC 2016, which its authors distribute on request (docs/datasets.md)"
 
 
 def load(root: Path) -> Dataset:
     """Protocol `challenge`: the training and validation lists, and the 1,000 clips of the public test.
 
     A clip is the file of its name, anywhere under `root`; where there is none but the whole movie is (0001_American_Beauty.mp4),
-    the part of it that the clip's name tells. Neither: it is kept and listed as missing. Without a validation list
-    500 clips of the training list are held out by a hash. Raises DataMissing and DataInvalid.
+    the part of it that the clip's name states. If both are absent it is kept and listed as missing. Without a validation
+    list 500 clips of the training list are held out by a hash. Raises DataMissing and DataInvalid.
     """
     check_root(root, "lsmdc", _SOURCE)
     found = find_files(root, (*VIDEO_SUFFIXES, ".csv"))
@@ -83,12 +83,12 @@ def load(root: Path) -> Dataset:
 
 def clip_times(clip: str, where: str) -> tuple[str, float, float]:
     """The movie of a clip, and its start and end in seconds, from its name. Raises DataInvalid."""
-    told = _NAME.fullmatch(clip)
-    if told is None:
-        raise DataInvalid(f"{where}: {clip[:80]!r} names no times; expected MOVIE_00.00.51.926-00.00.54.129")
-    start, end = (_seconds(told[name], where) for name in ("start", "end"))
+    found = _NAME.fullmatch(clip)
+    if found is None:
+        raise DataInvalid(f"{where}: {clip[:80]!r} contains no times; expected MOVIE_00.00.51.926-00.00.54.129")
+    start, end = (_seconds(found[name], where) for name in ("start", "end"))
     check_times(clip, start, end, where)
-    return told["movie"], start, end
+    return found["movie"], start, end
 
 
 def _seconds(stamp: str, where: str) -> float:

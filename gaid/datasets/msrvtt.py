@@ -1,6 +1,6 @@
-"""`msrvtt`: MSR-VTT from the files that people have: MSRVTT_data.json, lists of training and test videos, videoN.mp4.
+"""`msrvtt`: MSR-VTT from its usual files: MSRVTT_data.json, lists of training and test videos, videoN.mp4.
 
-Where to get them is in docs/msrvtt.md. The test of 9k and 7k is 1k-A, whose one caption a video comes from the test list
+Where to get them is in docs/msrvtt.md. The test of 9k and 7k is 1k-A, whose one caption per video comes from the test list
 itself; `full` is the data set's own split.
 """
 
@@ -92,10 +92,10 @@ def _test_captions(file: Path) -> list[Caption]:
         if not text:
             raise DataInvalid(f"{where}: no sentence; its first line should be key,vid_key,video_id,sentence")
         key = row.get("key") or f"test{number}"
-        for told in (f"key {key!r}", f"video {row['video_id']!r}"):
-            if told in seen:
-                raise DataInvalid(f"{where}: {told} occurs twice, also in {seen[told]}")
-            seen[told] = where.rsplit(", ", 1)[-1]
+        for what in (f"key {key!r}", f"video {row['video_id']!r}"):
+            if what in seen:
+                raise DataInvalid(f"{where}: {what} occurs twice, also in {seen[what]}")
+            seen[what] = where.rsplit(", ", 1)[-1]
         captions.append(Caption(key, row["video_id"], text))
     if not captions:
         raise DataInvalid(f"{file}: lists no video")
@@ -135,24 +135,24 @@ def _described(file: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
         if isinstance(key, int) and seen.setdefault(key, number) != number:
             raise DataInvalid(f"{where}: sen_id {key} is that of sentences[{seen[key]}] as well")
         sentences.setdefault(video, []).append(caption)
-    silent = next((name for name in official if name not in sentences), None)
-    if silent is not None:
-        raise DataInvalid(f"{file}: {silent} is among `videos` and has no sentence")
+    uncaptioned = next((name for name in official if name not in sentences), None)
+    if uncaptioned is not None:
+        raise DataInvalid(f"{file}: {uncaptioned} is among `videos` but has no sentence")
     return sentences, official
 
 
 def _split_fields(file: Path, entries: Any) -> tuple[set[str], dict[str, str]]:
-    """The videos that the file lists, and the part of each; no parts where some are not told or one of the three is empty."""
+    """The videos that the file lists, and the part of each; no parts where one is not named or one of the three is empty."""
     if entries is None:
         return set(), {}
     if not isinstance(entries, list):
-        raise DataInvalid(f"{file}: `videos` is no list, but {str(entries)[:60]!r}")
+        raise DataInvalid(f"{file}: `videos` is not a list, but {str(entries)[:60]!r}")
     parts: dict[str, str] = {}
     known: dict[str, int] = {}
     for number, entry in enumerate(entries):
         name = text_of(entry, "video_id", f"{file}: videos[{number}]")
         if known.setdefault(name, number) != number:
-            raise DataInvalid(f"{file}: videos[{number}]: {name} is there already, in videos[{known[name]}]")
+            raise DataInvalid(f"{file}: videos[{number}]: {name} is listed already, in videos[{known[name]}]")
         part = OFFICIAL.get(str(entry.get("split")))
         if part is not None:
             parts[name] = part

@@ -1,6 +1,6 @@
-"""What the readers of benchmark data sets share: files by name, validation held out of training, splits from captions.
+"""What the data sets share: files by name, clips cut from sources, validation held out of training, splits from captions.
 
-No data set is known here; reading text, tables and JSON is `reading`.
+Knows no data set; `reading` reads text, tables and JSON.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from gaid.errors import DataInvalid, DataMissing
 
 # Videos of a training list that become validation where a data set has none of its own.
 HELD_OUT = 500
-# Videos that a part for choosing or judging heads should have: among fewer, one video is more than ten points of R@1.
+# The least videos of a part that chooses or evaluates heads: among fewer, one video is more than ten points of R@1.
 LEAST_PART = 10
 TOO_FEW = (
     f"too few captioned videos for {LEAST_PART} each in train, val and test: all of them are in test (protocol all); "
@@ -22,9 +22,9 @@ TOO_FEW = (
 
 
 def part_size(wanted: int, of: int) -> int:
-    """How many of `of` videos are a part for choosing or judging heads: as many as `wanted`, but at least ten.
+    """How many of `of` videos make a part that chooses or evaluates heads: `wanted`, but at least ten.
 
-    Of fewer than forty at least a quarter, so that most remain for training; at least one, and never more than half.
+    Of fewer than forty videos at least a quarter, so that most remain for training; at least one, and at most half.
     """
     return min(max(wanted, min(LEAST_PART, of // 4), 1), of // 2)
 
@@ -32,8 +32,8 @@ def part_size(wanted: int, of: int) -> int:
 def hold_out(names: Collection[str], dataset: str) -> set[str]:
     """The videos of a training list that are validation: 500, or a tenth of fewer than 5,000 (`part_size`: at least ten).
 
-    Chosen by a hash of the data set's name and the video's id, so that they are the same on every machine and in every
-    order of the list. Fields without a validation list pick their checkpoints on the test list; this is for not doing so.
+    Chosen by a hash of the data set's name and the video's id, so they are the same on every machine and in every order
+    of the list. Without this, checkpoints would be chosen on the test list, as published work often does.
     """
     count = part_size(min(HELD_OUT, len(names) // 10), len(names))
     return set(sorted(names, key=lambda name: _draw(dataset, name))[:count])
@@ -44,7 +44,7 @@ def _draw(dataset: str, name: str) -> str:
 
 
 class NamedFiles:
-    """Files by the name of the video that each holds; of several the one with the first path."""
+    """Files by the name of the video that each holds; the first path wins where there are several."""
 
     def __init__(self, files: Iterable[Path], name_of: Callable[[Path], str] = lambda file: file.stem) -> None:
         self._files: dict[str, list[Path]] = defaultdict(list)
@@ -57,14 +57,14 @@ class NamedFiles:
         return found[0] if found else None
 
     def copies(self, names: Iterable[str]) -> list[str]:
-        """A note, where some of `names` are there more than once."""
+        """A note where some of `names` have more than one file."""
         several = [name for name in names if len(self._files.get(name, ())) > 1]
         if not several:
             return []
         taken, other = self._files[several[0]][:2]
         return [
-            f"{len(several)} videos are there more than once; taken is the first path, as {taken} rather than {other} "
-            "(compressed copies have often lost their sound: move them away from --root)"
+            f"{len(several)} videos have more than one file; the first path is used, such as {taken} rather than {other} "
+            "(compressed copies often lack sound: move them out of --root)"
         ]
 
 
@@ -90,7 +90,7 @@ def check_times(name: str, start: float, end: float, where: str) -> None:
 
 
 def need(found: Iterable[Path], names: Sequence[str], root: Path, dataset: str, source: str) -> Path:
-    """The first file called one of `names`, in their order. Raises DataMissing that says where to get it."""
+    """The first file called one of `names`, in their order. Raises DataMissing, which says where to get it."""
     file = pick(found, names)
     if file is None:
         raise DataMissing(f"{dataset}: {' or '.join(names)} not found under {root}; get {source}")
@@ -104,9 +104,9 @@ def pick(found: Iterable[Path], names: Sequence[str]) -> Path | None:
 
 
 def check_root(root: Path, dataset: str, source: str) -> None:
-    """Raises DataMissing where there is not a folder."""
+    """Raises DataMissing where `root` is not a folder."""
     if not root.is_dir():
-        raise DataMissing(f"{dataset}: {root} is {'no folder' if root.exists() else 'not there'}; get {source}")
+        raise DataMissing(f"{dataset}: {root} is {'not a folder' if root.exists() else 'not there'}; get {source}")
 
 
 def large_enough(captions: Sequence[Caption], split: Mapping[str, Sequence[int]], missing: Collection[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Reading what people made by hand: text files, tables and folders, with errors that name the file and the line.
+"""Reads what people write by hand: text files, tables and folders. Errors name the file and the line.
 
 No data set is known here.
 """
@@ -22,10 +22,10 @@ VIDEO_SUFFIXES = (
 
 
 def find_files(root: Path, suffixes: Collection[str]) -> list[Path]:
-    """Files under `root` with one of `suffixes` (lower case), in the order of their paths; hidden ones are left aside.
+    """Files under `root` with one of `suffixes` (lower case), in the order of their paths; hidden ones are left out.
 
-    Links to folders are followed, each folder once. A folder that is named like a file looked for and holds none is
-    returned too: whoever opens it will say that it is a folder, which is better than leaving it out silently.
+    Links to folders are followed, each folder once. A folder that is named like such a file and holds none is returned
+    too: opening it is then an error, which is better than leaving it out silently.
     """
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -44,7 +44,7 @@ def find_files(root: Path, suffixes: Collection[str]) -> list[Path]:
 
 
 def unreadable_folders(root: Path) -> list[Path]:
-    """Folders under `root` that the system does not let us look into: what is in them is in no list of files."""
+    """Folders under `root` that cannot be read: what they hold is missing from every list of files."""
     faults: list[OSError] = []
     for _, folders, _ in os.walk(root, onerror=faults.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -61,7 +61,7 @@ def _folders_named_like(root: Path, suffixes: Collection[str]) -> list[Path]:
 
 
 def plain_name(path: Path | str) -> str:
-    """A path as an id: forward slashes, one form of accented letters, and bytes that are no UTF-8 written as \\xNN.
+    """A path as an id: forward slashes, one form of accented letters, and bytes that are not UTF-8 written as \\xNN.
 
     Names typed on one system and files stored by another differ in how they compose letters, so both go through here.
     """
@@ -69,7 +69,7 @@ def plain_name(path: Path | str) -> str:
     return unicodedata.normalize("NFC", name.replace("\\", "/") if isinstance(path, str) else name)
 
 
-# Only marks that no UTF-8 text begins with; UTF-32's begins with UTF-16's, so it is looked for first.
+# Marks that no UTF-8 text begins with. UTF-32's begins with UTF-16's, so it comes first.
 MARKS = (
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -81,7 +81,7 @@ MARKS = (
 def read_text(file: Path) -> str:
     """A text file in UTF-8, with or without a mark at its start, or in UTF-16 or UTF-32 with one (spreadsheets write it).
 
-    Any other encoding is refused, not guessed: a wrong guess would be trained on. Raises DataMissing or DataInvalid.
+    Any other encoding is refused: a wrong guess would be trained on. Raises DataMissing or DataInvalid.
     """
     try:
         data = file.read_bytes()
@@ -92,12 +92,14 @@ def read_text(file: Path) -> str:
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8-sig")
     if encoding == "utf-8-sig" and b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        raise DataInvalid(f"{file}, line {line}: holds bytes of zero, as UTF-16 without a mark does; save it as UTF-8")
+        raise DataInvalid(f"{file}, line {line}: contains zero bytes, as UTF-16 without a mark does; save it as UTF-8")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8-sig":
-            raise DataInvalid(f"{file}: begins as {encoding.upper()} and is not; save it as UTF-8") from None
+            raise DataInvalid(
+                f"{file}: has the mark of {encoding.upper()} but is not valid {encoding.upper()}; save it as UTF-8"
+            ) from None
         line = data.count(b"\n", 0, error.start) + 1
         raise DataInvalid(f"{file}, line {line}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
 
@@ -105,7 +107,7 @@ def read_text(file: Path) -> str:
 def read_json(file: Path, kind: type, meaning: str) -> Any:
     """A JSON file whose outermost value is a `kind` (list or dict). Raises DataInvalid that says what was expected.
 
-    A key that stands twice in one object is refused: where keys are ids, JSON would quietly keep the last.
+    A key that occurs twice in one object is refused: JSON would silently keep the last one.
     """
     text = read_text(file)
     try:
@@ -113,9 +115,9 @@ def read_json(file: Path, kind: type, meaning: str) -> Any:
     except DataInvalid:
         raise
     except RecursionError:
-        raise DataInvalid(f"{file}: not JSON that can be meant (nested too deeply)") from None
+        raise DataInvalid(f"{file}: nested too deeply") from None
     except ValueError as error:
-        raise DataInvalid(f"{file}: not JSON ({error}); is it whole?") from None
+        raise DataInvalid(f"{file}: not valid JSON ({error}); is the file complete?") from None
     if not isinstance(content, kind):
         found = f"{'list' if isinstance(content, list) else type(content).__name__}"
         raise DataInvalid(f"{file}: holds a {found}, expected {meaning}")
@@ -127,7 +129,7 @@ def _once(file: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise DataInvalid(f"{file}: the key {twice[:60]!r} stands twice in one object; keep one")
+        raise DataInvalid(f"{file}: the key {twice[:60]!r} occurs twice in one object; keep one")
     return found
 
 
@@ -141,7 +143,7 @@ def text_of(entry: Any, key: str, where: str) -> str:
 
 
 def check_text(value: Any, what: str) -> str:
-    """`value`, stripped, if it is a text with something in it. Raises DataInvalid."""
+    """`value`, stripped, if it is a text that is not empty. Raises DataInvalid."""
     if not isinstance(value, str):
         raise DataInvalid(f"{what} is {_short(value)}, expected text")
     if not value.strip():
@@ -164,7 +166,7 @@ def seconds_of(value: str, what: str) -> float:
     if not numbers or len(numbers) > 3 or "_" in value:
         raise DataInvalid(f"{what} is {value[:40]!r}, expected seconds, as 75.5 or 1:15.5")
     if not all(map(math.isfinite, numbers)):
-        raise DataInvalid(f"{what} is {value.strip()}, which is no moment")
+        raise DataInvalid(f"{what} is {value.strip()}, which is not a time")
     if any(number < 0 for number in numbers) or value.strip().startswith("-"):
         raise DataInvalid(f"{what} is {value.strip()}: before the video's start")
     return float(sum(number * 60**place for place, number in enumerate(reversed(numbers))))
@@ -186,7 +188,7 @@ def read_table(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
     """Rows of a CSV file that has at least `columns` in its first line, each after where it stands.
 
     The delimiter is a comma, or a semicolon or tab where the first line has these (spreadsheets of some countries).
-    Raises DataInvalid for a line of more fields than columns, and for quotes that don't pair: both would quietly cut a caption.
+    Raises DataInvalid for a line of more fields than columns, and for quotes that don't pair: both would silently cut a caption.
     """
     text = read_text(file)
     head = text.split("\n", 1)[0]
@@ -205,7 +207,7 @@ def read_table(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
             )
         twice = next((name for name in names if name and names.count(name) > 1), None)
         if twice is not None:
-            raise DataInvalid(f"{file}, line 1: the column {twice} is there twice")
+            raise DataInvalid(f"{file}, line 1: the column {twice} occurs twice")
         begun = reader.line_num + 1
         for entry in reader:
             where = f"{file}, line {reader.line_num}"
@@ -213,7 +215,7 @@ def read_table(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
             if any(field.strip() for field in entry.pop(_MORE, ())):
                 raise DataInvalid(
                     f"{where}: more fields than the {len(names)} columns of the first line; "
-                    f"put a text with {_MARK_NAMES[delimiter]} into quotes"
+                    f"put text that contains {_MARK_NAMES[delimiter]} in quotes"
                 )
             row = {name: (value or "").strip() for name, value in entry.items() if name}
             empty = [column for column in columns if not row[column]]
@@ -224,9 +226,9 @@ def read_table(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
         said = str(error)
         if "unexpected end of data" in said:
             raise DataInvalid(
-                f"{file}, line {begun}: a quote opens here and never closes; double it inside quotes"
+                f"{file}, line {begun}: a quote opens here and never closes; double a quote inside quoted text"
             ) from None
-        raise DataInvalid(f"{file}, line {begun}: {said}; a quote inside a quoted text is doubled") from None
+        raise DataInvalid(f"{file}, line {begun}: {said}; double a quote inside quoted text") from None
 
 
 _MORE = "\0more"  # no column is called that: text with a zero byte is refused

@@ -1,6 +1,6 @@
 """`stamps`: the pictures and sounds of Tux Paint's stamps with their English captions, as Debian packages them.
 
-A stamp with a caption is a clip: a still picture, and its sound where it has one of its own. The spoken descriptions
+A stamp with a caption is a clip: a still picture, and its sound if it has one. The spoken descriptions
 (`NAME_desc*.ogg`) are left out, since they read the caption aloud, and so are the sounds of other languages. Files are
 read in place; stamps that are only SVG are drawn once into the user's cache, never into the package's folder.
 """
@@ -18,10 +18,10 @@ from gaid.files import write_bytes
 
 PACKAGE = "tuxpaint-stamps-default"
 SOUNDS = (".ogg", ".wav")
-WIDTH = 384  # px of a drawn SVG: more than the backbones here look at
+WIDTH = 384  # px of a drawn SVG: more than any built-in backbone takes
 # References that are neither inside the drawing nor the data itself
 OUTWARD = re.compile(r"""\bhref\s*=\s*(?:"(?!#|data:)[^"]*"|'(?!#|data:)[^']*')""")
-# Of 100 captions; fixed, so that figures of different days are of the same stamps.
+# Of 100 captions. Fixed, so that figures of different days are of the same stamps.
 TRAIN, VALIDATION = 70, 10
 
 
@@ -38,8 +38,8 @@ class Stamp:
 def load(root: Path) -> Dataset:
     """Reads the captions under `root` (the folder `stamps`). Raises `DataMissing` where there are none.
 
-    Protocols: `standard` has train, val and test; captions that say the same are in one part, which a hash of the
-    first one's name chooses. Three more have all in `test`, for figures without training: `all` (every stamp),
+    Protocols: `standard` has train, val and test; equal captions are in one part, which a hash of the
+    first one's name chooses. Three more put everything in `test`, for untrained heads: `all` (every stamp),
     `pictures` (the PNG ones, one for each caption) and `sounds` (the PNG ones with a sound, one for each caption).
     """
     stamps = find_stamps(root)
@@ -110,7 +110,7 @@ def drawn(picture: Path) -> Path:
 def draw(picture: Path, target: Path) -> bool:
     """Draws an SVG on white as a PNG, `WIDTH` px wide. Returns whether it could be drawn.
 
-    What the markup refers to outside itself is taken out first: resvg opens an image by its absolute path.
+    References to anything outside the markup are removed first: resvg would open an image by its absolute path.
     """
     import resvg_py
 
@@ -122,7 +122,7 @@ def draw(picture: Path, target: Path) -> bool:
             dpi=96.0,  # sizes in points are nothing at the default of 0
             skip_system_fonts=True,
         )
-    except ValueError:  # damaged markup: told by the note of `load`
+    except ValueError:  # damaged markup; the note of `load` counts it
         return False
     write_bytes(target, bytes(png))
     return True

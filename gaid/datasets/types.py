@@ -1,7 +1,7 @@
-"""What a data set is to the rest of the package: videos, captions, and which captions make which part of which protocol.
+"""What a data set is to the rest of the package: videos, captions, and which captions belong to which part of which split.
 
-A data set's own module turns annotation files into a `Dataset`; nothing here reads a file, and nothing after here knows
-which data set it was. Videos whose file is absent stay in the list, so that a number always says of how many.
+A data set's module turns annotation files into a `Dataset`. Nothing here reads a file, and nothing downstream depends on
+which data set it was. Videos whose file is absent stay in the list, so every count states its total.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,9 +21,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Video:
-    """One clip: a file, or the part of it from `start` to `end` seconds. `audio_path` is its sound when that is a file of its own.
+    """One clip: a file, or the part of it from `start` to `end` seconds. `audio_path` is its sound if that is a separate file.
 
-    `entry` says where those times come from, as `table.csv, line 3`, so that times which the file does not have can be told.
+    `entry` is where those times come from, such as `table.csv, line 3`, for messages about times that the file does not have.
     """
 
     id: str
@@ -74,13 +74,13 @@ class Dataset:
                 )
             if not is_unicode(caption.text):
                 raise DataInvalid(
-                    f"{self.name}: caption {caption.id!r} holds half of a sign (a lone surrogate): {caption.text[:60]!r}; "
-                    "write the sign whole, or leave it out"
+                    f"{self.name}: caption {caption.id!r} holds half of a character (a lone surrogate): {caption.text[:60]!r}; "
+                    "write the whole character, or leave it out"
                 )
         for video_id in self.missing:
             if video_id not in videos:
                 raise DataInvalid(
-                    f"{self.name}: video {video_id!r} is said to be missing, but is not in the list of videos"
+                    f"{self.name}: video {video_id!r} is listed as missing, but is not in the list of videos"
                 )
         if self.default_protocol not in self.splits:
             raise DataInvalid(
@@ -118,9 +118,9 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Published:
-    """How many videos, and captions where they are told, `parts` of a protocol together have by `source`.
+    """How many videos, and captions where stated, `parts` of a protocol together have according to `source`.
 
-    Parts together, since validation that a data set lacks is held out of its training list.
+    Parts are counted together, since a validation part that a data set lacks is held out of its training list.
     """
 
     protocol: str
@@ -153,7 +153,7 @@ class DatasetSpec:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text can be written as UTF-8; half of a surrogate pair, as JSON may hold, can't."""
+    """Whether a text can be written as UTF-8; half of a surrogate pair, which JSON may hold, cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

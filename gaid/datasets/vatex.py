@@ -36,7 +36,7 @@ def load(root: Path) -> Dataset:
 
     All ten captions of a test video are queries; `gaid eval --first-caption` asks only the first, as GAID's and other
     published evaluations do. A clip is the file of its id (-cjhQOOQ_J4_000026_000036.mp4); where there is none, the part that
-    the id tells of the source video's file (-cjhQOOQ_J4.mp4); neither: it is kept and listed as missing. Without a training
+    the id tells of the source video's file (-cjhQOOQ_J4.mp4); if both are absent it is kept and listed as missing. Without a training
     list training is all of the official training file.
 
     Protocol `official`, where the public test file is there: the official training, validation and public test (6,000 clips).
@@ -158,7 +158,7 @@ def _without_suffix(name: str) -> str:
 
 def _texts(value: Any, where: str) -> list[str]:
     if not isinstance(value, list) or not value:
-        raise DataInvalid(f"{where} is no list of captions, but {str(value)[:60]!r}")
+        raise DataInvalid(f"{where} is not a list of captions, but {str(value)[:60]!r}")
     return [check_text(text, f"{where}, caption {number}") for number, text in enumerate(value)]
 
 
@@ -181,7 +181,7 @@ def _lines_of_array(file: Path) -> Iterator[tuple[str, str]]:
         reason = str(error).split(";")[0].split("\n")[0]
         text_file = next(names[0] for names in LISTS.values() if file.name in names)
         raise DataInvalid(
-            f"{file}: no plain array of names ({reason}); write them as {text_file}, one a line"
+            f"{file}: not a plain array of names ({reason}); write them as {text_file}, one per line"
         ) from None
     if names.dtype.kind not in "US" or names.ndim != 1:
         raise DataInvalid(f"{file}: holds {names.dtype} {names.shape}, expected a list of names")

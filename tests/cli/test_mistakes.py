@@ -26,7 +26,7 @@ MISTAKES = {
     "extract --dataset demo --visaul tiny": "--visual",
     "extract --dataset demo --decoder pyaf": "did you mean 'pyav'?",
     "extract --dataset demo --audio-sampling publisht": "did you mean 'published'?",
-    "extract --dataset demo --device gpu": "auto, cpu, cuda or cuda:0",
+    "extract --dataset demo --device gpu": "auto, cpu, cuda, cuda:0",
     "extract --dataset demo --max-missing 3": "--max-missing",
     "store info nowhere.zarr": "make one with `gaid extract`",
     "store info file": "file: not a gaid store",
@@ -49,7 +49,7 @@ MISTAKES = {
     "stress nowhere --seed inf": "--seed",
     "export nowhere -o x.npz --seed -1": "a seed is a whole number from 0 to 4294967295",
     "search dog --run nowhere --seed -1": "a seed is a whole number from 0 to 4294967295",
-    "eval --run nowhere --device tpu": "auto, cpu, cuda or cuda:0",
+    "eval --run nowhere --device tpu": "auto, cpu, cuda, cuda:0",
     "stress": "Missing argument 'RUN'",
     "stress nowhere": "nowhere: no such run",
     "stress empty": "empty: not a run",
@@ -174,9 +174,7 @@ def test_run_gives_the_exit_code_of_the_command():
 
 def test_what_stands_after_two_dashes_is_left_as_it_is_typed(gaid, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "gaid.retrieval.search.search", lambda query, **_: asked.append(query) or (_ for _ in ()).throw(OSError())
-    )
+    monkeypatch.setattr("gaid.search", lambda query, **_: asked.append(query) or (_ for _ in ()).throw(OSError()))
     gaid("search", "--run", "x", "--query_file", "y", "--", "--snow_man", "--debug", "--version")
     assert [list(query) for query in asked] == [["--snow_man", "--debug", "--version"]]
 

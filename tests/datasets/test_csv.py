@@ -44,7 +44,7 @@ def test_the_root_is_a_table_or_a_folder_with_one(tmp_path):
     file = write(tmp_path, "a,x,,", name="mine.csv")
     assert load(file).videos == load(tmp_path).videos
     write(tmp_path, "a,y,,", name="other.csv")
-    with pytest.raises(DataMissing, match=r"2 of them, as mine.csv and other.csv; name one with --root FILE.csv"):
+    with pytest.raises(DataMissing, match=r"2, such as mine.csv and other.csv; name one with --root FILE.csv"):
         load(tmp_path)
     write(tmp_path, "a,z,,")
     assert load(tmp_path).captions[0].text == "z"
@@ -87,14 +87,14 @@ def test_a_given_split_is_taken_and_validation_that_it_lacks_is_held_out_by_vide
 def test_a_video_with_clips_in_several_parts_is_told(tmp_path):
     touch(tmp_path, "a.mp4")
     write(tmp_path, "a,x,0,1,train", "a,y,2,3,val", "a,z,4,5,test", head="video,caption,start,end,split")
-    assert "1 videos have clips in more than one part, as a@0-1 and a@4-5" in load(tmp_path).notes
+    assert "1 videos have clips in more than one part, such as a@0-1 and a@4-5" in load(tmp_path).notes
 
 
 def test_a_repeated_line_is_kept_and_told(tmp_path):
     touch(tmp_path, "a.mp4")
     write(tmp_path, "a,x,,", "a,x,,")
     assert len(load(tmp_path).captions) == 2
-    assert "1 lines say of a clip what another line said, the first is" in load(tmp_path).notes[0]
+    assert "1 lines repeat a caption of the same clip, the first is" in load(tmp_path).notes[0]
 
 
 def test_a_video_that_is_not_there_is_listed_by_its_clips(tmp_path):
@@ -105,9 +105,9 @@ def test_a_video_that_is_not_there_is_listed_by_its_clips(tmp_path):
 
 def test_a_table_of_which_nothing_is_there_names_the_first(tmp_path):
     write(tmp_path, "gone.mp4,y,1,2")
-    with pytest.raises(DataMissing, match=r"none of its videos is there; the first is .*gone.mp4"):
+    with pytest.raises(DataMissing, match=r"none of its videos are there; the first one is expected at .*gone.mp4"):
         load(tmp_path)
-    with pytest.raises(DataMissing, match=r"holds no captions.csv, and of other .csv files none"):
+    with pytest.raises(DataMissing, match=r"holds no captions.csv, and other .csv files: none"):
         load(touch(tmp_path / "empty", "x.mp4"))
 
 
@@ -117,8 +117,8 @@ def test_a_table_of_which_nothing_is_there_names_the_first(tmp_path):
         ("a,x,5,3", "line 3: ends at 3 s, which is not after its start at 5 s"),
         ("a,x,5,5", "line 3: ends at 5 s, which is not after its start at 5 s"),
         ("a,x,,0", "line 3: ends at 0 s"),
-        ("a,x,nan,3", "line 3: start is nan, which is no moment"),
-        ("a,x,1,inf", "line 3: end is inf, which is no moment"),
+        ("a,x,nan,3", "line 3: start is nan, which is not a time"),
+        ("a,x,1,inf", "line 3: end is inf, which is not a time"),
         ("a,x,-1,3", "line 3: start is -1: before the video's start"),
         ("a,x,soon,3", "line 3: start is 'soon', expected seconds"),
         ("a,,1,3", "line 3: no caption"),
@@ -139,7 +139,7 @@ def test_a_mistake_in_the_table_is_told_with_its_line(tmp_path, row, said):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (["a,x,train", "a,y,tset"], "line 3: split 'tset' is none of train, val, test"),
+        (["a,x,train", "a,y,tset"], "line 3: split 'tset' is not one of train, val, test"),
         (["a,x,train", "a,y,"], "line 3: no split; fill it in, or drop the column"),
         (["a,x,train", "a,y,test"], "line 3: a is in test here and in train by .*line 2"),
     ],
@@ -157,5 +157,5 @@ def test_two_files_that_would_have_one_id_are_refused(tmp_path):
     with pytest.raises(DataInvalid, match=r"line 3: 'a.mov' would have the id of 'a.mp4'"):
         load(tmp_path)
     write(tmp_path, "a,x,,")
-    with pytest.raises(DataInvalid, match=r"line 2: 'a' may be a.mov or a.mp4; write the suffix"):
+    with pytest.raises(DataInvalid, match=r"line 2: 'a' can mean a.mov or a.mp4; write the suffix"):
         load(tmp_path)

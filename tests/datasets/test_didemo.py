@@ -85,7 +85,7 @@ ENTRY = '{"video": "9_9_z.mov", "description": "x", "annotation_id": 99}'
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "not JSON"),
+        ("{", "not valid JSON"),
         ("[" * 100_000, "nested too deeply"),
         ("{}", "holds a dict, expected LocalizingMoments' list"),
         ("[]", "describes no video"),
@@ -93,9 +93,9 @@ ENTRY = '{"video": "9_9_z.mov", "description": "x", "annotation_id": 99}'
         ('[{"video": "a.mov"}]', "entry 0: no 'description'; it has 'video'"),
         (f'[{ENTRY}, {{"video": 7, "description": "x"}}]', "entry 1: 'video' is 7, expected text"),
         (f'[{ENTRY}, {{"video": "a.mov", "description": " "}}]', "entry 1: 'description' is empty"),
-        (f"[{ENTRY}, {ENTRY}]", "entry 1: annotation_id 99 is there already, in entry 0"),
+        (f"[{ENTRY}, {ENTRY}]", "entry 1: annotation_id 99 occurs already, in entry 0"),
         ('[{"video": "a.mov", "description": "x", "annotation_id": [1]}]', "entry 0: 'annotation_id' is \\[1\\]"),
-        ('[{"video": "a.mov", "video": "b.mov", "description": "x"}]', "the key 'video' stands twice"),
+        ('[{"video": "a.mov", "video": "b.mov", "description": "x"}]', "the key 'video' occurs twice"),
         ('[{"video": "1@N00_1_a.mp4", "description": "x"}]', "entry 0: 1@N00_1_a is in test here and in train as well"),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_mistake_in_the_descriptions_is_told_with_file_and_entry(tmp_path, con
         ("False,a.mov,tensor([[0]]),tensor([[31]]),x,y", "line 3: success is 'False'"),
         ("True,a.mov,tensor([[0]]),tensor([[31]]),,y", "line 3: no text"),
         ("True,a.mov,tensor([[31]]),tensor([[0]]),x,y", "line 3: ends at 0 s, which is not after its start at 31 s"),
-        ("True,a.mov,tensor([[nan]]),tensor([[31]]),x,y", "line 3: starts is nan, which is no moment"),
+        ("True,a.mov,tensor([[nan]]),tensor([[31]]),x,y", "line 3: starts is nan, which is not a time"),
         ("True,a.mov,tensor([[-1]]),tensor([[31]]),x,y", "line 3: starts is -1: before the video's start"),
         ("True,a.mov,soon,tensor([[31]]),x,y", "line 3: starts is 'soon', expected seconds"),
         ("True,b.mp4,tensor([[0]]),tensor([[31]]),x,y", "line 3: b is in line 2 as well"),

@@ -118,7 +118,7 @@ def test_a_table_names_videos_by_path_or_bare_name_with_or_without_suffix(tmp_pa
 def test_a_bare_name_that_two_videos_have_is_refused(tmp_path):
     touch(tmp_path, "x/a.mp4", "y/a.mp4")
     (tmp_path / "captions.csv").write_text("video,caption\na.mp4,one\n")
-    with pytest.raises(DataInvalid, match=r"captions.csv, line 2: 'a.mp4' may be x/a or y/a"):
+    with pytest.raises(DataInvalid, match=r"captions.csv, line 2: 'a.mp4' can mean x/a or y/a"):
         load(tmp_path)
 
 
@@ -154,8 +154,8 @@ def test_captions_may_be_json_lines(tmp_path):
         ("captions.csv", "", "line 1: no column video, caption; it names nothing"),
         ("captions.csv", "video,caption\na,one\na,\n", "line 3: no caption"),
         ("captions.csv", "video,caption\n,one\n", "line 2: no video"),
-        ("captions.csv", "video,caption,split\na,one,tset\n", "line 2: split 'tset' is none of train, val, test"),
-        ("captions.csv", "video,caption,split\na,one,\n", "line 2: no split"),
+        ("captions.csv", "video,caption,split\na,one,tset\n", "line 2: split 'tset' is not one of train, val, test"),
+        ("captions.csv", "video,caption,split\na,one,\n", "line 2: the split is empty"),
         (
             "captions.csv",
             "video,caption,split\na,1,train\na,2,test\n",
@@ -164,7 +164,7 @@ def test_captions_may_be_json_lines(tmp_path):
         ("captions.jsonl", '{"video": "a", "caption": "x"}\n{"video": "a"}\n', "line 2: expected"),
         ("captions.jsonl", "video,caption\n", "line 1: expected"),
         ("captions.jsonl", '{"video": "a", "caption": 7}\n', "line 1: expected"),
-        ("captions.csv", "video,caption\nzzz,one\n", "none of its videos is under"),
+        ("captions.csv", "video,caption\nzzz,one\n", "none of its videos are under"),
     ],
 )
 def test_a_mistake_in_captions_is_told_with_file_and_line(tmp_path, name, content, said):
@@ -295,7 +295,7 @@ def test_a_split_column_is_what_counts(tmp_path):
 def test_half_of_a_sign_is_refused_with_its_line(tmp_path, line):
     (tmp_path / "a.mp4").write_bytes(b"")
     (tmp_path / "captions.jsonl").write_text('{"video": "a", "caption": "whole \\ud83d\\ude00"}\n' + line + "\n")
-    with pytest.raises(DataInvalid, match=r"captions.jsonl, line 2: holds half of a sign"):
+    with pytest.raises(DataInvalid, match=r"captions.jsonl, line 2: holds half of a character"):
         load_dataset("folder", tmp_path)
     (tmp_path / "captions.jsonl").write_text('{"video": "a", "caption": "whole \\ud83d\\ude00"}\n')
     assert load_dataset("folder", tmp_path).captions[0].text == "whole \U0001f600"
@@ -316,7 +316,7 @@ def test_folders_that_cannot_be_read_are_reported_and_counted(tmp_path, monkeypa
     found = load_dataset("folder", tmp_path)
     assert [video.id for video in found.videos] == ["a", "open/b"]
     assert found.unreadable_folders == (tmp_path / "shut",)
-    assert found.notes[-1].startswith(f"1 folders can't be read, so what is in them is left out: {tmp_path / 'shut'}")
+    assert found.notes[-1].startswith(f"1 folders cannot be read, so their contents are left out: {tmp_path / 'shut'}")
     report = CheckReport(found, "headers", 12, [])
     assert report.wrong == 1
     assert report.to_dict()["unreadable folders"] == [str(tmp_path / "shut")]
@@ -340,5 +340,5 @@ def test_many_folders_named_like_videos_are_looked_at_once_each(tmp_path, monkey
 def test_a_key_that_stands_twice_in_a_line_is_refused(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"")
     (tmp_path / "captions.jsonl").write_text('{"video": "a", "caption": "one", "caption": "two"}\n')
-    with pytest.raises(DataInvalid, match=r"captions.jsonl, line 1: the key 'caption' stands twice; keep one"):
+    with pytest.raises(DataInvalid, match=r"captions.jsonl, line 1: the key 'caption' occurs twice; keep one"):
         load_dataset("folder", tmp_path)

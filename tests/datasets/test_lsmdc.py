@@ -91,7 +91,7 @@ def test_without_the_test_list_it_is_told_who_gives_it_out(tmp_path):
     [
         (TEST, "a,b,c,d,e,f\n", "line 1: 1 fields between tabs, expected 6"),
         (TEST, lsmdc_line(CLIP) + "\n\n" + lsmdc_line(CLIP), rf"line 3: {CLIP} is in .*line 1 already; a test clip has one"),
-        (TEST, lsmdc_line("1012_C"), "line 1: '1012_C' names no times"),
+        (TEST, lsmdc_line("1012_C"), "line 1: '1012_C' contains no times"),
         (TEST, lsmdc_line("1012_C_00.00.05.000-00.00.04.000"), "ends at 4 s, which is not after its start at 5 s"),
         (TEST, lsmdc_line(CLIP, " "), "line 1: no sentence"),
         (TEST, "\n", "lists no clip"),

@@ -168,7 +168,7 @@ def test_a_video_that_is_there_twice_is_told(tmp_path):
     (tmp_path / "compressed" / "video0.mp4").write_bytes(b"")
     dataset = load_dataset("msrvtt", tmp_path)
     assert dataset.videos[0].path.parent.name == "compressed"
-    assert "1 videos are there more than once" in dataset.notes[0]
+    assert "1 videos have more than one file" in dataset.notes[0]
 
 
 def test_a_copy_that_calls_the_column_sentences_is_read(tmp_path):
@@ -193,7 +193,7 @@ def test_no_folder_at_all_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        (DATA, "{", "not JSON"),
+        (DATA, "{", "not valid JSON"),
         (DATA, "[]", "holds a list, expected MSR-VTT"),
         (DATA, "{}", "no list `sentences`"),
         (DATA, '{"sentences": [{"video_id": "video0"}]}', r"sentences\[0\]: no 'caption'; it has 'video_id'"),
@@ -208,10 +208,10 @@ def test_no_folder_at_all_is_told(tmp_path):
         (
             DATA,
             '{"videos": [{"video_id": "v"}, {"video_id": "v"}], "sentences": []}',
-            r"videos\[1\]: v is there already",
+            r"videos\[1\]: v is listed already",
         ),
         (DATA, '{"videos": [{"id": 1}], "sentences": []}', r"videos\[0\]: no 'video_id'; it has 'id'"),
-        (DATA, '{"videos": 3, "sentences": []}', "`videos` is no list"),
+        (DATA, '{"videos": 3, "sentences": []}', "`videos` is not a list"),
         (
             DATA,
             '{"sentences": [{"video_id": "v", "caption": "x", "sen_id": 1}, {"video_id": "w", "caption": "y", "sen_id": 1}]}',

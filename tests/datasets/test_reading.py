@@ -21,9 +21,9 @@ def test_text_that_tells_its_encoding_is_read(tmp_path, encoding):
     ("data", "said"),
     [
         (WORDS.replace("二つ目", "").encode("latin-1"), "a.csv, line 2: not UTF-8 at byte 19; save it as UTF-8"),
-        (WORDS.encode("utf-16-le"), "a.csv, line 1: holds bytes of zero, as UTF-16 without a mark"),
-        ("video,caption\na,b\n".encode("utf-16-be"), "a.csv, line 1: holds bytes of zero, as UTF-16 without a mark"),
-        (b"\xff\xfea", "a.csv: begins as UTF-16 and is not"),
+        (WORDS.encode("utf-16-le"), "a.csv, line 1: contains zero bytes, as UTF-16 without a mark"),
+        ("video,caption\na,b\n".encode("utf-16-be"), "a.csv, line 1: contains zero bytes, as UTF-16 without a mark"),
+        (b"\xff\xfea", "a.csv: has the mark of UTF-16 but is not"),
         (WORDS.encode("shift_jis", "ignore"), "a.csv, line 2: not UTF-8"),
     ],
 )
@@ -65,12 +65,12 @@ def test_quotes_commas_and_line_ends_in_captions_are_kept(tmp_path, text, captio
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("video,caption\na,red, green\n", "line 2: more fields than the 2 columns .* commas into quotes"),
-        ("video;caption\na;red; green\n", "line 2: more fields .* semicolons into quotes"),
+        ("video,caption\na,red, green\n", "line 2: more fields than the 2 columns .* commas in quotes"),
+        ("video;caption\na;red; green\n", "line 2: more fields .* semicolons in quotes"),
         ('video,caption\na,x\nb,"open\nc,y\nd,z\n', "line 3: a quote opens here and never closes"),
-        ('video,caption\na,"red" green\n', "line 2: .*a quote inside a quoted text is doubled"),
+        ('video,caption\na,"red" green\n', "line 2: .*double a quote inside quoted text"),
         ("video,caption\na,x\nb\n", "line 3: no caption"),
-        ("video,caption,caption\na,x,y\n", "line 1: the column caption is there twice"),
+        ("video,caption,caption\na,x,y\n", "line 1: the column caption occurs twice"),
         ("clip,caption\na,x\n", "line 1: no column video; it names clip, caption"),
     ],
 )
@@ -100,9 +100,9 @@ def test_moments_are_seconds_or_clock_times(text, seconds):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nan", "start is nan, which is no moment"),
-        ("inf", "no moment"),
-        ("1:nan", "no moment"),
+        ("nan", "start is nan, which is not a time"),
+        ("inf", "not a time"),
+        ("1:nan", "not a time"),
         ("-3", "start is -3: before the video's start"),
         ("-0:10", "before the video's start"),
         ("1:2:3:4", "expected seconds, as 75.5 or 1:15.5"),

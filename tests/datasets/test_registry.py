@@ -68,7 +68,7 @@ def test_a_whole_data_set_is_valid_and_counts_its_parts():
         ({"videos": (*WHOLE.videos, WHOLE.videos[0])}, "video id 'a' occurs twice"),
         ({"captions": (*WHOLE.captions, WHOLE.captions[0])}, "caption id 'a#0' occurs twice"),
         ({"captions": (*WHOLE.captions, Caption("c#0", "c", "three"))}, "caption 'c#0' is of video 'c'"),
-        ({"missing": ("c",)}, "'c' is said to be missing"),
+        ({"missing": ("c",)}, "'c' is listed as missing"),
         ({"default_protocol": "q"}, "no protocol 'q', only p"),
         ({"splits": {"p": {"dev": (0,)}}}, "a part is one of train, val, test"),
         ({"splits": {"p": {"train": (0, 0)}}}, "a caption is listed twice"),

@@ -124,12 +124,12 @@ ONE = {"videoID": "x", "enCap": ["a"]}
         (VALIDATION, {"videoID": "x"}, "holds a dict, expected VATEX's list"),
         (VALIDATION, [ONE, {"enCap": ["a"]}], "entry 1: no 'videoID'; it has 'enCap'"),
         (VALIDATION, [ONE, {"videoID": "y"}], "entry 1: no 'enCap'"),
-        (VALIDATION, [{"videoID": "x", "enCap": "a"}], "entry 0: 'enCap' is no list of captions"),
+        (VALIDATION, [{"videoID": "x", "enCap": "a"}], "entry 0: 'enCap' is not a list of captions"),
         (VALIDATION, [{"videoID": "x", "enCap": ["a", 7]}], "entry 0: 'enCap', caption 1 is 7, expected text"),
         (VALIDATION, [{"videoID": "x", "enCap": ["a", ""]}], "entry 0: 'enCap', caption 1 is empty"),
         (VALIDATION, [ONE, ONE], "entry 1: x is described already, in .*entry 0"),
         ("ref_captions.json", [1], "holds a list, expected HGR's captions"),
-        ("ref_captions.json", {"x": []}, "'x' is no list of captions"),
+        ("ref_captions.json", {"x": []}, "'x' is not a list of captions"),
         ("ref_captions.json", {"x": ["a"]}, "line 1: .* has no caption in the json files"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_mistake_in_captions_is_told_with_file_and_entry(tmp_path, name, conte
 
 def test_a_video_that_is_told_twice_in_one_object_is_refused(tmp_path):
     (write_vatex(tmp_path) / "ref_captions.json").write_text('{"x": ["a"], "y": ["b"], "x": ["c"]}')
-    with pytest.raises(DataInvalid, match=r"ref_captions.json: the key 'x' stands twice"):
+    with pytest.raises(DataInvalid, match=r"ref_captions.json: the key 'x' occurs twice"):
         load(tmp_path)
 
 
@@ -160,7 +160,7 @@ def test_a_video_in_two_lists_or_twice_in_one_is_refused(tmp_path):
 def test_a_pickled_list_is_never_unpickled(tmp_path):
     write_vatex(tmp_path, arrays=True)
     np.save(tmp_path / "tst_names.npy", np.array(["x", None], dtype=object), allow_pickle=True)
-    with pytest.raises(DataInvalid, match=r"tst_names.npy: no plain array of names .*write them as test_list.txt"):
+    with pytest.raises(DataInvalid, match=r"tst_names.npy: not a plain array of names .*write them as test_list.txt"):
         load(tmp_path)
     np.save(tmp_path / "tst_names.npy", np.arange(3))
     with pytest.raises(DataInvalid, match="holds int64"):

@@ -1,9 +1,8 @@
 """CLAP's audio tower through transformers: sound at 48 kHz as vectors of 512.
 
-Only unfused checkpoints: a fused one hears three random parts of what is longer than 10 s, and picks one sound of a
-batch at random to treat so, so that its vectors depend on chance and on the neighbours (LAION-AI/CLAP#90). Here windows
-are never longer than 10 s, shorter ones are repeated and padded as the checkpoint was trained, and each gets its vector
-by itself. Text stays with the text backbone: CLAP's own text tower is not used.
+Only unfused checkpoints: a fused one takes three random parts of any sound longer than 10 s, and may treat a random sound
+of a batch so, which makes its vectors depend on chance and on the batch (LAION-AI/CLAP#90). Windows here are at most 10 s
+long, shorter ones are repeated and padded as in training, and each is encoded independently. CLAP's text tower is not used.
 """
 
 from collections.abc import Iterator
@@ -24,14 +23,14 @@ from gaid.errors import BackboneUnavailable, OptionInvalid
 from gaid.files import sha256_of
 from gaid.specs import AudioSpec
 
-# CLAP was trained on 5 to 10 s; below about 2 s a repeated snippet is mostly the rhythm of its own repetition.
+# CLAP was trained on 5 to 10 s. Below about 2 s, a repeated snippet sounds mostly of its own repetition.
 SHORTEST_WINDOW = 2.0
 WINDOWS_AT_ONCE = 128  # on a GPU
 MELS_AT_ONCE = 32  # windows of 10 s whose spectra, in double precision, are held at once: 0.4 GB
 
 
 class ClapAudio:
-    """The audio tower and its projection: one embedding a window, not normalised."""
+    """The audio tower and its projection: one embedding per window, not normalised."""
 
     thread_safe = True
 
@@ -72,7 +71,7 @@ class ClapAudio:
         self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]
     ) -> tuple[Features, Features]:
         """Embeddings as `encode_audio` gives them, and what the tower pools into each: its last hidden state, every place of
-        its map a token (HTSAT: 64 of 768 a window), not projected."""
+        its map a token (HTSAT: 64 of 768 per window), not projected."""
         features = np.zeros((*mask.shape, self.dim), dtype=np.float32)
         tokens = np.zeros((*mask.shape, *self.token_shape), dtype=np.float32)
         for place, embedding, hidden in self._encoded(windows, mask):
@@ -85,7 +84,7 @@ class ClapAudio:
     ) -> Iterator[tuple[tuple[NDArray[np.int64], ...], Tensor, Tensor]]:
         """Batches of windows: the places (rows, frames) of those that are heard, their embeddings, the last hidden state."""
         rows, frames = np.nonzero(mask)
-        if self._device == "cpu":  # a clip is a batch of its own, so that its bytes never depend on its neighbours
+        if self._device == "cpu":  # each clip is a batch of its own, so its features never depend on its neighbours
             for row, (clip, heard) in enumerate(zip(windows, mask, strict=True)):
                 if heard.any():
                     yield (rows[rows == row], frames[rows == row]), *self._encode(self._mel(clip[heard]))
@@ -107,7 +106,7 @@ class ClapMel:
     """Windows as CLAP's log-mel pictures, many at once, on the device that runs the tower; the numbers are
     ClapFeatureExtractor's (a test holds the two together), which works through one sound after the other on the CPU.
 
-    In double precision on either device: even cards that are slow at it are several times faster than the tower.
+    In double precision on either device: even on GPUs with slow double precision it is several times faster than the tower.
     """
 
     def __init__(self, extractor: ClapFeatureExtractor, device: str = "cpu") -> None:
@@ -188,6 +187,6 @@ def _weights_in(folder: Path) -> Path:
 
 def _fused(name: str) -> OptionInvalid:
     return OptionInvalid(
-        f"clap:{name} is a fused checkpoint: it hears random parts of long sounds, so its vectors can't be repeated; "
+        f"clap:{name} is a fused checkpoint: it takes random parts of long sounds, so its vectors cannot be reproduced; "
         "use clap:laion/clap-htsat-unfused"
     )

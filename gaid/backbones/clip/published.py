@@ -1,6 +1,6 @@
 """CLIP as published checkpoints hold it, turned into open_clip's names and shapes. Tensors in, tensors out; no files.
 
-Two layouts are told apart by their names: transformers' `CLIPModel` (X-Pool, T-MASS, GAID) and OpenAI's own (CLIP4Clip,
+Two layouts are distinguished by their names: transformers' `CLIPModel` (X-Pool, T-MASS, GAID) and OpenAI's own (CLIP4Clip,
 AVIGATE), which is open_clip's too. Either is OpenAI's CLIP, so its activation is QuickGELU, whatever the weights are.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gaid.errors import CheckpointInvalid
 
-# What a checkpoint holds beside CLIP's weights: indices, and sizes that the shapes tell.
+# What a checkpoint holds beside CLIP's weights: indices, and sizes that follow from the shapes.
 _UNUSED = re.compile(r"(.*\.)?position_ids|input_resolution|context_length|vocab_size")
 _BLOCK = {
     "layer_norm1": "ln_1",
@@ -53,7 +53,7 @@ _TEXT = {"context_length", "vocab_size", "width", "heads", "layers"}
 class PublishedClip:
     """A CLIP under open_clip's names, in float32.
 
-    `model` is open_clip's name of the architecture, `config` its model configuration as the shapes tell it, `layout` how
+    `model` is open_clip's name of the architecture, `config` its model configuration, derived from the shapes, `layout` how
     the checkpoint named it (`transformers` or `openai`), `unused` the checkpoint's names that were not needed.
     """
 
@@ -137,7 +137,7 @@ def _block_of(name: str) -> tuple[str, str, str, str]:
 
 
 def _config_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """open_clip's configuration as the shapes tell it."""
+    """open_clip's configuration, derived from the shapes."""
     needed = ("visual.conv1.weight", "visual.positional_embedding", "visual.proj", "token_embedding.weight",
               "positional_embedding", "text_projection", "logit_scale")  # fmt: skip
     lacking = [name for name in needed if name not in weights]

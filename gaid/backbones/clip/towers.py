@@ -27,7 +27,7 @@ TEXTS_AT_ONCE = 512
 
 
 class ClipVisual:
-    """The image tower: one embedding a frame, as the tower gives it (not normalised), and its patches."""
+    """The image tower: one embedding per frame (not normalised), and its patches."""
 
     thread_safe = True
 
@@ -39,13 +39,13 @@ class ClipVisual:
         ways = {"shortest": "crop", "squash": "squash"}
         if preprocessing["resize_mode"] not in ways:
             raise OptionInvalid(
-                f"clip:{_name(weights)} wants pictures resized by {preprocessing['resize_mode']!r}; known: {', '.join(ways)}"
+                f"clip:{_name(weights)} needs pictures resized by {preprocessing['resize_mode']!r}; known: {', '.join(ways)}"
             )
         self.name = f"clip:{_name(weights)}"
         self.frame_spec = FrameSpec(size, cast(Any, ways[preprocessing["resize_mode"]]), preprocessing["interpolation"])
         self._mean, self._std = list(preprocessing["mean"]), list(preprocessing["std"])
         self.patch_shape = _patch_shape(self._model.visual)
-        # The towers that can say their width only by running are few; one black picture tells.
+        # Some towers state their width only in their output, so one black picture is encoded.
         self.dim = int(self._encode(np.zeros((1, size, size, 3), dtype=np.uint8))[0].shape[-1])
         self.provenance: dict[str, Any] = _provenance(self.name, self.dim, weights, seed) | {
             "input": {"size": size, "resize": self.frame_spec.resize},
@@ -62,7 +62,7 @@ class ClipVisual:
         """Embeddings (B, F, dim) and patches (B, F, P, dim): the tower's last tokens, normed and projected as its own
         class token is, so that they lie in the space of the texts."""
         if self.patch_shape is None:
-            raise OptionInvalid(f"backbone {self.name!r} is no ViT with a class token, so it has no patches to give")
+            raise OptionInvalid(f"backbone {self.name!r} is not a ViT with a class token, so it has no patches")
         pooled, patches = self._run(frames, patches=True)
         return pooled, patches
 
@@ -80,8 +80,8 @@ class ClipVisual:
         return joined, np.concatenate(tokens).reshape(clips, per_clip, *tokens[0].shape[1:])
 
     def _batches(self, frames: Frames) -> Iterator[tuple[Frames, int]]:
-        """What is encoded at once, and how often each of its results counts. On a CPU a clip is a batch of its own,
-        whatever it came with: its bytes then never depend on its neighbours."""
+        """What is encoded at once, and how often each result is repeated. On a CPU each clip is a batch of its own, so its
+        features never depend on its neighbours."""
         if self._device == "cpu":
             for clip in frames:
                 yield (clip[:1], len(clip)) if is_still(clip) else (clip, 1)
@@ -106,7 +106,7 @@ class ClipVisual:
 
 
 class ClipText:
-    """The text tower: one embedding a text, and one a token.
+    """The text tower: one embedding per text, and one per token.
 
     A text's tokens are those of the tokeniser with its start and its end: the end token's vector is the embedding itself
     (CLIP pools there), and padding, which CLIP never attends to, is left out.
@@ -137,8 +137,8 @@ class ClipText:
         """Embeddings (B, dim) as the tower gives them (not normalised), and each text's tokens (n_i, dim)."""
         ids = self._tokenizer(texts) if texts else torch.zeros((0, 1), dtype=torch.long)
         lengths = (ids.argmax(dim=1) + 1).tolist()  # the end has the highest number
-        # On a CPU a text is encoded by itself at its own length: cheaper than padding to 77, and its bytes never depend
-        # on its neighbours. The mask is causal, so what is cut off was never attended to.
+        # On a CPU a text is encoded by itself at its own length: cheaper than padding to 77, and its features never
+        # depend on its neighbours. The mask is causal, so what is cut off was never attended to.
         step = 1 if self._device == "cpu" else TEXTS_AT_ONCE
         tokens: list[Features] = []
         for start in range(0, len(texts), step):
@@ -168,8 +168,8 @@ class ClipText:
 
 @lru_cache(maxsize=2)
 def _model(weights: ClipWeights, device: str, seed: int) -> Any:
-    """The whole model, shared by its two towers. open_clip is never given a file or a tag of its own to look for: given
-    a bare file it takes its defaults for the activation and the preprocessing, silently."""
+    """The whole model, shared by its two towers. open_clip never looks for a file or tag itself: for a bare file it would
+    silently take its defaults for the activation and the preprocessing."""
     preprocessing = dict(weights.preprocessing)
     if weights.tag:
         known = open_clip.get_pretrained_cfg(weights.model, weights.tag)
@@ -182,9 +182,9 @@ def _model(weights: ClipWeights, device: str, seed: int) -> Any:
                 force_preprocess_cfg=preprocessing,
                 pretrained_text=False,
             )
-    except Exception as error:  # a tower whose configuration lives on a hub: its client has errors of its own
+    except Exception as error:  # a tower whose configuration is on a hub, whose client has its own errors
         raise BackboneUnavailable(
-            f"clip:{_name(weights)}: open_clip can't build it here: {_first_line(error)}"
+            f"clip:{_name(weights)}: open_clip cannot build it here: {_first_line(error)}"
         ) from error
     if weights.file is not None:
         try:
@@ -200,7 +200,7 @@ def _model(weights: ClipWeights, device: str, seed: int) -> Any:
 
 
 def _precision(device: str) -> torch.dtype:
-    """Of the towers: float16 on a GPU, the precision that CLIP's authors run theirs in there (docs/performance.md)."""
+    """The towers' precision: float16 on a GPU, as CLIP's authors use there (docs/performance.md)."""
     return torch.float16 if device.startswith("cuda") else torch.float32
 
 

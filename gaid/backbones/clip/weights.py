@@ -11,8 +11,8 @@ from gaid.backbones import hub
 from gaid.errors import BackboneUnavailable, OptionInvalid
 
 DEFAULT = "ViT-B-32/openai"
-# Those that the documentation names, so that asking for them without their weights does not first import open_clip
-# (seconds). A test holds this table to open_clip's own.
+# Those that the documentation names, so that a missing file is reported without importing open_clip first (seconds). A
+# test compares this table with open_clip's own.
 REPOSITORIES = {
     "ViT-B-32/openai": "timm/vit_base_patch32_clip_224.openai",
     "ViT-B-16/openai": "timm/vit_base_patch16_clip_224.openai",
@@ -23,7 +23,7 @@ FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 @dataclass(frozen=True)
 class ClipWeights:
-    """One CLIP, resolved as a whole: architecture, weights and preprocessing belong to each other.
+    """One CLIP: its architecture, weights and preprocessing, which belong together.
 
     `tag` is open_clip's name of the pretrained weights (None for a bare file), `file` is None for random weights,
     `preprocessing` is what a configuration beside a bare file says, and empty elsewhere.

@@ -2,8 +2,8 @@
 
 The three were trained apart, and meet in the text space: a classifier's probabilities mix MiniLM's embeddings of its
 class names (1,000 things of ImageNet, 521 sounds of AudioSet), so a picture or a sound becomes a vector of 384 that can
-be compared with a sentence's. (The idea is ConSE's, Norouzi et al. 2014, arXiv 1312.5650.) It is no CLIP: what no class
-name says is lost. Nothing here was fitted to any data set: probabilities as the classifiers give them, one usual
+be compared with a sentence's. (The idea is ConSE's, Norouzi et al. 2014, arXiv 1312.5650.) It is not CLIP: what no class
+name describes is lost. Nothing here was fitted to any data set: probabilities as the classifiers give them, one usual
 template for names of things, bare names for sounds.
 """
 
@@ -82,7 +82,7 @@ class OfflineVisual:
         return np.ascontiguousarray(both[:, :, 0]), np.ascontiguousarray(both[:, :, 1:])
 
     def _run(self, frames: Frames, encode: Callable[[Frames], Features]) -> Features:
-        """On a CPU a clip is a batch of its own, so that its bytes do not depend on its neighbours."""
+        """On a CPU each clip is a batch of its own, so its features do not depend on its neighbours."""
         clips, per_clip = frames.shape[:2]
         if self._device == "cpu":
             found = [encode(clip[:1]).repeat(per_clip, 0) if is_still(clip) else encode(clip) for clip in frames]
@@ -220,7 +220,7 @@ class SentenceEncoder:
 
     def __call__(self, texts: list[str]) -> TextFeatures:
         ids = self.tokenize(texts)
-        # On a CPU a text is encoded by itself at its own length, so that its bytes never depend on its neighbours.
+        # On a CPU each text is encoded by itself at its own length, so its features never depend on its neighbours.
         step = 1 if self._device == "cpu" else AT_ONCE
         tokens: list[Features] = []
         embeddings: list[Features] = []

@@ -1,8 +1,8 @@
 """The demo: a small world whose truth is known, made as real media files from a seed, with English captions.
 
 What happens in it is in `world`. Beside the clips lie captions.json, truth.json (when each thing is seen and heard; read by tests and
-figures, and never put into a store) and, written last, manifest.json: a world with a manifest is whole, one without it goes on
-where it stopped. Clips are drawn and encoded by processes of their own, `python -m gaid.datasets.demo`.
+figures, and never put into a store) and, written last, manifest.json: a world with a manifest is complete, one without it
+is resumed. Clips are drawn and encoded by processes of their own, `python -m gaid.datasets.demo`.
 """
 
 import json
@@ -36,7 +36,7 @@ def prepare(
     same_times: bool | None = None,
     workers: int = 2,
 ) -> None:
-    """Makes the world under `root`, or what is left to make of it; does nothing where it is whole.
+    """Makes the world under `root`, or the rest of it; does nothing where it is complete.
 
     `sizes` are clips for training, validation and test; what is None is as the world under `root` was begun, or else the default.
     Raises `DataInvalid` where another world than the one asked for lies there.
@@ -66,7 +66,7 @@ def load(root: Path) -> Dataset:
     if settings is None:
         raise DataMissing(
             f"demo: no finished world in {root} (manifest.json not found); "
-            f"make it, or go on making it, with load_dataset('demo', {str(root)!r})"
+            f"make or resume it with load_dataset('demo', {str(root)!r})"
         )
     _settle(root, settings, {})
     videos: list[Video] = []
@@ -177,9 +177,7 @@ def _make_clips(root: Path, count: int, workers: int, progress: Progress | None)
     for process, complaint in zip(running, complaints, strict=True):
         if process.returncode != 0:
             reason = complaint.strip().splitlines()[-1] if complaint.strip() else f"exit code {process.returncode}"
-            raise DataMissing(
-                f"demo: the clips could not all be made under {root}: {reason}; the same command goes on from here"
-            )
+            raise DataMissing(f"demo: the clips could not all be made under {root}: {reason}; the same command resumes")
     if progress is not None:
         progress(count, count)
 
