@@ -71,8 +71,10 @@ def evaluate(
 
     Args:
         run: a run folder or Run; on its own store, or on `store`, which must hold features of the same backbones.
-        store, preset: a store, and an untrained head, which makes sense only where the backbones share a space.
-        split, split_protocol: part of the data set, and which of its splits (default: the one trained under).
+        store: features in place of the run's own, or for an untrained head.
+        preset: the untrained head on `store`, which makes sense only where the backbones share a space.
+        split: part of the data set.
+        split_protocol: which of the data set's splits; by default the one that the run was trained under.
         index: `exact` scores all pairs; `faiss` also searches by candidates and re-scores the best `candidates`.
         protocol: `query`, or one of the published ones, whose figures then stand beside the query's as a leak.
         direction: `t2v`, `v2t` or `both`.

@@ -58,11 +58,15 @@ def export(
 
     Args:
         source: a run, whose first seed's head is taken, or a store, with `preset` for its untrained head.
-        out, format: the file, .npz or .parquet; `format` for a file with another suffix.
+        out: the file, .npz or .parquet.
+        format: `npz` or `parquet`, for a file with another suffix.
         store: features of the same backbones to take in place of the run's own.
         preset: the untrained head on a store; mean-pool by default.
-        split, split_protocol: which part; `clips` is all clips with features, without captions.
-        device, memory, seed: as in `evaluate`.
+        split: which part; `clips` is all clips with features, without captions.
+        split_protocol: as in `evaluate`.
+        device: as in `evaluate`.
+        memory: as in `evaluate`.
+        seed: as in `evaluate`.
 
     Raises OptionInvalid, DependencyMissing, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
     """

@@ -85,15 +85,19 @@ class AvigateHead(HeadBase):
     """Audio is resampled to a few tokens and fused into the frames by gates per video; texts meet the frames and their mean.
 
     Args:
-        visual_dim, audio_dim, text_dim: sizes of the backbones' embeddings.
+        visual_dim: size of the visual backbone's embedding.
+        audio_dim: of the audio backbone's.
+        text_dim: of the text backbone's.
         dim: size in which they meet (D), a multiple of `attention_heads`; the text's size by default.
         frames: frames per video (F).
         attention_heads: of every attention layer; D / 64 by default, at least 1.
-        layers: blocks in the resampler, and again in the fusion. queries: tokens that the audio is resampled to.
+        layers: blocks in the resampler, and again in the fusion.
+        queries: tokens that the audio is resampled to.
         audio_input: "frames" for one audio embedding per frame, "tokens" for several: audio is then (videos, frames, tokens,
             audio_dim), and `audio_dim` is a token's size. `gaid train-head` chooses tokens where the store holds them.
         logit_scale: factor on the cosines (s); frozen.
-        margin, margin_scale: maximum (delta) and scale (beta) of the adaptive margin.
+        margin: maximum of the adaptive margin (delta).
+        margin_scale: its scale (beta).
 
     Raises: OptionInvalid where `dim` is not a multiple of `attention_heads`, and for another `audio_input`.
     """

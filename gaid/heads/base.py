@@ -135,8 +135,9 @@ class Head(nn.Module):
 
         Args:
             audio_mask: frames that have audio; all by default.
-            gate_by, pool_by: whose text conditions gate and pooling: the query that asks, or each gallery video's own
-                caption, as published evaluations do (docs/method.md, section 7).
+            gate_by: whose text conditions the gate: the query's, or each gallery video's own caption, as published evaluations
+                do (docs/method.md, section 7).
+            pool_by: whose text conditions the pooling, likewise.
             own_caption: row in `text` of each video's own caption; 0..V-1 by default where there are as many of both.
             pool_caption: row of the own caption that pools, where it is another than the one that gates.
             algorithm: `folded`, `direct` (every tensor made), or by `auto` the faster one; equal within rounding.
@@ -145,8 +146,9 @@ class Head(nn.Module):
             noise: whose STP's trials are. `text`: drawn once per text for all videos, and the best of a pair's scores counts.
                 `pair`: as T-MASS publishes it, drawn anew for each pair; the trial is the one that is nearest to the video as
                 the query pools it (its frames gated as `gate_by` says), and its score counts, by whichever pooling.
-            text_rows, video_rows: where these texts and videos stand in an evaluation of which they are a part; a pair's own
-                draws depend on it. As they come by default.
+            text_rows: where these texts stand in an evaluation of which they are a part; a pair's own draws depend on it. As
+                they come by default.
+            video_rows: where these videos stand, likewise.
 
         Raises: HeadMismatch when sizes don't fit or own captions are needed and unknown; OptionInvalid for an unknown choice.
         """

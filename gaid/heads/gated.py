@@ -31,17 +31,22 @@ class GatedHead(HeadBase):
     """Fusion of visual and audio, pooling over frames, perturbation of the text, in any combination (docs/method.md).
 
     Args:
-        visual_dim, audio_dim, text_dim: sizes of the backbones' embeddings.
+        visual_dim: size of the visual backbone's embedding.
+        audio_dim: of the audio backbone's.
+        text_dim: of the text backbone's.
         dim: size in which they meet (D); the text's size by default.
         frames: frames per video (F).
         fusion: `none` (no audio), `sample` (a gate per pair), `frame` (a gate per frame: FGF), `token` (a gate per patch
             token: `visual` is then patch tokens, (videos, frames, patches, visual_dim)).
         pooling: `mean` or `attention`.
         perturbation: `none`, `stp` or `dasp`.
-        prior, prior_std, trials: STP's noise, and how many draws an evaluation makes.
+        prior: STP's noise, `uniform` or `normal`.
+        prior_std: standard deviation of normal noise.
+        trials: how many draws of STP an evaluation makes.
         dropout: in attention pooling; with 0 training never makes a pair's features, with more it makes one vector per pair.
         logit_scale: factor on the cosines in the loss (CLIP's is 100); frozen.
-        weighted_loss: positives count by their similarity (GAID). support_loss_weight: lambda of the support loss.
+        weighted_loss: positives count by their similarity (GAID).
+        support_loss_weight: lambda of the support loss.
         positive_weights: how a positive of negative similarity counts in the weighted loss: `clipped` not at all,
             `published` with its negative weight, as in GAID's code (`losses.positive_weights`).
 

@@ -120,13 +120,16 @@ def search(
     """The best clips of a store for each sentence, by a run's head (its first seed's) or by an untrained preset.
 
     Args:
-        query: a sentence or several. query_file: files of more, one sentence per line; `-` is standard input.
+        query: a sentence or several.
+        query_file: files of more, one sentence per line; `-` is standard input.
         run: on its own store, or on `store`, which must hold features of the same backbones.
-        store, preset: a store, and an untrained head, which makes sense only where the backbones share a space.
+        store: features in place of the run's own, or for an untrained head.
+        preset: the untrained head on `store`, which makes sense only where the backbones share a space.
         top: clips per sentence.
         text: the encoder of the sentences, where the store's name for it does not load here.
         root: where the clips' files are. Default: where the store says they were. Only for paths and pictures.
-        device, memory: of the encoder and the head; bound on what is held beside a block of features.
+        device: of the encoder and the head.
+        memory: bound on what is held beside a block of features.
         seed: of an untrained head and of trials in scoring.
 
     Raises OptionInvalid, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid, BackboneUnavailable.

@@ -37,7 +37,8 @@ def train(
         store: a store or its path.
         preset: name of a preset (`gaid` by default), `module:Class` or `file.py:Class`.
         out: the run's folder; `runs/PRESET-DATASET` by default.
-        seed, seeds: `seeds` trainings with seed, seed + 1, ..., each in OUT/seed-N where there are several.
+        seed: of the first training.
+        seeds: how many trainings, with seed, seed + 1, ..., each in OUT/seed-N where there are several.
         config: a TOML file of settings (a run's config.toml is one), or the same as a dict.
         set: settings as words, `["epochs=3", "head.dim=128"]`; they win over everything else.
         device: `auto`, `cpu`, `cuda:0`, ...
