@@ -4,7 +4,6 @@ Names are those of the families in this folder (`tiny`, `clip:MODEL/WEIGHTS`, ..
 `my_module:MyBackbone` or `file.py:MyBackbone`. To add a family, add a module with a `SPEC` (BackboneSpec).
 """
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
@@ -21,6 +20,7 @@ from gaid.backbones.protocol import (
     VisualBackbone,
 )
 from gaid.errors import OptionInvalid
+from gaid.settings import nearest
 from gaid.specs import AudioSpec, FrameSpec
 
 __all__ = [
@@ -112,10 +112,8 @@ def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) ->
         if variant:
             plugins.load_object(name, "backbone", callable)
             return partial(_load_own, name, kind, device, random_weights, seed)
-        near = difflib.get_close_matches(name, FAMILIES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise OptionInvalid(
-            f"no backbone is named {name!r}; {hint}known: {', '.join(FAMILIES)}, or my_module:MyBackbone, file.py:MyBackbone"
+            f"no backbone is named {name!r}; {nearest(name, FAMILIES)} (your own is file.py:Class or module:Class)"
         )
     spec = FAMILIES[family]
     if kind not in spec.kinds:

@@ -4,7 +4,6 @@ To add one, add a module with a `SPEC` (DatasetSpec) whose name is the module's.
 first asked for.
 """
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from gaid.datasets.own import own_spec
 from gaid.datasets.reading import unreadable_folders
 from gaid.datasets.types import PARTS, USUAL_BACKBONES, Caption, Dataset, DatasetSpec, Progress, Video
 from gaid.errors import OptionInvalid
+from gaid.settings import nearest
 
 __all__ = [
     "DATASETS",
@@ -44,9 +44,7 @@ def get_spec(name: str) -> DatasetSpec:
         raise OptionInvalid(f"--dataset takes a name, not a place; for your own videos: --dataset folder --root {name}")
     if ":" in name:
         return own_spec(name)
-    near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(DATASETS)}, or your own as file.py:NAME"
-    raise OptionInvalid(f"no data set is called {name!r}; {hint}")
+    raise OptionInvalid(f"no data set is called {name!r}; {nearest(name, DATASETS)} (your own is file.py:NAME)")
 
 
 def name_in(about: Mapping[str, Any]) -> str:

