@@ -85,6 +85,13 @@ def test_the_encoder_and_the_data_set_of_the_page_for_extending_work(tmp_path, m
     assert run(blocks(page), page)["data"].counts()["mine"]["train"]["captions"] == 1
 
 
+def test_the_links_of_the_readme_lead_to_files():
+    # Those of docs/ are checked where the site is built (`make check`).
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text())
+    assert len(links) > 20
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
 def test_the_section_of_the_method_that_a_docstring_cites_exists():
     sections = set(re.findall(r"^## (\d+)\. ", (ROOT / "docs" / "method.md").read_text(), re.M))
     cited = {
