@@ -6,7 +6,6 @@ read in place; stamps that are only SVG are drawn once into the user's cache, ne
 """
 
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from gaid.datasets.types import Caption, Dataset, DatasetSpec, Progress, Video
 from gaid.errors import DataMissing
-from gaid.files import write_bytes
+from gaid.files import cache_folder, write_bytes
 
 PACKAGE = "tuxpaint-stamps-default"
 SOUNDS = (".ogg", ".wav")
@@ -104,7 +103,7 @@ def find_stamps(root: Path) -> list[Stamp]:
 def drawn(picture: Path) -> Path:
     """Where the drawing of an SVG is kept: by its content, so that another version of the package is drawn anew."""
     digest = hashlib.sha256(picture.read_bytes() + f"/{WIDTH}".encode()).hexdigest()[:32]
-    return _cache() / "stamps" / f"{digest}.png"
+    return cache_folder() / "stamps" / f"{digest}.png"
 
 
 def draw(picture: Path, target: Path) -> bool:
@@ -164,11 +163,6 @@ def _first_line(file: Path) -> str:
     """The English caption: the first line. The others are `LANGUAGE.utf8=...`."""
     with file.open(encoding="utf-8", errors="replace") as stream:
         return stream.readline().lstrip("\ufeff").strip()
-
-
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "gaid"
 
 
 SPEC = DatasetSpec(

@@ -69,7 +69,7 @@ def test_each_kind_becomes_a_run_that_can_be_evaluated(gaid, checkpoints, kind):
         "the store's visual features are of clip:ViT-B-32/openai (000000000000), not of the checkpoint's own CLIP"
         in notes
     )
-    assert ("which sounds' encoder" in notes) == (kind in ("gaid", "avigate"))
+    assert ("which audio encoder" in notes) == (kind in ("gaid", "avigate"))
     own = named(f"clip:{MODEL}/open_clip_model.safetensors", run.imported["clip_sha256"])
     write_store(Path("own.zarr"), audio, own)
     told = gaid("eval", "--run", "runs/theirs", "--store", "own.zarr", "--report", "none", "--json")
