@@ -1,4 +1,4 @@
-"""What a head costs: parameters, matrix products a pair, and seconds for all pairs of a split."""
+"""The cost of a head: parameters, matrix products per pair, and seconds for all pairs of a split."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -20,8 +20,8 @@ DIRECT_PAIRS = 20_000
 
 @dataclass(frozen=True)
 class Cost:
-    """`flops`: of the matrix products that scoring one (text, video) pair directly takes, two a multiply-add; element-wise
-    work is not in it. `seconds`: all pairs of the split as `gaid eval` scores them. `direct_seconds`: the same with every
+    """`flops`: of the matrix products that scoring one (text, video) pair directly takes, two per multiply-add; element-wise
+    work is not counted. `seconds`: all pairs of the split as `gaid eval` scores them. `direct_seconds`: the same with every
     tensor made, measured on some of the texts and scaled to all (None where the head has one way only)."""
 
     parameters: int
@@ -37,7 +37,7 @@ class Cost:
 
 @torch.inference_mode()
 def measure_cost(bench: Bench) -> Cost:
-    """Cost of a bench's first head. Times are of one run after one that is not counted; they are this machine's."""
+    """Cost of a bench's first head. Times are of one run after an uncounted one, on this machine."""
     head, features, device = bench.head(), bench.features(), bench.device
     few = slice(0, min(SAMPLE, len(features.visual)))
     texts = features.text[: min(SAMPLE, len(features.text))]

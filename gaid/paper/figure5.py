@@ -1,4 +1,4 @@
-"""Figure 5: over the time of some clips, what is seen, what is heard, and what gate and attention made of it."""
+"""Figure 5: frames, waveform, gate, attention and sound weight of some clips, over time."""
 
 import textwrap
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gaid.stores import Store
 
 CLIPS = 4
-LINE = 130  # signs of a caption beside one another
+LINE = 130  # characters of a caption per line
 RATE = 16_000
 LANES = (("gate", "#2a9d8f"), ("attention", "#6c757d"), ("sound weight", "#c1440e"))
 _WAVE, _TRUTH = "#3b3b3b", "#9ad1b3"
@@ -31,7 +31,7 @@ _WAVE, _TRUTH = "#3b3b3b", "#9ad1b3"
 
 @dataclass
 class Panel:
-    """One clip: its frames side by side, its wave, and a value a frame for each of LANES; `truth` where it is known."""
+    """One clip: its frames side by side, its waveform, and one value per frame for each of LANES; `truth` where it is known."""
 
     caption: str
     duration: float
@@ -43,14 +43,14 @@ class Panel:
 
 def draw_figure5(run: "Run", store: "Store", out: Path, device: str, seed: int = 0) -> list[Path]:
     """OUT/figure5.png and .svg for the run's first head: three test clips with sound and one without where there is one,
-    chosen by `seed`, each under its own first caption. Raises HeadMismatch for a head that does not tell its gates."""
+    chosen by `seed`, each under its own first caption. Raises HeadMismatch for a head without gates."""
     bench = open_bench(run, store=store, device=device, seeds=1)
     if not bench.head().uses_audio:
         raise HeadMismatch(f"{run.path}: {run.preset} has no gates to draw; give a run of gaid or gaid-sample")
     panels = _panels(bench, seed)
     title = f"{run.preset} on {store.dataset}"
     if Sampling.of_store(store).audio_sampling == "published":
-        title += "; under each frame the sound of its part of 30 s, as published"
+        title += "; under each frame the audio of its part of 30 s, as published"
     return _draw(panels, title, out)
 
 
@@ -90,7 +90,9 @@ def _draw(panels: list[Panel], title: str, out: Path) -> list[Path]:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 2.9 * len(panels) + 0.4), layout="constrained")
-        figure.suptitle(f"Figure 5: which frames' sound counts, for each clip's own caption. {title}", fontsize=10)
+        figure.suptitle(
+            f"Figure 5: which frames' audio the model relies on, for each clip's own caption. {title}", fontsize=10
+        )
         for group, panel in zip(figure.subfigures(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
             group.suptitle(_shortened(panel.caption), fontsize=9, x=0.01, ha="left")
             picture, wave, *bars = group.subplots(5, 1, sharex=False, height_ratios=[1.5, 1, 0.7, 0.7, 0.7])
@@ -115,7 +117,7 @@ def _draw(panels: list[Panel], title: str, out: Path) -> list[Path]:
                     axes.axvspan(frame, frame + 1, color=_TRUTH, alpha=0.5, linewidth=0, zorder=0)
             bars[-1].set_xlabel(
                 f"{panel.duration:.1f} s, {frames} frames; attention and sound weight share a scale"
-                + ("; shaded: the sound informs (truth)" if panel.truth is not None else "")
+                + ("; shading: the sound is informative (ground truth)" if panel.truth is not None else "")
             )
         paths = [out / "figure5.png", out / "figure5.svg"]
         with writing(paths[0]) as png, writing(paths[1]) as svg:
@@ -125,5 +127,5 @@ def _draw(panels: list[Panel], title: str, out: Path) -> list[Path]:
 
 
 def _shortened(caption: str) -> str:
-    """A caption in at most two lines of the figure, of signs that can be drawn."""
+    """A caption in at most two lines of the figure, of characters that can be drawn."""
     return textwrap.fill(printable(" ".join(caption.split())), LINE, max_lines=2, placeholder=" ...")

@@ -1,4 +1,4 @@
-"""A table of the paper as it was measured here: its sections, one a data set, and what is published; as markdown, CSV and HTML."""
+"""A table of the paper as measured here, one section per data set, and the published figures; as markdown, CSV and HTML."""
 
 from dataclasses import asdict, dataclass, field
 from dataclasses import replace as changed
@@ -26,12 +26,12 @@ from gaid.report.tables import (
 )
 
 KINDS = ("main", "protocol", "leak")
-COST_NAMES = ("parameters", "FLOPs a pair", "s, all pairs", "s, direct")
+COST_NAMES = ("parameters", "FLOPs per pair", "s, all pairs", "s, direct")
 
 
 @dataclass
 class Section:
-    """One data set's measured rows, `names[i]` the i-th row's; `zero_shot` are heads without training."""
+    """The measured rows of one data set, `names[i]` the i-th row's name; `zero_shot` are untrained heads."""
 
     dataset: str
     heading: str
@@ -44,7 +44,7 @@ class Section:
 
     @property
     def last(self) -> Results:
-        """The row that is compared with the others; what all rows rest on is said of it."""
+        """The row that is compared with the others; notes, census and backbones of the section are its own."""
         return self.results[-1]
 
     def rows(self, direction: str) -> list[Row]:
@@ -78,13 +78,13 @@ class Section:
     def cost_note(self) -> str:
         one = self.costs[0]
         return (
-            "FLOPs are of matrix products alone, of one (text, video) pair scored directly. Seconds are this machine's "
-            f"({one.device}), one seed, for {one.pairs:,} pairs: as `gaid eval` scores them, and with every tensor made (a part of the "
-            "texts, scaled). Where others were at work on it, read ratios."
+            "FLOPs count the matrix products of one (text, video) pair scored directly. Seconds are of this machine "
+            f"({one.device}), one seed, for {one.pairs:,} pairs: as `gaid eval` scores them, and with every tensor materialised (for a "
+            "part of the texts, scaled). If the machine was busy, only their ratios are meaningful."
         )
 
     def markdown(self, directions: tuple[str, ...]) -> list[str]:
-        """Paragraphs: a table a direction, costs, findings, census, and what was measured without training."""
+        """Paragraphs: one table per direction, costs, findings, census, and the figures of untrained heads."""
         parts = [f"**{escape_markdown(heading(self.last))}**"]
         parts += [f"> {escape_markdown(note)}" for note in [*self.last.notes, *self.absent]]
         for direction in directions:
@@ -100,11 +100,11 @@ class Section:
             f"Census: {census}; gallery `{self.last.basis.gallery_hash[:12]}`. 95 % intervals: bootstrap over videos."
         )
         if self.zero_shot:
-            parts.append("### Without training")
+            parts.append("### Untrained heads")
         return parts + [markdown(one).rstrip() for one in self.zero_shot]
 
     def findings(self, directions: tuple[str, ...]) -> list[str]:
-        """What was found beside the figures, of the directions that the table is about."""
+        """The findings beside the figures, of the directions of this table."""
         others = tuple(words for direction, words in DIRECTION_NAMES.items() if direction not in directions)
         return [line for line in findings(self.last, self.names[-1]) if not line.startswith(others)]
 
@@ -127,7 +127,7 @@ class Section:
 
 @dataclass
 class Group:
-    """One data set under several visual backbones, side by side as the paper has them: the column groups of one table."""
+    """One data set under several visual backbones, side by side as in the paper: the column groups of one table."""
 
     sections: list[Section]
 
@@ -151,7 +151,7 @@ class Group:
         return found
 
     def markdown(self, directions: tuple[str, ...]) -> list[str]:
-        """Paragraphs: a table a direction, without intervals, which the sections have."""
+        """Paragraphs: one table per direction, without intervals, which are in the sections."""
         parts = []
         for direction in directions:
             names = [f"{name}, {backbone}" for backbone in self.backbones for name in NAMES]
@@ -176,7 +176,7 @@ class Table:
 
     @property
     def groups(self) -> list[Group]:
-        """Data sets that were measured under more than one visual backbone."""
+        """The data sets that were measured under more than one visual backbone."""
         by_dataset: dict[str, list[Section]] = {}
         for section in self.sections:
             by_dataset.setdefault(section.dataset, []).append(section)
@@ -207,7 +207,7 @@ class Table:
         }
 
     def __str__(self) -> str:
-        parts = [f"# Table {self.spec.number}: {self.spec.title}, as far as methods and data sets are here"]
+        parts = [f"# Table {self.spec.number}: {self.spec.title}, for the methods and data sets on this machine"]
         for group in self.groups:
             parts += [
                 f"## Measured, side by side: {escape_markdown(group.heading)}",

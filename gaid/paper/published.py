@@ -1,4 +1,4 @@
-"""Published figures, as data with their sources (data/published.toml). They are never in a table with measured ones."""
+"""Published figures, as data with their sources (data/published.toml). They are never in one table with measured ones."""
 
 import math
 import tomllib
@@ -17,7 +17,7 @@ DATASET_NAMES = {"msrvtt": "MSR-VTT 1k-A", "didemo": "DiDeMo", "lsmdc": "LSMDC",
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One published line: the figures that are known, which version of what, the protocol that they rest on, the source."""
+    """One published line: the known figures, the method and its version, the protocol behind the figures, the source."""
 
     dataset: str
     backbone: str
@@ -113,7 +113,7 @@ def published_seconds(table: int) -> list[dict[str, Any]]:
 def markdown_published(
     rows: list[PublishedRow], seconds: list[dict[str, Any]], gains: Sequence[PublishedGain] = ()
 ) -> str:
-    """The published tables, one a data set and direction, and what to know before reading them."""
+    """The published tables, one per data set and direction, and what to know before reading them."""
     parts = []
     for dataset, direction in dict.fromkeys((row.dataset, row.direction) for row in rows):
         lines = ["| method | version | backbone | protocol |" + "|".join(NAMES) + "| source |"]

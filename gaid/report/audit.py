@@ -1,4 +1,4 @@
-"""An audit for the eye: tables for the terminal, and one self-contained page with a figure a question. Measures nothing."""
+"""An audit as tables for the terminal and as a page with one figure per question. Measures nothing."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from gaid.report import figures
 from gaid.report.html import write_page, write_template
 from gaid.report.tables import census_items
 
-# Which series' colour a kind of line has.
+# The colour, by number of the series, of each kind of line.
 _COLOURS = {"main": 1, "leak": 2, "control": 3, "baseline": 4, "part": 5, "chance": 6}
-_KINDS = {"main": "as we report it", "leak": "as published, or flattered", "control": "control", "baseline": "another run",
+_KINDS = {"main": "as gaid reports it", "leak": "as published, or optimistic", "control": "control", "baseline": "another run",
           "part": "part of the same", "chance": "chance"}  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def forest(section: Section) -> figures.Drawing:
 
 
 def print_audit(audit: Audit) -> None:
-    """The answer, a line per question, and all sections, for a person."""
+    """The answer, one line per question, and all sections, for a person."""
     console.show(audit.answer, "bold")
     for note in audit.notes:
         console.show(f"! {note}", "bold yellow")
@@ -109,7 +109,7 @@ def print_audit(audit: Audit) -> None:
             console.show(f"  {line}", "dim", hang=2)
     console.show()
     console.show(
-        "in brackets 95 % intervals, from a bootstrap over videos; ± is a paired difference to what we report, in points",
+        "in brackets 95 % intervals, from a bootstrap over videos; ± is a paired difference, in points, to the figures that gaid reports",
         "dim",
     )
     census = ", ".join(f"{name} {count}" for name, count in census_items(audit.basis.census))
@@ -156,8 +156,8 @@ def print_compared(found: RunComparison) -> None:
             )
     turned, pairs = found.pairs_turned
     console.show(
-        f"text to video R@1: {turned:g} of {pairs} pairs of trainings rank the runs the other way round than their means; with the "
-        f"test videos drawn again and one training of each, {100 * found.draws_turned:.1f} % of draws do"
+        f"text to video R@1: {turned:g} of {pairs} pairs of trainings rank the runs in the opposite order of their means; with the "
+        f"test videos resampled and one training of each, {100 * found.draws_turned:.1f} % of draws do"
     )
     console.show("in brackets 95 % intervals, from a bootstrap over videos", "dim")
 

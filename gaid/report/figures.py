@@ -61,7 +61,7 @@ class Drawing:
 
 
 def rank_histogram(results: Results) -> Drawing:
-    """Share of queries (%) whose own video stands at which places; each head beside the others."""
+    """Share of queries (%) per range of ranks of the right video; each head beside the others."""
     heads = _heads(results)
     gallery = results.figures["t2v"].gallery
     edges = [1, 2, 6, 11, 21, 51, 101, 201, 501, 1001, 10**9]
@@ -75,7 +75,7 @@ def rank_histogram(results: Results) -> Drawing:
             axes.bar(places, share, width * 0.92, color=_SERIES[number])
         axes.set_xticks(range(len(names)), names)
         axes.grid(axis="x", visible=False)
-        axes.set_xlabel("place of the clip that the text describes")
+        axes.set_xlabel("rank of the right clip")
         axes.set_ylabel("% of texts")
         return Drawing(svg(figure), "Histogram of ranks, text to video", _legend(heads))
 
@@ -101,7 +101,7 @@ def recall_curve(results: Results) -> Drawing:
 
 
 def roc(truth: SoundTruth) -> Drawing:
-    """How sound weight, gate and attention tell informative frames from the rest (first seed's curves)."""
+    """How sound weight, gate and attention separate informative frames from the rest (curves of the first seed)."""
     words = {"sound_weight": "sound weight", "gate": "gate alone", "attention": "attention alone"}
     with drawing(square=True) as (figure, axes):
         for number, kind in enumerate(KINDS):
@@ -113,7 +113,7 @@ def roc(truth: SoundTruth) -> Drawing:
         axes.set_xlabel("share of the other frames above the threshold")
         axes.set_ylabel("share of informative frames above it")
         legend = [(f"{words[kind]}: AUC {truth.auc[kind]:.3f}", n) for n, kind in enumerate(KINDS, start=1)]
-        return Drawing(svg(figure), "ROC of the sound weight against the truth", legend)
+        return Drawing(svg(figure), "ROC of the sound weight against the ground truth", legend)
 
 
 def _heads(results: Results) -> list[tuple[str, np.ndarray]]:

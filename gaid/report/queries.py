@@ -1,4 +1,4 @@
-"""What a page shows of some queries: the best videos, their frames, and frame by frame what gate and attention did."""
+"""Example queries for a page: the best videos, their frames, and gate and attention per frame."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from gaid.stores import Split
 
 QUERIES = 12
-GROUPS = (("found first", 1, 1), ("found among the best ten", 2, 10), ("missed", 11, 10**9))
+GROUPS = (("ranked first", 1, 1), ("among the best ten", 2, 10), ("lower than ten", 11, 10**9))
 
 
 @dataclass
 class Lane:
-    """One row of bars, a bar a frame: `path` is SVG over a box of F x 1."""
+    """One row of bars, one per frame: `path` is SVG over a box of F x 1."""
 
     name: str
     css: str
@@ -63,7 +63,7 @@ def choose(ranks: np.ndarray, seed: int) -> list[int]:
 
 
 def draw_queries(results: Results) -> tuple[list[Query], str | None, bool]:
-    """(cards, why pictures are absent or None, whether the data set knows the truth)."""
+    """(cards, why pictures are absent or None, whether the data set has a ground truth)."""
     bench = results.bench
     if bench is None or "t2v" not in results.ranks:
         return [], None, False

@@ -1,4 +1,4 @@
-"""The page of a search: each sentence with the frames of the clips that it found, and what gate and attention did."""
+"""The page of a search: each sentence with the frames of the clips that it found, and attention and sound weight per frame."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `gaid stress` found, as a page, figures (PNG), a table (CSV) and numbers (JSON); and in the terminal."""
+"""The results of `gaid stress` as a page, figures (PNG), a table (CSV) and numbers (JSON), and in the terminal."""
 
 import io
 import json
@@ -60,7 +60,7 @@ def _(results: StressResults, path: str | Path) -> Path:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity: the label beside such a strength says what it is."""
+    """JSON has no infinity: such a strength becomes null, and its label says what it is."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -77,20 +77,20 @@ def heading(results: StressResults) -> str:
     seeds = sorted({len(one.seeds) for one in results.heads.values()})
     return (
         f"{basis.dataset}, {basis.split} ({basis.split_protocol}), text to video, {basis.captions} queries, gallery of "
-        f"{basis.videos}, protocol query, {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''} a head"
+        f"{basis.videos}, protocol query, {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''} per head"
         + "".join(f", {head} hears {heard}" for head, heard in results.hears.items())
     )
 
 
 def headline(results: StressResults) -> str:
-    """Where the run falls below another head that it leads when clean; alone, the fault of its cached features that costs it most."""
+    """Under how many faults the run falls below a head that it leads on clean data; alone, which fault of its cached features costs it most."""
     name = next(iter(results.heads))
     findings = [one for one in results.findings if one.kind in ("sound", "picture", "caption") and one.curves]
     clean = {head: lead[1] for one in findings[:1] for head, lead in one.curves[0].points[0].lead.items()}
     led = [head for head, low in clean.items() if low > 0]
     if led:
         under = [one for one in findings if any(_side(one, head, above=False) for head in led)]
-        return f"{name} leads {_listed(led)} when all is well and falls below under {len(under) or 'none'} of {len(findings)} faults."
+        return f"{name} leads {_listed(led)} on clean data and falls below under {len(under) or 'none'} of {len(findings)} faults."
     worst = [(point.difference[METRIC], one, point) for one in findings for point in one.curves[0].points]
     if not worst:
         return f"{name} under stress on {results.basis.dataset}"
@@ -106,18 +106,18 @@ def _listed(words: list[str]) -> str:
 
 
 def _side(finding: Finding, head: str, above: bool) -> list[Point]:
-    """The points at which the run lies above (or below) another head and the paired interval leaves 0 out."""
+    """The points at which the run is above (or below) another head and the paired interval excludes 0."""
     return [one for one in finding.curves[0].points if (one.lead[head][1] > 0 if above else one.lead[head][2] < 0)]
 
 
 def change(point: Point, metric: str = METRIC) -> str:
-    """How far a point lies from the clean one, with its paired interval."""
+    """The difference of a point to the clean one, with its paired interval."""
     low, high = point.spread[metric]
     return f"{signed(point.difference[metric])} ({signed(low)} to {signed(high)})"
 
 
 def lines(finding: Finding) -> list[tuple[str, list[tuple[str, str]]]]:
-    """A row a head: (label, [(figure, change with interval) a strength])."""
+    """One row per head: (label, [(figure, change with interval) per strength])."""
     return [
         (curve.head, [(f"{point.figures.values[METRIC]:.1f}", change(point)) for point in curve.points])
         for curve in finding.curves
@@ -125,7 +125,7 @@ def lines(finding: Finding) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def summary(results: StressResults) -> list[tuple[str, list[tuple[str, str]]]]:
-    """For every fault its strongest point: what each head loses there."""
+    """The change of every head at the greatest strength of every fault."""
     rows = []
     for finding in results.findings:
         cells = {curve.head: change(curve.points[-1]) for curve in finding.curves}
@@ -138,16 +138,16 @@ def summary(results: StressResults) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def behind(results: StressResults) -> list[str]:
-    """Under which faults the run changes sides with another head, as far as paired intervals tell, a sentence each."""
+    """One sentence per fault under which the run and another head swap order and the paired interval excludes 0."""
     told: list[str] = []
     already: set[tuple[str, bool]] = set()
     for finding in results.findings:
         points = finding.curves[0].points if finding.curves else []
         for head, clean in points[0].lead.items() if points else ():
-            worse = clean[2] < 0  # below it when all is well: then it is told where the run comes out above
+            worse = clean[2] < 0  # below it on clean data: then the sentence is about where the run is above
             if worse and (head, finding.kind == "media") not in already:
                 already.add((head, finding.kind == "media"))
-                told.append(f"{_files(finding)}below {head} when all is well, {_lead(points[0], head)}")
+                told.append(f"{_files(finding)}below {head} on clean data, {_lead(points[0], head)}")
             found = _side(finding, head, above=worse)
             if found:
                 most = max(found, key=lambda point: abs(point.lead[head][0]))
@@ -168,7 +168,7 @@ def _lead(point: Point, head: str) -> str:
 
 
 def dasp_lines(effect: DaspEffect) -> list[str]:
-    """What DASP does to single queries, a sentence each."""
+    """The effect of DASP on single queries, one sentence each."""
     alphas = ", ".join(f"{one:.2f}" for one in effect.alphas)
     shares = ", ".join(
         f"{name} {value:.1f} % ({effect.intervals[name][0]:.1f} to {effect.intervals[name][1]:.1f})"
@@ -176,7 +176,7 @@ def dasp_lines(effect: DaspEffect) -> list[str]:
     )
     out = [f"{effect.head}: with its trained alpha ({alphas}) against alpha = 0, queries {shares}"]
     for name, (value, low, high) in effect.correlations.items():
-        told = "no sign of a connection" if low <= 0 <= high else "an interval without 0"
+        told = "no evidence of a correlation" if low <= 0 <= high else "the interval excludes 0"
         out.append(f"gain against {name}: Spearman {signed(value, 2)} ({signed(low, 2)} to {signed(high, 2)}), {told}")
     return out
 
@@ -185,7 +185,7 @@ def dasp_lines(effect: DaspEffect) -> list[str]:
 
 
 def _colours(heads: list[str], palette: Palette) -> dict[str, str]:
-    """One colour a head in all figures, for as many as there are colours."""
+    """One colour per head in all figures, for as many heads as there are colours."""
     return dict(zip(heads, palette.series, strict=False))
 
 
@@ -219,7 +219,7 @@ def _draw(axes: Any, finding: Finding, colours: dict[str, str]) -> None:
     curves = [one for one in finding.curves if one.head in colours]
     kinds = [point.strength for point in curves[0].points]
     trained, swept = kinds[0] is None, [one for one in kinds[1:] if one is not None]
-    if trained and len(swept) == len(kinds) - 1:  # the head as trained is a level, no place on the axis
+    if trained and len(swept) == len(kinds) - 1:  # the head as trained is a horizontal line, not a point on the axis
         for curve in curves:
             axes.axhline(
                 curve.points[0].figures.values[METRIC], color=colours[curve.head], linewidth=1, linestyle=(0, (1, 2))
@@ -278,7 +278,7 @@ def print_stress(results: StressResults) -> None:
             _print_curves(finding, results)
     for line in behind(results):
         console.show(line)
-    console.show("beside each figure its change from the clean one, with the paired 95 % interval", "dim")
+    console.show("beside each figure: its change from the clean one, with the paired 95 % interval", "dim")
     for effect in results.dasp:
         for number, line in enumerate(dasp_lines(effect)):
             console.show(line if number == 0 else f"  {line}", hang=2)
@@ -312,11 +312,11 @@ def _print_curves(finding: Finding, results: StressResults) -> None:
 
 
 def media_line(results: StressResults) -> str:
-    """Which files were spoilt, and whether undisturbed ones give the cached features again."""
+    """Which files were corrupted, and how closely files without a fault reproduce the cached features."""
     media = results.media
     assert media is not None
     failed = f"; {len(media.failed)} could not be decoded: {', '.join(media.failed[:5])}" if media.failed else ""
     return (
-        f"real files: {media.clips} of {media.of} clips ({media.queries} queries), which are the whole gallery there; undisturbed "
+        f"real files: {media.clips} of {media.of} clips ({media.queries} queries), which are the whole gallery there; without a fault "
         f"their features differ from the cached ones by at most {media.greatest_difference:.2g}{failed}"
     )

@@ -15,9 +15,9 @@ from gaid.metrics import BY_NAME, NAMES
 
 @dataclass
 class Row:
-    """A line of a table: who, his figures, and `kind`: `main`, `baseline`, `protocol`, `leak` or `part`.
+    """A line of a table: whose figures, the figures, and `kind`: `main`, `baseline`, `protocol`, `leak` or `part`.
 
-    `sound`: what a head that may hear tokens or embeddings heard, for its own lines and a baseline's.
+    `sound`: the audio input of a head that may take tokens or embeddings, on its own lines and on a baseline's.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Row:
 
 
 def labels(results: Results) -> list[str]:
-    """The head's label and its baselines', with what was heard where that tells two of the same label apart."""
+    """The labels of the head and its baselines, with the audio input where two would be the same."""
     heads = [results, *results.baselines]
     shared = [sum(other.label == one.label for other in heads) > 1 for one in heads]
     return [
@@ -61,7 +61,7 @@ def labels(results: Results) -> list[str]:
 
 
 def rows(results: Results, direction: str) -> list[Row]:
-    """All lines of one direction: the head, its other protocol and leak, its clips with sound, and the baselines."""
+    """All lines of one direction: the head, its other protocol and the leak, its clips with sound, and the baselines."""
     own, *others = labels(results)
     found = [Row.of(own, "main", results.figures[direction])]
     if results.leak:
@@ -99,7 +99,7 @@ def _doubled_rows(who: str, doubled: DualSoftmaxGain | None, direction: str) -> 
     more = doubled.difference[direction], doubled.intervals[direction]
     return [
         Row.of(label, "protocol", doubled.figures[direction]),
-        Row("its gain (needs all queries at once)", "leak", *more, []),
+        Row("gain (needs all queries at once)", "leak", *more, []),
     ]
 
 
@@ -117,7 +117,7 @@ def heading(results: Results) -> str:
 
 
 def census_items(census: dict[str, Any]) -> list[tuple[str, int]]:
-    """The census in reading order, zeros left out where they say nothing."""
+    """The census in reading order, without zeros except for the basic counts."""
     names = {
         "asked": "asked for",
         "found": "found",
@@ -140,7 +140,7 @@ def census_items(census: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def findings(results: Results, subject: str | None = None) -> list[str]:
-    """What else was measured, a sentence each; `subject` names the head that is compared, by default as a table of it does."""
+    """Everything else that was measured, one sentence each; `subject` names the head, by default as in the tables."""
     subject = subject or labels(results)[0]
     lines = []
     for one in results.comparisons:
@@ -156,14 +156,14 @@ def findings(results: Results, subject: str | None = None) -> list[str]:
     if results.leak:
         lines.append(
             f"leak: under `{results.leak.protocol}` gallery videos have read their own captions ({OWN_CAPTIONS[results.leak.own_caption]}); "
-            "only the query's figures say how well the head finds a video"
+            "only the figures under `query` show how well the head finds a video"
         )
     lines += noise_in_words(results.noise, {results.leak.protocol: results.leak.noise} if results.leak else {})
     if results.sound_weight is not None:
         truth = results.sound_weight
         auc, audible = truth.auc, truth.audible
         lines.append(
-            f"sound weight (attention x gate) tells frames with informative sound from the rest: AUC {auc['sound_weight']:.3f} "
+            f"sound weight (attention x gate) separates frames with informative sound from the rest: AUC {auc['sound_weight']:.3f} "
             f"(gate alone {auc['gate']:.3f}, attention alone {auc['attention']:.3f}); among audible frames "
             f"{audible['sound_weight']:.3f}; {truth.informative} of {truth.frames} frames are informative"
         )
@@ -172,7 +172,7 @@ def findings(results: Results, subject: str | None = None) -> list[str]:
         recall = ", ".join(f"{name} {value:.1f} %" for name, value in search.recall.items())
         seconds = search.seconds
         lines.append(
-            f"index: {search.candidates} candidates a query hold {recall} of the exact ranking, the own video for "
+            f"index: {search.candidates} candidates per query contain {recall} of the exact ranking, and the right video for "
             f"{search.found:.1f} % (first seed); {seconds['index'] + seconds['candidates']:.2f} s for candidates and "
             f"{seconds['rescoring']:.2f} s to re-score them, against {seconds['exact']:.2f} s for all pairs"
         )

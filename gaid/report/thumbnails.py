@@ -27,7 +27,7 @@ def load_strips(
     store: "Store", ids: Iterable[str], root: str | Path | None = None
 ) -> tuple[dict[str, str], str | None]:
     """(video id -> picture of its frames side by side as a data URI, why some or all are absent)."""
-    clips, absent = load_clips(store, ids, AudioSpec(8000, 0.01, 0.01), root)  # the sound is not looked at
+    clips, absent = load_clips(store, ids, AudioSpec(8000, 0.01, 0.01), root)  # the audio is not used
     return {video: encode_strip(clip.frames) for video, clip in clips.items()}, absent
 
 

@@ -117,7 +117,7 @@ def test_where_the_run_is_below_another_head_is_told_if_the_interval_leaves_0_ou
     finding.curves[0].points[-1].lead = {"x-pool": (-6.0, -9.0, -2.0)}
     assert behind(lone) == ["clips without sound: below x-pool at 100 %; at 100 % by −6.0 points (−9.0 to −2.0)"]
     finding.curves[0].points[0].lead = {"x-pool": (8.0, 4.0, 12.0)}
-    assert headline(lone) == "gaid leads x-pool when all is well and falls below under 1 of 1 faults."
+    assert headline(lone) == "gaid leads x-pool on clean data and falls below under 1 of 1 faults."
 
 
 def test_a_head_that_is_better_when_all_is_well_is_told_once_and_then_where_it_fails(results):
@@ -128,7 +128,7 @@ def test_a_head_that_is_better_when_all_is_well_is_told_once_and_then_where_it_f
         point.lead = {"x-pool": (-5.0, -8.0, -2.0)}
     finding.curves[0].points[-1].lead = {"x-pool": (9.0, 5.0, 12.0)}
     assert behind(dataclasses.replace(results, findings=[finding])) == [
-        "below x-pool when all is well, by −5.0 points (−8.0 to −2.0)",
+        "below x-pool on clean data, by −5.0 points (−8.0 to −2.0)",
         "clips without sound: above x-pool at 100 %; at 100 % by +9.0 points (+5.0 to +12.0)",
     ]
 

@@ -94,7 +94,7 @@ def test_pages_and_tables_of_audits_comparisons_and_faults_say_what_was_heard(tr
     print_compared(compared)
     print_stress(stressed)
     printed = " ".join(capsys.readouterr().out.split())
-    assert "1 seed a head, avigate hears sound tokens" in printed
+    assert "1 seed per head, avigate hears sound tokens" in printed
     assert printed.count("avigate, hears sound tokens") == 2  # both directions of the comparison
     assert "hears sound tokens" in write_page(audited, tmp_path / "audit.html").read_text()
     assert "avigate hears sound tokens" in write_page(stressed, tmp_path / "stress.html").read_text()
