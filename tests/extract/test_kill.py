@@ -120,7 +120,7 @@ def test_decode_children_end_with_a_parent_that_was_killed(undisturbed, tmp_path
     process = start(root, out)
     wait_for(lambda: markers(out) >= 1, process)
     children = psutil.Process(process.pid).children(recursive=True)
-    assert any("decode_worker" in " ".join(child.cmdline()) for child in children)
+    assert any("gaid.media.worker" in " ".join(child.cmdline()) for child in children)
     process.kill()  # it alone: nobody tells the children
     process.wait()
     _, alive = psutil.wait_procs(children, timeout=10)
