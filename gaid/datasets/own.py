@@ -1,8 +1,9 @@
 """A data set of your own, by name: `file.py:NAME` or `module:NAME`.
 
-NAME is a Dataset, or a function that is called with the folder of its files and returns one, or a whole DatasetSpec.
+NAME is a Dataset, or a function of `root`, the folder of its files, that returns one, or a whole DatasetSpec.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from gaid.paths import whole_path
 
 def own_spec(name: str) -> DatasetSpec:
     """What is known of the data set. Raises OptionInvalid, and CodeRefused for code within a run or store."""
-    found = plugins.load_object(name, "data set", _fits, "Dataset, DatasetSpec or function ")
+    found = plugins.load_object(name, "data set", _fits, "Dataset, DatasetSpec or function of root ")
     if isinstance(found, DatasetSpec):
         return replace(found, name=name, load=_named(name, found.load))
     attribute = name.rpartition(":")[2]
@@ -32,7 +33,13 @@ def own_spec(name: str) -> DatasetSpec:
 
 
 def _fits(found: Any) -> bool:
-    return isinstance(found, Dataset | DatasetSpec) or (callable(found) and not isinstance(found, type))
+    """A function must have a parameter `root`: a store from elsewhere could name any function, such as one that deletes."""
+    if isinstance(found, Dataset | DatasetSpec):
+        return True
+    try:
+        return not isinstance(found, type) and "root" in inspect.signature(found).parameters
+    except (TypeError, ValueError):  # not callable, or written in C
+        return False
 
 
 def _from_object(name: str, dataset: Dataset) -> Callable[[Path], Dataset]:
@@ -40,17 +47,17 @@ def _from_object(name: str, dataset: Dataset) -> Callable[[Path], Dataset]:
         if whole_path(root) != whole_path(dataset.root):
             raise OptionInvalid(
                 f"--root {root}: data set {plugins.shown(name)!r} is at {dataset.root}; where its files may lie elsewhere, "
-                "name a function that takes their folder and returns the Dataset"
+                "name a function of `root` that returns the Dataset"
             )
         return dataset
 
     return load
 
 
-def _called(name: str, function: Callable[[Path], Any]) -> Callable[[Path], Any]:
+def _called(name: str, function: Callable[..., Any]) -> Callable[[Path], Any]:
     def load(root: Path) -> Any:
         try:
-            return function(root)
+            return function(root=root)
         except GaidError:
             raise
         except Exception as error:  # a user's function may raise anything

@@ -70,7 +70,7 @@ def test_a_name_that_is_none_is_one_line(gaid, here):
     told = gaid("extract", "--dataset", "mine.py:clip", "--root", "films", *TINY)
     assert told.code == 2
     assert told.last_word == (
-        "gaid: data set 'mine.py:clip': mine.py has no Dataset, DatasetSpec or function 'clip'; did you mean 'clips'?"
+        "gaid: data set 'mine.py:clip': mine.py has no Dataset, DatasetSpec or function of root 'clip'; did you mean 'clips'?"
     )
 
 

@@ -27,6 +27,9 @@ SPEC = DatasetSpec("mine", "films of ours", "the attic", clips, "films", default
 def number(root):
     return 3
 
+def elsewhere(place):
+    return clips(place)
+
 def broken(root):
     return {}["nothing"]
 
@@ -85,8 +88,11 @@ def test_encoders_are_its_own_or_the_usual_ones():
 @pytest.mark.parametrize(
     ("name", "root", "said"),
     [
-        ("own_films.py:film", None, "has no Dataset, DatasetSpec or function 'film'; did you mean 'films'"),
-        ("own_films.py:Video", None, "has no Dataset, DatasetSpec or function 'Video'"),
+        ("own_films.py:film", None, "has no Dataset, DatasetSpec or function of root 'film'; did you mean 'films'"),
+        ("own_films.py:Video", None, "has no Dataset, DatasetSpec or function of root 'Video'"),
+        ("own_films.py:elsewhere", "films", "has no Dataset, DatasetSpec or function of root 'elsewhere'"),
+        ("shutil:rmtree", "films", "shutil has no Dataset, DatasetSpec or function of root 'rmtree'"),
+        ("os:remove", "films", "os has no Dataset, DatasetSpec or function of root 'remove'"),
         ("other.py:films", None, "data set 'other.py:films': no file other.py"),
         ("no_such_module_here:films", None, "no module 'no_such_module_here' is here"),
         ("own_films.py:films", "moved", "--root moved: data set 'own_films.py:films' is at films"),
@@ -99,6 +105,7 @@ def test_what_is_wrong_with_it_is_one_line(name, root, said):
         load_dataset(name, root)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert Path("films/a.mp4").exists()
 
 
 def test_its_own_faults_are_told_as_they_are():
