@@ -60,6 +60,15 @@ class Section:
             if row.kind in KINDS
         ]
 
+    def conclusion(self, direction: str) -> str:
+        """Which row has the highest R@1 under the query protocol, and that of the row which is compared with the others."""
+        figures = {name: one.figures[direction] for name, one in zip(self.names, self.results, strict=True)}
+        cells = {name: Row.of(name, "main", of) for name, of in figures.items()}
+        best = max(figures, key=lambda name: figures[name].values["R@1"])
+        said = f"{best} has the highest R@1, {cells[best].cell('R@1')} ({cells[best].interval('R@1')})"
+        last = self.names[-1]
+        return said if best == last else f"{said}; {last} has {cells[last].cell('R@1')} ({cells[last].interval('R@1')})"
+
     def cost_rows(self) -> list[tuple[str, list[str]]]:
         """(row, cells under COST_NAMES)."""
         return [

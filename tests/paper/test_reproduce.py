@@ -80,6 +80,7 @@ def test_the_files_say_the_same_as_the_table(made, place):
     assert f"| gaid | {value:.1f} (" in (out / "table1.md").read_text()
     page = (out / "table1.html").read_text()
     assert "The demo world" in page
+    assert page.index("has the highest R@1") < page.index("Measured: ")
     assert "<script" not in page
     assert "refresh" not in page
     json.dumps(made.to_dict())
