@@ -1,4 +1,4 @@
-"""The published way of evaluating and training, re-stated from its description (the method, sections 1 to 4 and 7).
+"""The published way of evaluating and training, re-stated from its description (docs/method.md, sections 1 to 4 and 7).
 
 Every tensor of all pairs is made and kept; the gallery is gated and pooled by its own captions; the last step multiplies each
 video's texts with all videos and keeps one. Written for comparison only; nothing of the published code is in it.

@@ -3,7 +3,7 @@
 Both decoders hand over the same thing, pieces of sound with their time and the names of their channels, so that channels are
 mixed and windows are cut in one way:
 `aligned` centres each window on its frame's moment; `published` pads or cuts the clip's sound to 30 s and spreads one bin a
-frame over these, wherever the frames are, as GAID's published code does for Whisper (method, section 7). A bin in the
+frame over these, wherever the frames are, as GAID's published code does for Whisper (docs/method.md, section 7). A bin in the
 padding holds no sound, and its mask says so; the published code, which has no mask, encodes the padding.
 
 A window holds the mix of the channels (`gaid.media.mixing`). Where these cancel each other in the mix, as stereo in opposite

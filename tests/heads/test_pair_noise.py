@@ -37,7 +37,7 @@ def draws(head, text, video, seed):
 
 
 def pool(pooling, text, frames):
-    """A video as a text pools it (method, section 2), from one text and its fused frames."""
+    """A video as a text pools it (docs/method.md, section 2), from one text and its fused frames."""
 
     def norm(layer, x):
         return functional.layer_norm(x, x.shape[-1:], layer.weight, layer.bias, layer.eps)
