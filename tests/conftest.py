@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Annotations are not checked, as outside the tests: for values that an annotation excludes and that the code refuses by itself."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed=0, audio_names="shared", random=False,

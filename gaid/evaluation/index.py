@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 
 from gaid.errors import OptionInvalid
 from gaid.evaluation.ranks import Ranks
@@ -91,8 +92,14 @@ class VideoIndex:
 
 @torch.inference_mode()
 def rescore(
-    head: "Head", features: "Features", candidates: np.ndarray, *, memory: int, seed: int = 0, noise: Noise = "text"
-) -> np.ndarray:
+    head: "Head",
+    features: "Features",
+    candidates: Int[np.ndarray, "captions count"],
+    *,
+    memory: int,
+    seed: int = 0,
+    noise: Noise = "text",
+) -> Float[np.ndarray, "captions count"]:
     """The head's scores (captions, count) of each caption's candidates. `noise`: how the trials of a head are drawn.
 
     Few captions are scored one by one, each with all its candidates. Of many captions each video is scored with all captions
@@ -127,8 +134,8 @@ def rescore(
 def search_all(
     head: "Head",
     features: "Features",
-    caption_video: np.ndarray,
-    exact: np.ndarray,
+    caption_video: Int[np.ndarray, " captions"],
+    exact: Float[np.ndarray, "captions videos"],
     *,
     count: int,
     memory: int,

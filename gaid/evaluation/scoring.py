@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from scipy.special import softmax
 
 from gaid import metrics
@@ -38,18 +39,18 @@ DUAL_SCALE = 100.0
 def score_all(
     head: Head,
     features: Features,
-    caption_video: np.ndarray,
+    caption_video: Int[np.ndarray, " captions"],
     protocol: Protocol,
     *,
     memory: int,
     seed: int = 0,
-    own_caption: np.ndarray | None = None,
+    own_caption: Int[np.ndarray, " videos"] | None = None,
     reads: OwnCaption = "first",
     noise: Noise | None = None,
-) -> np.ndarray:
-    """Scores (captions, videos) float32 of all pairs under a protocol.
+) -> Float[np.ndarray, "captions videos"]:
+    """Scores of all pairs, float32, under a protocol.
 
-    `own_caption` (videos): the row of the caption that each video reads where the protocol lets it; its first by default.
+    `own_caption`: the row of the caption that each video reads where the protocol lets it; its first by default.
     `reads="same"` pools each video by its own k-th caption for k-th captions, which are then scored place by place.
     `noise`: how the trials of a head are drawn (`conditioning.NOISES`); as the protocol has it by default.
     `memory` bounds in bytes what is held beside the features: an eighth for a block's scores, an eighth for its widened
@@ -85,11 +86,11 @@ def _score_place(
     head: Head,
     features: Features,
     rows: slice,
-    asking: np.ndarray,
-    gating: np.ndarray,
-    pooling: np.ndarray,
+    asking: Int[np.ndarray, " asking"],
+    gating: Int[np.ndarray, " block"],
+    pooling: Int[np.ndarray, " block"],
     options: dict[str, Any],
-) -> np.ndarray:
+) -> Float[np.ndarray, "asking block"]:
     """Scores (asking, rows) where one caption of a video gates it and another pools it; only the texts needed are passed."""
     texts = np.union1d(asking, np.concatenate([gating, pooling]))
     device = features.text.device
@@ -110,8 +111,13 @@ def _score_place(
 
 
 def ranks_of(
-    scores: np.ndarray, caption_video: np.ndarray, direction: str, *, memory: int, ties: metrics.Ties = "against"
-) -> np.ndarray:
+    scores: Float[np.ndarray, "captions videos"],
+    caption_video: Int[np.ndarray, " captions"],
+    direction: str,
+    *,
+    memory: int,
+    ties: metrics.Ties = "against",
+) -> Float[np.ndarray, " queries"]:
     """`metrics.ranks` of a matrix that may not fit into memory: the same numbers, one block of queries at a time.
 
     Every video of a split has a caption. Video to text, a list has each video once, at the place of its best caption, so the
@@ -126,7 +132,9 @@ def ranks_of(
     return np.concatenate([metrics.ranks(np.array(lists[rows]), own[rows], "t2v", ties) for rows in blocks])
 
 
-def best_of_captions(scores: np.ndarray, caption_video: np.ndarray, memory: int) -> np.ndarray:
+def best_of_captions(
+    scores: Float[np.ndarray, "captions videos"], caption_video: Int[np.ndarray, " captions"], memory: int
+) -> Float[np.ndarray, "videos videos"]:
     """(videos, videos): the best score of a caption of video i with video j."""
     captions, videos = scores.shape
     best = _matrix(videos, videos, videos * videos * scores.itemsize <= memory // 4, scores.dtype)
@@ -137,7 +145,12 @@ def best_of_captions(scores: np.ndarray, caption_video: np.ndarray, memory: int)
     return best
 
 
-def select(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray, memory: int) -> np.ndarray:
+def select(
+    scores: Float[np.ndarray, "captions videos"],
+    rows: Int[np.ndarray, " rows"],
+    columns: Int[np.ndarray, " columns"],
+    memory: int,
+) -> Float[np.ndarray, "rows columns"]:
     """A part of a matrix of scores, in memory or in a temporary file by the same rule as the whole."""
     part = _matrix(len(rows), len(columns), in_memory=len(rows) * len(columns) * 4 <= memory // 4)
     for block in _blocks(len(rows), memory // (16 * scores.shape[1])):
@@ -179,7 +192,9 @@ def random_groups(count: int, size: int, seed: int = 0) -> list[np.ndarray]:
     return [np.sort(group) for group in np.array_split(order, max(1, round(count / max(1, size))))]
 
 
-def best_videos(scores: np.ndarray, count: int, *, memory: int) -> tuple[np.ndarray, np.ndarray]:
+def best_videos(
+    scores: Float[np.ndarray, "captions videos"], count: int, *, memory: int
+) -> tuple[Int[np.ndarray, "captions best"], Float[np.ndarray, "captions best"]]:
     """Rows (captions, count) of the best videos of each caption, best first, and their scores."""
     captions, videos = scores.shape
     count = min(count, videos)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 from gaid.errors import GaidError
@@ -47,7 +48,7 @@ class SoundTruth:
         }
 
 
-def auc(values: np.ndarray, truth: np.ndarray) -> float:
+def auc(values: Float[np.ndarray, " entries"], truth: Bool[np.ndarray, " entries"]) -> float:
     """Probability that a true entry has a higher value than a false one, ties counted half; NaN where one kind is absent."""
     true = int(truth.sum())
     false = truth.size - true
@@ -57,7 +58,9 @@ def auc(values: np.ndarray, truth: np.ndarray) -> float:
     return float(above / (true * false))
 
 
-def roc_curve(values: np.ndarray, truth: np.ndarray, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def roc_curve(
+    values: Float[np.ndarray, " entries"], truth: Bool[np.ndarray, " entries"], points: int = 200
+) -> tuple[np.ndarray, np.ndarray]:
     """(false positive rate, true positive rate) as the threshold falls, at most about `points` of them."""
     order = np.argsort(-values, kind="stable")
     hits = np.cumsum(truth[order])
@@ -108,7 +111,9 @@ def load_split_truth(store: "Store", split: "Split") -> np.ndarray | None:
 
 
 @torch.inference_mode()
-def explain_own(head: "Head", features: "Features", caption_video: np.ndarray) -> dict[str, np.ndarray] | None:
+def explain_own(
+    head: "Head", features: "Features", caption_video: Int[np.ndarray, " captions"]
+) -> dict[str, np.ndarray] | None:
     """Each of `KINDS` (captions, frames) for every caption with its own video; None for a head that explains nothing."""
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     order = np.argsort(caption_video, kind="stable")

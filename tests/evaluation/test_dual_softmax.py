@@ -149,7 +149,7 @@ def test_it_is_off_unless_asked_for_and_never_in_the_place_of_the_plain_figure(m
         assert beside["gain"]["R@1"] == pytest.approx(beside["R@1"] - plain[direction]["R@1"], abs=1e-3)
 
 
-def test_a_form_that_does_not_exist_is_refused(make_store):
+def test_a_form_that_does_not_exist_is_refused(make_store, unchecked):
     with pytest.raises(OptionInvalid, match="--dual-softmax 'both' is none of published, per-direction"):
         evaluate(store=make_store(videos=60, signal=0.4), preset="mean-pool", dual_softmax="both")
 

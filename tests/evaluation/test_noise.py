@@ -87,7 +87,7 @@ def test_a_head_that_draws_nothing_names_no_noise(make_store):
     assert noise_in_words(None, {"published": None}) == []
 
 
-def test_a_noise_that_does_not_exist_is_refused(make_store):
+def test_a_noise_that_does_not_exist_is_refused(make_store, unchecked):
     with pytest.raises(OptionInvalid, match="--noise 'video' is none of text, pair"):
         evaluate(store=make_store(videos=20), preset="t-mass", noise="video")
 

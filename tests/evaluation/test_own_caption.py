@@ -124,7 +124,7 @@ def test_of_one_caption_per_video_both_are_the_same(make_store):
     assert first.leak.figures["t2v"].values == same.leak.figures["t2v"].values
 
 
-def test_it_is_refused_where_no_own_caption_pools(make_store):
+def test_it_is_refused_where_no_own_caption_pools(make_store, unchecked):
     store = make_store(videos=30)
     with pytest.raises(OptionInvalid, match="--own-caption same names the caption that pools"):
         evaluate(store=store, preset="gaid", own_caption="same")
