@@ -1,5 +1,6 @@
 """When pictures are on screen, in files that say it badly: missing times, two fields a picture, stills, pauses."""
 
+import av
 import numpy as np
 import pytest
 
@@ -76,8 +77,9 @@ def test_two_fields_are_one_picture(tmp_path, suffix, fields, offset, decoder):
     skip_without(decoder)
     path = write_field_coded(tmp_path / f"a.{suffix}", 50, fields_per_packet=fields, offset=offset)
     clip = decode_clip(request(path, decoder=decoder))
-    # Some versions of the program say that the last picture lasts for one field.
-    assert clip.duration == pytest.approx(2.0, abs=0.001 if decoder == "pyav" else 0.021)
+    # Some versions of the program say that the last picture lasts for one field, and so does PyAV 17 in Matroska.
+    exact = decoder == "pyav" and (suffix != "mkv" or int(av.__version__.split(".")[0]) > 17)
+    assert clip.duration == pytest.approx(2.0, abs=0.001 if exact else 0.021)
     assert numbers(clip) == [int((i + 0.5) * clip.duration / 12 * 25 + 1e-6) for i in range(12)]
     assert clip.remarks == ()
     part = request(path, start=1.0, end=2.0, frames=5, decoder=decoder)
