@@ -72,8 +72,8 @@ def alignment(bench: Bench, published: "Store | None", retrain: Callable[..., Ru
     )
     if published is None:
         section.notes.append(
-            "the published pairing (F bins of 30 s; here encoded one by one, with the padding masked) is not measured: extract a second store with "
-            "--audio-sampling published and name it with --published-sampling"
+            "the published pairing of sounds and frames is not measured: extract a second store with --audio-sampling published "
+            "(whisper) or spread (any other encoder: its windows over 30 s, with the padding masked) and name it with --published-sampling"
         )
         return section
     bench.run.check_store(published)

@@ -46,6 +46,7 @@ MEMBERS = {
     "audio": ("name", "dim", "audio_spec", "provenance", "encode_audio"),
     "text": ("name", "dim", "provenance", "encode_text", "count_tokens"),
 }
+WHOLE_SOUND = ("name", "dim", "audio_spec", "provenance", "steps_per_second", "encode_steps")
 
 
 def load_backbones(
@@ -137,6 +138,8 @@ def _load_own(name: str, kind: str, device: str, random_weights: bool, seed: int
             built.token_shape = None
         elif built.token_shape is not None:
             wanted_members = (*wanted_members, "encode_audio_tokens")
+        if getattr(getattr(built, "audio_spec", None), "whole", False):
+            wanted_members = WHOLE_SOUND
     lacking = [member for member in wanted_members if not hasattr(built, member)]
     if lacking:
         missing = ", ".join(lacking)

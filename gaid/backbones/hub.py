@@ -9,6 +9,36 @@ from pathlib import Path
 
 from gaid.errors import BackboneUnavailable
 
+# What a checkpoint in transformers' layout keeps its weights in.
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def find_checkpoint(family: str, name: str, example: str) -> Path:
+    """The folder of a checkpoint in transformers' layout: a local one, or that of a hub's name in the cache.
+
+    Raises BackboneUnavailable; `example` is a hub's name that exists.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file() or not any((folder / file).is_file() for file in WEIGHTS):
+            raise BackboneUnavailable(f"{family}:{name}: the folder lacks config.json or {' or '.join(WEIGHTS)}")
+        return folder.resolve()
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise BackboneUnavailable(f"{family}:{name}: no such folder, and not a hub's owner/name (such as {example})")
+    file, config = cached_file(name, WEIGHTS), cached_file(name, ("config.json",))
+    if file is None or config is None:
+        if not may_download():
+            raise not_at_hand(f"{family}:{name}", f"hf download {name}", f"{family}:FOLDER")
+        for needed in ("config.json", "preprocessor_config.json"):
+            download(f"{family}:{name}", name, (needed,))
+        file = download(f"{family}:{name}", name, WEIGHTS)
+    return file.parent
+
+
+def weights_in(folder: Path) -> Path:
+    """The file of weights in a checkpoint's folder."""
+    return next(folder / file for file in WEIGHTS if (folder / file).is_file())
+
 
 def cached_file(repository: str, names: tuple[str, ...]) -> Path | None:
     """The first of `names` that the local cache holds for a repository."""

@@ -2,8 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gaid.backbones.protocol import Features, Frames
+from gaid.errors import BackboneUnavailable, OptionInvalid
 
 
 @contextmanager
@@ -51,6 +53,38 @@ def quietly() -> Iterator[None]:
     finally:
         root.removeFilter(is_an_error)
         root.removeHandler(silent)
+
+
+@contextmanager
+def loading(backbone: str, folder: Path, what: str) -> Iterator[None]:
+    """Loading of a checkpoint in transformers' layout, without its words and bars. Whatever is wrong with the files (damaged,
+    of another model, a pickle that would run code) becomes BackboneUnavailable; OptionInvalid passes."""
+    from transformers.utils import logging as transformers_logging
+
+    bars, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        with quietly():
+            yield
+    except (OptionInvalid, BackboneUnavailable):
+        raise
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BackboneUnavailable(f"{backbone}: {folder} does not load as {what}: {line}") from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def check_complete(backbone: str, folder: Path, lacking: Iterable[str], part: str) -> None:
+    """Raises BackboneUnavailable where weights of a part are not in the checkpoint: transformers would draw them."""
+    missing = sorted(lacking)
+    if missing:
+        raise BackboneUnavailable(
+            f"{backbone}: the weights in {folder} lack {len(missing)} of the {part}'s tensors ({missing[0]}, ...)"
+        )
 
 
 def frames_to_tensor(frames: Frames, mean: list[float], std: list[float], device: str) -> Tensor:

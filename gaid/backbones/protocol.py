@@ -73,6 +73,19 @@ class AudioBackbone(Protocol):
         """The same embeddings as `encode_audio`, and tokens (B, F, N, Dn); both zeros where `mask` is False."""
         ...
 
+    # Where `audio_spec.whole`, these in place of the two above.
+
+    steps_per_second: float
+
+    def encode_steps(self, pieces: list[NDArray[np.float32]]) -> list[Features]:
+        """Pieces (samples,) of up to `audio_spec.longest` seconds, each as steps (S, dim) of its sound, padding left out."""
+        ...
+
+    def encode_published(self, sounds: list[NDArray[np.float32]]) -> list[Features]:
+        """Whole sounds (samples,), each as the steps (S, dim) that the published code shares among the frames, padding
+        included. A class without it can't be used with `--audio-sampling published`."""
+        ...
+
 
 class TextBackbone(Protocol):
     """A frozen encoder of texts."""

@@ -41,7 +41,7 @@ def audit(
     ] = False,
     work: Annotated[Path | None, option("Folder of these trainings. Default: RUN/audit.", "FOLDER")] = None,
     published_sampling: Annotated[
-        Path | None, option("A store of the same clips, extracted with --audio-sampling published.", "PATH")
+        Path | None, option("A store of the same clips, extracted with --audio-sampling published or spread.", "PATH")
     ] = None,
     seeds: Annotated[int | None, option("Use only the first N seeds of every run. Default: all.", "N", min=1)] = None,
     out: Annotated[

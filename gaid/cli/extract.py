@@ -44,10 +44,10 @@ def extract(
         Literal["pyav", "ffmpeg"], option("What reads media files: PyAV, or the ffmpeg program.", "pyav|ffmpeg")
     ] = "pyav",
     audio_sampling: Annotated[
-        Literal["aligned", "published"],
+        Literal["aligned", "spread", "published"],
         option(
-            "A frame's audio: from around it, or GAID's bins of 30 s (encoded one by one, padding masked).",
-            "aligned|published",
+            "A frame's audio: around its time; its part of 30 s by itself (spread), or as GAID's code has it (whisper).",
+            "aligned|spread|published",
         ),
     ] = "aligned",
     pixels: Annotated[

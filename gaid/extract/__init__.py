@@ -55,9 +55,10 @@ def extract(
     store is there already, the extraction into it resumes, if it was begun with the same clips, captions, backbones and
     sampling (StoresDisagree otherwise); a finished one is left as it is; `overwrite` deletes it first.
 
-    `audio_sampling`: each frame's sound is that of its own moment (`aligned`), or the f-th of F parts of
-    the clip's sound after that was padded or cut to 30 s, as GAID's published code pairs them (`published`); that code encodes
-    the 30 s at once, padding included, while here each part is encoded by itself and padding does not count as sound.
+    `audio_sampling`: each frame's sound is that around its own moment (`aligned`). `published` does what GAID's published
+    code does, with a backbone that hears the whole sound (`whisper`): the sound is padded or cut to 30 s, and frame f has the
+    mean of the f-th of F parts, wherever the frame is, padding included. `spread` pairs them so with any other backbone: the
+    parts are encoded one by one, and padding is no sound.
 
     `pixels`: as they are meant to be seen (`square`: pixels that are not square are made so, and HDR becomes BT.709),
     or as the file stores them (`stored`), which is what published features were made of.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gaid.errors import MediaError, OptionInvalid
 from gaid.extract.report import Failure
 from gaid.extract.rows import ClipFeatures, ShardRows
+from gaid.extract.steps import encode_whole
 from gaid.media.clip import Clip
 
 if TYPE_CHECKING:
@@ -28,13 +29,12 @@ def encode_batch(
 ) -> list[ClipFeatures | str]:
     """The features of clips, in their order; a string in place of features says why there are none."""
     frames = np.stack([clip.frames for clip in clips])
-    mask = np.stack([clip.audio_mask for clip in clips])
     of_patches: NDArray[np.float32] | None = None
     if patches:
         visual, of_patches = backbones.visual.encode_patches(frames)
     else:
         visual = backbones.visual.encode_frames(frames)
-    audio, tokens = encode_sound([clip.audio for clip in clips], mask, backbones.audio, audio_tokens)
+    audio, tokens = encode_sound(clips, backbones.audio, audio_tokens)
     return [
         _checked(
             visual[row],
@@ -47,14 +47,17 @@ def encode_batch(
 
 
 def encode_sound(
-    windows: list[NDArray[np.float32]], mask: NDArray[np.bool_], backbone: "AudioBackbone", tokens: bool
+    clips: Sequence[Clip], backbone: "AudioBackbone", tokens: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Embeddings (B, F, dim) of clips' sound, and tokens (B, F, N, Dn) where they are wanted; 0 where `mask` is False,
+    """Embeddings (B, F, dim) of clips' sound, and tokens (B, F, N, Dn) where they are wanted; 0 where the mask is False,
     whatever a backbone makes of a window without sound. The backbone is not run where there is no sound at all."""
+    windows, mask = [clip.audio for clip in clips], np.stack([clip.audio_mask for clip in clips])
     if not mask.any():
         audio = np.zeros((*mask.shape, backbone.dim), np.float32)
         shape = backbone.token_shape if tokens else None
         return audio, None if shape is None else np.zeros((*mask.shape, *shape), np.float32)
+    if backbone.audio_spec.whole:
+        return encode_whole(clips, backbone), None
     if not tokens:
         audio = np.array(backbone.encode_audio(windows, mask))
         audio[~mask] = 0

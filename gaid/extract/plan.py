@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from gaid.datasets.types import Dataset
 from gaid.errors import DataMissing, OptionInvalid
-from gaid.media.clip import ClipRequest, Sampling
+from gaid.media.clip import AudioSampling, ClipRequest, Sampling
 from gaid.paths import whole_path
 from gaid.versions import version_of
 
 if TYPE_CHECKING:
-    from gaid.backbones import Backbones
+    from gaid.backbones import AudioBackbone, Backbones
     from gaid.stores import StorePlan
 
 
@@ -109,6 +109,22 @@ def make_requests(dataset: Dataset, backbones: "Backbones", sampling: Sampling) 
     ]
 
 
+def check_audio_sampling(backbone: "AudioBackbone", audio_sampling: AudioSampling) -> None:
+    """Raises OptionInvalid where a backbone can't hear as the sampling wants it to."""
+    whole = backbone.audio_spec.whole
+    if audio_sampling == "spread" and whole:
+        raise OptionInvalid(
+            f"--audio-sampling spread cuts windows, and {backbone.name} hears a clip's whole sound; use aligned or published"
+        )
+    if audio_sampling == "published" and not (whole and hasattr(backbone, "encode_published")):
+        hears = "cannot encode a sound as the published code does" if whole else "hears one window per frame"
+        instead = "aligned" if whole else "spread, which spreads the windows over 30 s"
+        raise OptionInvalid(
+            f"--audio-sampling published needs a backbone that encodes the whole sound, such as whisper; {backbone.name} {hears}; "
+            f"use {instead}"
+        )
+
+
 def make_plan(
     dataset: Dataset,
     backbones: "Backbones",
@@ -117,6 +133,7 @@ def make_plan(
     audio_tokens: bool = False,
 ) -> "StorePlan":
     """The store's plan: everything that its contents depend on, and what it records of its making."""
+    check_audio_sampling(backbones.audio, sampling.audio_sampling)
     from gaid.stores import StorePlan
 
     row_of = {video.id: row for row, video in enumerate(dataset.videos)}
@@ -166,7 +183,7 @@ def describe(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> di
         "sampling": {
             **sampling.to_attrs(),
             "frame": asdict(backbones.visual.frame_spec),
-            "audio": asdict(backbones.audio.audio_spec),
+            "audio": backbones.audio.audio_spec.to_attrs(),
             "clips": digest_clips(dataset),
         },
         "random_weights": any(bool(one.get("random_weights")) for one in provenance.values()),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gaid.stores import Store
 
 Decoder = Literal["pyav", "ffmpeg"]
-AudioSampling = Literal["aligned", "published"]
+AudioSampling = Literal["aligned", "spread", "published"]
 Pixels = Literal["square", "stored"]
 AudioState = Literal["sound", "silent", "no track", "failed"]
 Remark = tuple[Literal["replaced", "one picture", "long gap"], str]  # the kind that it is counted under, and its text
@@ -46,12 +46,10 @@ class Sampling:
         Stores that do not say what they did with pixels are from before there was a choice, and took them as stored.
         """
         told = store.attrs.get("sampling", {})
-        return cls(
-            store.frames,
-            told.get("decoder", "pyav"),
-            told.get("audio_sampling", "aligned"),
-            told.get("pixels", "stored"),
-        )
+        audio_sampling = told.get("audio_sampling", "aligned")
+        if audio_sampling == "published" and not told.get("audio", {}).get("whole"):
+            audio_sampling = "spread"  # its name before there were backbones that hear the whole sound
+        return cls(store.frames, told.get("decoder", "pyav"), audio_sampling, told.get("pixels", "stored"))
 
     def to_attrs(self) -> dict[str, Any]:
         """What a new store records of it, beside the specs of its backbones."""
@@ -121,16 +119,23 @@ class Clip:
     `times` (seconds from the clip's start) are the middles of F equal parts of the clip, `frame_times` when the pictures
     at those moments came on screen. A clip of fewer than F pictures has each once, at the middle of its time on
     screen, and its last ones repeat (`short`); a single picture stays on screen for the whole clip. `audio_mask` is False
-    where the window has no sound; `audio_state` tells why. `decoded` counts the pictures that were decoded to get these.
+    where a frame has no sound; `audio_state` tells why. `decoded` counts the pictures that were decoded to get these.
     `remarks` name what is wrong with the pictures, or unlikely to be what was meant.
+
+    `audio` is a window per frame, or pieces of the whole sound (`gaid.media.pieces`), mono at `audio_rate` Hz.
+    `audio_starts` are their first samples, counted from the clip's start, and `audio_window` is the length in seconds of
+    the sound that belongs to a frame. None: the frames share all of it in equal parts, whenever they are.
     """
 
     frames: NDArray[np.uint8]  # (F, H, W, 3)
     times: NDArray[np.float32]  # (F,)
     duration: float
-    audio: NDArray[np.float32]  # (F, samples)
+    audio: NDArray[np.float32]  # (F or G, samples)
     audio_mask: NDArray[np.bool_]  # (F,)
     audio_state: AudioState
+    audio_starts: NDArray[np.int64]  # (F or G,)
+    audio_rate: int
+    audio_window: float | None
     short: bool
     decoded: int
     frame_times: NDArray[np.float32]  # (F,)

@@ -238,14 +238,16 @@ def make_clip(
     decoded: int,
     remarks: Sequence[Remark] = (),
 ) -> Clip:
-    audio, mask, state = sound
     return Clip(
         frames=frames,
         times=moments.astype(np.float32),
         duration=float(duration),
-        audio=audio,
-        audio_mask=mask,
-        audio_state=state,
+        audio=sound.samples,
+        audio_mask=sound.mask,
+        audio_state=sound.state,
+        audio_starts=sound.starts,
+        audio_rate=sound.rate,
+        audio_window=sound.window,
         short=short,
         decoded=decoded,
         frame_times=frame_times.astype(np.float32),

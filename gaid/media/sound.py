@@ -1,10 +1,13 @@
-"""The sound around each frame: decoded pieces in, one window per frame out. Reading files is the decoders'.
+"""The sound around each frame: decoded pieces in, one window per frame out, or pieces of the whole. Reading files is the decoders'.
 
-Both decoders hand over the same thing, pieces of sound with their time and the names of their channels, so that channels are
-mixed and windows are cut in one way:
-`aligned` centres each window on its frame's moment; `published` pads or cuts the clip's sound to 30 s and spreads one bin a
-frame over these, wherever the frames are, as GAID's published code does for Whisper (docs/method.md, section 7). A bin in the
-padding holds no sound, and its mask says so; the published code, which has no mask, encodes the padding.
+Both decoders hand over the same thing, blocks of sound with their time and the names of their channels, so that channels
+are mixed and windows are cut in one way. Which sound a frame gets:
+* `aligned`: a window centred on the frame's time.
+* `spread`: the clip's sound is padded or cut to 30 s, and window f is the f-th of F equal parts, wherever the frame is. A
+  window that lies in the padding has no sound.
+* A backbone that takes a clip's whole sound (`AudioSpec.whole`) gets pieces in place of windows (`gaid.media.pieces`).
+  Under `aligned` a frame has the sound around its time, under `published` an equal part of all of it, as GAID's published
+  code pairs them (docs/method.md, section 7).
 
 A window holds the mix of the channels (`gaid.media.mixing`). Where these cancel each other in the mix, as stereo in opposite
 phase does, it holds the loudest channel instead. A window has sound if its loudest channel has.
@@ -12,23 +15,37 @@ phase does, it holds the loudest channel instead. A window has sound if its loud
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from gaid.media import pieces
 from gaid.media.clip import AudioState, ClipRequest
 from gaid.media.mixing import channel_weights, clean, mix
 from gaid.media.sampling import middles
-from gaid.specs import AudioSpec
 
-# Windows (F, samples), which of them hold sound, and why not
-Sound = tuple[NDArray[np.float32], NDArray[np.bool_], AudioState]
+
+class Sound(NamedTuple):
+    """What of a clip is its sound (`Clip`): samples (F or G, n), the frames' mask (F,), the state, first samples, window."""
+
+    samples: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    state: AudioState
+    starts: NDArray[np.int64]
+    rate: int
+    window: float | None
+
 
 SILENCE = 10 ** (-60 / 20)  # root mean square of -60 dBFS
 GAP = 0.05  # s by which a piece may miss the end of the one before, before it counts as a hole or a step of the clock
-PUBLISHED_SECONDS = 30.0  # what the published code pads or cuts a sound to
+SPREAD_SECONDS = 30.0  # what the published code pads or cuts a sound to
+PUBLISHED_BOUND = (
+    120.0  # s of a whole sound that are held at once; only the loudest moment of what follows could be missed
+)
 HELD = 2**17  # samples of a channel that are put together before they are resampled: a codec's pieces are small
 WARM_UP = 0.25  # s decoded ahead of a window, for codecs whose first piece after a jump is not yet right
 # Channels cancel each other where the mix has less than this share of the power that it would have if they were unrelated (20 dB)
@@ -36,27 +53,43 @@ CANCELS = 0.01
 
 
 class SoundWindows:
-    """Collects the windows of a clip's frames from pieces of sound that come in the order of time.
+    """Collects the windows of a clip's frames, or pieces of its whole sound, from blocks of sound that come in the order of time.
 
     Times are seconds from the clip's start; only what lies inside [0, duration] is kept, the rest of a window is zero.
     """
 
     @classmethod
     def of(cls, request: ClipRequest, moments: NDArray[np.float64], duration: float) -> "SoundWindows":
-        """The windows that a request wants of a clip whose frames are at `moments`."""
-        if request.audio_sampling == "published":
-            spread = middles(PUBLISHED_SECONDS, len(moments))
-            windows = cls(request.audio_spec, spread - request.sound_late, PUBLISHED_SECONDS)
-            windows.total = max(1, round(min(duration, PUBLISHED_SECONDS) * windows.rate))
-            return windows
-        return cls(request.audio_spec, moments - request.sound_late, duration)
+        """The windows, or the pieces, that a request wants of a clip whose frames are at `moments`."""
+        spec, late = request.audio_spec, request.sound_late
+        if spec.whole:
+            published = request.audio_sampling == "published"
+            heard = min(duration, PUBLISHED_BOUND) if published else duration
+            middles_, length = pieces.cut(moments, heard, heard if published else spec.longest)
+            window = None if published else pieces.frame_window(spec, duration, len(moments))
+            return cls(spec.rate, middles_, length, heard, late, Frames(moments, window, spec.shortest))
+        if request.audio_sampling == "aligned":
+            return cls(spec.rate, moments, pieces.frame_window(spec, duration, len(moments)), duration, late)
+        spread = middles(SPREAD_SECONDS, len(moments))
+        length = pieces.frame_window(spec, SPREAD_SECONDS, len(moments))
+        return cls(spec.rate, spread, length, min(duration, SPREAD_SECONDS), late)
 
-    def __init__(self, spec: AudioSpec, moments: NDArray[np.float64], duration: float) -> None:
-        self.rate = spec.rate
-        self.length = min(max(duration / len(moments), spec.shortest), spec.longest)
-        self.samples = max(1, round(self.length * spec.rate))
-        self.starts = np.round(moments * spec.rate).astype(np.int64) - self.samples // 2
-        self.total = max(1, round(duration * spec.rate))
+    def __init__(
+        self,
+        rate: int,
+        moments: NDArray[np.float64],
+        length: float,
+        duration: float,
+        late: float = 0.0,
+        frames: "Frames | None" = None,
+    ) -> None:
+        self.rate, self.length, self._frames = rate, length, frames
+        self.samples = max(1, round(length * rate))
+        # Where the sound is wanted, and where it is taken from: a delayed sound is taken from earlier
+        self.places, self.starts = (
+            np.round(at * rate).astype(np.int64) - self.samples // 2 for at in (moments, moments - late)
+        )
+        self.total = max(1, round(duration * rate))
         self.windows = np.zeros((len(moments), self.samples), np.float32)
         self._begins: list[float] = (self.starts / self.rate).tolist()
         self._ends = [begin + self.length for begin in self._begins]
@@ -98,23 +131,53 @@ class SoundWindows:
                 self.windows[row, a - start : b - start] = piece[a - begin : b - begin]
 
     def finish(self) -> Sound:
-        """The windows (F, samples), which of them hold sound, and the state of a track that could be decoded.
+        """The windows or pieces of a track that could be decoded, and which frames have sound.
 
         Loudness is the loudest channel's, and measured over the part of a window inside the clip: padding does not make a
-        short clip silent.
+        short clip silent. A window that counts as silent holds zeros; pieces are left as they are.
         """
         self._end_stretch()
         np.clip(self.windows, -1.0, 1.0, out=self.windows)  # resampling overshoots
-        inside = np.minimum(self.starts + self.samples, self.total) - np.maximum(self.starts, 0)
-        power = np.square(self.windows, dtype=np.float64).sum(axis=1) / np.maximum(1, inside)
-        louder = np.divide(self.loudest, self.mixed, out=np.ones_like(power), where=self.mixed > 0)
-        mask = np.sqrt(power * np.maximum(1.0, louder)) >= SILENCE
-        self.windows[~mask] = 0.0
-        return self.windows, mask, "sound" if mask.any() else "silent"
+        louder = np.maximum(
+            1.0, np.divide(self.loudest, self.mixed, out=np.ones_like(self.mixed), where=self.mixed > 0)
+        )
+        if self._frames is None:
+            inside = np.minimum(self.starts + self.samples, self.total) - np.maximum(self.starts, 0)
+            power = np.square(self.windows, dtype=np.float64).sum(axis=1) / np.maximum(1, inside)
+            mask = np.sqrt(power * louder) >= SILENCE
+            self.windows[~mask] = 0.0
+        else:
+            mask = self._frames.with_sound(self, louder)
+        return self._sound(mask, "sound" if mask.any() else "silent")
 
     def nothing(self, state: AudioState) -> Sound:
-        """No windows, because there is no track or it can't be decoded."""
-        return np.zeros_like(self.windows), np.zeros(len(self.windows), np.bool_), state
+        """No sound, because there is no track or it can't be decoded."""
+        frames = len(self.windows) if self._frames is None else len(self._frames.moments)
+        self.windows[:] = 0.0
+        return self._sound(np.zeros(frames, np.bool_), state)
+
+    def _sound(self, mask: NDArray[np.bool_], state: AudioState) -> Sound:
+        window = self.length if self._frames is None else self._frames.window
+        return Sound(self.windows, mask, state, self.places, self.rate, window)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames that share pieces of sound: their moments, the seconds that each hears (None: an equal part of all of it),
+    and how much sound there has to be."""
+
+    moments: NDArray[np.float64]
+    window: float | None
+    shortest: float
+
+    def with_sound(self, of: SoundWindows, louder: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which frames have sound. Where the frames share all of it, every one does, as in the published code: padding and
+        silence are encoded there."""
+        if self.window is None:
+            return np.full(len(self.moments), of.total >= self.shortest * of.rate)
+        of_frames = pieces.spans(self.moments, self.window, of.places, of.samples, of.rate)
+        power = pieces.powers(of.windows * np.sqrt(louder)[:, None], of_frames)
+        return np.sqrt(power) >= SILENCE
 
 
 class Stretch:

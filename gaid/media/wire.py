@@ -18,8 +18,11 @@ from gaid.specs import AudioSpec, FrameSpec
 LENGTHS = struct.Struct("<QQ")
 LONGEST_HEADER = 1 << 20
 LONGEST_BODY = 4 << 30
-ARRAYS = {"frames": "uint8", "times": "float32", "audio": "float32", "audio_mask": "bool", "frame_times": "float32"}
-VALUES = ("duration", "audio_state", "short", "decoded", "remarks")
+ARRAYS = {
+    "frames": "uint8", "times": "float32", "audio": "float32", "audio_mask": "bool", "audio_starts": "int64",
+    "frame_times": "float32",
+}  # fmt: skip
+VALUES = ("duration", "audio_state", "audio_rate", "audio_window", "short", "decoded", "remarks")
 FATAL: dict[str, type[GaidError]] = {"DependencyMissing": DependencyMissing, "OptionInvalid": OptionInvalid}
 
 Header = dict[str, Any]

@@ -49,7 +49,7 @@ def draw_figure5(run: "Run", store: "Store", out: Path, device: str, seed: int =
         raise HeadMismatch(f"{run.path}: {run.preset} has no gates to draw; give a run of gaid or gaid-sample")
     panels = _panels(bench, seed)
     title = f"{run.preset} on {store.dataset}"
-    if Sampling.of_store(store).audio_sampling == "published":
+    if Sampling.of_store(store).audio_sampling != "aligned":
         title += "; under each frame the audio of its part of 30 s, as published"
     return _draw(panels, title, out)
 

@@ -17,6 +17,7 @@ from gaid.backbones import AudioBackbone, VisualBackbone
 from gaid.errors import DataMissing, MediaError, OptionInvalid
 from gaid.extract.encoder import encode_sound, fixed_threads
 from gaid.extract.sources import find_videos, load_encoder
+from gaid.media import pieces
 from gaid.media.clip import Clip, ClipRequest, Sampling
 from gaid.media.pool import DecodePool
 from gaid.media.sound import SILENCE
@@ -70,7 +71,7 @@ class Files:
     audio: AudioBackbone
     seed: int
     tokens: bool = False
-    late: dict[float, list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = field(default_factory=dict, repr=False)
+    late: dict[float, list[Clip]] = field(default_factory=dict, repr=False)
 
     # Encoding: one clip at a time, as extraction does on the CPU, so that clean features have the cached bytes.
 
@@ -83,15 +84,15 @@ class Files:
             ]
         return replace(self.split, visual=np.stack(features))
 
-    def change_sound(self, change: Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> "Split":
-        """The sample with its sound changed: `change(row, clip)` returns windows and mask."""
+    def change_sound(self, change: Callable[[int, Clip], Clip]) -> "Split":
+        """The sample with its sound changed: `change(row, clip)` returns the clip with other sound."""
         features, tokens, masks = [], [], []
         with fixed_threads(1):
             for row, clip in enumerate(self.clips):
-                windows, mask = change(row, clip)
-                vectors, of_tokens = encode_sound([windows], mask[None], self.audio, self.tokens)
+                changed = change(row, clip)
+                vectors, of_tokens = encode_sound([changed], self.audio, self.tokens)
                 features.append(vectors[0].astype(np.float16))
-                masks.append(mask)
+                masks.append(changed.audio_mask)
                 if of_tokens is not None:
                     tokens.append(of_tokens[0].astype(np.float16))
         return replace(
@@ -103,11 +104,11 @@ class Files:
 
     # Faults
 
-    def _late(self, strengths: tuple[float, ...]) -> dict[float, list[tuple[NDArray[np.float32], NDArray[np.bool_]]]]:
-        """Windows and masks of all delays, decoded once; a clip without sound stays without."""
+    def _late(self, strengths: tuple[float, ...]) -> dict[float, list[Clip]]:
+        """The clips under all delays, decoded once; a clip without sound stays without."""
         if not self.late:
             wanted = [replace(one, sound_late=seconds) for seconds in strengths for one in self.requests]
-            sounds = [_sound_of(clip) for clip in _decode(wanted)]
+            sounds = [_still_there(clip) for clip in _decode(wanted)]
             count = len(self.requests)
             self.late = {one: sounds[at * count : (at + 1) * count] for at, one in enumerate(strengths)}
         return self.late
@@ -134,50 +135,56 @@ class Files:
 
     def _mixer(
         self, kind: str, strength: float, frames: NDArray[np.bool_] | None, rng: np.random.Generator
-    ) -> Callable[[int, Clip], tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    ) -> Callable[[int, Clip], Clip]:
         """Mixes in noise or another clip's sound: at `strength` dB everywhere, or in place of the sound of `frames`."""
         partner = partners(np.stack([clip.audio_mask for clip in self.clips]), rng) if kind == "other" else None
         seeds = rng.integers(2**63, size=len(self.clips))
         signal, noise = amplitudes(strength if frames is None else -np.inf)
 
-        def change(row: int, clip: Clip) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        def change(row: int, clip: Clip) -> Clip:
             if not clip.audio_mask.any() or (frames is None and noise == 0):
-                return clip.audio, clip.audio_mask
+                return clip
+            own, shape = pieces.of_clip(clip), clip.audio.shape
             if partner is None:
-                other = np.random.default_rng(seeds[row]).standard_normal(clip.audio.shape, np.float32)
-                sounding = np.ones(len(other), bool)
+                other = np.random.default_rng(seeds[row]).standard_normal(shape, np.float32)
+                sounding = np.ones(shape, np.bool_)
             else:
-                other, sounding = (
-                    _fitted(self.clips[partner[row]].audio, clip.audio.shape),
-                    self.clips[partner[row]].audio_mask,
-                )
-            other = other * (_level(clip.audio, clip.audio_mask) / max(_level(other, sounding), 1e-9))
+                neighbour = self.clips[partner[row]]
+                other, sounding = _fitted(neighbour.audio, shape), _fitted(_with_sound(neighbour), shape)
+            other = other * (_level(clip.audio, _with_sound(clip)) / max(_level(other, sounding), 1e-9))
             mixed = np.clip(signal * clip.audio + noise * other, -1, 1).astype(np.float32)
             if frames is not None:
-                mixed = np.where(frames[row][:, None], mixed, clip.audio)
-            mask = np.sqrt(np.square(mixed, dtype=np.float64).mean(axis=1)) >= SILENCE
+                mixed = np.where(pieces.inside(shape, own, frames[row]), mixed, clip.audio)
+            if clip.audio_window is None:  # published: silence is encoded too
+                return replace(clip, audio=mixed)
+            mask = np.sqrt(pieces.powers(mixed, own)) >= SILENCE
             if frames is not None:
                 mask = np.where(frames[row], mask, clip.audio_mask)
-            mixed[~mask] = 0
-            return mixed, mask
+            mixed[~pieces.inside(shape, own, mask)] = 0
+            return replace(clip, audio=mixed, audio_mask=mask)
 
         return change
 
 
-def _level(windows: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Root mean square of the windows that have sound."""
-    return float(np.sqrt(np.square(windows[mask], dtype=np.float64).mean())) if mask.any() else 0.0
+def _with_sound(clip: Clip) -> NDArray[np.bool_]:
+    """Which samples (F or G, n) belong to a frame that has sound."""
+    return pieces.inside(clip.audio.shape, pieces.of_clip(clip), clip.audio_mask)
 
 
-def _fitted(windows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Windows of another clip, repeated or cut to this length: their own follows from that clip's duration."""
-    return windows[:, np.arange(shape[1]) % windows.shape[1]]
+def _level(sound: NDArray[np.float32], heard: NDArray[np.bool_]) -> float:
+    """Root mean square of the samples that are heard."""
+    return float(np.sqrt(np.square(sound[heard], dtype=np.float64).mean())) if heard.any() else 0.0
 
 
-def _sound_of(clip: Clip | MediaError) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _fitted(samples: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Windows or pieces of another clip, whose number and length follow from its own duration, repeated or cut to this shape."""
+    return samples[np.arange(shape[0]) % len(samples)][:, np.arange(shape[1]) % samples.shape[1]]
+
+
+def _still_there(clip: Clip | MediaError) -> Clip:
     if isinstance(clip, MediaError):  # it could be decoded a moment ago
         raise DataMissing(f"a clip can't be decoded any more ({clip}); were the files moved?")
-    return clip.audio, clip.audio_mask
+    return clip
 
 
 def _decode(requests: list[ClipRequest]) -> list[Clip | MediaError]:
@@ -232,10 +239,7 @@ def open_files(
         tokens,
     )
     cached = files.split
-    files.split = replace(
-        files.change_sound(lambda _, clip: (clip.audio, clip.audio_mask)),
-        visual=files.change_frames(lambda _, f: f).visual,
-    )
+    files.split = replace(files.change_sound(lambda _, clip: clip), visual=files.change_frames(lambda _, f: f).visual)
     apart = max(
         float(np.abs(getattr(files.split, sense).astype(np.float32) - getattr(cached, sense).astype(np.float32)).max())
         for sense in ("visual", "audio")

@@ -83,6 +83,41 @@ class StubAudioTokens(StubAudio):
         return embedding, tokens
 
 
+class StubSteps:
+    """Hears the whole sound: ten steps per second, each the time of its middle within its piece and a 1; published, four
+    steps of 100 to 103."""
+
+    name = "stub steps"
+    dim = 2
+    audio_spec = AudioSpec(16000, 0.02, 3.0, whole=True)
+    steps_per_second = 10.0
+    provenance: ClassVar[dict[str, Any]] = {"name": "stub steps", "weights": "none", "dim": 2}
+
+    def encode_steps(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
+        counts = [-(-len(piece) // 1600) for piece in pieces]
+        return [np.stack([(np.arange(n) + 0.5) / 10, np.ones(n)], axis=1).astype(np.float32) for n in counts]
+
+    def encode_published(self, sounds: list[np.ndarray]) -> list[np.ndarray]:
+        return [np.stack([np.arange(100, 104), np.ones(4)], axis=1).astype(np.float32) for _ in sounds]
+
+
+class StubLoudness(StubSteps):
+    """Hears the whole sound: how loud it is in each step, and a 1. Its name is the one by which it is loaded again."""
+
+    name = "tests.extract.stubs:StubLoudness"
+    provenance: ClassVar[dict[str, Any]] = {"name": name, "weights": "none", "dim": 2}
+
+    def encode_steps(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
+        found = []
+        for piece in pieces:
+            parts = np.pad(piece, (0, -len(piece) % 1600)).reshape(-1, 1600)
+            found.append(np.stack([np.abs(parts).mean(axis=1), np.ones(len(parts))], axis=1).astype(np.float32))
+        return found
+
+    def encode_published(self, sounds: list[np.ndarray]) -> list[np.ndarray]:
+        return self.encode_steps(sounds)
+
+
 class StubText:
     """A word is its letters' counts, a text the mean of its words."""
 

@@ -96,10 +96,10 @@ def test_the_store_says_where_it_came_from(world, reference):
 def test_how_sound_was_sampled_is_part_of_what_a_store_is(world, reference, tmp_path):
     aligned = open_store(reference)
     assert "audio_sampling" not in aligned.attrs["sampling"]  # older stores keep their fingerprint
-    run(world, tmp_path / "s.zarr", audio_sampling="published", limit=4)
+    run(world, tmp_path / "s.zarr", audio_sampling="spread", limit=4)
     run(world, tmp_path / "a.zarr", limit=4)
     published, same = open_store(tmp_path / "s.zarr"), open_store(tmp_path / "a.zarr")
-    assert published.attrs["sampling"]["audio_sampling"] == "published"
+    assert published.attrs["sampling"]["audio_sampling"] == "spread"
     assert published.fingerprint != same.fingerprint
     with pytest.raises(StoresDisagree, match="sampling"):
         run(world, tmp_path / "s.zarr", limit=4)

@@ -156,7 +156,7 @@ def test_both_decoders_sample_sound_the_published_way(tmp_path, own_file):
         tmp_path / "a.mkv", frames=20, rate=5, sound=None if own_file else sound, sound_codec="pcm_s16le"
     )
     audio = str(write_sound(tmp_path / "a.wav", sound)) if own_file else None
-    ours, theirs = both(path, audio_path=audio, audio_sampling="published")
+    ours, theirs = both(path, audio_path=audio, audio_sampling="spread")
     np.testing.assert_array_equal(ours.audio_mask, [True, True] + [False] * 10)
     np.testing.assert_array_equal(ours.audio_mask, theirs.audio_mask)
     np.testing.assert_allclose(ours.audio, theirs.audio, atol=0.01)

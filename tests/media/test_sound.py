@@ -193,7 +193,7 @@ def test_pieces_of_any_size_give_the_same_windows():
     sound = np.random.default_rng(0).standard_normal(44100).astype(np.float32) * 0.1
 
     def collect(size):
-        windows = SoundWindows(AudioSpec(RATE, 0.1, 5.0), np.array([0.25, 0.75]), 1.0)
+        windows = SoundWindows(RATE, np.array([0.25, 0.75]), 0.5, 1.0)
         for begin in range(0, len(sound), size):
             windows.add(begin / 44100, 44100, [sound[begin : begin + size]])
         return windows.finish()[0]
@@ -229,11 +229,11 @@ def bins(clip, seconds=30.0):
     return [(number, centres[number] - length / 2 + at[0] / RATE) for number, at in loud if len(at)]
 
 
-def test_the_published_way_spreads_a_frames_bins_over_thirty_seconds_whatever_the_clip_lasts(tmp_path):
+def test_spread_sound_spreads_a_frames_bins_over_thirty_seconds_whatever_the_clip_lasts(tmp_path):
     path = write_video(
         tmp_path / "a.mkv", frames=50, rate=5, sound=clicks(10, [1.0, 6.0, 9.5]), sound_codec="pcm_s16le"
     )
-    clip = decode_clip(request(path, audio_sampling="published"))
+    clip = decode_clip(request(path, audio_sampling="spread"))
     assert clip.audio.shape == (12, round(2.5 * RATE))
     assert [number for number, _ in bins(clip)] == [0, 2, 3]  # the frames of these moments are 1, 7 and 11
     np.testing.assert_allclose([time for _, time in bins(clip)], [1.0, 6.0, 9.5], atol=0.003)
@@ -243,16 +243,16 @@ def test_the_published_way_spreads_a_frames_bins_over_thirty_seconds_whatever_th
     np.testing.assert_array_equal(clip.frames, aligned.frames)
 
 
-def test_the_published_way_cuts_what_lies_past_thirty_seconds(tmp_path):
+def test_spread_sound_cuts_what_lies_past_thirty_seconds(tmp_path):
     path = write_video(tmp_path / "a.mkv", frames=90, rate=2, sound=clicks(45, [10, 29, 40]), sound_codec="pcm_s16le")
-    clip = decode_clip(request(path, audio_sampling="published"))
+    clip = decode_clip(request(path, audio_sampling="spread"))
     assert [number for number, _ in bins(clip)] == [4, 11]
     np.testing.assert_allclose([time for _, time in bins(clip)], [10, 29], atol=0.003)
 
 
-def test_the_published_way_knows_where_a_clip_inside_a_video_ends(tmp_path):
+def test_spread_sound_knows_where_a_clip_inside_a_video_ends(tmp_path):
     path = write_video(tmp_path / "a.mkv", frames=60, rate=2, sound=clicks(30, [5.5, 11.0]), sound_codec="pcm_s16le")
-    clip = decode_clip(request(path, start=5.0, end=10.0, audio_sampling="published"))
+    clip = decode_clip(request(path, start=5.0, end=10.0, audio_sampling="spread"))
     assert [number for number, _ in bins(clip)] == [0]
 
 

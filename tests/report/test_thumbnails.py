@@ -22,9 +22,7 @@ def store(tmp_path_factory):
     write_video(root / "a.mp4", frames=25, rate=5, size=(64, 48), sound_rate=16000)
     (root / "a.txt").write_text("a tone\n")
     out = root / "s.zarr"
-    extract(
-        "folder", root=root, out=out, workers=0, audio_sampling="published", pixels="stored", progress=False, **TINY
-    )
+    extract("folder", root=root, out=out, workers=0, audio_sampling="spread", pixels="stored", progress=False, **TINY)
     return open_store(out)
 
 

@@ -88,6 +88,25 @@ def test_black_is_what_the_backbone_makes_of_black(files):
     assert (black == black[0, 0]).all()
 
 
+@pytest.mark.parametrize("sampling", ["aligned", "published"])
+def test_a_backbone_that_hears_the_whole_sound_meets_the_same_faults(folder, tmp_path, sampling):
+    out = tmp_path / "whole.zarr"
+    extract("folder", root=folder, out=out, visual="tiny", audio="tests.extract.stubs:StubLoudness", text="tiny", frames=6,
+            audio_sampling=sampling, workers=0, progress=False)  # fmt: skip
+    store = open_store(out)
+    files, sample = open_files(store, store.split("test", "all"), None, 50, "cpu", 0)
+    assert sample.greatest_difference == 0
+    for name in ("noise", "noise-frames", "other", "other-frames", "late"):
+        fault = FAULTS[name]
+        clean, worst = files.spoil(fault, fault.clean), files.spoil(fault, fault.strengths[-1])
+        assert clean.audio.tobytes() == files.split.audio.tobytes()
+        assert worst.audio.tobytes() != files.split.audio.tobytes()
+        assert not worst.audio_mask[-1].any()  # a clip without a track gets none
+    late = files.spoil(FAULTS["late"], 1.0)  # of 2 s: three of six frames
+    expected = [True] * 6 if sampling == "published" else [False] * 3 + [True] * 3
+    np.testing.assert_array_equal(late.audio_mask[0], expected)
+
+
 def test_the_frames_that_move_are_those_that_move_in_the_cache(files):
     for name, places_of in (("dropped", dropped), ("repeated", repeated)):
         spoilt = files.spoil(FAULTS[name], 0.5)
@@ -106,11 +125,12 @@ def test_a_late_sound_begins_with_silence_and_keeps_the_rest(files):
 def test_noise_comes_at_the_ratio_that_was_asked_for(files):
     change = files._mixer("noise", 6.0, None, np.random.default_rng(0))
     clip = files.clips[0]
-    mixed, mask = change(0, clip)
+    changed = change(0, clip)
+    mixed, mask = changed.audio, changed.audio_mask
     assert mask.all()
     own = (mixed * clip.audio).sum() / np.square(clip.audio).sum() * clip.audio
     assert 10 * np.log10(np.square(own).mean() / np.square(mixed - own).mean()) == pytest.approx(6, abs=0.5)
-    alone, _ = files._mixer("noise", -INF, None, np.random.default_rng(0))(0, clip)
+    alone = files._mixer("noise", -INF, None, np.random.default_rng(0))(0, clip).audio
     level = np.sqrt(np.square(alone).mean())
     assert level == pytest.approx(np.sqrt(np.square(clip.audio).mean()), rel=0.05)
     assert level > SILENCE

@@ -8,7 +8,7 @@ from typing import Any
 
 from gaid import devices
 from gaid.backbones import hub
-from gaid.backbones.clap.weights import DEFAULT, FILES, resolve_clap
+from gaid.backbones.clap.weights import DEFAULT, resolve_clap
 from gaid.backbones.protocol import BackboneSpec, BackboneStatus
 
 
@@ -27,7 +27,7 @@ def _build(name: str, folder: Path | None, device: str, seed: int) -> Any:
 
 def statuses() -> list[BackboneStatus]:
     """Whether the usual weights and transformers are at hand."""
-    file = hub.cached_file(DEFAULT, FILES)
+    file = hub.cached_file(DEFAULT, hub.WEIGHTS)
     remedies = [SPEC.install] if find_spec("transformers") is None else []
     remedies += [] if file else [f"hf download {DEFAULT}"]
     return [BackboneStatus(f"clap:{DEFAULT}", "audio", str(file or DEFAULT), ", then ".join(remedies))]

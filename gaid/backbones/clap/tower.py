@@ -14,12 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import ClapAudioModelWithProjection, ClapConfig, ClapFeatureExtractor
-from transformers.utils import logging as transformers_logging
 
-from gaid.backbones.clap.weights import FILES
-from gaid.backbones.inference import inferring, quietly, seeded, to_device, to_numpy
+from gaid.backbones import hub
+from gaid.backbones.inference import check_complete, inferring, loading, quietly, seeded, to_device, to_numpy
 from gaid.backbones.protocol import Features
-from gaid.errors import BackboneUnavailable, OptionInvalid
+from gaid.errors import OptionInvalid
 from gaid.files import sha256_of
 from gaid.specs import AudioSpec
 
@@ -49,7 +48,7 @@ class ClapAudio:
         config = self._model.config
         side = config.spec_size // config.patch_stride[0] // 2 ** (len(config.depths) - 1)
         self.token_shape = (side * side, int(config.patch_embeds_hidden_size) * 2 ** (len(config.depths) - 1))
-        file = None if folder is None else _weights_in(folder)
+        file = None if folder is None else hub.weights_in(folder)
         self.provenance: dict[str, Any] = {
             "name": self.name,
             "weights": None if file is None else file.name,
@@ -149,40 +148,18 @@ def _load(name: str, folder: Path | None, seed: int) -> tuple[Any, ClapFeatureEx
         with seeded(seed), quietly():  # transformers' defaults are the architecture of laion/clap-htsat-unfused
             defaults: Any = ClapConfig().audio_config
             return ClapAudioModelWithProjection(defaults), ClapFeatureExtractor()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
+    with loading(f"clap:{name}", folder, "a CLAP"):
         config: Any = ClapConfig.from_pretrained(folder, local_files_only=True).audio_config
         if config.enable_fusion:
             raise _fused(name)
-        with quietly():
-            loaded: Any = ClapAudioModelWithProjection.from_pretrained(
-                folder, config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32
-            )
+        loaded: Any = ClapAudioModelWithProjection.from_pretrained(
+            folder, config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32
+        )
         has_preprocessing = (folder / "preprocessor_config.json").is_file()
         extractor = ClapFeatureExtractor.from_pretrained(folder) if has_preprocessing else ClapFeatureExtractor()
-    except OptionInvalid:
-        raise
-    except Exception as error:  # damaged, of another model, or a pickle that would run code
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BackboneUnavailable(f"clap:{name}: {folder} does not load as a CLAP: {line}") from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
     model, found = loaded
-    lacking = sorted(found["missing_keys"])
-    if lacking:
-        raise BackboneUnavailable(
-            f"clap:{name}: the weights in {folder} lack {len(lacking)} of the audio tower's tensors ({lacking[0]}, ...)"
-        )
+    check_complete(f"clap:{name}", folder, found["missing_keys"], "audio tower")
     return model, extractor
-
-
-def _weights_in(folder: Path) -> Path:
-    return next(folder / file for file in FILES if (folder / file).is_file())
 
 
 def _fused(name: str) -> OptionInvalid:

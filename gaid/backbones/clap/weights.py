@@ -4,10 +4,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gaid.backbones import hub
-from gaid.errors import BackboneUnavailable, DependencyMissing
+from gaid.errors import DependencyMissing
 
 DEFAULT = "laion/clap-htsat-unfused"
-FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def resolve_clap(name: str, random_weights: bool = False) -> Path | None:
@@ -19,19 +18,4 @@ def resolve_clap(name: str, random_weights: bool = False) -> Path | None:
         raise DependencyMissing("backbone clap needs transformers: pip install 'gaid[clap]'")
     if random_weights:
         return None
-    name = name or DEFAULT
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file() or not any((folder / file).is_file() for file in FILES):
-            raise BackboneUnavailable(f"clap:{name}: the folder lacks config.json or {' or '.join(FILES)}")
-        return folder.resolve()
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise BackboneUnavailable(f"clap:{name}: no such folder, and not a hub's owner/name (such as {DEFAULT})")
-    file, config = hub.cached_file(name, FILES), hub.cached_file(name, ("config.json",))
-    if file is None or config is None:
-        if not hub.may_download():
-            raise hub.not_at_hand(f"clap:{name}", f"hf download {name}", "clap:FOLDER")
-        for needed in ("config.json", "preprocessor_config.json"):
-            hub.download(f"clap:{name}", name, (needed,))
-        file = hub.download(f"clap:{name}", name, FILES)
-    return file.parent
+    return hub.find_checkpoint("clap", name or DEFAULT, DEFAULT)

