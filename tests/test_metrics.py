@@ -212,7 +212,7 @@ import gaid
 gaid.metrics = module
 
 from gaid.audit.leak import chance
-from gaid.evaluation.results import Figures
+from gaid.evaluation.figures import Figures
 from gaid.paper.published import load_published
 from gaid.report.tables import Row, markdown_rows
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from gaid import metrics
 from gaid.evaluation.conditioning import places_of
+from gaid.evaluation.figures import Figures, difference_of, figures_of, paired_intervals
 from gaid.evaluation.ranks import Ranks
-from gaid.evaluation.results import DualSoftmaxGain, Figures, difference_of, figures_of, paired_intervals
+from gaid.evaluation.results import DualSoftmaxGain
 from gaid.evaluation.scoring import DualSoftmax, Over, dual_softmax, ranks_of
 
 if TYPE_CHECKING:

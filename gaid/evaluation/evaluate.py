@@ -17,16 +17,14 @@ from gaid.evaluation.basis import notes_of, overlap_notes, overlaps_of
 from gaid.evaluation.bench import Bench, Condition, View, open_bench
 from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, OwnCaption, Protocol, get_protocol
 from gaid.evaluation.dual_softmax import SecondSoftmax
+from gaid.evaluation.figures import difference_of, figures_of, paired_intervals
 from gaid.evaluation.index import measure_index
 from gaid.evaluation.ranks import Ranks
 from gaid.evaluation.results import (
     Comparison,
     Leak,
     Results,
-    difference_of,
-    figures_of,
     note_on_size,
-    paired_intervals,
 )
 from gaid.evaluation.save_ranks import BEST, check_ranks_path, write_ranks
 from gaid.evaluation.scoring import DUAL_SOFTMAX, DualSoftmax, best_videos

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 
 from gaid.errors import OptionInvalid
+from gaid.evaluation.figures import Figures, figures_of
 from gaid.evaluation.ranks import Ranks
-from gaid.evaluation.results import Figures, figures_of
 from gaid.heads.base import Noise
 
 if TYPE_CHECKING:

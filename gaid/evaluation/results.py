@@ -10,13 +10,13 @@ import numpy as np
 from gaid import metrics
 from gaid.evaluation.basis import Basis
 from gaid.evaluation.conditioning import NOISES, OWN_CAPTIONS, PROTOCOLS, OwnCaption
-from gaid.evaluation.ranks import Ranks
+from gaid.evaluation.figures import Figures, rounded
+from gaid.evaluation.index import CandidateSearch
 from gaid.evaluation.scoring import DUAL_SOFTMAX, DualSoftmax
 from gaid.heads.base import Noise
 
 if TYPE_CHECKING:
     from gaid.evaluation.bench import Bench
-    from gaid.evaluation.index import CandidateSearch
     from gaid.evaluation.overlap import TrainingOverlap
     from gaid.evaluation.sound import SoundTruth
 
@@ -32,42 +32,6 @@ def noise_in_words(query: Noise | None, others: Mapping[str, Noise | None]) -> l
     words = [f"under `{name}` {NOISES[noise]}" for name, noise in others.items() if noise and noise != query]
     apart = ", so a part of the difference is due to the noise" if words else ""
     return ["trials: " + "; ".join([f"under `query` {NOISES[query]}", *words]) + apart]
-
-
-@dataclass
-class Figures:
-    """One direction's figures: means over seeds, each seed's beside them, and intervals from a bootstrap over videos."""
-
-    direction: str
-    values: dict[str, float]
-    per_seed: list[dict[str, float]]
-    intervals: dict[str, tuple[float, float]]
-    queries: int
-    gallery: int
-
-    @classmethod
-    def of_ranks(
-        cls, ranks: np.ndarray, clusters: np.ndarray, direction: str, gallery: int, seed: int = 0
-    ) -> "Figures":
-        """From `ranks` (seeds, queries); `clusters` names the video of each query, the unit that the bootstrap draws."""
-        return cls(
-            direction=direction,
-            values=metrics.metrics_of_ranks(ranks),
-            per_seed=[metrics.metrics_of_ranks(row) for row in ranks],
-            intervals=metrics.intervals(ranks, clusters, seed=seed),
-            queries=ranks.shape[1],
-            gallery=gallery,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures first, as `{"R@1": .., ..., "queries": .., "gallery": ..}`, then intervals and each seed's."""
-        return {
-            **_rounded(self.values),
-            "queries": self.queries,
-            "gallery": self.gallery,
-            "intervals": {name: [round(low, 4), round(high, 4)] for name, (low, high) in self.intervals.items()},
-            "per_seed": [_rounded(one) for one in self.per_seed],
-        }
 
 
 @dataclass
@@ -89,7 +53,7 @@ class DualSoftmaxGain:
             **{
                 direction: {
                     **figures.to_dict(),
-                    "gain": _rounded(self.difference[direction]),
+                    "gain": rounded(self.difference[direction]),
                     "gain intervals": {
                         n: [round(low, 4), round(high, 4)] for n, (low, high) in self.intervals[direction].items()
                     },
@@ -123,7 +87,7 @@ class Leak:
             "noise": self.noise,
             **({"noise_meaning": NOISES[self.noise]} if self.noise else {}),
             **{
-                direction: {**figures.to_dict(), "leak": _rounded(self.difference[direction])}
+                direction: {**figures.to_dict(), "leak": rounded(self.difference[direction])}
                 for direction, figures in self.figures.items()
             },
             **({"dual_softmax": self.dual_softmax.to_dict()} if self.dual_softmax else {}),
@@ -141,7 +105,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         return {
             direction: {
-                "difference": _rounded(self.difference[direction]),
+                "difference": rounded(self.difference[direction]),
                 "intervals": {
                     name: [round(low, 4), round(high, 4)] for name, (low, high) in self.intervals[direction].items()
                 },
@@ -171,7 +135,7 @@ class Results:
     all_captions: dict[str, Figures] | None = None
     dual_softmax: DualSoftmaxGain | None = None
     sound_weight: "SoundTruth | None" = None
-    search: "CandidateSearch | None" = None
+    search: CandidateSearch | None = None
     baselines: list["Results"] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -252,30 +216,3 @@ def note_on_size(videos: int) -> list[str]:
             "so these figures say little"
         ]
     return []
-
-
-def figures_of(ranks: Ranks, seed: int = 0) -> dict[str, Figures]:
-    """Each direction's figures. Video to text a query is a video, whose best caption counts."""
-    return {
-        one: Figures.of_ranks(table, ranks.clusters[one], one, ranks.gallery, seed) for one, table in ranks.by.items()
-    }
-
-
-def difference_of(figures: dict[str, Figures], plain: dict[str, Figures]) -> dict[str, dict[str, float]]:
-    """Each direction's figures minus the plain ones."""
-    return {
-        one: {name: value - plain[one].values[name] for name, value in found.values.items()}
-        for one, found in figures.items()
-    }
-
-
-def paired_intervals(ranks: Ranks, against: Ranks, seed: int) -> dict[str, dict[str, tuple[float, float]]]:
-    """Each direction's intervals of the difference to other ranks of the same queries."""
-    return {
-        one: metrics.intervals(table, ranks.clusters[one], seed=seed, against=against.by[one])
-        for one, table in ranks.by.items()
-    }
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}

@@ -8,8 +8,9 @@ from typing import Any
 
 from gaid import console
 from gaid.evaluation.conditioning import OWN_CAPTIONS
+from gaid.evaluation.figures import Figures
 from gaid.evaluation.ranks import signed
-from gaid.evaluation.results import DualSoftmaxGain, Figures, Results, noise_in_words
+from gaid.evaluation.results import DualSoftmaxGain, Results, noise_in_words
 from gaid.metrics import BY_NAME, NAMES
 
 

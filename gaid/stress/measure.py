@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gaid import metrics
 from gaid.evaluation.bench import Bench, Condition
+from gaid.evaluation.figures import figures_of
 from gaid.evaluation.ranks import Ranks
-from gaid.evaluation.results import figures_of
 from gaid.stress import probes
 from gaid.stress.captions import CaptionFault
 from gaid.stress.faults import Fault

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gaid.evaluation.basis import Basis, overlaps_of
-from gaid.evaluation.results import Figures
+from gaid.evaluation.figures import Figures
 from gaid.metrics import NAMES
 
 Kind = Literal["sound", "picture", "caption", "head", "media"]
