@@ -18,6 +18,9 @@ def extract(
         ),
     ],
     root: Annotated[Path | None, option("Folder of its files. Default: data/NAME.", "FOLDER")] = None,
+    audio_root: Annotated[
+        Path | None, option("Folder of sounds named like the videos (ID.wav). Default: the root.", "FOLDER")
+    ] = None,
     out: Annotated[
         Path | None,
         option("The store to write, .zarr or .h5. Default: stores/DATASET-VISUAL.zarr.", "PATH", "--out", "-o"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from gaid import plugins
 from gaid.datasets.own import own_spec
+from gaid.datasets.parts import with_sounds_beside
 from gaid.datasets.reading import unreadable_folders
 from gaid.datasets.types import PARTS, USUAL_BACKBONES, Caption, Dataset, DatasetSpec, Progress, Video
 from gaid.errors import OptionInvalid
@@ -55,20 +56,39 @@ def name_in(about: Mapping[str, Any]) -> str:
 
 
 def load_dataset(
-    name: str, root: str | os.PathLike[str] | None = None, *, progress: Progress | None = None, **options: Any
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    audio_root: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
 ) -> Dataset:
     """Reads the annotations of a data set under `root` (default: the data set's own, `data/NAME`); opens no video.
 
-    `demo` is generated first where it is absent; `progress` is called meanwhile. `options` are the data set's own.
+    `demo` is generated first where it is absent; `progress` is called meanwhile. `options` are the data set's own. A file of
+    sound under `audio_root` (default: `root`) that is named like a video's file is that video's sound.
     Raises `DataMissing` where files that are needed are absent, `DataInvalid` where they contradict each other.
     """
     spec = get_spec(name)
     place = Path(spec.default_root if root is None else root).expanduser()
+    if audio_root is not None and not spec.sounds_beside:
+        raise OptionInvalid(f"--audio-root: {name} says itself where its sounds are; leave the option out")
     if spec.prepare is not None:
         spec.prepare(place, progress)
     dataset = spec.load(place, **options)
+    if spec.sounds_beside:
+        dataset = with_sounds_beside(dataset, _audio_folder(place, audio_root))
+        dataset = replace(dataset, audio_root=None if audio_root is None else Path(audio_root))
     dataset.validate()
     return _with_unreadable(dataset, place)
+
+
+def _audio_folder(place: Path, audio_root: str | os.PathLike[str] | None) -> Path:
+    """Where files of sound are looked for."""
+    folder = place if audio_root is None else Path(audio_root).expanduser()
+    if audio_root is not None and not folder.is_dir():
+        raise OptionInvalid(f"--audio-root {folder} is {'not a folder' if folder.exists() else 'not there'}")
+    return folder if folder.is_dir() else folder.parent  # a table's root is the table
 
 
 def _with_unreadable(dataset: Dataset, place: Path) -> Dataset:

@@ -213,5 +213,6 @@ SPEC = DatasetSpec(
     summary="a table of your own, video,caption[,start,end,split]: clips inside longer videos",
     source="yours: --root TABLE.csv",
     load=load,
+    sounds_beside=True,
     default_root="data/csv",
 )

@@ -204,6 +204,7 @@ SPEC = DatasetSpec(
     summary="DiDeMo: 10,464 Flickr videos, the first 30 s, a paragraph each",
     source="descriptions: the LisaAnne/LocalizingMoments repository, which says where the videos are (docs/datasets.md)",
     load=load,
+    sounds_beside=True,
     default_root="data/didemo",
     published=(
         Published(

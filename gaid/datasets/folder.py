@@ -266,5 +266,6 @@ SPEC = DatasetSpec(
     summary="any folder of videos of your own, captions optional",
     source="yours: --root FOLDER",
     load=load,
+    sounds_beside=True,
     default_root="data/folder",
 )

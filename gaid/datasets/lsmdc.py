@@ -123,6 +123,7 @@ SPEC = DatasetSpec(
     summary="LSMDC: 118,081 clips of movies with the sentences that describe them to the blind, 1,000-clip test",
     source=_SOURCE,
     load=load,
+    sounds_beside=True,
     default_root="data/lsmdc",
     published=(
         Published("challenge", ("train",), None, 101_079, "the data set's readme.txt (ArrowLuo/CLIP4Clip#47)"),

@@ -166,6 +166,7 @@ SPEC = DatasetSpec(
     source=_SOURCE,
     docs="docs/msrvtt.md",
     load=load,
+    sounds_beside=True,
     default_root="data/msrvtt",
     published=(
         Published("9k", ("train", "val"), 9_000, 180_000, "MSRVTT_train.9k.csv of CLIP4Clip's release v0.0"),

@@ -6,9 +6,11 @@ Knows no data set; `reading` reads text, tables and JSON.
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from gaid.datasets.types import PARTS, Caption, Video
+from gaid.datasets.reading import SOUND_SUFFIXES, VIDEO_SUFFIXES, find_files, plain_name
+from gaid.datasets.types import PARTS, Caption, Dataset, Video
 from gaid.errors import DataInvalid, DataMissing
 
 # Videos of a training list that become validation where a data set has none of its own.
@@ -66,6 +68,50 @@ class NamedFiles:
             f"{len(several)} videos have more than one file; the first path is used, such as {taken} rather than {other} "
             "(compressed copies often lack sound: move them out of --root)"
         ]
+
+
+def with_sounds_beside(dataset: Dataset, folder: Path) -> Dataset:
+    """The data set, in which a file of sound under `folder` with the name of a video's file is that video's sound.
+
+    Common copies of the benchmarks are so: pictures in compressed copies without sound, `ID.wav` elsewhere. A sound's first
+    sample belongs to the file's first picture, so clips that are cut from one file share its sound. Where several videos
+    have files of one name in different folders, only a sound in the same place counts.
+    """
+    sounds: dict[str, list[Path]] = defaultdict(list)
+    for file in find_files(folder, SOUND_SUFFIXES):
+        sounds[_bare_name(file)].append(file)
+    if not sounds:
+        return dataset
+    files_called: dict[str, set[Path]] = defaultdict(set)
+    for video in dataset.videos:
+        files_called[_bare_name(video.path)].add(video.path)
+
+    def sound_of(video: Video) -> Path | None:
+        name = _bare_name(video.path)
+        found = sounds.get(name, [])
+        beside = [one for one in found if _place(one, folder) == _place(video.path, dataset.root)]
+        return next(iter(beside or (found if len(files_called[name]) == 1 else [])), None)
+
+    videos = tuple(
+        video if video.audio_path is not None else replace(video, audio_path=sound_of(video))
+        for video in dataset.videos
+    )
+    used = {video.audio_path for video in videos} - {video.audio_path for video in dataset.videos}
+    if not used:
+        return dataset
+    note = f"sound from {len(used)} files beside the videos, such as {min(filter(None, used))}"
+    return replace(dataset, videos=videos, notes=(*dataset.notes, note))
+
+
+def _bare_name(file: Path) -> str:
+    """A file's name without its suffixes, of which some copies have two (NAME.mov.mp4)."""
+    name = Path(plain_name(file.stem))
+    return name.stem if name.suffix.lower() in VIDEO_SUFFIXES else str(name)
+
+
+def _place(file: Path, root: Path) -> Path | None:
+    """Where a file lies under `root`; None elsewhere."""
+    return file.parent.relative_to(root) if file.is_relative_to(root) else None
 
 
 def own_or_cut(

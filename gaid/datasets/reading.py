@@ -19,6 +19,8 @@ VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".flv", ".f4v",
     ".wmv", ".asf", ".ogv",
 )  # fmt: skip
+# Files of sound that may lie beside a video; extract with pictures and sound apart leaves such.
+SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".aac")
 
 
 def find_files(root: Path, suffixes: Collection[str]) -> list[Path]:

@@ -48,7 +48,8 @@ class Dataset:
     """Videos, captions, and `splits[protocol][part]`: rows of `captions` (a part's videos are those its captions name).
 
     `missing` holds the ids of videos whose file is absent. `notes` are lines for the user: what was left out and why.
-    `unreadable_folders`: those under `root` that could not be looked into. `loader`: for a data set of your own, the name by
+    `unreadable_folders`: those under `root` that could not be looked into. `audio_root`: where files of sound were looked for,
+    if not under `root`. `loader`: for a data set of your own, the name by
     which `load_dataset` finds it again (`file.py:NAME`); a store keeps it.
     """
 
@@ -61,6 +62,7 @@ class Dataset:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unreadable_folders: tuple[Path, ...] = ()
+    audio_root: Path | None = None
     loader: str = ""
 
     def validate(self) -> None:
@@ -137,7 +139,7 @@ class DatasetSpec:
     `load(root, **options)` reads the annotation files. `prepare(root, progress)`, where there is one, makes the files, and does
     nothing when they are all there. `docs` is where the set-up is written down. `default_backbones` are (visual, audio, text).
     `published` are the counts that a whole copy should have. `truth(root, video_id, times, duration)`, where the answer is
-    known, says at which times the sound is informative.
+    known, says at which times the sound is informative. `sounds_beside`: a file of sound with a video's name is its sound.
     """
 
     name: str
@@ -150,6 +152,7 @@ class DatasetSpec:
     prepare: Callable[[Path, Progress | None], None] | None = None
     published: tuple[Published, ...] = ()
     truth: Callable[..., Any] | None = None
+    sounds_beside: bool = False
 
 
 def is_unicode(text: str) -> bool:

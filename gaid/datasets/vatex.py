@@ -207,6 +207,7 @@ SPEC = DatasetSpec(
     summary="VATEX: 28,991 clips of 10 s from YouTube, ten English captions each, HGR's 1,500-clip test",
     source=_SOURCE,
     load=load,
+    sounds_beside=True,
     default_root="data/vatex",
     published=(
         Published("hgr", ("train",), 25_991, 259_910, "danieljf24/hybrid_space, dataset/README.md"),

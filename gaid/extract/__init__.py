@@ -27,6 +27,7 @@ def extract(
     dataset: "str | Dataset",
     *,
     root: str | os.PathLike[str] | None = None,
+    audio_root: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     visual: str | None = None,
     audio: str | None = None,
@@ -50,7 +51,8 @@ def extract(
 ) -> "ExtractReport":
     """Runs the frozen backbones over a data set's clips and captions, once, into a store at `out`.
 
-    `dataset` is a name (read from `root`) or a Dataset. `out` ends in .zarr (default stores/DATASET-VISUAL.zarr), or in
+    `dataset` is a name (read from `root`) or a Dataset. `audio_root`: where files of sound lie that are named like the videos;
+    by default they are looked for under `root`. `out` ends in .zarr (default stores/DATASET-VISUAL.zarr), or in
     .h5 or .hdf5 for HDF5. `visual`, `audio` and `text` name backbones; the data set has defaults. Where a
     store is there already, the extraction into it resumes, if it was begun with the same clips, captions, backbones and
     sampling (StoresDisagree otherwise); a finished one is left as it is; `overwrite` deletes it first.

@@ -102,7 +102,7 @@ class Extraction:
                         bar = stack.enter_context(Progress(f"making {options.dataset}", total, shown=options.progress))
                     bar.advance(done - bar.done)
 
-                dataset = load_dataset(options.dataset, options.root, progress=show)
+                dataset = load_dataset(options.dataset, options.root, audio_root=options.audio_root, progress=show)
         if options.limit is not None:
             dataset = restrict(dataset, options.limit)
         for note in dataset.notes:
@@ -243,6 +243,11 @@ class Extraction:
         changed = changed_since(store, dataset.videos)
         if changed:
             self._say(f"{describe_changed(changed)}; --overwrite extracts all again")
+        if says_nothing(store):
+            self._say(
+                "none of the clips has a sound track; if their sounds are files of their own (ID.wav), name their folder: "
+                "--audio-root FOLDER"
+            )
         remarks = [f"{one['id']}: {one['message']}" for one in store.remarks]
         if remarks:
             more = f"the pictures of {len(remarks)} clips are worth a look; the first is "
@@ -272,3 +277,11 @@ class Extraction:
 
 def _count(rows: slice) -> int:
     return int(rows.stop - rows.start)
+
+
+def says_nothing(store: "Store") -> bool:
+    """Whether no clip that could be decoded has a sound track."""
+    from gaid.stores.schema import AUDIO_STATES
+
+    valid, states = store["videos/valid"][:], store["videos/audio_state"][:]
+    return bool(valid.any()) and bool((states[valid] == AUDIO_STATES.index("no track")).all())

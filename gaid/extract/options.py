@@ -67,6 +67,7 @@ class Options:
 
     dataset: str | Dataset
     root: str | os.PathLike[str] | None
+    audio_root: str | os.PathLike[str] | None
     out: str | os.PathLike[str] | None
     visual: str | None
     audio: str | None

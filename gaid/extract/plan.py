@@ -178,6 +178,7 @@ def describe(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> di
             "root": str(whole_path(dataset.root)),
             "protocol": dataset.default_protocol,
             **({"loader": dataset.loader} if dataset.loader else {}),
+            **({"audio_root": str(whole_path(dataset.audio_root))} if dataset.audio_root else {}),
         },
         "backbones": provenance,
         "sampling": {

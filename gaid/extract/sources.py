@@ -27,7 +27,9 @@ def find_dataset(store: "Store", root: str | Path | None = None) -> "Dataset":
         )
     if not Path(place).expanduser().exists():  # else a data set that makes itself would be made anew
         raise DataMissing(f"{shown_path(place)} is not there")
-    return load_dataset(name, place)
+    of_sound = about.get("audio_root")
+    audio_root = of_sound if of_sound and Path(of_sound).is_dir() else None
+    return load_dataset(name, place, audio_root=audio_root)
 
 
 def find_videos(store: "Store", ids: Iterable[str], root: str | Path | None = None) -> dict[str, "Video"]:
