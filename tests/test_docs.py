@@ -53,6 +53,7 @@ def write_videos(folder: Path) -> None:
         table.writerows((f"{number}.mp4", f"number {number}", part) for number, part in enumerate(parts))
 
 
+@pytest.mark.slow
 def test_every_block_of_the_page_for_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stores").mkdir()
@@ -66,6 +67,7 @@ def test_every_block_of_the_page_for_python_runs(tmp_path, monkeypatch):
     assert np.allclose(found["scores"], found["exact"].detach(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_block_of_the_readme_runs_on_a_folder_of_videos(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_videos(tmp_path / "videos")

@@ -10,6 +10,7 @@ SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "figures" / "le
 draw, noise_recalls, pool = (SCRIPT[name] for name in ("draw", "noise_recalls", "pool"))
 
 
+@pytest.mark.slow
 def test_noise_is_found_under_published_as_often_as_the_method_says_and_by_chance_under_query():
     """Method, section 7: 1,000 videos of noise, D 512, F 12: R@1 10.2 published; here 300 of them, where chance is 0.33."""
     found = noise_recalls(videos=300, draws=2)
@@ -29,6 +30,7 @@ def test_attention_tilts_a_clip_toward_the_text_that_pools_it():
     np.testing.assert_allclose(pooled, (weights[:, None] * frames[0]).sum(0))
 
 
+@pytest.mark.slow
 def test_the_picture_is_one_svg_without_dates(tmp_path):
     measured = {"query": np.full((1, 3), 1.0), "published": np.full((1, 3), 20.0)}
     one, two = (draw(tmp_path / name, measured).read_bytes() for name in ("a.svg", "b.svg"))

@@ -61,6 +61,7 @@ def tables(draw):
     return np.array(rows), np.array(owner)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(tables(), st.sampled_from(["t2v", "v2t"]), st.sampled_from(["against", "average", "for"]))
 def test_ranks_equal_a_naive_loop(table, direction, ties):
@@ -223,6 +224,7 @@ print(load_published(["msrvtt"], ["t2v"])[0].record()["R@50"] == "")
 """
 
 
+@pytest.mark.slow
 def test_a_metric_is_added_in_one_line_and_stands_in_the_tables():
     done = subprocess.run([sys.executable, "-c", ONE_LINE_MORE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -56,6 +56,7 @@ def test_the_wheel_brings_the_command_and_the_licence(wheel):
     assert archive.read(info["licenses/LICENSE"]) == (ROOT / "LICENSE").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_source_archive_builds_and_holds_no_data(tmp_path):
     with tarfile.open(build("sdist", tmp_path)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}

@@ -125,6 +125,7 @@ def test_a_setting_without_default_is_asked_for():
         resolve(Needs, [])
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         Outer,

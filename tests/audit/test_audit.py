@@ -19,6 +19,8 @@ from gaid.stores import StoreWriter
 from gaid.stores.convert import plan_of
 from tests.training.planted import BACKBONES, write_store
 
+pytestmark = pytest.mark.slow
+
 
 def figures(section, label, group, column="t2v R@1"):
     return section.line(label, group).values[column]

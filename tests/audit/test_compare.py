@@ -11,6 +11,8 @@ from gaid.errors import StoresDisagree
 from gaid.metrics import interval_of_mean, intervals
 from tests.training.planted import write_store
 
+pytestmark = pytest.mark.slow
+
 
 def test_mcnemar_is_statsmodels_exact_one(rng):
     from statsmodels.stats.contingency_tables import mcnemar as theirs

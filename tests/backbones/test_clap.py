@@ -58,6 +58,7 @@ def sounds(count: int, seconds: float) -> np.ndarray:
     return (np.stack(tones) * 0.3 + rng.standard_normal((count, len(times))) * 0.05).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 3.7, 10.0])
 def test_mels_are_those_of_transformers_extractor(seconds: float) -> None:
     extractor = transformers.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
@@ -77,6 +78,7 @@ def test_a_window_is_what_transformers_own_model_makes_of_it(checkpoint: Path) -
     np.testing.assert_allclose(found[0], expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_sound_alone_or_in_a_batch_gives_the_same_vector(checkpoint: Path) -> None:
     audio = load_audio(f"clap:{checkpoint}")
     windows = sounds(4, 2.0)
@@ -87,6 +89,7 @@ def test_the_same_sound_alone_or_in_a_batch_gives_the_same_vector(checkpoint: Pa
     np.testing.assert_allclose(alone[0, 0], together[0, 2], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cpu_as_a_gpu")
 def test_sounds_in_a_gpus_batches_are_sounds_clip_by_clip(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gaid.backbones.clap.tower.WINDOWS_AT_ONCE", 3)
@@ -109,6 +112,7 @@ def test_windows_without_sound_stay_zero_and_do_not_touch_the_others(checkpoint:
     np.testing.assert_allclose(found[0, [0, 2]], full[0, [0, 2]], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cpu_as_a_gpu")
 @pytest.mark.parametrize("device", ["cpu", "cpu:0"])  # the second: treated as a GPU is
 def test_tokens_are_what_the_tower_pools_and_the_embeddings_are_the_same(

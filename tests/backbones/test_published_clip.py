@@ -120,6 +120,7 @@ def test_half_precision_becomes_single_without_a_change(theirs):
     assert torch.equal(clip.weights["visual.proj"], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "dim", "wide", "layers", "patch", "size", "words"),
     [
@@ -180,6 +181,7 @@ def test_an_architecture_that_open_clip_has_not_is_told_with_its_sizes():
         convert_clip(openai_clip(vision={**VISION, "layers": 5}))
 
 
+@pytest.mark.slow
 def test_towers_of_the_project_load_what_was_written(theirs, tmp_path, monkeypatch):
     """The file and its configuration through `clip:MODEL/FOLDER`, as extraction takes them."""
     import json

@@ -73,6 +73,7 @@ def published_mel(sound: np.ndarray) -> np.ndarray:
     return np.pad(mel, ((0, 0), (0, max(0, 3000 - mel.shape[1]))))[:, :3000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [2.0, 10.03, 30.0, 41.0])
 @pytest.mark.parametrize("frames", [12, 7])
 def test_published_sound_is_what_gaids_code_makes_of_it(checkpoint, seconds, frames):
@@ -134,6 +135,7 @@ def test_a_checkpoint_says_what_it_is(checkpoint):
     json.dumps(backbone.provenance)
 
 
+@pytest.mark.slow
 def test_random_weights_have_the_architecture_that_the_name_says():
     backbone = load_audio("whisper:openai/whisper-tiny", random_weights=True, seed=1)
     assert (backbone.dim, backbone.provenance["random_weights"]) == (384, True)

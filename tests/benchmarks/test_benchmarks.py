@@ -23,6 +23,7 @@ def test_every_layout_gives_back_what_was_written_to_it():
     assert found.figures["on disk"]["ours.zarr"]["bytes"] >= found.figures["bytes"]
 
 
+@pytest.mark.slow
 def test_a_layout_without_its_package_is_told_not_an_error(monkeypatch):
     monkeypatch.setattr(store, "find_spec", lambda name: None)
     found = store.run(QUICK)

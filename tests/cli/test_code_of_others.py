@@ -120,6 +120,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["downloaded.evil_head:Evil", "downloaded/evil_head.py:Evil"])
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_no_command_runs_the_code_of_a_run(here, capfd, command, preset):
@@ -185,6 +186,7 @@ def test_the_seeds_of_a_run_are_within_the_whole_of_it(here):
         load_run("downloaded/seed-0").load_head()
 
 
+@pytest.mark.slow
 def test_a_user_who_trusts_a_run_has_its_code_run(here, monkeypatch):
     name_head(here / "downloaded", "downloaded.evil_head:Evil")
     monkeypatch.setenv(TRUST, "1")
@@ -210,6 +212,7 @@ class Own(PRESETS["mean-pool"].kind):
 """
 
 
+@pytest.mark.slow
 def test_a_head_of_ones_own_is_found_from_another_folder_and_its_copy_is_run_when_asked(here, monkeypatch, capfd):
     Path("own_of_this_test.py").write_text(OWN)
     run = train("store.zarr", "./own_of_this_test.py:Own", out="own", set=["epochs=0"], progress=False)

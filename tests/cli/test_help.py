@@ -23,6 +23,7 @@ def test_all_commands_are_there():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("spelling", ["--help", "-h"])
 def test_every_command_has_help(gaid, name, spelling):
@@ -70,6 +71,7 @@ def test_the_version_is_told_before_and_after_a_command(gaid):
         assert (told.code, told.out) == (0, f"gaid {__version__}\n")
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_heavy_and_comes_at_once():
     heavy = ("torch", "numpy", "zarr", "h5py", "av", "scipy", "matplotlib", "open_clip", "transformers")
     code = (

@@ -52,6 +52,7 @@ def folder(tmp_path: Path, server: socket.socket) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_good_clips_are_kept_and_each_bad_one_is_one_line(gaid, folder, server):
     told = gaid("extract", "--dataset", "folder", "--root", folder, *TINY, "--out", "h.zarr", "--max-missing", "1")
     assert told.code == 3
@@ -71,6 +72,7 @@ def test_good_clips_are_kept_and_each_bad_one_is_one_line(gaid, folder, server):
     assert np.isfinite(store["videos/visual"][:][valid].astype(np.float32)).all()
 
 
+@pytest.mark.slow
 def test_the_same_again_does_nothing_and_tells_the_same(gaid, folder):
     command = ("extract", "--dataset", "folder", "--root", folder, *TINY, "--out", "h.zarr", "--json")
     first, again = gaid(*command), gaid(*command)
@@ -82,6 +84,7 @@ def test_the_same_again_does_nothing_and_tells_the_same(gaid, folder):
     assert all("\n" not in one["message"] for one in first.json["failed"])
 
 
+@pytest.mark.slow
 def test_the_store_tells_what_failed_and_is_sound_in_both_formats(gaid, folder):
     gaid("extract", "--dataset", "folder", "--root", folder, *TINY, "--out", "h.zarr")
     told = gaid("store", "info", "h.zarr")
@@ -95,6 +98,7 @@ def test_the_store_tells_what_failed_and_is_sound_in_both_formats(gaid, folder):
     assert {one["video"] if "video" in one else one["id"] for one in other["failed"]} == set(BAD)
 
 
+@pytest.mark.slow
 def test_damage_is_found_and_is_exit_code_3(gaid, folder):
     gaid("extract", "--dataset", "folder", "--root", folder, *TINY, "--out", "h.zarr")
     chunk = max(
@@ -109,6 +113,7 @@ def test_damage_is_found_and_is_exit_code_3(gaid, folder):
     assert gaid("store", "verify", "h.zarr", "--json").json["problems"]
 
 
+@pytest.mark.slow
 def test_a_folder_without_captions_can_not_be_trained_on_and_says_so(gaid, folder):
     gaid("extract", "--dataset", "folder", "--root", folder, *TINY, "--out", "h.zarr")
     for arguments in (("train-head", "--store", "h.zarr"), ("eval", "--store", "h.zarr", "--preset", "mean-pool")):

@@ -44,6 +44,7 @@ def features():
     return draw(7, DIM), draw(6, FRAMES, DIM), draw(6, FRAMES, DIM), mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_becomes_a_run_that_can_be_evaluated(gaid, checkpoints, kind):
     told = gaid("import-checkpoint", checkpoints[kind], "--kind", kind, "-o", "runs/theirs", "--json")
@@ -76,6 +77,7 @@ def test_each_kind_becomes_a_run_that_can_be_evaluated(gaid, checkpoints, kind):
     assert "not of the checkpoint's own CLIP" not in " ".join(told.json["notes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gaid", "t-mass", "x-pool"])
 def test_the_imported_head_scores_as_the_published_one(checkpoints, features, tmp_path, kind):
     expected = load_published(head_weights(kind))
@@ -136,6 +138,7 @@ def test_clip4clip_is_the_mean_of_directions(checkpoints, features, tmp_path):
     torch.testing.assert_close(head.score(text, visual, audio, mask), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "layout"), [("x-pool", "openai"), ("clip4clip", "transformers")])
 def test_either_layout_of_clip_is_taken_for_every_kind_in_half_precision_and_from_parallel_training(
     tmp_path, kind, layout
@@ -149,6 +152,7 @@ def test_either_layout_of_clip_is_taken_for_every_kind_in_half_precision_and_fro
     assert written["visual.proj"].dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_a_folder_of_videos_goes_the_whole_way_with_the_checkpoints_own_clip(gaid, checkpoints):
     """Extraction sees with the imported CLIP, its store says so, and eval and search find it without being told where."""
     for number in range(4):

@@ -32,6 +32,7 @@ def broken(weights, kind):
     return {other: value for other, value in weights.items() if other != name}, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_head_that_lacks_a_weight_is_one_line_that_names_it(gaid, tmp_path, kind):
     weights, name = broken(published_weights(kind), kind)
@@ -47,6 +48,7 @@ def test_a_head_that_lacks_a_weight_is_one_line_that_names_it(gaid, tmp_path, ki
     assert not Path("run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "more", "word"),
     [
@@ -147,6 +149,7 @@ def test_arguments_of_a_training_loop_are_only_values(gaid):
     assert "fractions.Fraction" in gaid("import-checkpoint", "theirs.pth", "--kind", "x-pool", "-o", "other").last_word
 
 
+@pytest.mark.slow
 def test_a_run_that_is_there_is_kept_unless_told(gaid, checkpoints):
     assert gaid("import-checkpoint", checkpoints["x-pool"], "--kind", "x-pool", "-o", "run").code == 0
     again = ("import-checkpoint", checkpoints["t-mass"], "--kind", "t-mass", "-o", "run")
@@ -190,6 +193,7 @@ def test_weights_that_are_not_finite_are_refused_and_named(gaid, tmp_path):
     assert not Path("run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapper", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
 def test_names_of_a_compiled_or_parallel_training_are_the_same_names(gaid, tmp_path, wrapper):
     weights = published_weights("gaid")

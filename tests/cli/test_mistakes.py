@@ -156,6 +156,7 @@ def test_options_may_have_underscores_and_values_keep_theirs(gaid):
     assert (told.code, told.err) == (2, "gaid: folder: no_where is not there; name yours with --root\n")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_fault(tmp_path):
     import subprocess
     import sys

@@ -10,6 +10,8 @@ from gaid import extract, train
 from gaid.stores import open_store
 from tests.media_maker import write_video
 
+pytestmark = pytest.mark.slow
+
 TEN = range(24)
 
 

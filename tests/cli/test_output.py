@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from gaid.cli.common import give, human_bytes
 from gaid.console import print_table
@@ -50,6 +51,7 @@ def test_sizes_are_short():
     ]
 
 
+@pytest.mark.slow
 def test_data_sets_are_listed_with_what_is_here(gaid, tmp_path):
     told = gaid("datasets", "--json")
     found = {one["name"]: one for one in told.json["datasets"]}

@@ -8,6 +8,8 @@ import pytest
 from gaid import extract, load_dataset
 from tests.media_maker import tone, write_video
 
+pytestmark = pytest.mark.slow
+
 OWN = """
 from pathlib import Path
 from gaid.datasets import Caption, Dataset, Video

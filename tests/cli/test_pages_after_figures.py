@@ -32,6 +32,7 @@ def full_disk(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device", "page.html")
 
 
+@pytest.mark.slow
 def test_a_default_page_that_cannot_be_written_costs_nothing_but_itself(gaid, run):
     (run / "report-val.html").mkdir(exist_ok=True)
     told = gaid("eval", "--run", run, "--split", "val")
@@ -63,6 +64,7 @@ def test_a_page_that_was_asked_for_is_refused_before_the_work(gaid, run, tmp_pat
     assert (told.code, told.out) == (2, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("json", [[], ["--json"]])
 def test_a_full_disk_takes_the_page_alone(gaid, run, words, monkeypatch, json):
     monkeypatch.setattr("gaid.report.html.write_bytes", full_disk)
@@ -79,6 +81,7 @@ def test_a_full_disk_takes_the_page_alone(gaid, run, words, monkeypatch, json):
         assert not json or told.json
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_whatever_matplotlib_was_told(tmp_path):
     """A backend that is not there, LaTeX for all text, and captions that would be mathematics."""
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.format: nothing\nfont.family: Nowhere Sans\n")

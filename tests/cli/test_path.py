@@ -19,6 +19,7 @@ def captioned(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_folder_of_captioned_videos_goes_from_files_to_figures(gaid, captioned):
     told = gaid("datasets", "folder", "--root", captioned, "--json")
     assert told.json["default_protocol"] == "all"  # twelve clips are too few for three parts
@@ -51,6 +52,7 @@ def test_a_folder_of_captioned_videos_goes_from_files_to_figures(gaid, captioned
     assert len(Path("ranks.csv").read_text().splitlines()) == 1 + counts["test"]["captions"]
 
 
+@pytest.mark.slow
 def test_all_of_a_folder_can_be_judged_without_training(gaid, captioned):
     gaid("extract", "--dataset", "folder", "--root", captioned, "--visual", "tiny", "--audio", "tiny", "--text", "tiny",
          "--out", "mine.zarr", "--frames", "4")  # fmt: skip

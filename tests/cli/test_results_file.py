@@ -53,6 +53,7 @@ def test_they_are_there_before_the_page_is_drawn(gaid, run, monkeypatch):
     assert json.loads((run / "results.json").read_text())["t2v"]["R@1"] >= 0
 
 
+@pytest.mark.slow
 def test_where_they_can_not_be_written_they_are_printed_and_the_page_is_drawn(gaid, run):
     (run / "results.json").mkdir()
     told = gaid("eval", "--run", run)

@@ -21,6 +21,7 @@ def uncaptioned(gaid, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_folder_without_captions_is_searched_and_its_files_are_named(gaid, uncaptioned):
     chosen = ("--store", "mine.zarr", "--preset", "mean-pool")
     told = gaid("search", "a number in a picture", "another", *chosen, "--top", "2", "--json", "--html", "page.html")

@@ -132,6 +132,7 @@ SCRIPT = (
 )
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_read_enough_does_not_end_the_work(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -145,6 +146,7 @@ def test_a_reader_that_has_read_enough_does_not_end_the_work(tmp_path):
     assert (tmp_path / "after").read_text() == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
 def test_standard_output_on_a_full_disk_is_named(tmp_path):
     with Path("/dev/full").open("wb") as full:

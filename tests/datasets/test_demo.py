@@ -226,6 +226,7 @@ def test_no_two_sounds_are_alike() -> None:
 # Files
 
 
+@pytest.mark.slow
 def test_clips_are_real_media_files_of_the_planned_length(root: Path) -> None:
     import av
 
@@ -304,6 +305,7 @@ def test_another_world_in_the_same_place_is_refused(root: Path) -> None:
         prepare(root, same_times=True)
 
 
+@pytest.mark.slow
 def test_a_world_half_made_is_refused_and_goes_on_where_it_stopped(root: Path, tmp_path: Path) -> None:
     """Killed at some moment, then made again: the same files, and those that were whole were not touched."""
     code = f"from pathlib import Path; from gaid.datasets.demo import prepare; prepare(Path({str(tmp_path)!r}), sizes={SMALL}, workers=1)"
@@ -329,6 +331,7 @@ def test_a_world_half_made_is_refused_and_goes_on_where_it_stopped(root: Path, t
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in root.iterdir()}
 
 
+@pytest.mark.slow
 def test_progress_rises_to_all_clips(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     prepare(tmp_path, lambda done, total: told.append((done, total)), sizes=(2, 1, 1))
@@ -336,6 +339,7 @@ def test_progress_rises_to_all_clips(tmp_path: Path) -> None:
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
+@pytest.mark.slow
 def test_the_control_world_has_its_own_name(tmp_path: Path) -> None:
     prepare(tmp_path, sizes=(1, 1, 1), same_times=True)
     assert load(tmp_path).name == "demo-same-times"
@@ -359,6 +363,7 @@ def test_a_place_that_cannot_hold_clips_is_said_in_one_line(tmp_path: Path, monk
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_no_thread_or_process_is_left_behind(tmp_path: Path) -> None:
     before = threading.active_count()
     prepare(tmp_path, sizes=(1, 1, 1))

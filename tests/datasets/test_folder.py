@@ -261,6 +261,7 @@ def test_a_few_captioned_videos_are_all_in_test_and_may_still_be_split(tmp_path)
         assert any("--split-protocol hash" in note for note in dataset.notes)
 
 
+@pytest.mark.slow
 def test_no_default_split_has_a_part_of_fewer_than_ten_videos(tmp_path):
     """The hash alone leaves val or test with fewer than ten for nearly all of these counts."""
     for count in range(40, 160, 7):

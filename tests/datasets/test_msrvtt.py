@@ -84,6 +84,7 @@ def test_validation_is_held_out_of_training_and_is_the_same_every_time(tmp_path)
     assert split == parts(load_dataset("msrvtt", tmp_path), "9k")
 
 
+@pytest.mark.slow
 def test_validation_is_500_videos_of_the_published_size(tmp_path):
     split = parts(load_dataset("msrvtt", write_msrvtt(tmp_path, train=9000, test=1000, sentences=1)), "9k")
     assert {part: len(videos) for part, videos in split.items()} == {"train": 8500, "val": 500, "test": 1000}
@@ -129,6 +130,7 @@ def test_fields_that_do_not_name_all_three_parts_are_no_split(tmp_path):
     assert list(load_dataset("msrvtt", tmp_path).splits) == ["9k"]
 
 
+@pytest.mark.slow
 def test_the_page_of_published_counts_is_met_by_a_whole_copy(tmp_path):
     root = write_msrvtt(tmp_path, train=9000, test=1000, sentences=2, lists=("9k",))
     dataset = load_dataset("msrvtt", write_official(root, train=6513, validate=497, test=2990))

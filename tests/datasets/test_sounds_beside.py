@@ -110,6 +110,7 @@ def test_benchmarks_are_read_in_the_layout_of_silent_copies(tmp_path, name, writ
     assert any(f"sound from {len(names) - 1} files" in note for note in data.notes)
 
 
+@pytest.mark.slow
 def test_sound_beside_gives_the_features_of_the_same_sound_in_the_file(tmp_path, capsys):
     inside, beside, elsewhere = tmp_path / "inside", tmp_path / "beside", tmp_path / "sounds"
     for number in range(2):

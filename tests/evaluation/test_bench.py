@@ -36,6 +36,7 @@ def control(store, tmp_path_factory):
     return train(store, "gaid", out=out, set=[*QUICK, "audio=shuffled"], progress=False)
 
 
+@pytest.mark.slow
 def test_every_command_rests_a_figure_on_the_same_basis(run):
     basis = evaluate(run).basis
     assert (basis.preset, basis.run, basis.seeds, basis.split) == ("gaid", str(run.path), [0, 1], "test")
@@ -75,6 +76,7 @@ def test_a_control_hears_under_stress_what_it_heard_in_training(control):
     assert clean.figures.values == evaluate(control).figures["t2v"].values
 
 
+@pytest.mark.slow
 def test_random_weights_are_said_by_every_command(tmp_path):
     store = write_noise(tmp_path / "noise.zarr", videos=12, random=True)
     run = write_run(tmp_path / "run", store, "gaid")

@@ -86,6 +86,7 @@ def unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("captions", [1, 3])
 @pytest.mark.parametrize("memory", ["1GiB", 20_000])
 def test_published_is_what_the_published_evaluation_computes(make_store, heads, monkeypatch, captions, memory):
@@ -154,6 +155,7 @@ def test_a_form_that_does_not_exist_is_refused(make_store, unchecked):
         evaluate(store=make_store(videos=60, signal=0.4), preset="mean-pool", dual_softmax="both")
 
 
+@pytest.mark.slow
 def test_the_subset_with_sound_is_measured_alone_and_all_clips_stand_beside(make_store):
     store = make_store(videos=30, captions=2, silent=10)
     whole = evaluate(store=store, preset="mean-pool")

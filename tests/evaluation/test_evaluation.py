@@ -13,6 +13,7 @@ from gaid.evaluation.conditioning import PROTOCOLS, first_captions
 from gaid.metrics import retrieval_metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["x-pool", "gaid"])
 def test_pure_noise_is_chance_under_query_and_far_above_it_under_published(make_store, preset):
     """With 300 videos R@10 is 3.3 by chance; own-caption pooling finds over half (docs/method.md, section 7, where D is 512)."""
@@ -24,6 +25,7 @@ def test_pure_noise_is_chance_under_query_and_far_above_it_under_published(make_
         assert 130 < results.figures[direction].values["MnR"] < 171
 
 
+@pytest.mark.slow
 def test_pooling_and_not_gating_by_the_own_caption_finds_noise(make_store):
     store = make_store(videos=200)
     pooling = evaluate(store=store, preset="x-pool", protocol="published-pooling", direction="t2v").leak
@@ -32,6 +34,7 @@ def test_pooling_and_not_gating_by_the_own_caption_finds_noise(make_store):
     assert gating.difference["t2v"]["R@10"] == 0  # x-pool has no gate
 
 
+@pytest.mark.slow
 def test_the_query_figures_stay_in_their_place_when_another_protocol_is_asked_for(make_store):
     store = make_store(videos=60, signal=0.5)
     asked = evaluate(store=store, preset="x-pool", protocol="published").to_dict()
@@ -74,6 +77,7 @@ def test_an_untrained_head_is_told_when_its_backbones_share_no_space(make_store)
     assert "ears alone" in note
 
 
+@pytest.mark.slow
 def test_random_weights_are_said_with_every_result(make_store):
     results = evaluate(store=make_store(videos=12, random=True), preset="mean-pool")
     assert results.basis.random_weights
@@ -134,6 +138,7 @@ def test_results_are_json(make_store):
     assert again["census"]["valid"] == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -181,6 +186,7 @@ def test_the_protocols_say_whose_text_conditions():
     assert all(one.gallery_reads_captions for name, one in PROTOCOLS.items() if name != "query")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("videos", "told"),
     [

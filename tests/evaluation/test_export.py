@@ -59,6 +59,7 @@ def test_the_file_says_what_it_rests_on(run, npz):
     assert (about["seed"], about["preset"], about["split"]) == (4, "gaid", "test")
 
 
+@pytest.mark.slow
 def test_parquet_holds_the_same_as_npz(run, npz, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
     monkeypatch.setattr("gaid.evaluation.export._GROUP", 5)  # several row groups

@@ -23,6 +23,7 @@ def parts(make_store):
     return split, head, features, exact
 
 
+@pytest.mark.slow
 def test_with_all_videos_as_candidates_the_search_is_the_exact_ranking(parts):
     split, head, features, exact = parts
     search = search_all(head, features, split.caption_video, exact, count=80, memory=2**30)
@@ -32,6 +33,7 @@ def test_with_all_videos_as_candidates_the_search_is_the_exact_ranking(parts):
     assert search.found == 100
 
 
+@pytest.mark.slow
 def test_candidates_are_scored_as_the_head_scores_them(parts):
     _, head, features, exact = parts
     rows = np.random.default_rng(0).permuted(np.tile(np.arange(80), (160, 1)), axis=1)[:, :7]
@@ -41,6 +43,7 @@ def test_candidates_are_scored_as_the_head_scores_them(parts):
     np.testing.assert_allclose(rescore(head, few, rows[:5], memory=2**30), found[:5], atol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_video_that_is_no_candidate_takes_the_last_place(parts):
     split, head, features, exact = parts
     search = search_all(head, features, split.caption_video, exact, count=3, memory=2**30)
@@ -51,6 +54,7 @@ def test_a_video_that_is_no_candidate_takes_the_last_place(parts):
     assert list(search.recall) == ["top 1"]
 
 
+@pytest.mark.slow
 def test_an_evaluation_by_index_tells_recall_of_the_candidates_and_both_times(make_store):
     results = evaluate(store=make_store(videos=80, signal=0.4), preset="gaid", index="faiss", candidates=20)
     found = results.to_dict()["search"]

@@ -15,6 +15,8 @@ from gaid.stores import hash_gallery
 from gaid.stress import stress
 from tests.training.planted import TEXT, write_store
 
+pytestmark = pytest.mark.slow
+
 # The store's default split, main: training on clips 0 to 39, validation on 40 to 55, test on 56 to 67.
 # The other split tests on clips that main trains on, and trains on all that main tests on.
 OTHER = {"train": range(30, 68), "val": range(16, 30), "test": range(16)}

@@ -68,6 +68,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 def test_scores_that_the_disk_has_no_room_for_are_a_line_with_the_remedy(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", LIMITED], env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True

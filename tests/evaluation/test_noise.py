@@ -60,6 +60,7 @@ def test_blocks_of_videos_and_places_of_captions_change_no_draw(split, head, rea
     np.testing.assert_allclose(score_all(head, features, owner, PROTOCOLS["published"], **options), whole, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 15])
 def test_candidates_are_rescored_with_the_draws_of_the_whole(split, head, count):
     features = Features.of(split, "cpu")
@@ -69,6 +70,7 @@ def test_candidates_are_rescored_with_the_draws_of_the_whole(split, head, count)
     np.testing.assert_allclose(found, np.take_along_axis(whole, candidates, 1), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("noise", "query", "published"), [(None, "text", "pair"), ("pair", "pair", "pair"), ("text", "text", "text")]
 )

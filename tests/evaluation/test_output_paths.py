@@ -57,6 +57,7 @@ def needs(name: str) -> None:
         pytest.importorskip("pytrec_eval")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_pipe_gets_the_whole_file_and_stays(store, tmp_path, name):
     needs(name)
@@ -74,6 +75,7 @@ def test_a_pipe_gets_the_whole_file_and_stays(store, tmp_path, name):
     assert abs(len(got[0]) - pipe.stat().st_size) < 20  # some files hold how long it took
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_symbolic_link_stays_and_permissions_do(store, tmp_path, name):
     needs(name)
@@ -114,6 +116,7 @@ def test_a_store_behind_a_link_is_written_where_the_link_leads(store, tmp_path):
         convert_store(store, tmp_path / "file" / "store.h5")
 
 
+@pytest.mark.slow
 def test_one_long_caption_does_not_widen_all_others(make_store, tmp_path):
     """300 captions, one of 100 kB: as an array of strings they are 120 MB."""
     texts = [f"sentence {number}" for number in range(300)]

@@ -73,6 +73,7 @@ ALIKE = np.repeat(np.arange(VIDEOS), 2)
 MIXED = np.array([0, 1, 2, 3, 4, 5, 6, 2, 2, 0, 5, 0, 0, 6])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owner", [ALIKE, MIXED], ids=["as many of each", "unequal numbers"])
 @pytest.mark.parametrize("preset", ["x-pool", "gaid"])
 @pytest.mark.parametrize("protocol", ["published", "published-pooling", "published-gate"])
@@ -102,6 +103,7 @@ def test_places_follow_the_order_of_captions():
     assert captions_of_place(2, MIXED, VIDEOS).tolist() == [11, 1, 8, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_results_say_which_caption_was_read(make_store):
     store = make_store(videos=40, captions=3)
     first = evaluate(store=store, preset="x-pool", protocol="published")

@@ -16,6 +16,8 @@ from gaid.stores.schema import digest_json
 from tests.extract.stubs import NAMES, StubVisual
 from tests.extract.world import content, load_world, make_world
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):

@@ -77,6 +77,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 def test_headers_tell_all_but_silence(dataset):
     done = []
     assert kinds(check_headers(dataset, frames=4, advance=done.append)) == EXPECTED
@@ -99,6 +100,7 @@ def test_a_census_by_decoding_is_that_of_the_store(dataset, store):
     assert (mine["asked"], mine["found"], mine["unreadable"], mine["usable"]) == (8, 7, 3, 4)
 
 
+@pytest.mark.slow
 def test_a_fault_names_the_entry_that_asks_for_it(dataset):
     (outside,) = (finding for finding in check_headers(dataset, frames=4) if finding.kind == "outside")
     assert str(outside) == "good@7-8: begins at 7 s, good.mp4 ends at 2.00 s (captions.csv, line 9)"
@@ -124,6 +126,7 @@ def test_counts_are_held_against_the_published_ones(dataset):
     assert CheckReport(dataset, "headers", 4, [], counted).wrong == 1
 
 
+@pytest.mark.slow
 def test_the_command_lists_faults_on_stdout_and_ends_with_3(copy, capfd):
     assert run(["datasets", "csv", "--root", str(copy), "--check", "--frames", "4"]) == 3
     told = capfd.readouterr()
@@ -141,6 +144,7 @@ def test_the_command_reads_a_store_and_gives_json(copy, store, capfd):
     assert [one["video"] for one in told["silent"]] == ["silent"]
 
 
+@pytest.mark.slow
 def test_a_whole_copy_ends_with_0(copy, capfd):
     (copy / "whole.csv").write_text("video,caption\ngood.mp4,x\nmute.mp4,y\n")
     assert run(["datasets", "csv", "--root", str(copy / "whole.csv"), "--check", "--decode"]) == 0

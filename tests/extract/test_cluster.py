@@ -14,6 +14,8 @@ from gaid.extract.cluster import check_address
 from gaid.stores import open_store
 from tests.extract.world import content, load_world, make_world
 
+pytestmark = pytest.mark.slow
+
 distributed = pytest.importorskip("distributed")
 
 TINY = {"visual": "tiny", "audio": "tiny", "text": "tiny"}
@@ -60,7 +62,6 @@ def cluster():
             yield running
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_cluster_that_loses_a_worker_makes_the_same_store(cluster, world, reference, tmp_path):
     out = tmp_path / "store.zarr"
@@ -83,7 +84,6 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_store(cluster, world, refe
     assert store.verify().ok
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_cluster_and_this_machine_go_on_with_each_others_store(cluster, world, reference, tmp_path):
     out = tmp_path / "store.zarr"

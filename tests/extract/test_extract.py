@@ -21,6 +21,7 @@ from tests.extract.stubs import AUDIO_TOKENS, NAMES, StubAudioTokens, StubText, 
 from tests.extract.world import content
 
 
+@pytest.mark.slow
 def test_a_store_holds_what_the_backbones_gave_for_what_the_decoder_gave(world, reference):
     from gaid.media.clip import ClipRequest
     from gaid.media.decode import decode_clip
@@ -67,6 +68,7 @@ def test_a_file_that_is_no_video_is_one_failure_and_spoils_nothing_else(world, r
     assert not store["videos/visual"][2].any()
 
 
+@pytest.mark.slow
 def test_each_failure_is_told_in_one_line_and_counted(world, tmp_path, capsys):
     report = run(world, tmp_path / "store.zarr", progress=True)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("clip 002: ")]
@@ -77,6 +79,7 @@ def test_each_failure_is_told_in_one_line_and_counted(world, tmp_path, capsys):
     assert f"1 {report.failed[0].reason}" in str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"workers": 0}, {"workers": 3, "batch_size": 7}])
 def test_the_store_does_not_depend_on_workers_or_batch_size(world, reference, tmp_path, options):
     run(world, tmp_path / "store.zarr", **options)
@@ -93,6 +96,7 @@ def test_the_store_says_where_it_came_from(world, reference):
     assert attrs["created"]
 
 
+@pytest.mark.slow
 def test_how_sound_was_sampled_is_part_of_what_a_store_is(world, reference, tmp_path):
     aligned = open_store(reference)
     assert "audio_sampling" not in aligned.attrs["sampling"]  # older stores keep their fingerprint
@@ -109,6 +113,7 @@ def test_how_sound_was_sampled_is_part_of_what_a_store_is(world, reference, tmp_
     assert not heard[:, 1:].any()
 
 
+@pytest.mark.slow
 def test_a_shard_is_written_while_the_next_is_in_work(world, tmp_path, monkeypatch):
     next_is_in_work = threading.Event()
     encode, write = StubVisual.encode_frames, StoreWriter.write_shard
@@ -127,6 +132,7 @@ def test_a_shard_is_written_while_the_next_is_in_work(world, tmp_path, monkeypat
     assert run(world, tmp_path / "store.zarr").done == 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
 def test_features_that_are_no_numbers_fail_their_clip_only(world, reference, tmp_path, value):
     StubVisual.spoil = {3: value}
@@ -138,6 +144,7 @@ def test_features_that_are_no_numbers_fail_their_clip_only(world, reference, tmp
     np.testing.assert_array_equal(store["videos/visual"][5:], whole["videos/visual"][5:])
 
 
+@pytest.mark.slow
 def test_patches_are_kept_where_asked_for(world, reference, tmp_path):
     run(world, tmp_path / "store.zarr", patches=True)
     store = open_store(tmp_path / "store.zarr")
@@ -145,6 +152,7 @@ def test_patches_are_kept_where_asked_for(world, reference, tmp_path):
     np.testing.assert_array_equal(store["videos/patches"][:].reshape(16, 12, 12), store["videos/visual"][:])
 
 
+@pytest.mark.slow
 def test_audio_tokens_are_kept_where_asked_for_and_change_nothing_else(world, reference, tmp_path, monkeypatch):
     monkeypatch.setattr(StubAudioTokens, "calls", [])
     run(world, tmp_path / "store.zarr", audio=AUDIO_TOKENS, audio_tokens=True)
@@ -161,6 +169,7 @@ def test_audio_tokens_are_kept_where_asked_for_and_change_nothing_else(world, re
         run(world, tmp_path / "store.zarr", audio=AUDIO_TOKENS)
 
 
+@pytest.mark.slow
 def test_audio_tokens_that_are_no_numbers_fail_their_clip_only(world, tmp_path, monkeypatch):
     monkeypatch.setattr(StubAudioTokens, "calls", [])
     monkeypatch.setattr(StubAudioTokens, "spoil", {0: np.nan, 1: 1e6})
@@ -184,12 +193,14 @@ def absent(world: Dataset, count: int) -> Dataset:
     return dataclasses.replace(world, videos=tuple(videos), missing=tuple(video.id for video in videos[:count]))
 
 
+@pytest.mark.slow
 def test_some_missing_files_are_failures(world, tmp_path):
     report = run(absent(world, 1), tmp_path / "store.zarr")
     assert {failure.video: failure.reason for failure in report.failed}["clip 000"] == "missing"
     assert report.done == 14
 
 
+@pytest.mark.slow
 def test_many_missing_files_are_refused_with_the_option_that_lets_them_pass(world, tmp_path):
     lacking = absent(world, 5)
     with pytest.raises(DataMissing, match=r"5 of 16 videos.*clip 000.*--max-missing 0\.32"):
@@ -203,6 +214,7 @@ def test_nothing_at_all_is_refused_whatever_the_limit(world, tmp_path):
         run(absent(world, 16), tmp_path / "store.zarr", max_missing=1.0)
 
 
+@pytest.mark.slow
 def test_a_data_set_without_captions_is_extracted(world, tmp_path):
     bare = dataclasses.replace(world, captions=(), splits={"all": {}})
     report = run(bare, tmp_path / "store.zarr")
@@ -219,6 +231,7 @@ def test_a_limit_takes_clips_from_every_part(world, tmp_path):
     assert len(store.split("train").video_ids) == 2
 
 
+@pytest.mark.slow
 def test_a_text_backbone_that_miscounts_is_told(world, tmp_path):
     StubText.extra = 1
     with pytest.raises(OptionInvalid, match="count_tokens must agree"):
@@ -274,6 +287,7 @@ def test_dask_that_is_not_there_is_told_in_a_line(world, tmp_path, monkeypatch):
         run(world, tmp_path / "store.zarr", scheduler="tcp://127.0.0.1:1")
 
 
+@pytest.mark.slow
 def test_torch_has_its_threads_back(world, tmp_path):
     import torch
 

@@ -27,6 +27,7 @@ def test_a_full_disk_ends_the_run_in_a_line(world, tmp_path, monkeypatch):
     assert len(StubVisual.calls) <= 4  # and not the whole world first
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_the_shard_at_hand_and_the_same_call_goes_on(world, reference, tmp_path):
     out = tmp_path / "store.zarr"
     StubVisual.shout = {6: 1}  # encoded clips come two a shard, but for the one that fails
@@ -41,6 +42,7 @@ def test_ctrl_c_finishes_the_shard_at_hand_and_the_same_call_goes_on(world, refe
     assert content(open_store(out)) == content(open_store(reference))
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(world, reference, tmp_path):
     out = tmp_path / "store.zarr"
     StubVisual.shout = {5: 2}
@@ -71,6 +73,7 @@ def test_a_finished_store_is_left_as_it_is(world, reference, capsys):
     assert told.count("clip 002: ") == 1  # a failure is told again, whichever run met it
 
 
+@pytest.mark.slow
 def test_overwriting_extracts_again(world, tmp_path):
     run(world, tmp_path / "store.zarr")
     calls = len(StubVisual.calls)
@@ -88,6 +91,7 @@ def test_overwriting_spares_what_is_no_store(world, tmp_path):
     assert (mine / "chapter1.txt").read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_other_weights_are_refused_and_change_nothing(world, tmp_path):
     out = tmp_path / "store.zarr"
     run(world, out)
@@ -98,6 +102,7 @@ def test_other_weights_are_refused_and_change_nothing(world, tmp_path):
     assert content(open_store(out)) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["caption", "cut", "frames"])
 def test_another_data_set_or_sampling_is_refused(world, tmp_path, change):
     out = tmp_path / "store.zarr"
@@ -115,6 +120,7 @@ def test_another_data_set_or_sampling_is_refused(world, tmp_path, change):
         run(world, out, **options)
 
 
+@pytest.mark.slow
 def test_hdf5_is_the_same_store(world, reference, tmp_path):
     report = run(world, tmp_path / "store.h5")
     assert report.store == tmp_path / "store.h5"
@@ -123,6 +129,7 @@ def test_hdf5_is_the_same_store(world, reference, tmp_path):
     assert run(world, tmp_path / "store.h5").already_complete
 
 
+@pytest.mark.slow
 def test_hdf5_goes_on_after_ctrl_c(world, reference, tmp_path):
     StubVisual.shout = {6: 1}
     with pytest.raises(ExtractInterrupted):
@@ -132,6 +139,7 @@ def test_hdf5_goes_on_after_ctrl_c(world, reference, tmp_path):
     assert content(open_store(tmp_path / "store.h5")) == content(open_store(reference))
 
 
+@pytest.mark.slow
 def test_hdf5_that_was_killed_while_it_was_written_is_written_again(world, reference, tmp_path, monkeypatch):
     def killed(source, target):
         target.with_name(f".{target.name}.0123abcd.part").write_bytes(b"half")
@@ -147,6 +155,7 @@ def test_hdf5_that_was_killed_while_it_was_written_is_written_again(world, refer
     assert content(open_store(tmp_path / "store.h5")) == content(open_store(reference))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False])
 def test_hdf5_that_was_killed_while_its_shards_were_deleted_is_complete(world, reference, tmp_path, whole):
     out = tmp_path / "store.h5"

@@ -24,6 +24,7 @@ def dataset(tmp_path):
     return Dataset("four", root, videos, captions, {"all": {"test": (0, 1, 2, 3)}}, "all")
 
 
+@pytest.mark.slow
 def test_what_is_to_be_known_of_pictures_is_reported_and_counted(dataset, tmp_path, capsys):
     report = run(dataset, tmp_path / "a.zarr", frames=12, progress=True)
     assert not report.failed

@@ -75,6 +75,7 @@ def test_published_frames_share_what_the_backbone_gives(tmp_path):
     np.testing.assert_allclose(features[0, :, 0], [100, 101, 102, 103])
 
 
+@pytest.mark.slow
 def test_a_class_that_hears_the_whole_sound_goes_through_extraction(world, tmp_path):
     names = {**NAMES, "audio": "tests.extract.stubs:StubSteps"}
     for sampling in ("aligned", "published"):

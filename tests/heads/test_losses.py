@@ -23,6 +23,7 @@ def one_of_eight_is_opposed():
     return sims.requires_grad_()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(SIMILARITIES)
 def test_a_weighted_loss_is_never_below_0_and_never_pushes_a_pair_apart(sims):

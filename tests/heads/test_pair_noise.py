@@ -79,6 +79,7 @@ def published(head, text, visual, audio, mask, gate_by, pool_by, own, seed):
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate_by", BY)
 @pytest.mark.parametrize("pool_by", BY)
 @pytest.mark.parametrize(
@@ -95,6 +96,7 @@ def test_scores_are_those_of_a_plain_restatement_under_every_protocol(parts, gat
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gpu", [False, True])
 @pytest.mark.parametrize("pooling", ["attention", "mean"])
 @pytest.mark.parametrize("fusion", ["none", "sample", "frame"])

@@ -35,6 +35,7 @@ def make(texts=5, videos=4, frames=3, dim=8, seed=0, dtype=torch.float32, weight
     return head.eval(), features
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     fusion=st.sampled_from(FUSIONS), pooling=st.sampled_from(POOLINGS), perturbation=st.sampled_from(PERTURBATIONS),
@@ -102,6 +103,7 @@ def directly(head):
     return pool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [("query", "query"), ("own_caption", "query"), ("own_caption", "own_caption")])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize(
@@ -226,6 +228,7 @@ class Launches(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_gpu_is_asked_for_as_much_whatever_number_of_videos_a_block_holds(fusion, perturbation, monkeypatch):
@@ -317,6 +320,7 @@ def test_what_does_not_fit_is_said(unchecked):
         build_head(visual_dim=8, audio_dim=8, text_dim=8, fusion="early")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["folded", "direct"])
 @pytest.mark.parametrize("parts", [{}, {"fusion": "token"}, {"perturbation": "stp", "trials": 3}])
 def test_a_head_in_training_is_scored_by_several_threads_as_by_one_in_evaluation(parts, algorithm):

@@ -32,6 +32,7 @@ def decode(path, **changes):
 NOT_EVERY_FFMPEG_WRITES = {("7.1", "aac", "ts"), ("hexadecagonal", "aac", "mp4")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "codec", "suffix"),
     [
@@ -77,6 +78,7 @@ def write_quicktime(path, layout="7.1", tag=0x00800008):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "tag", "order"),
     [("7.1", 0x00800008, "FL+FR+FC+LFE+SL+SR+BL+BR"), ("6.1", 0x007D0007, "FL+FR+FC+LFE+SL+SR+BC")],
@@ -98,6 +100,7 @@ def test_quicktimes_own_order_of_channels_ends_no_process(tmp_path, layout, tag,
     assert np.sqrt(np.mean(clip.audio**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_check_of_a_folder_survives_such_a_file_and_opens_none_itself(tmp_path, capfd, monkeypatch):
     def refuse(*_):
         raise AssertionError("a media file was opened in the main process")

@@ -46,6 +46,7 @@ CODECS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_pictures_are_those_on_screen_at_the_middles_of_equal_parts_in_any_container(tmp_path, suffix):
     path = write_video(tmp_path / f"a.{suffix}", frames=50, **CONTAINERS[suffix])
@@ -59,6 +60,7 @@ def test_pictures_are_those_on_screen_at_the_middles_of_equal_parts_in_any_conta
     assert (clip.audio_state, clip.short) == ("sound", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CODECS)
 def test_pictures_are_right_in_any_codec_and_pixel_format(tmp_path, kind):
     suffix = "mov" if "prores" in kind else "mkv"
@@ -74,6 +76,7 @@ def test_pictures_are_right_in_any_codec_and_pixel_format(tmp_path, kind):
     assert np.abs(got - square).mean() < 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 5.0, 40.0])
 @pytest.mark.parametrize("suffix", ["mp4", "ts", "mkv"])
 def test_a_start_offset_changes_nothing(tmp_path, suffix, offset):
@@ -113,6 +116,7 @@ def test_as_many_pictures_as_frames_are_each_taken_once(tmp_path):
     assert not clip.short
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
 def test_a_clip_inside_a_longer_video_is_sampled_inside_it(tmp_path, suffix):
     path = write_video(tmp_path / f"a.{suffix}", frames=150, **CONTAINERS[suffix])
@@ -122,6 +126,7 @@ def test_a_clip_inside_a_longer_video_is_sampled_inside_it(tmp_path, suffix):
     np.testing.assert_allclose(clip.times, [0.2, 0.6, 1.0, 1.4, 1.8], atol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
 def test_a_late_clip_is_sought_and_gives_what_reading_from_the_start_gives(tmp_path, suffix, monkeypatch):
     path = write_video(tmp_path / f"a.{suffix}", frames=300, rate=5, gop=20, **CONTAINERS[suffix])
@@ -154,6 +159,7 @@ def test_rotation_metadata_is_honoured(tmp_path, turn):
     np.testing.assert_array_equal(turned.frames, np.rot90(upright.frames, turn // 90, axes=(1, 2)))
 
 
+@pytest.mark.slow
 def test_key_frames_decide_between_seeking_and_decoding_on(tmp_path):
     often = decode_clip(request(write_video(tmp_path / "often.mp4", frames=300, gop=12)))
     once = decode_clip(request(write_video(tmp_path / "once.mp4", frames=300, gop=300)))

@@ -63,6 +63,7 @@ ASPECTS = {
 }
 
 
+@pytest.mark.slow
 @decoders
 @pytest.mark.parametrize("name", ASPECTS)
 def test_a_circle_of_pixels_that_are_not_square_is_round(tmp_path, name, decoder):
@@ -84,6 +85,7 @@ def test_pixels_as_stored_are_those_of_the_file(tmp_path, decoder):
     assert across / down == pytest.approx(45 / 64, abs=0.03)
 
 
+@pytest.mark.slow
 @decoders
 @pytest.mark.parametrize("turn", [90, 180])
 def test_a_turned_picture_keeps_the_shape_of_its_pixels(tmp_path, turn, decoder):
@@ -93,6 +95,7 @@ def test_a_turned_picture_keeps_the_shape_of_its_pixels(tmp_path, turn, decoder)
     assert abs(across - down) <= 2
 
 
+@pytest.mark.slow
 @decoders
 def test_square_pixels_are_resized_as_they_always_were(tmp_path, decoder):
     path = write_picture(tmp_path / "a.mp4", circle(321, 180)[:, :320])
@@ -138,6 +141,7 @@ def write_grey(path, signal, transfer):
     return path
 
 
+@pytest.mark.slow
 @decoders
 @pytest.mark.parametrize(("transfer", "white"), [(16, pq(203)), (18, 0.75)], ids=["PQ", "HLG"])
 def test_reference_white_of_hdr_is_nearly_white(tmp_path, transfer, white, decoder):
@@ -181,6 +185,7 @@ def test_large_hdr_pictures_are_averaged_before_they_are_mapped():
     assert shrink(picture, 40) is picture
 
 
+@pytest.mark.slow
 def test_a_needle_of_pixels_that_are_not_square_costs_no_memory():
     from gaid.media.picture import fit
     from gaid.specs import FrameSpec

@@ -83,6 +83,7 @@ def test_both_decoders_agree_on_a_part_of_a_video(tmp_path, suffix, start):
     assert np.abs(ours.audio - theirs.audio).max() < 0.1
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 def test_both_decoders_agree_on_a_broken_track_and_on_broken_pictures(tmp_path):
     whole = write_video(tmp_path / "a.mp4")
@@ -94,6 +95,7 @@ def test_both_decoders_agree_on_a_broken_track_and_on_broken_pictures(tmp_path):
         assert error.value.reason == "unreadable"
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 def test_both_decoders_read_a_sound_in_a_file_of_its_own(tmp_path):
     video = write_video(tmp_path / "a.mp4", sound=None)
@@ -103,6 +105,7 @@ def test_both_decoders_read_a_sound_in_a_file_of_its_own(tmp_path):
     assert np.abs(ours.audio - theirs.audio).max() < 0.1
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize("turn", [90, 180, -90])
 def test_a_turned_video_is_as_the_program_itself_turns_it(tmp_path, turn):
@@ -115,6 +118,7 @@ def test_a_turned_video_is_as_the_program_itself_turns_it(tmp_path, turn):
         assert np.abs(clip.frames[0].astype(int) - expected).mean() < 2
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 def test_a_program_that_hangs_is_ended_at_the_limit(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", frames=10)
@@ -148,6 +152,7 @@ def test_another_package_of_the_same_name_is_told_in_a_line(monkeypatch):
         check_decoder("ffmpeg")
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize("own_file", [False, True])
 def test_both_decoders_sample_sound_the_published_way(tmp_path, own_file):

@@ -161,6 +161,7 @@ def names_that_are_protocols(port, canary):
     ]
 
 
+@pytest.mark.slow
 def test_no_file_opens_another(tmp_path, listener, canary, decoder):
     secret, watch = canary
     for kind, (name, text) in playlists(listener.port, secret).items():
@@ -178,6 +179,7 @@ def test_no_name_is_taken_for_a_protocol(tmp_path, listener, canary, decoder, mo
         assert (listener.connections, watch.opens()) == (0, 0), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["concat:a.mp4", "http:b.mp4", "subfile,,start,0,end,9,,:c.mp4", "-i.mp4", "%d.mp4", "a'b;$(c).mp4"]
 )
@@ -187,6 +189,7 @@ def test_a_file_with_the_name_of_a_protocol_is_that_file(tmp_path, monkeypatch, 
     assert [read_number(f) for f in decode_clip(request(name, decoder=decoder)).frames] == [1, 3, 6, 8]
 
 
+@pytest.mark.slow
 def test_a_sound_file_opens_no_other_either(tmp_path, listener, canary, decoder):
     secret, watch = canary
     video = write_video(tmp_path / "good.mp4", frames=10, sound=None)
@@ -242,6 +245,7 @@ def test_the_listener_and_the_watch_would_see_it(tmp_path, listener, canary):
 # Files that are not what they say.
 
 
+@pytest.mark.slow
 def test_each_kind_of_bad_file_has_its_reason(tmp_path, decoder):
     good = write_video(tmp_path / "good.mp4", frames=25).read_bytes()
     (tmp_path / "text.mp4").write_text("this is not a video\n" * 50)
@@ -274,6 +278,7 @@ def test_each_kind_of_bad_file_has_its_reason(tmp_path, decoder):
     assert reason(tmp_path / ("x" * 300 + ".mp4"), decoder=decoder) == "unreadable"
 
 
+@pytest.mark.slow
 def test_a_file_cut_after_its_index_gives_what_is_left(tmp_path, decoder):
     whole = write_video(
         tmp_path / "a.mp4", frames=100, gop=10, container_options={"movflags": "+faststart"}
@@ -286,6 +291,7 @@ def test_a_file_cut_after_its_index_gives_what_is_left(tmp_path, decoder):
     assert numbers[-1] < 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["видео клип 1.mp4", "動画 (1) & more.mp4", "line\nbreak.mp4", os.fsdecode(b"latin\xe9.mp4")]
 )
@@ -299,6 +305,7 @@ def test_a_name_in_any_script_is_read(tmp_path, decoder, name):
     assert str(error.value).isprintable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mkv", "mp4"])
 def test_a_tag_that_is_not_utf8_does_not_cost_the_clip(tmp_path, decoder, kind):
     path = write_video(tmp_path / f"a.{kind}", frames=10)
@@ -331,6 +338,7 @@ def test_a_picture_that_declares_too_many_pixels_is_not_decoded(tmp_path, size):
     assert reason(huge_png(tmp_path / "a.png", *size)) == "too large"
 
 
+@pytest.mark.slow
 def test_a_video_that_declares_too_many_pixels_is_not_decoded(tmp_path, decoder):
     path = write_video(tmp_path / "a.mkv", frames=3, size=(640, 360))
     with pytest.raises(MediaError) as error:
@@ -339,6 +347,7 @@ def test_a_video_that_declares_too_many_pixels_is_not_decoded(tmp_path, decoder)
     assert decode_clip(request(path, decoder=decoder), DecodeLimits(pixels=640 * 360)).frames.any()
 
 
+@pytest.mark.slow
 def test_a_worker_that_meets_the_memory_limit_tells_so_and_goes_on(tmp_path):
     Image.new("RGB", (7900, 7900)).save(tmp_path / "a.png")  # within the limit of pixels; about 400 MB to decode
     small = write_video(tmp_path / "a.mp4", frames=10)

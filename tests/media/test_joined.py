@@ -47,6 +47,7 @@ JUMPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["pyav", "pyav, read twice", "ffmpeg"])
 @pytest.mark.parametrize("jump", JUMPS)
 def test_joined_transport_streams_play_on_across_the_break(tmp_path, jump, way, monkeypatch):
@@ -63,6 +64,7 @@ def test_joined_transport_streams_play_on_across_the_break(tmp_path, jump, way, 
     assert clip.remarks == ()
 
 
+@pytest.mark.slow
 def test_a_clip_behind_the_break_is_found_by_the_time_that_has_passed(tmp_path):
     path = tmp_path / "joined.ts"
     path.write_bytes(part(tmp_path / "a.ts", 100, 5000.0, []) + part(tmp_path / "b.ts", 1000, 20.0, [35.5]))

@@ -24,6 +24,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept_bytes", [64 << 20, 0])
 @pytest.mark.parametrize("codec", WRONG)
 def test_pictures_are_right_where_every_picture_is_called_a_key_frame(tmp_path, codec, kept_bytes, monkeypatch):
@@ -36,6 +37,7 @@ def test_pictures_are_right_where_every_picture_is_called_a_key_frame(tmp_path, 
     assert got.remarks == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gop", [25, 250])
 def test_a_late_clip_is_right_where_every_picture_is_called_a_key_frame(tmp_path, gop):
     honest = write_video(tmp_path / "a.mp4", frames=250, rate=5, gop=gop, codec="mpeg4", bframes=0)
@@ -45,6 +47,7 @@ def test_a_late_clip_is_right_where_every_picture_is_called_a_key_frame(tmp_path
     assert clip.audio_mask.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "ts"])
 @pytest.mark.parametrize("start", [None, 3.2])
 def test_pictures_are_right_where_a_refresh_takes_a_second(tmp_path, suffix, start):
@@ -72,6 +75,7 @@ def decode_all(path):
         ]
 
 
+@pytest.mark.slow
 def test_an_honest_file_costs_no_more_to_decode(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", frames=300, gop=12)
     proofs = []

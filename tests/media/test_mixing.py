@@ -76,6 +76,7 @@ def test_channels_without_a_place_are_averaged(names):
     np.testing.assert_array_equal(channel_weights(names, 4), np.full(4, 0.25, np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mov", "mkv", "avi"])
 @pytest.mark.parametrize(("channel", "share"), [("FC", 0.2929), ("FL", 0.2071), ("BR", 0.1464)])
 def test_a_channel_of_a_film_is_heard_at_its_share(tmp_path, suffix, channel, share):
@@ -132,6 +133,7 @@ def test_a_quiet_noise_that_is_other_on_either_side_is_mixed(tmp_path):
     np.testing.assert_allclose(clip.audio, alone.audio, atol=1e-5)
 
 
+@pytest.mark.slow
 @decoders
 @pytest.mark.parametrize(("layout", "suffix"), [("5.1", "mov"), ("5.1(side)", "mkv"), ("3.0", "mkv"), ("7.1", "avi")])
 def test_both_decoders_mix_the_same(tmp_path, layout, suffix, decoder):
@@ -142,6 +144,7 @@ def test_both_decoders_mix_the_same(tmp_path, layout, suffix, decoder):
     assert level(clip.audio) == pytest.approx(weights["FC"] * LEVEL, rel=0.01)
 
 
+@pytest.mark.slow
 @decoders
 def test_both_decoders_hear_opposite_phase_and_channels_without_a_place(tmp_path, decoder):
     opposite = write_channels(tmp_path / "a.mov", "stereo", {"FL": TONE, "FR": -TONE})
@@ -153,6 +156,7 @@ def test_both_decoders_hear_opposite_phase_and_channels_without_a_place(tmp_path
     assert level(decode_clip(request(path, decoder=decoder)).audio) == pytest.approx(LEVEL / 8, rel=0.01)
 
 
+@pytest.mark.slow
 @decoders
 @pytest.mark.parametrize("order", [("5.1", "stereo"), ("stereo", "5.1")])
 def test_a_layout_that_changes_on_the_way_is_mixed_as_each_part_has_it(tmp_path, order, decoder):
@@ -170,6 +174,7 @@ def test_a_layout_that_changes_on_the_way_is_mixed_as_each_part_has_it(tmp_path,
     np.testing.assert_allclose([level(window[3000:-3000]) for window in clip.audio], expected, rtol=0.03)
 
 
+@pytest.mark.slow
 @decoders
 @pytest.mark.parametrize("start", [12_000.0, 90_000.0])
 def test_sound_is_where_it_belongs_however_late_a_broadcasts_clock_begins(tmp_path, start, decoder):

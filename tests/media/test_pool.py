@@ -46,6 +46,7 @@ def last(answer):
 EXPECTED = [int(3.5 / 4 * n) for n in range(4, 16)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_answers_come_in_order_and_are_the_bytes_of_decoding_here(clips, tmp_path, workers):
     requests = [request(path) for path in clips]
@@ -96,6 +97,7 @@ def test_decoding_goes_on_while_the_reader_is_busy(clips, tmp_path):
         assert Path(f"{path}.pid").exists()
 
 
+@pytest.mark.slow
 def test_a_clip_that_kills_its_worker_is_tried_twice_and_blamed_alone(clips, tmp_path):
     poison = named(clips, tmp_path, "segfault.mp4")
     requests = [request(path) for path in clips]
@@ -113,6 +115,7 @@ def test_a_worker_that_died_for_another_reason_costs_no_clip(clips, tmp_path):
     assert [last(a) for a in answers] == EXPECTED[:2]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_between_clips_is_started_again(clips, tmp_path):
     path = named(clips, tmp_path, "pid.mp4")
     with DecodePool(1, command=STUB) as pool:
@@ -121,12 +124,14 @@ def test_a_worker_killed_between_clips_is_started_again(clips, tmp_path):
         assert last(next(pool.map([request(clips[1])]))) == EXPECTED[1]
 
 
+@pytest.mark.slow
 def test_a_clip_that_hangs_is_too_slow_and_its_worker_ends(clips, tmp_path):
     with DecodePool(1, DecodeLimits(seconds=0.3), command=STUB) as pool:
         answers = list(pool.map([request(named(clips, tmp_path, "hang.mp4")), request(clips[1])]))
     assert [last(a) for a in answers] == ["too slow", EXPECTED[1]]
 
 
+@pytest.mark.slow
 def test_a_worker_whose_alarm_is_blocked_is_killed(clips, tmp_path, monkeypatch):
     from gaid.media import pool as decode_pool
 
@@ -141,6 +146,7 @@ def test_what_a_library_prints_does_not_reach_the_answers(clips, tmp_path):
         assert last(next(pool.map([request(named(clips, tmp_path, "print.mp4"))]))) == EXPECTED[0]
 
 
+@pytest.mark.slow
 def test_a_garbled_answer_is_not_believed(clips, tmp_path):
     with DecodePool(1, command=STUB) as pool:
         answers = list(pool.map([request(named(clips, tmp_path, "garble.mp4")), request(clips[1])]))
@@ -178,6 +184,7 @@ def test_closing_ends_the_workers_even_in_the_middle_of_a_clip(clips, tmp_path):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_parent_that_was_killed(clips, tmp_path):
     path = named(clips, tmp_path, "pid.mp4")
     code = f"""
@@ -215,6 +222,7 @@ def test_an_interrupt_does_not_reach_the_workers(clips, tmp_path):
         assert int(Path(f"{path}.pid").read_text()) == worker
 
 
+@pytest.mark.slow
 def test_a_worker_does_not_grow_with_the_clips_it_has_decoded(clips, tmp_path):
     path = named(clips, tmp_path, "pid.mp4")
 
@@ -262,6 +270,7 @@ def test_an_error_keeps_its_reason():
     assert (answer.reason, str(answer)) == ("empty", "empty: x: 0 bytes")
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_the_worker_when_it_is_only_asked_costs_nothing_else(clips, tmp_path):
     path = named(clips, tmp_path, "segfault.mp4")
     with DecodePool(1, command=STUB) as pool:

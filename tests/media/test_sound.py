@@ -38,6 +38,7 @@ def onsets(clip):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "codec"), [("mp4", "aac"), ("mkv", "pcm_s16le"), ("webm", "libopus"), ("ts", "aac")]
 )
@@ -52,6 +53,7 @@ def test_a_sound_lies_in_the_window_of_its_time(tmp_path, suffix, codec):
     np.testing.assert_allclose(onsets(clip), times, atol=0.003)
 
 
+@pytest.mark.slow
 def test_sound_and_picture_of_a_late_clip_belong_together(tmp_path):
     path = write_video(tmp_path / "a.mp4", frames=300, rate=5, sound=clicks(60, [52.4, 53.6]), gop=20)
     clip = decode_clip(request(path, start=52.0, end=54.0, frames=2))
@@ -134,6 +136,7 @@ def test_a_broken_track_does_not_cost_the_pictures(tmp_path, suffix):
     np.testing.assert_array_equal(clip.frames, decode_clip(request(whole)).frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "channels"), [("mono", 1), ("stereo", 2), ("5.1", 6)])
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])
 def test_any_rate_and_layout_becomes_mono_at_the_backbones_rate(tmp_path, rate, layout, channels):

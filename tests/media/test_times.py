@@ -30,6 +30,7 @@ CODECS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("kind", SPARSE)
@@ -70,6 +71,7 @@ def test_known_times_say_where_the_others_stand(pts, shown):
     assert timeline.end == shown[-1] + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
 @pytest.mark.parametrize("offset", [0.0, 10.0])
 @pytest.mark.parametrize(("suffix", "fields"), [("ts", 1), ("ts", 2), ("mp4", 1), ("mp4", 2), ("mkv", 2)])
@@ -146,6 +148,7 @@ CUTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
 @pytest.mark.parametrize("cut", CUTS)
 def test_several_edits_show_their_spans_one_after_the_other(tmp_path, cut, decoder):

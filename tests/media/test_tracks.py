@@ -45,6 +45,7 @@ def loud(tmp_path):
     return write_video(tmp_path / "loud.mp4", frames=50)
 
 
+@pytest.mark.slow
 @DECODERS
 def test_the_default_tracks_are_used(tmp_path, loud, decoder):
     skip_without(decoder)
@@ -57,6 +58,7 @@ def test_the_default_tracks_are_used(tmp_path, loud, decoder):
     assert numbers(first) == [0] * 12
 
 
+@pytest.mark.slow
 @DECODERS
 def test_a_thumbnail_is_no_picture(tmp_path, loud, decoder):
     skip_without("ffmpeg")  # only the program writes covers
@@ -80,6 +82,7 @@ def test_a_track_that_nobody_can_decode_is_passed_over(tmp_path, loud, decoder):
     assert decode_clip(request(path, decoder=decoder)).audio_state == "sound"
 
 
+@pytest.mark.slow
 @DECODERS
 @pytest.mark.parametrize("alone", [0, 1])
 def test_the_sound_is_that_of_the_pictures_programme(tmp_path, loud, decoder, alone):
@@ -114,6 +117,7 @@ def test_the_sound_is_that_of_the_pictures_programme(tmp_path, loud, decoder, al
     assert clip.audio_mask.all()
 
 
+@pytest.mark.slow
 @DECODERS
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_an_encrypted_file_is_told_as_such(tmp_path, decoder, codec):
@@ -134,6 +138,7 @@ def test_a_clip_that_is_too_slow_is_told_with_the_remedy(tmp_path, loud):
         decode_clip(request(loud), DecodeLimits(seconds=0))
 
 
+@pytest.mark.slow
 def test_the_time_of_a_clip_is_an_option_of_extract(tmp_path):
     from tests.extract.stubs import run
     from tests.extract.world import make_world

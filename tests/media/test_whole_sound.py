@@ -40,6 +40,7 @@ def onsets(clip) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
 @pytest.mark.parametrize(
     ("seconds", "expected"),
@@ -84,6 +85,7 @@ def test_published_frames_share_all_of_it_and_silence_is_sound_where_there_is_a_
     assert (deaf.audio_state, deaf.audio_mask.any(), deaf.audio.any()) == ("no track", False, False)
 
 
+@pytest.mark.slow
 def test_a_published_sound_is_held_for_two_minutes_at_most(tmp_path):
     path = write(tmp_path / "a.mkv", 130, clicks(130, [1.0, 119.0, 125.0]))
     clip = decode_clip(request(path, audio_sampling="published"))

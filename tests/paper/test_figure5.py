@@ -6,6 +6,7 @@ import pytest
 from gaid.paper.figure5 import Panel, _draw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("caption", "drawn"),
     [

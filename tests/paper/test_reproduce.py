@@ -23,6 +23,8 @@ from gaid.paper.tables import TABLES, choose
 from gaid.paper.workshop import PaperOptions, settings_of
 from gaid.runs import load_run
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("epochs=1", "head.dim=16", "batch_size=8")
 
 

@@ -48,7 +48,7 @@ def test_a_store_made_with_the_other_decoder_is_read_with_it_again(store, monkey
     assert load_clips(other, other.ids, AudioSpec(16000, 0.01, 1e6))[0] == {}
     assert [one.decoder for one in asked] == ["ffmpeg"]
     assert [one.pixels for one in asked] == ["stored"]
-    assert Sampling.of_store(other) == Sampling(12, "ffmpeg", "published", "stored")
+    assert Sampling.of_store(other) == Sampling(12, "ffmpeg", "spread", "stored")
 
 
 def test_a_store_says_how_its_clips_were_decoded_and_an_older_one_took_pixels_as_stored(store):

@@ -50,6 +50,7 @@ def open_attributes(path):
     return json.loads((path / "zarr.json").read_text())["attributes"]
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_found(tmp_path):
     whole = fill(tmp_path / "s.zarr").path
     files = sorted(file for file in whole.rglob("*") if file.is_file() and file.name != "failures.jsonl")
@@ -76,6 +77,7 @@ def test_every_flipped_bit_is_found(tmp_path):
             shutil.rmtree(copy)
 
 
+@pytest.mark.slow
 def test_damage_to_hdf5_is_found(tmp_path):
     whole = fill(tmp_path / "s.h5").path
     data, random = whole.read_bytes(), np.random.default_rng(1)

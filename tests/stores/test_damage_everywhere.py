@@ -77,6 +77,7 @@ def damages(data: bytes, random: np.random.Generator) -> dict[str, bytes | None]
     }
 
 
+@pytest.mark.slow
 def test_no_damage_to_a_folder_is_read_as_other_values(tmp_path):
     whole = fill(tmp_path / "s.zarr", make_plan(shard_rows=4, chunk_rows=2)).path
     values, random = read(whole), np.random.default_rng(3)
@@ -101,6 +102,7 @@ def test_no_damage_to_a_folder_is_read_as_other_values(tmp_path):
     assert outcome(whole, values) == "whole"
 
 
+@pytest.mark.slow
 def test_no_damage_to_an_hdf5_file_is_read_as_other_values(tmp_path):
     whole = fill(tmp_path / "s.h5", make_plan(shard_rows=4, chunk_rows=2)).path
     values, data, random = read(whole), whole.read_bytes(), np.random.default_rng(4)
@@ -120,6 +122,7 @@ def test_no_damage_to_an_hdf5_file_is_read_as_other_values(tmp_path):
     assert outcome(whole, values) == "whole"
 
 
+@pytest.mark.slow
 def test_a_damaged_hdf5_file_is_left_at_once_and_its_good_copy_is_read(tmp_path):
     whole = fill(tmp_path / "s.h5", make_plan(shard_rows=4, chunk_rows=2)).path
     values, data = read(whole), whole.read_bytes()
@@ -136,6 +139,7 @@ def test_a_damaged_hdf5_file_is_left_at_once_and_its_good_copy_is_read(tmp_path)
         gc.enable()
 
 
+@pytest.mark.slow
 def test_what_others_leave_in_a_store_is_no_damage(tmp_path):
     whole = fill(tmp_path / "s.zarr")
     values = read(whole.path)
@@ -147,6 +151,7 @@ def test_what_others_leave_in_a_store_is_no_damage(tmp_path):
     fill(whole.path)  # the same extraction again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place", ["videos/valid/c/1", "videos/audio_mask/c/0/0", "captions/video/c/0", "splits/9k/test/c/0", "captions/video/zarr.json"]
 )  # fmt: skip
@@ -179,6 +184,7 @@ def test_all_lost_files_are_listed_by_verify_and_one_shard_can_be_made_anew(tmp_
     assert fill(store.path, plan).content_digest() == digest
 
 
+@pytest.mark.slow
 def test_a_store_of_before_the_census_had_a_marker_opens(tmp_path):
     store = fill(tmp_path / "s.zarr")
     values = read(store.path)

@@ -78,6 +78,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "words"), CASES.values(), ids=CASES)
 def test_only_what_differs_is_named_with_both_values(tmp_path, changes, words):
     store = fill(tmp_path / "s.zarr", make_plan(attrs=attrs()))

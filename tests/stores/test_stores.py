@@ -31,6 +31,7 @@ def path(request, tmp_path):
     return tmp_path / f"toy{request.param}"
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read(path):
     store = fill(path)
     wanted = np.concatenate([shard_arrays(rows, make_plan(), n)["visual"] for n, rows in enumerate((2, 2, 2, 1))])
@@ -42,6 +43,7 @@ def test_what_was_written_is_read(path):
     assert store.verify().ok, store.verify().problems
 
 
+@pytest.mark.slow
 def test_the_bytes_are_plain_zarr_and_hdf5(tmp_path):
     """Read past the code under test, as another language would."""
     wanted = fill(tmp_path / "toy.zarr")["videos/audio"][:]
@@ -54,6 +56,7 @@ def test_the_bytes_are_plain_zarr_and_hdf5(tmp_path):
     assert not (tmp_path / "toy.h5.shards.zarr").exists()
 
 
+@pytest.mark.slow
 def test_a_split_holds_the_valid_videos_that_its_captions_name(path):
     split = fill(path, failed=(5,)).split("test")
     assert split.video_ids == ["clip 6 ä"]
@@ -65,6 +68,7 @@ def test_a_split_holds_the_valid_videos_that_its_captions_name(path):
     assert split.text.shape == (2, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [".zarr", ".h5"])
 def test_conversion_loses_nothing_either_way(tmp_path, first):
     second = {".zarr": ".h5", ".h5": ".zarr"}[first]
@@ -87,6 +91,7 @@ def test_a_store_of_before_audio_tokens_is_the_same_store_still():
     assert "audio_tokens" not in {**plan.layout, **plan.identity}
 
 
+@pytest.mark.slow
 def test_audio_tokens_are_kept_through_conversion_and_read_when_asked_for(path):
     plan = make_plan(audio_tokens=(4, 6))
     store = fill(path, plan)
@@ -104,6 +109,7 @@ def test_audio_tokens_are_kept_through_conversion_and_read_when_asked_for(path):
         StoreWriter.open(path, make_plan())
 
 
+@pytest.mark.slow
 def test_a_store_without_audio_tokens_says_what_makes_one(path):
     store = fill(path)
     assert store.audio_token_shape is None
@@ -123,12 +129,14 @@ def test_tokens_of_a_frame_without_sound_are_a_fault(tmp_path):
     assert [one.split(",")[0] for one in problems] == ["videos/audio_tokens: not 0 where the mask is false"]
 
 
+@pytest.mark.slow
 def test_census_counts(path):
     census = fill(path).census
     assert (census["asked"], census["valid"], census["failed"]) == (7, 6, 1)
     assert (census["captions"], census["duplicate captions"]) == (8, 1)
 
 
+@pytest.mark.slow
 def test_each_part_has_its_census_and_the_hash_of_its_gallery(path):
     store = fill(path, failed=(4, 5))
     parts = store.info()["parts"]
@@ -159,6 +167,7 @@ def test_a_census_of_an_earlier_version_still_verifies(tmp_path):
     assert open_store(store.path).verify().problems == ["census: not that of the contents"]
 
 
+@pytest.mark.slow
 def test_an_extraction_of_something_else_is_refused_by_name(path):
     fill(path)
     with pytest.raises(StoresDisagree, match="the visual backbone: tiny there, clip now"):
@@ -171,6 +180,7 @@ def test_an_extraction_of_something_else_is_refused_by_name(path):
         assert not writer.finished
 
 
+@pytest.mark.slow
 def test_one_store_has_one_writer_and_a_dead_ones_lock_is_free(path):
     code = (
         "import sys, os; sys.path.insert(0, sys.argv[1]); from test_stores import *\n"

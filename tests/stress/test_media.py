@@ -17,6 +17,8 @@ from gaid.stress.media import encode_texts, open_files
 from tests.media_maker import tone, write_video
 from tests.stress.test_stress import write_run
 
+pytestmark = pytest.mark.slow
+
 CLIPS = 5
 
 

@@ -23,6 +23,8 @@ from gaid.stress.dasp import correlation, resampled
 from gaid.stress.faults import FAULTS
 from tests.conftest import DIM, write_store
 
+pytestmark = pytest.mark.slow
+
 BUDGET = 2**28
 
 

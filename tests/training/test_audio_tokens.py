@@ -26,6 +26,8 @@ from gaid.training.options import TrainConfig
 
 from .planted import AUDIO, FRAMES, write_store
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("epochs=2", "batch_size=20", "head.dim=8", "head.layers=1", "head.queries=3", "threads=1")
 TOKENS = 4
 

@@ -33,6 +33,7 @@ def test_a_run_is_evaluated_with_the_sound_that_it_was_trained_with_and_says_so(
     assert results.ranks["t2v"][0].tolist() == (unheard >= own[:, None]).sum(1).tolist()
 
 
+@pytest.mark.slow
 def test_the_head_of_every_evaluation_is_kept_only_if_asked_for(store, tmp_path):
     settings = {"set": ["epochs=3", "batch_size=20", "patience=0"], "progress": False}
     plain = train(store, "x-pool", out=tmp_path / "plain", **settings)

@@ -47,6 +47,7 @@ def assert_same(run, whole):
     assert not list(run.path.rglob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "number"), [*((step, signal.SIGINT) for step in (1, 3, 5, 8, STEPS)), (8, signal.SIGTERM)]
 )
@@ -133,6 +134,7 @@ def test_a_finished_run_is_left_alone(store, noisy, whole):
     assert {file: file.stat().st_mtime_ns for file in (whole.path / "checkpoints").iterdir()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["mean-pool", "x-pool", "t-mass", "avigate", "gaid-sample", "gaid"])
 def test_every_preset_goes_on_with_the_settings_that_it_began_with(store, tmp_path, preset):
     """Also those with an option that is the word "none", which in a file stands for no value as well."""
@@ -141,6 +143,7 @@ def test_every_preset_goes_on_with_the_settings_that_it_began_with(store, tmp_pa
     assert train(store, preset, **options, resume=True).finished
 
 
+@pytest.mark.slow
 def test_a_run_of_before_weights_could_be_chosen_resumes_with_the_published_ones(store, tmp_path, monkeypatch):
     """Its config.toml does not name them."""
     options = {"set": [*OPTIONS, "head.positive_weights=published"], "progress": False}
@@ -178,6 +181,7 @@ def stop_after(monkeypatch, step, seed=0):
     monkeypatch.setattr(loop_module.Loop, "_step", interrupted)
 
 
+@pytest.mark.slow
 def test_of_several_seeds_the_finished_ones_are_kept_and_the_rest_goes_on(store, noisy, tmp_path, monkeypatch):
     straight = begin(store, noisy, tmp_path / "straight", seeds=3)
     stop_after(monkeypatch, 4, seed=1)
@@ -225,6 +229,7 @@ def test_two_trainings_do_not_write_into_one_run(store, noisy, tmp_path, monkeyp
     assert refused == [True]
 
 
+@pytest.mark.slow
 def test_other_settings_or_another_store_are_refused(store, noisy, tmp_path, monkeypatch):
     stop_after(monkeypatch, 5)
     with pytest.raises(KeyboardInterrupt):

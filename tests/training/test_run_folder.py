@@ -17,6 +17,8 @@ from gaid.training.validation import notes_on_choice
 
 from .planted import SIZES, SMALL, score
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_folder_says_what_was_done(run, store):
     tables = tomllib.loads((run.path / "config.toml").read_text())

@@ -15,12 +15,14 @@ from gaid.metrics import retrieval_metrics
 from .planted import SMALL, score, write_store
 
 
+@pytest.mark.slow
 def test_training_learns(store, tmp_path):
     run = train(store, "x-pool", out=tmp_path / "x", set=[*SMALL, "epochs=15"], progress=False)
     scores, owner = score(run.head, store, "test")
     assert retrieval_metrics(scores, owner)["R@1"] > 40  # chance is 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["mean-pool", "t-mass", "gaid-sample"])
 def test_every_preset_trains_and_loads(preset, store, tmp_path):
     run = train(store, preset, out=tmp_path / "run", set=[*SMALL, "epochs=1"], progress=False)
@@ -59,6 +61,7 @@ def test_the_average_of_weights_is_what_is_judged_and_kept(store, noisy, tmp_pat
     assert retrieval_metrics(scores, owner) == averaged.metrics["last"]["t2v"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(store, noisy, tmp_path):
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -107,6 +110,7 @@ def test_without_a_validation_part_some_training_videos_are_held_out(tmp_path):
         train(path, "mean-pool", out=tmp_path / "other", set=["validation=dev"], progress=False)
 
 
+@pytest.mark.slow
 def test_published_training_gates_by_the_own_caption_and_the_run_says_so(store, tmp_path):
     runs = {
         protocol: train(store, "gaid", out=tmp_path / protocol, protocol=protocol, set=SMALL, progress=False)
