@@ -62,7 +62,8 @@ def _provenance(attributes: dict[str, Any]) -> list[str]:
     if sampling:
         lines.append(
             f"sampling: {sampling.get('frames')} frames per clip, decoded by {sampling.get('decoder')} under version "
-            f"{sampling.get('rules', 1)} of the rules, pixels {sampling.get('pixels', 'stored')}"
+            f"{sampling.get('rules', 1)} of the rules, pixels {sampling.get('pixels', 'stored')}, "
+            f"sound {sampling.get('audio_sampling', 'aligned')}"
         )
     lines += [f"data set: {one['name']} from {shown_path(one['root'])}" for one in (attributes.get("dataset"),) if one]
     lines.append("census: " + ", ".join(f"{name} {count:,}" for name, count in attributes["census"].items()))

@@ -105,3 +105,17 @@ def test_what_a_backbone_cannot_hear_is_refused_with_what_it_can():
         check_audio_sampling(StubSteps(), "spread")
     with pytest.raises(OptionInvalid, match="cannot encode a sound as the published code does; use aligned"):
         check_audio_sampling(Steps(), "published")
+
+
+def test_store_info_says_which_sound_a_frame_has(world, tmp_path, capsys):
+    from gaid.cli import main
+
+    run(
+        world,
+        tmp_path / "p.zarr",
+        audio_sampling="published",
+        limit=2,
+        **{**NAMES, "audio": "tests.extract.stubs:StubSteps"},
+    )
+    main(["store", "info", str(tmp_path / "p.zarr")])
+    assert "sound published" in capsys.readouterr().out
