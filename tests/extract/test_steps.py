@@ -1,5 +1,9 @@
 """Steps of a whole sound as features of frames: each frame has the mean of its own part."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -107,15 +111,9 @@ def test_what_a_backbone_cannot_hear_is_refused_with_what_it_can():
         check_audio_sampling(Steps(), "published")
 
 
-def test_store_info_says_which_sound_a_frame_has(world, tmp_path, capsys):
-    from gaid.cli import main
-
-    run(
-        world,
-        tmp_path / "p.zarr",
-        audio_sampling="published",
-        limit=2,
-        **{**NAMES, "audio": "tests.extract.stubs:StubSteps"},
-    )
-    main(["store", "info", str(tmp_path / "p.zarr")])
-    assert "sound published" in capsys.readouterr().out
+def test_store_info_says_which_sound_a_frame_has(world, tmp_path):
+    names = {**NAMES, "audio": "tests.extract.stubs:StubSteps"}
+    run(world, tmp_path / "p.zarr", audio_sampling="published", limit=2, **names)
+    command = [sys.executable, "-m", "gaid", "store", "info", str(tmp_path / "p.zarr")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"})
+    assert "sound published" in done.stdout
