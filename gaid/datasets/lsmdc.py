@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gaid.datasets.parts import NamedFiles, check_root, check_times, hold_out, own_or_cut, pick, rows_by_part
+from gaid.datasets.parts import NamedFiles, check_root, hold_out, impossible_cuts, own_or_cut, pick, rows_by_part
 from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, one_line, read_text, seconds_of
 from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published
 from gaid.errors import DataInvalid, DataMissing
@@ -58,11 +58,12 @@ def load(root: Path) -> Dataset:
         part_of |= dict.fromkeys(hold_out([name for name, part in part_of.items() if part == "train"], "lsmdc"), "val")
         notes.append(f"no {LISTS['val'][0]}: validation clips are held out of train by a hash")
     files = NamedFiles(file for file in found if file.suffix.lower() in VIDEO_SUFFIXES)
-    videos = []
-    for clip, where in entries.items():
-        movie, start, end = clip_times(clip, where)
-        otherwise = root / "videos" / movie / f"{clip}.avi"
-        videos.append(own_or_cut(clip, (movie, start, end), files, otherwise, where))
+    cuts = {clip: clip_times(clip, where) for clip, where in entries.items()}
+    videos = [
+        own_or_cut(clip, cuts[clip], files, root / "videos" / cuts[clip][0] / f"{clip}.avi", where)
+        for clip, where in entries.items()
+    ]
+    notes += impossible_cuts(cuts, files)
     missing = [video.id for video in videos if files.find(video.path.stem) is None]
     from_movies = sum(video.start is not None for video in videos)
     if from_movies:
@@ -87,7 +88,6 @@ def clip_times(clip: str, where: str) -> tuple[str, float, float]:
     if found is None:
         raise DataInvalid(f"{where}: {clip[:80]!r} contains no times; expected MOVIE_00.00.51.926-00.00.54.129")
     start, end = (_seconds(found[name], where) for name in ("start", "end"))
-    check_times(clip, start, end, where)
     return found["movie"], start, end
 
 

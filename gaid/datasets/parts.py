@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gaid.datasets.reading import SOUND_SUFFIXES, VIDEO_SUFFIXES, find_files, plain_name
 from gaid.datasets.types import PARTS, Caption, Dataset, Video
-from gaid.errors import DataInvalid, DataMissing
+from gaid.errors import DataMissing
 
 # Videos of a training list that become validation where a data set has none of its own.
 HELD_OUT = 500
@@ -114,25 +114,35 @@ def _place(file: Path, root: Path) -> Path | None:
     return file.parent.relative_to(root) if file.is_relative_to(root) else None
 
 
-def own_or_cut(
-    name: str, cut: tuple[str, float, float] | None, files: NamedFiles, otherwise: Path, where: str
-) -> Video:
+Cut = tuple[str, float, float]
+"""What a clip is cut from: the name of the source, and start and end in seconds."""
+
+
+def own_or_cut(name: str, cut: Cut | None, files: NamedFiles, otherwise: Path, where: str) -> Video:
     """A clip whose name says what it is cut from: its own file, else that part of its source's file, else one that is missing.
 
-    `cut` is the name of the source and the clip's start and end in seconds, `otherwise` the path that is reported as missing,
-    `where` the entry that lists the clip. Raises DataInvalid for times that end before they start.
+    `otherwise` is the path that is reported as missing, `where` the entry that lists the clip. Times are needed only where
+    the clip is cut; one that does not end after its start is missing then (`impossible_cuts`).
     """
     file = files.find(name)
-    if file is None and cut is not None and (source := files.find(cut[0])) is not None:
-        check_times(name, *cut[1:], where)
+    if file is None and cut is not None and cut[2] > cut[1] and (source := files.find(cut[0])) is not None:
         return Video(name, source, *cut[1:], entry=Path(where).name)
     return Video(name, file or otherwise, entry=Path(where).name)
 
 
-def check_times(name: str, start: float, end: float, where: str) -> None:
-    """Raises DataInvalid where a clip does not end after its start."""
-    if end <= start:
-        raise DataInvalid(f"{where}: {name} ends at {end:g} s, which is not after its start at {start:g} s")
+def impossible_cuts(cuts: Mapping[str, Cut | None], files: NamedFiles) -> list[str]:
+    """A note on clips that cannot be cut from their sources, since by their names they do not end after their start."""
+    wrong = [
+        name
+        for name, cut in cuts.items()
+        if cut is not None and cut[2] <= cut[1] and files.find(name) is None and files.find(cut[0]) is not None
+    ]
+    if not wrong:
+        return []
+    return [
+        f"{len(wrong)} clips have no file of their own and by their names do not end after their start, so they count as "
+        f"missing: {', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}"
+    ]
 
 
 def need(found: Iterable[Path], names: Sequence[str], root: Path, dataset: str, source: str) -> Path:

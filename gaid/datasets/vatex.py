@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gaid.datasets.parts import NamedFiles, check_root, hold_out, own_or_cut, pick, rows_by_part
+from gaid.datasets.parts import NamedFiles, check_root, hold_out, impossible_cuts, own_or_cut, pick, rows_by_part
 from gaid.datasets.reading import VIDEO_SUFFIXES, check_text, find_files, read_json, read_lines, text_of
 from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published
 from gaid.errors import DataInvalid, DataMissing
@@ -65,9 +65,11 @@ def load(root: Path) -> Dataset:
     captions = [
         Caption(f"{name}#{number}", name, text) for name in entries for number, text in enumerate(sentences[name].texts)
     ]
+    cuts = {name: _cut(name) for name in entries}
     videos = [
-        own_or_cut(name, _cut(name), files, root / "videos" / f"{name}.mp4", where) for name, where in entries.items()
+        own_or_cut(name, cuts[name], files, root / "videos" / f"{name}.mp4", where) for name, where in entries.items()
     ]
+    notes += impossible_cuts(cuts, files)
     whole = sum(video.start is not None for video in videos)
     if whole:
         notes.append(
