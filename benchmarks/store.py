@@ -262,7 +262,7 @@ def write_cases(of: Material, options: Options) -> list[Case]:
 def _writers() -> list[tuple[str, Write, str]]:
     found: list[tuple[str, Write, str]] = [
         ("npy", write_npy, "npy"),
-        ("h5py, 50 clips a chunk", write_hdf5, "clips.h5"),
+        ("h5py, 50 clips per chunk", write_hdf5, "clips.h5"),
         ("zarr-python, the same layout", write_by_zarr, "by-zarr.zarr"),
     ]
     if find_spec("webdataset"):
@@ -283,7 +283,7 @@ def read_case(of: Material, options: Options) -> Case:
         OURS: lambda: read_ours(of.folder / "ours.zarr"),
         "npy": lambda: read_npy(of.folder / "npy"),
         "memory map, every page": lambda: read_memmap(of.folder / "npy"),
-        "h5py, 50 clips a chunk": lambda: read_hdf5(of.folder / "clips.h5"),
+        "h5py, 50 clips per chunk": lambda: read_hdf5(of.folder / "clips.h5"),
         "zarr-python, our store": lambda: read_by_zarr(of.folder / "ours.zarr"),
     }
     if find_spec("webdataset"):
@@ -318,7 +318,7 @@ def epoch_case(of: Material, options: Options) -> Case:
         OURS: lambda: epoch_resident(of, split),
         f"{OURS}, reading the split too": lambda: epoch_ours(of, of.folder / "ours.zarr"),
         "memory map": lambda: epoch_arrays(of, mapped),
-        "h5py, 50 clips a chunk": lambda: epoch_hdf5(of, of.folder / "clips.h5"),
+        "h5py, 50 clips per chunk": lambda: epoch_hdf5(of, of.folder / "clips.h5"),
     }
     if find_spec("webdataset"):
         rivals["WebDataset tar"] = lambda: epoch_tar(of, of.folder / "clips.tar")

@@ -1,6 +1,8 @@
-"""Which version of a package is installed, for records of what features and heads were made with."""
+"""Which packages are installed, and in which version, for records of what features and heads were made with."""
 
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 
 def version_of(package: str) -> str | None:
@@ -9,3 +11,8 @@ def version_of(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def not_installed(modules: Iterable[str]) -> list[str]:
+    """Those of these modules that cannot be imported here. None is imported."""
+    return [module for module in modules if find_spec(module) is None]

@@ -36,7 +36,7 @@ def load(root: Path) -> Dataset:
 
     All ten captions of a test video are queries; `gaid eval --first-caption` asks only the first, as GAID's and other
     published evaluations do. A clip is the file of its id (-cjhQOOQ_J4_000026_000036.mp4); where there is none, the part that
-    the id tells of the source video's file (-cjhQOOQ_J4.mp4); if both are absent it is kept and listed as missing. Without a training
+    the id names of the source video's file (-cjhQOOQ_J4.mp4); if both are absent it is kept and listed as missing. Without a training
     list training is all of the official training file.
 
     Protocol `official`, where the public test file is there: the official training, validation and public test (6,000 clips).

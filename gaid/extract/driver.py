@@ -243,7 +243,7 @@ class Extraction:
         changed = changed_since(store, dataset.videos)
         if changed:
             self._say(f"{describe_changed(changed)}; --overwrite extracts all again")
-        if says_nothing(store):
+        if no_clip_has_a_track(store):
             self._say(
                 "none of the clips has a sound track; if their sounds are files of their own (ID.wav), name their folder: "
                 "--audio-root FOLDER"
@@ -279,7 +279,7 @@ def _count(rows: slice) -> int:
     return int(rows.stop - rows.start)
 
 
-def says_nothing(store: "Store") -> bool:
+def no_clip_has_a_track(store: "Store") -> bool:
     """Whether no clip that could be decoded has a sound track."""
     from gaid.stores.schema import AUDIO_STATES
 

@@ -119,7 +119,7 @@ class Clip:
     `times` (seconds from the clip's start) are the middles of F equal parts of the clip, `frame_times` when the pictures
     at those moments came on screen. A clip of fewer than F pictures has each once, at the middle of its time on
     screen, and its last ones repeat (`short`); a single picture stays on screen for the whole clip. `audio_mask` is False
-    where a frame has no sound; `audio_state` tells why. `decoded` counts the pictures that were decoded to get these.
+    where a frame has no sound; `audio_state` gives the reason. `decoded` counts the pictures that were decoded to get these.
     `remarks` name what is wrong with the pictures, or unlikely to be what was meant.
 
     `audio` is a window per frame, or pieces of the whole sound (`gaid.media.pieces`), mono at `audio_rate` Hz.

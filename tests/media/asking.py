@@ -3,12 +3,34 @@
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 
 from gaid.errors import DependencyMissing
 from gaid.media.clip import ClipRequest
 from gaid.media.decode import check_decoder
 from gaid.specs import AudioSpec, FrameSpec
+
+try:
+    check_decoder("ffmpeg")
+    _MISSING = ""
+except DependencyMissing as error:
+    _MISSING = str(error)
+decoders = pytest.mark.parametrize(
+    "decoder", ["pyav", pytest.param("ffmpeg", marks=pytest.mark.skipif(bool(_MISSING), reason=_MISSING))]
+)
+"""Runs a test with each decoder that this machine has."""
+
+
+def onsets(clip, rate: int) -> list[float]:
+    """Absolute times of the first loud sample of each window that has one."""
+    length = clip.audio.shape[1]
+    found = []
+    for window, time in zip(clip.audio, clip.times, strict=True):
+        loud = np.flatnonzero(np.abs(window) > 0.3)
+        if len(loud):
+            found.append(time + (loud[0] - length // 2) / rate)
+    return found
 
 
 def skip_without(decoder: str) -> str:

@@ -7,19 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gaid.errors import DependencyMissing
-from gaid.media.decode import check_decoder, decode_clip
+from gaid.media.decode import decode_clip
 from gaid.media.hdr import shrink, to_sdr
-from tests.media.asking import request
-
-try:
-    check_decoder("ffmpeg")
-    MISSING = ""
-except DependencyMissing as error:
-    MISSING = str(error)
-decoders = pytest.mark.parametrize(
-    "decoder", ["pyav", pytest.param("ffmpeg", marks=pytest.mark.skipif(bool(MISSING), reason=MISSING))]
-)
+from tests.media.asking import decoders, request
 
 
 def circle(width, height, aspect=1):

@@ -7,7 +7,7 @@ from gaid.media import pyav as media_pyav
 from gaid.media.clock import Clock
 from gaid.media.decode import decode_clip
 from gaid.specs import AudioSpec
-from tests.media.asking import request, skip_without
+from tests.media.asking import onsets, request, skip_without
 from tests.media_maker import read_number, write_video
 
 RATE = 16000
@@ -27,16 +27,6 @@ def part(path, frames, offset, at):
         sound_codec="mp2",
         options={"x264-params": "scenecut=0"},
     ).read_bytes()
-
-
-def onsets(clip):
-    length = clip.audio.shape[1]
-    found = []
-    for window, time in zip(clip.audio, clip.times, strict=True):
-        loud = np.flatnonzero(np.abs(window) > 0.3)
-        if len(loud):
-            found.append(time + (loud[0] - length // 2) / RATE)
-    return found
 
 
 JUMPS = {
@@ -60,7 +50,7 @@ def test_joined_transport_streams_play_on_across_the_break(tmp_path, jump, way, 
     clip = decode_clip(request(path, decoder=decoder, audio_spec=AudioSpec(RATE, 0.1, 0.9)))
     assert clip.duration == pytest.approx(12.0, abs=0.05)
     assert [read_number(frame) for frame in clip.frames] == [12, 37, 62, 87, 12, 37, 62, 87, 112, 137, 162, 187]
-    np.testing.assert_allclose(onsets(clip), [0.5, 2.5, 4.5, 10.5], atol=0.05)
+    np.testing.assert_allclose(onsets(clip, RATE), [0.5, 2.5, 4.5, 10.5], atol=0.05)
     assert clip.remarks == ()
 
 
@@ -70,7 +60,7 @@ def test_a_clip_behind_the_break_is_found_by_the_time_that_has_passed(tmp_path):
     path.write_bytes(part(tmp_path / "a.ts", 100, 5000.0, []) + part(tmp_path / "b.ts", 1000, 20.0, [35.5]))
     clip = decode_clip(request(path, start=38.0, end=42.0, frames=4, audio_spec=AudioSpec(RATE, 0.1, 0.9)))
     assert [read_number(frame) for frame in clip.frames] == [862, 887, 912, 937]
-    np.testing.assert_allclose(onsets(clip), [1.5], atol=0.05)
+    np.testing.assert_allclose(onsets(clip, RATE), [1.5], atol=0.05)
 
 
 def follow(clock, packets):

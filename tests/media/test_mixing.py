@@ -6,21 +6,12 @@ import av
 import numpy as np
 import pytest
 
-from gaid.errors import DependencyMissing
-from gaid.media.decode import check_decoder, decode_clip
+from gaid.media.decode import decode_clip
 from gaid.media.mixing import channel_weights
 from gaid.specs import AudioSpec
 from tests.media import asking
+from tests.media.asking import decoders
 from tests.media_maker import tone, write_video
-
-try:
-    check_decoder("ffmpeg")
-    MISSING = ""
-except DependencyMissing as error:
-    MISSING = str(error)
-decoders = pytest.mark.parametrize(
-    "decoder", ["pyav", pytest.param("ffmpeg", marks=pytest.mark.skipif(bool(MISSING), reason=MISSING))]
-)
 
 RATE = 48000
 request = partial(asking.request, frames=4, audio_spec=AudioSpec(16000, 0.1, 5.0))

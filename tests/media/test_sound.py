@@ -10,6 +10,7 @@ from gaid.media.mixing import clean
 from gaid.media.sound import SoundWindows
 from gaid.specs import AudioSpec
 from tests.media import asking
+from tests.media.asking import onsets
 from tests.media_maker import break_packets, read_number, tone, write_sound, write_video
 
 RATE = 16000
@@ -27,17 +28,6 @@ def clicks(seconds, at, rate=44100):
     return sound
 
 
-def onsets(clip):
-    """Absolute times of the first loud sample of each window that has one."""
-    length = clip.audio.shape[1]
-    found = []
-    for window, time in zip(clip.audio, clip.times, strict=True):
-        loud = np.flatnonzero(np.abs(window) > 0.3)
-        if len(loud):
-            found.append(time + (loud[0] - length // 2) / RATE)
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "codec"), [("mp4", "aac"), ("mkv", "pcm_s16le"), ("webm", "libopus"), ("ts", "aac")]
@@ -50,7 +40,7 @@ def test_a_sound_lies_in_the_window_of_its_time(tmp_path, suffix, codec):
     )
     clip = decode_clip(request(path, frames=4))
     assert clip.audio.shape == (4, RATE // 2)
-    np.testing.assert_allclose(onsets(clip), times, atol=0.003)
+    np.testing.assert_allclose(onsets(clip, RATE), times, atol=0.003)
 
 
 @pytest.mark.slow
@@ -58,7 +48,7 @@ def test_sound_and_picture_of_a_late_clip_belong_together(tmp_path):
     path = write_video(tmp_path / "a.mp4", frames=300, rate=5, sound=clicks(60, [52.4, 53.6]), gop=20)
     clip = decode_clip(request(path, start=52.0, end=54.0, frames=2))
     assert clip.audio_mask.all()
-    np.testing.assert_allclose(onsets(clip), [0.4, 1.6], atol=0.003)
+    np.testing.assert_allclose(onsets(clip, RATE), [0.4, 1.6], atol=0.003)
 
 
 def test_a_track_that_begins_late_is_not_moved(tmp_path):
@@ -67,7 +57,7 @@ def test_a_track_that_begins_late_is_not_moved(tmp_path):
     )
     clip = decode_clip(request(path, frames=4))
     np.testing.assert_array_equal(clip.audio_mask, [False, False, True, False])
-    np.testing.assert_allclose(onsets(clip), [1.25], atol=0.003)
+    np.testing.assert_allclose(onsets(clip, RATE), [1.25], atol=0.003)
 
 
 @pytest.mark.parametrize(
@@ -158,9 +148,9 @@ def test_a_sound_in_a_file_of_its_own_belongs_to_the_video(tmp_path):
     video = write_video(tmp_path / "a.mp4", frames=50, sound=None, offset=3.0)
     sound = write_sound(tmp_path / "a.wav", clicks(2, [0.25, 1.75]))
     clip = decode_clip(request(video, audio_path=str(sound), frames=4))
-    np.testing.assert_allclose(onsets(clip), [0.25, 1.75], atol=0.003)
+    np.testing.assert_allclose(onsets(clip, RATE), [0.25, 1.75], atol=0.003)
     part = decode_clip(request(video, audio_path=str(sound), frames=2, start=1.0, end=2.0))
-    np.testing.assert_allclose(onsets(part), [0.75], atol=0.003)
+    np.testing.assert_allclose(onsets(part, RATE), [0.75], atol=0.003)
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "noise", "video"])
@@ -183,7 +173,7 @@ def test_only_the_windows_of_a_long_clip_are_decoded(tmp_path, monkeypatch):
     real = SoundWindows.add
     monkeypatch.setattr(SoundWindows, "add", lambda self, *args: (added.append(len(args[2][0])), real(self, *args))[1])
     clip = decode_clip(request(path, frames=2, audio_spec=AudioSpec(RATE, 0.1, 2.0)))
-    np.testing.assert_allclose(onsets(clip), [15, 45], atol=0.003)
+    np.testing.assert_allclose(onsets(clip, RATE), [15, 45], atol=0.003)
     assert sum(added) < 8 * 44100
 
 
@@ -263,4 +253,4 @@ def test_a_sound_that_is_late_is_late_and_begins_with_silence(tmp_path):
     path = write_video(tmp_path / "a.mkv", frames=50, sound=clicks(2, [0.25, 1.75]), sound_codec="pcm_s16le")
     clip = decode_clip(request(path, frames=4, sound_late=0.5))
     np.testing.assert_array_equal(clip.audio_mask, [False, True, False, False])
-    np.testing.assert_allclose(onsets(clip), [0.75], atol=0.003)
+    np.testing.assert_allclose(onsets(clip, RATE), [0.75], atol=0.003)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from gaid import devices
 from gaid.backbones import hub
 from gaid.backbones.clap.weights import DEFAULT, resolve_clap
 from gaid.backbones.protocol import BackboneSpec, BackboneStatus
+from gaid.versions import not_installed
 
 
 def find(kind: str, variant: str, random_weights: bool) -> Callable[[str, int], Any]:
@@ -28,7 +28,7 @@ def _build(name: str, folder: Path | None, device: str, seed: int) -> Any:
 def statuses() -> list[BackboneStatus]:
     """Whether the usual weights and transformers are at hand."""
     file = hub.cached_file(DEFAULT, hub.WEIGHTS)
-    remedies = [SPEC.install] if find_spec("transformers") is None else []
+    remedies = [SPEC.install] if not_installed(["transformers"]) else []
     remedies += [] if file else [f"hf download {DEFAULT}"]
     return [BackboneStatus(f"clap:{DEFAULT}", "audio", str(file or DEFAULT), ", then ".join(remedies))]
 

