@@ -89,7 +89,8 @@ def with_sounds_beside(dataset: Dataset, folder: Path) -> Dataset:
     def sound_of(video: Video) -> Path | None:
         name = _bare_name(video.path)
         found = sounds.get(name, [])
-        beside = [one for one in found if _place(one, folder) == _place(video.path, dataset.root)]
+        own = video.path.parent
+        beside = [one for one in found if one.parent == own or _place(one, folder) == _place(video.path, dataset.root)]
         return next(iter(beside or (found if len(files_called[name]) == 1 else [])), None)
 
     videos = tuple(

@@ -80,6 +80,16 @@ def test_clips_that_are_cut_from_one_file_share_its_sound(tmp_path):
     assert [video.audio_path for video in data.videos] == [tmp_path / "film.wav"] * 2
 
 
+def test_a_tables_videos_of_one_name_have_the_sounds_of_their_own_folders(tmp_path):
+    for place in ("x", "y"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "clip.mp4").write_bytes(b"")
+        (tmp_path / place / "clip.wav").write_bytes(b"")
+    (tmp_path / "clips.csv").write_text("video,caption\nx/clip.mp4,first\ny/clip.mp4,second\n")
+    data = load_dataset("csv", tmp_path / "clips.csv")
+    assert [video.audio_path for video in data.videos] == [tmp_path / "x" / "clip.wav", tmp_path / "y" / "clip.wav"]
+
+
 def test_every_benchmark_reads_sounds_beside_its_videos():
     assert {name for name in DATASETS if DATASETS[name].sounds_beside} == {
         "csv", "didemo", "folder", "lsmdc", "msrvtt", "vatex",
