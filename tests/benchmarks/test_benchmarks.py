@@ -19,7 +19,7 @@ def test_every_layout_gives_back_what_was_written_to_it():
     )  # asserts that each rival's arrays equal what was written and that epochs leave no clip out
     written, _, read, _ = found.cases
     assert store.OURS in written.timings
-    assert {"npy", "h5py, 50 clips a chunk"} <= set(read.timings)
+    assert {"npy", "h5py, 50 clips per chunk"} <= set(read.timings)
     assert found.figures["on disk"]["ours.zarr"]["bytes"] >= found.figures["bytes"]
 
 
