@@ -111,4 +111,4 @@ docs: tools
 	$(SITE)
 
 clean:
-	rm -rf data/demo data/demo-same-times stores/demo-* runs/demo runs/paper reports .pytest_cache .mypy_cache .ruff_cache
+	rm -rf data/demo data/demo-* stores/demo-* runs/demo runs/paper reports .pytest_cache .mypy_cache .ruff_cache

@@ -38,7 +38,7 @@ def test_a_mistyped_name_says_the_nearest():
 def test_a_name_like_nothing_says_all_names():
     with pytest.raises(
         OptionInvalid,
-        match="known are csv, demo, demo-same-times, didemo, folder, lsmdc, msrvtt, stamps, vatex ",
+        match="known are csv, demo, demo-deaf, demo-ears, demo-same-times, didemo, folder, lsmdc, msrvtt, stamps, vatex ",
     ):
         load_dataset("qqq")
 

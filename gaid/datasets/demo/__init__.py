@@ -17,14 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.datasets.demo.grammar import describe
-from gaid.datasets.demo.world import SIZES, VERSION, ClipPlan, plan_world
+from gaid.datasets.demo.world import SIZES, VERSION, ClipPlan, Mentions, plan_world
 from gaid.datasets.types import Caption, Dataset, DatasetSpec, Progress, Video
 from gaid.errors import DataInvalid, DataMissing
 from gaid.files import write_bytes
 
-__all__ = ["SPEC", "load", "load_truth", "prepare"]
+__all__ = ["SPEC", "load", "load_truth", "plans_of", "prepare"]
 
 _PROTOCOL = "demo"
+# What a manifest without the setting means.
+_UNSAID = {"mentions": "heard"}
+_SUFFIXES = {"none": "-deaf", "heard": "", "all": "-ears"}
 
 
 def prepare(
@@ -34,23 +37,27 @@ def prepare(
     sizes: tuple[int, int, int] | None = None,
     seed: int | None = None,
     same_times: bool | None = None,
+    mentions: Mentions | None = None,
     workers: int = 2,
 ) -> None:
     """Makes the world under `root`, or the rest of it; does nothing where it is complete.
 
-    `sizes` are clips for training, validation and test; what is None is as the world under `root` was begun, or else the default.
+    `sizes` are clips for training, validation and test, `mentions` says which captions mention sound (`world`); what is None is
+    as the world under `root` was begun, or else the default.
     Raises `DataInvalid` where another world than the one asked for lies there.
     """
     root = Path(root)
-    asked = {"sizes": None if sizes is None else list(sizes), "seed": seed, "same_times": same_times}
+    asked = {
+        "sizes": None if sizes is None else list(sizes), "seed": seed, "same_times": same_times, "mentions": mentions
+    }  # fmt: skip
     begun = _read(root / "manifest.json") or _read(root / "begun.json")
     settings = _settle(root, begun, {key: value for key, value in asked.items() if value is not None})
     if (root / "manifest.json").exists():
         return
     (root / "clips").mkdir(parents=True, exist_ok=True)
     _write(root / "begun.json", settings)
-    plans = _plans(settings)
-    _write(root / "captions.json", [_described(plan) for plan in plans])
+    plans = plans_of(settings)
+    _write(root / "captions.json", [_described(plan, _mentions(settings)) for plan in plans])
     _write(root / "truth.json", {plan.id: _truth(plan) for plan in plans})
     _make_clips(root, len(plans), workers, progress)
     for left_over in (root / "clips").glob(".*.unfinished.mp4"):
@@ -79,7 +86,7 @@ def load(root: Path) -> Dataset:
             captions.append(Caption(id=f"{clip['id']}-{k}", video=clip["id"], text=text))
     there = {path.name for path in (root / "clips").glob("*.mp4")}
     return Dataset(
-        name="demo-same-times" if settings["same_times"] else "demo",
+        name=f"demo{'-same-times' if settings['same_times'] else ''}{_SUFFIXES[_mentions(settings)]}",
         root=root,
         videos=tuple(videos),
         captions=tuple(captions),
@@ -125,20 +132,26 @@ def _settle(root: Path, found: dict[str, Any] | None, asked: dict[str, Any]) -> 
     if found is None:
         return {"version": VERSION, "sizes": list(SIZES), "seed": 0, "same_times": False} | asked
     for key, value in {"version": VERSION, **asked}.items():
-        if found.get(key) != value:
+        there = found.get(key, _UNSAID.get(key))
+        if there != value:
             raise DataInvalid(
-                f"demo: {root} holds a world with {key} {found.get(key)}, not {value}; delete the folder or name another with --root"
+                f"demo: {root} holds a world with {key} {there}, not {value}; delete the folder or name another with --root"
             )
     return found
 
 
-def _plans(settings: dict[str, Any]) -> list[ClipPlan]:
+def plans_of(settings: dict[str, Any]) -> list[ClipPlan]:
+    """The plans of the world that a manifest describes."""
     train, val, test = settings["sizes"]
-    return plan_world((train, val, test), settings["seed"], settings["same_times"])
+    return plan_world((train, val, test), settings["seed"], settings["same_times"], _mentions(settings))
 
 
-def _described(plan: ClipPlan) -> dict[str, Any]:
-    return {"id": plan.id, "part": plan.part, "captions": describe(plan)}
+def _mentions(settings: dict[str, Any]) -> Mentions:
+    return settings.get("mentions", _UNSAID["mentions"])
+
+
+def _described(plan: ClipPlan, mentions: Mentions) -> dict[str, Any]:
+    return {"id": plan.id, "part": plan.part, "captions": describe(plan, mentions)}
 
 
 def _truth(plan: ClipPlan) -> dict[str, Any]:

@@ -6,16 +6,15 @@ import signal
 import sys
 from pathlib import Path
 
+from gaid.datasets.demo import plans_of
 from gaid.datasets.demo.media import write_clip
-from gaid.datasets.demo.world import plan_world
 
 
 def main(root: Path, share: int, of: int) -> None:
     """Makes those clips of the share that are not there yet; ends early when the process that wanted them is gone."""
     wanted_by = os.getppid()
     settings = json.loads((root / "begun.json").read_text(encoding="utf-8"))
-    train, val, test = settings["sizes"]
-    for plan in plan_world((train, val, test), settings["seed"], settings["same_times"])[share::of]:
+    for plan in plans_of(settings)[share::of]:
         if os.getppid() != wanted_by:
             return
         path = root / "clips" / f"{plan.id}.mp4"

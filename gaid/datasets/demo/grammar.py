@@ -1,11 +1,11 @@
-"""English for the clips of the demo: a small grammar with synonyms; every caption names all that is seen and heard.
+"""English for the clips of the demo: a small grammar with synonyms; every caption names all that is seen, and what is heard.
 
 A caption tells the events of each sense in the order of time, but no two captions of a clip are worded alike.
 """
 
 import numpy as np
 
-from gaid.datasets.demo.world import ClipPlan, Sight, Track
+from gaid.datasets.demo.world import ClipPlan, Mentions, Sight, Track
 
 _COLOURS = {
     "red": ("red", "scarlet"),
@@ -69,22 +69,24 @@ _UNHEARD: dict[Track, tuple[str, ...]] = {
 }
 
 
-def describe(plan: ClipPlan) -> list[str]:
-    """Three to five different sentences that say what is seen and heard in a clip."""
+def describe(plan: ClipPlan, mentions: Mentions = "heard") -> list[str]:
+    """Three to five different sentences that say what is seen in a clip and, unless `mentions` is "none", what is heard."""
     rng = np.random.default_rng([*plan.seed, 3])
     wanted = int(rng.integers(3, 6))
     captions: list[str] = []
     while len(captions) < wanted:
-        caption = _sentence(plan, rng)
+        caption = _sentence(plan, rng, mentions)
         if caption not in captions:
             captions.append(caption)
     return captions
 
 
-def _sentence(plan: ClipPlan, rng: np.random.Generator) -> str:
+def _sentence(plan: ClipPlan, rng: np.random.Generator, mentions: Mentions) -> str:
     first, second = (_sight(sight, rng) for sight in plan.sights)
     seen = _pick(rng, f"{first} and {second}", f"{first}, then {second}", f"{first} and later {second}")
-    if plan.track != "sound":
+    if mentions == "none":
+        text = _pick(rng, seen, f"we see {seen}", f"a clip of {seen}", f"there is {seen}", f"{seen} in a short clip")
+    elif plan.track != "sound":
         text = f"{seen}, {_pick(rng, *_UNHEARD[plan.track])}"
     else:
         one, other = (_pick(rng, *_SOUNDS[sound.name]) for sound in plan.sounds)

@@ -5,6 +5,10 @@ sounds for two beats each, and at all other beats the picture is a mosaic of col
 told things at different times, so that whoever mixes them by one weight a clip lets noise in, and whoever weighs each
 beat by itself does not; `same_times` makes the control world, where the sounds fall on the beats of the sights.
 
+`mentions` sets how many captions mention sound. Under "heard" those of clips with sounds name them, and the others say that
+there is none. Under "none" no caption mentions sound, and no two clips of a part look the same. Under "all" every clip has
+two sounds, and every caption names them.
+
 Most clips come in groups: three or four that look the same and differ by sound alone, or sound the same and differ
 by sight. About one clip in ten has nothing to hear (no audio track, silence, or only noise).
 
@@ -68,6 +72,9 @@ SOUNDS = (
 Track = Literal["sound", "noise", "silent", "none"]
 """Two sounds amid noise; noise all the time; a track of silence; no audio track."""
 
+Mentions = Literal["none", "heard", "all"]
+"""Which captions mention sound: none; those of clips that have sounds, by name; all, since every clip has sounds."""
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -117,12 +124,14 @@ _Music = tuple[str, ...]
 _Content = tuple[_Look, _Music, Track]
 
 
-def plan_world(sizes: tuple[int, int, int] = SIZES, seed: int = 0, same_times: bool = False) -> list[ClipPlan]:
+def plan_world(
+    sizes: tuple[int, int, int] = SIZES, seed: int = 0, same_times: bool = False, mentions: Mentions = "heard"
+) -> list[ClipPlan]:
     """The plans of all clips: training, validation, test. The same arguments give the same plans on every machine."""
     plans = []
     for index, (part, size) in enumerate(zip(("train", "val", "test"), sizes, strict=True)):
         rng = np.random.default_rng([seed, index])
-        contents = [content for _, content in zip(range(size), _contents(part, rng), strict=False)]
+        contents = [content for _, content in zip(range(size), _contents(part, rng, mentions), strict=False)]
         for row, (look, music, track) in enumerate([contents[k] for k in rng.permutation(size)]):
             plans.append(_plan(f"{part}-{row:04d}", part, (seed, index, row), look, music, track, same_times))
     return plans
@@ -151,10 +160,10 @@ def _kept_for(remainder: int, val: tuple[int, ...], test: tuple[int, ...]) -> st
     return "val" if remainder in val else "test" if remainder in test else "train"
 
 
-def _contents(part: str, rng: np.random.Generator) -> Iterator[_Content]:
+def _contents(part: str, rng: np.random.Generator, mentions: Mentions) -> Iterator[_Content]:
     """Endless contents of clips, group by group; a clip of a group differs from each other one in what is not shared.
 
-    No two clips of a part look and sound the same, whatever the order.
+    No two clips of a part have the same content as far as captions mention it, in any order.
     """
     seen: set[Any] = set()
     while True:
@@ -162,12 +171,14 @@ def _contents(part: str, rng: np.random.Generator) -> Iterator[_Content]:
         kind = rng.choice(["same look", "same sound", "alone"], p=[0.55, 0.3, 0.15])
         if kind == "alone":
             members = 1
+        if kind == "same look" and mentions == "none":
+            kind = "same sound"  # captions without sounds could not tell clips of one look apart
         look, music = _look(part, rng), _music(part, rng)
         made = 0
         while made < members:
             # Two clips of one look and without sound would have the same captions: only the first of them may be.
-            track: Track = "sound" if made and kind == "same look" else _track(rng)
-            what = (frozenset(look), frozenset(music) if track == "sound" else None)
+            track: Track = "sound" if mentions == "all" or (made and kind == "same look") else _track(rng)
+            what = (frozenset(look), frozenset(music) if track == "sound" and mentions != "none" else None)
             if what not in seen:
                 seen.add(what)
                 made += 1
