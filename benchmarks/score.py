@@ -19,6 +19,7 @@ from gaid.heads.base import Algorithm
 from gaid.heads.gated import GatedHead
 from gaid.heads.pooling import AttentionPooling
 from gaid.heads.scoring import direct
+from gaid.heads.trial_noise import TrialNoise
 
 OURS = "gaid, folded"
 SHARED = "gaid, noise shared by a text's videos"
@@ -111,10 +112,13 @@ def compiled_blocks(head: GatedHead, inputs: Inputs, block: int = 32, compiled: 
     Compiling takes half a minute; the quick form (`compiled` False) leaves it out.
     """
     together = torch.compile(_direct_block, dynamic=False) if compiled else _direct_block
+    noise = head.perturbation.trial_noise(0, len(inputs.text), None)
 
     def call() -> Tensor:
         rows = [
-            torch.cat([together(head, *_block(inputs, t, v, block), t) for v in range(0, len(inputs.visual), block)], 1)
+            torch.cat(
+                [together(head, *_block(inputs, t, v, block), t, noise) for v in range(0, len(inputs.visual), block)], 1
+            )
             for t in range(0, len(inputs.text), block)
         ]
         return torch.cat(rows)
@@ -127,10 +131,11 @@ def _block(inputs: Inputs, first: int, video: int, size: int) -> tuple[Tensor, T
     return inputs.text[first : first + size], inputs.visual[videos], inputs.audio[videos], inputs.mask[videos]
 
 
-def _direct_block(head: GatedHead, text: Tensor, visual: Tensor, audio: Tensor, mask: Tensor, first: int) -> Tensor:
-    return direct.score_block(
-        head.parts, head.embed_text(text), head.project_videos(visual, audio, mask), first_text=first
-    )
+def _direct_block(
+    head: GatedHead, text: Tensor, visual: Tensor, audio: Tensor, mask: Tensor, first: int, noise: TrialNoise | None
+) -> Tensor:
+    features = head.project_videos(visual, audio, mask)
+    return direct.score_block(head.parts, head.embed_text(text), features, first_text=first, noise=noise)
 
 
 def measure(preset: str, shape: Shape, options: Options, dim: int = 512, frames: int = 12) -> Case:

@@ -142,13 +142,13 @@ class Head(nn.Module):
             pool_caption: row of the own caption that pools, where it is another than the one that gates.
             algorithm: `folded`, `direct` (every tensor made), or by `auto` the faster one; equal within rounding.
             memory: bytes that are held at most beside the inputs and the result.
-            seed: of STP's trials.
+            seed: of STP's trials; they are the same on every device.
             noise: whose STP's trials are. `text`: drawn once per text for all videos, and the best of a pair's scores counts.
                 `pair`: as T-MASS publishes it, drawn anew for each pair; the trial is the one that is nearest to the video as
                 the query pools it (its frames gated as `gate_by` says), and its score counts, by whichever pooling.
-            text_rows: where these texts stand in an evaluation of which they are a part; a pair's own draws depend on it. As
-                they come by default.
-            video_rows: where these videos stand, likewise.
+            text_rows: where these texts stand in an evaluation of which they are a part; their draws depend on it. As they
+                come by default.
+            video_rows: where these videos stand, likewise; a pair's own draws depend on it.
 
         Raises: HeadMismatch when sizes don't fit or own captions are needed and unknown; OptionInvalid for an unknown choice.
         """

@@ -225,18 +225,16 @@ class GatedHead(HeadBase):
         source = blocks.VideoSource(self.project_videos, visual, audio, audio_mask, text.shape[1])
         own_caption = own_caption.to(text.device)
         pool_caption = own_caption if how.pool_caption is None else how.pool_caption.to(text.device)
-        noise = None
-        if how.noise == "pair":
-            texts = len(text) if how.text_rows is None else how.text_rows
-            videos = len(visual) if how.video_rows is None else how.video_rows
-            noise = self.perturbation.pair_noise(text.shape[1], how.seed, texts, videos, text.device)
+        texts = len(text) if how.text_rows is None else how.text_rows
+        videos = len(visual) if how.video_rows is None else how.video_rows
+        noise = self.perturbation.trial_noise(how.seed, texts, videos if how.noise == "pair" else None)
         few = how.algorithm == "auto" and len(text) <= self.few_texts(len(visual), source.tokens_per_frame)
         if few or how.algorithm == "direct":
             own = (own_caption, pool_caption, how.gate_by, how.pool_by)
-            return direct.score(self.parts, text, source, *own, how.memory, how.seed, noise)
+            return direct.score(self.parts, text, source, *own, how.memory, noise)
         gate_own = own_caption if how.gate_by == "own_caption" else None
         pool_own = pool_caption if how.pool_by == "own_caption" else None
-        return blocks.score(self.parts, text, source, gate_own, pool_own, how.memory, how.seed, noise)
+        return blocks.score(self.parts, text, source, gate_own, pool_own, how.memory, noise)
 
     # Explanation and indexing
 

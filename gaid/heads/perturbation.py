@@ -15,10 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gaid.heads.pair_noise import PairNoise
 from gaid.heads.scoring.algebra import Pairs, Pooled, products_with, with_one
-from gaid.heads.scoring.plan import NOISE_ROWS, Plan
+from gaid.heads.scoring.plan import Plan
 from gaid.heads.scoring.sides import TextSide, VideoSide
+from gaid.heads.trial_noise import Law, TrialNoise, normal, uniform
 
 PerturbationName = Literal["none", "stp", "dasp"]
 Prior = Literal["uniform", "normal"]
@@ -101,19 +101,15 @@ class Perturbation(nn.Module):
         """Each text moved for a training step, by its own video's std."""
         return text
 
-    def pair_noise(
-        self,
-        dim: int,
-        seed: int,
-        texts: int | Int[Tensor, " texts"],
-        videos: int | Int[Tensor, " videos"],
-        device: torch.device,
-    ) -> PairNoise | None:
-        """Draws that each pair has of its own in an evaluation of these texts and videos; None where nothing is drawn."""
+    def trial_noise(
+        self, seed: int, texts: int | Int[Tensor, " texts"], videos: int | Int[Tensor, " videos"] | None
+    ) -> TrialNoise | None:
+        """The draws of an evaluation of these texts: each pair's own where `videos` are given, else each text's. None where
+        nothing is drawn."""
         return None
 
-    def of_texts(self, text: Float[Tensor, "texts dim"], first: int, seed: int, noise: PairNoise | None) -> Comparison:
-        """The texts from row `first` on, ready to be compared; `noise` where pairs have draws of their own."""
+    def of_texts(self, text: Float[Tensor, "texts dim"], first: int, noise: TrialNoise | None) -> Comparison:
+        """The texts from row `first` on, ready to be compared; `noise` where the perturbation draws."""
         return Unmoved(text)
 
 
@@ -131,41 +127,30 @@ class StochasticPerturbation(Perturbation):
         self.prior_std = prior_std
         self.trials = trials
 
-    def draw(self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Noise of the prior: uniform on [0, 1], or normal of `prior_std`."""
-        if self.prior == "uniform":
-            return torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
-        return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device) * self.prior_std
+    def draw(self, like: Tensor) -> Tensor:
+        """Noise of the prior for training, of this shape: uniform on [0, 1), or normal of `prior_std`."""
+        return torch.rand_like(like) if self.prior == "uniform" else torch.randn_like(like) * self.prior_std
 
-    def noise(self, start: int, stop: int, like: Tensor, seed: int) -> Float[Tensor, "texts trials dim"]:
-        """The draws for texts start..stop of an evaluation: the same for every video, and however texts are blocked."""
-        pieces = []
-        for run in range(start // NOISE_ROWS, (stop - 1) // NOISE_ROWS + 1):
-            generator = torch.Generator(device=like.device).manual_seed(seed * 1_000_003 + run)
-            drawn = self.draw((NOISE_ROWS, self.trials, like.shape[-1]), like, generator)
-            first = run * NOISE_ROWS
-            pieces.append(drawn[max(start - first, 0) : stop - first])
-        return torch.cat(pieces)
+    @property
+    def law(self) -> Law:
+        """The prior as trials draw it."""
+        return uniform if self.prior == "uniform" else normal(self.prior_std)
 
     def perturb(self, text: Float[Tensor, "batch dim"], std: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         """A training draw for each text from its own video's std."""
-        return text + self.draw(tuple(text.shape), text) * std
+        return text + self.draw(text) * std
 
-    def pair_noise(
-        self,
-        dim: int,
-        seed: int,
-        texts: int | Int[Tensor, " texts"],
-        videos: int | Int[Tensor, " videos"],
-        device: torch.device,
-    ) -> PairNoise:
-        """The draws that T-MASS's published evaluation makes: anew for each pair."""
-        return PairNoise(self.prior == "normal", self.prior_std, self.trials, dim, seed, texts, videos, device)
+    def trial_noise(
+        self, seed: int, texts: int | Int[Tensor, " texts"], videos: int | Int[Tensor, " videos"] | None
+    ) -> TrialNoise:
+        weight = self.deviation.linear.weight
+        return TrialNoise(self.law, self.trials, len(weight), seed, texts, videos, weight.device)
 
-    def of_texts(self, text: Tensor, first: int, seed: int, noise: PairNoise | None) -> Comparison:
-        if noise is not None:
+    def of_texts(self, text: Float[Tensor, "texts dim"], first: int, noise: TrialNoise | None) -> Comparison:
+        assert noise is not None
+        if noise.per_pair:
             return PairTrials(text, self.deviation, noise, first)
-        return TextTrials(text, self.deviation, self.noise(first, first + len(text), text, seed))
+        return TextTrials(text, self.deviation, noise.of_texts(first, len(text), text.dtype))
 
 
 class DirectionalPerturbation(Perturbation):
@@ -188,7 +173,7 @@ class DirectionalPerturbation(Perturbation):
         noise = torch.rand_like(text) if noise is None else noise
         return text + (self.alpha * noise + (1 - self.alpha)) * std
 
-    def of_texts(self, text: Tensor, first: int, seed: int, noise: PairNoise | None) -> Comparison:
+    def of_texts(self, text: Float[Tensor, "texts dim"], first: int, noise: TrialNoise | None) -> Comparison:
         return Directed(text, self.deviation, self.alpha)
 
 
@@ -296,7 +281,7 @@ class PairTrials(Comparison):
 
     text: Float[Tensor, "texts dim"]
     deviation: Deviation
-    noise: PairNoise
+    noise: TrialNoise
     first: int
 
     def plain(self, block: PlainBlock) -> Float[Tensor, "texts videos"]:

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gaid.evaluation.sound import explain_own
 from gaid.heads import GatedHead, Head
@@ -15,6 +14,7 @@ from gaid.heads.features import Features
 from gaid.heads.gate import FrameGate
 from gaid.heads.perturbation import DirectionalPerturbation, StochasticPerturbation
 from gaid.heads.scoring import direct
+from gaid.heads.trial_noise import Law
 
 ALPHAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 
@@ -31,10 +31,10 @@ class TurnedPerturbation(StochasticPerturbation):
         self.deviation = like.deviation
         self.alpha = float(like.alpha.detach())
 
-    def draw(self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    @property
+    def law(self) -> Law:
         """alpha or -alpha for each number of a text."""
-        signs = torch.randint(0, 2, shape, generator=generator, device=like.device, dtype=like.dtype) * 2 - 1
-        return self.alpha * signs
+        return lambda whole: torch.where(whole < 0, -self.alpha, self.alpha).to(whole.dtype)
 
 
 def has_gate(head: Head) -> bool:

@@ -62,11 +62,12 @@ def test_blocks_of_videos_and_places_of_captions_change_no_draw(split, head, rea
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 15])
-def test_candidates_are_rescored_with_the_draws_of_the_whole(split, head, count):
+@pytest.mark.parametrize("noise", ["text", "pair"])
+def test_candidates_are_rescored_with_the_draws_of_the_whole(split, head, count, noise):
     features = Features.of(split, "cpu")
-    whole = score_all(head, features, split.caption_video, PROTOCOLS["query"], memory=2**28, noise="pair")
+    whole = score_all(head, features, split.caption_video, PROTOCOLS["query"], memory=2**28, noise=noise)
     candidates = np.argsort(-whole, axis=1)[:, :count]
-    found = rescore(head, features, candidates, memory=2**28, noise="pair")
+    found = rescore(head, features, candidates, memory=2**28, noise=noise)
     np.testing.assert_allclose(found, np.take_along_axis(whole, candidates, 1), atol=1e-6)
 
 

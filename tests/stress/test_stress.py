@@ -235,7 +235,7 @@ def test_a_turned_direction_is_as_far_from_the_text_and_elsewhere(head, split, a
     turned = copy.deepcopy(head)
     probes.turn_direction(turned)
     text = head.embed_text(features.text)
-    noise = turned.perturbation.noise(0, len(text), text, 0)
+    noise = turned.perturbation.trial_noise(0, len(text), None).of_texts(0, len(text), text.dtype)
     assert noise.shape == (len(text), 1, DIM)
     assert set(noise.abs().unique().tolist()) == {0.5}
     assert abs(float(noise.mean())) < 0.1

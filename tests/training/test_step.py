@@ -47,7 +47,7 @@ def train(kind, preset, device, count, sizes=(8, 7)):
 @pytest.mark.parametrize("preset", ["gaid", "t-mass", "x-pool", "mean-pool", "avigate"])
 def test_recorded_steps_are_plain_steps(preset, monkeypatch):
     monkeypatch.setattr(torch, "rand_like", lambda like: torch.full_like(like, 0.4))
-    monkeypatch.setattr(StochasticPerturbation, "draw", lambda self, shape, like: torch.full_like(like, 0.4))
+    monkeypatch.setattr(StochasticPerturbation, "draw", lambda self, like: torch.full_like(like, 0.4))
     plain, plain_head, _ = train(Step, preset, "cuda", 50)
     recorded, recorded_head, step = train(CapturedStep, preset, "cuda", 50)
     assert sorted(step._recordings) == [7, 8]

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gaid.heads.pair_noise import PairNoise
 from gaid.heads.perturbation import Block, Comparison
 from gaid.heads.scoring import folded
 from gaid.heads.scoring.parts import Parts
 from gaid.heads.scoring.plan import Plan, Work, make_plan
 from gaid.heads.scoring.sides import TextSide, VideoSide
+from gaid.heads.trial_noise import TrialNoise
 
 Project = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -77,8 +77,7 @@ def score(
     gate_own: Int[Tensor, " videos"] | None,
     pool_own: Int[Tensor, " videos"] | None,
     memory: int,
-    seed: int,
-    noise: PairNoise | None = None,
+    noise: TrialNoise | None,
 ) -> Float[Tensor, "texts videos"]:
     """Scores of all pairs, block by block.
 
@@ -103,7 +102,7 @@ def score(
         for first in range(0, len(text), plan.texts):
             rows = slice(first, first + plan.texts)
             some = everything.rows(rows)
-            comparison = parts.perturbation.of_texts(some.text, first, seed, noise)
+            comparison = parts.perturbation.of_texts(some.text, first, noise)
             for run, side, gate, pool in zip(runs, sides, gating, pooled_by, strict=True):
                 scores[rows, run] = score_block(some, side, gate, pool, comparison, run.start, plan).t()
 
@@ -111,14 +110,15 @@ def score(
     return scores
 
 
-def _work(parts: Parts, text: Tensor, source: VideoSource, noise: PairNoise | None) -> Work:
+def _work(parts: Parts, text: Tensor, source: VideoSource, noise: TrialNoise | None) -> Work:
+    trials, per_pair = (noise.trials, noise.per_pair) if noise else (0, False)
     return Work(
         texts=len(text),
         videos=len(source),
         dim=text.shape[1],
         vectors=parts.gate.ends_per_frame(source.tokens_per_frame) * source.frames + 3,
-        trials=parts.perturbation.trials if noise is None else 0,
-        own_trials=noise.trials if noise else 0,
+        trials=0 if per_pair else trials,
+        own_trials=trials if per_pair else 0,
         moves=parts.perturbation.moves,
         pairs=parts.gate.fuses_tokens,
     )

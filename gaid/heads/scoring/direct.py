@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from gaid.heads.base import By
-from gaid.heads.pair_noise import PairNoise
 from gaid.heads.perturbation import PlainBlock
 from gaid.heads.scoring.blocks import VideoSource
 from gaid.heads.scoring.parts import Parts
 from gaid.heads.scoring.plan import pairs_at_once, prefers_large_launches
+from gaid.heads.trial_noise import TrialNoise
 
 TEXTS = 64
 
@@ -49,14 +49,13 @@ def score(
     gate_by: By,
     pool_by: By,
     memory: int,
-    seed: int,
-    noise: PairNoise | None = None,
+    noise: TrialNoise | None,
 ) -> Float[Tensor, "texts videos"]:
     """Scores of all pairs: about a dozen tensors of (texts, videos, frames, dim) per block."""
     videos, frames, dim = len(own_caption), source.frames, text.shape[1]
-    trials = max(1, parts.perturbation.trials if noise is None else 1)
-    at_once = 0
-    if noise is not None:
+    trials, at_once = parts.perturbation.trials, 0
+    if noise is not None and noise.per_pair:
+        trials = 1
         at_once = pairs_at_once(noise.trials * noise.dim, memory, cached=not prefers_large_launches(text.device))
     pair = text.element_size() * (dim * max(12 * frames, 4 * trials) + 4 * frames * source.tokens_per_frame)
     rows = max(1, min(len(text), TEXTS))
@@ -71,7 +70,7 @@ def score(
         for first in range(0, len(text), rows):
             some = text[first : first + rows]
             scores[first : first + rows, run] = score_block(
-                parts, some, features, gated_by, pooled_by, first, start, seed, noise, at_once
+                parts, some, features, gated_by, pooled_by, first, start, noise, at_once
             )
     return scores
 
@@ -84,8 +83,7 @@ def score_block(
     pooled_by: Float[Tensor, "1 videos dim"] | None = None,
     first_text: int = 0,
     first_video: int = 0,
-    seed: int = 0,
-    noise: PairNoise | None = None,
+    noise: TrialNoise | None = None,
     pairs_at_once: int = 0,
 ) -> Float[Tensor, "texts videos"]:
     """Scores of one block; `features` after their projections, `gated_by` and `pooled_by` the videos' own captions."""
@@ -96,5 +94,5 @@ def score_block(
     def by_query() -> Tensor:
         return pooled if pooled_by is None else parts.pooling(text[:, None], fused)
 
-    comparison = parts.perturbation.of_texts(text, first_text, seed, noise)
+    comparison = parts.perturbation.of_texts(text, first_text, noise)
     return comparison.plain(PlainBlock(fused, pooled, by_query, first_video, pairs_at_once))

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
-# Noise is drawn for fixed runs of texts, so that it does not depend on the blocks of a plan.
-NOISE_ROWS = 64
 CPU_VIDEOS = 32
-# Texts whose trials are compared at once on the CPU.
-CPU_TRIED_TEXTS = 16
+# Texts with trials in one block on the CPU, whose noise is held; and those whose trials are compared at once.
+CPU_TEXTS_WITH_TRIALS, CPU_TRIED_TEXTS = 64, 16
 GPU_TEXTS = 2048
 GPU_FEW_PAIRS = 5000  # direct scoring takes as long for these as folding takes to start
-GPU_TRIED_TEXTS = 4 * NOISE_ROWS
+GPU_TRIED_TEXTS = 256
 # Numbers of pairs' own noise held at once on the CPU: with what is computed from them they fill a second-level cache.
 CPU_NOISE = 2**17
 
@@ -84,7 +82,7 @@ def make_plan(work: Work, memory: int, device: torch.device) -> Plan:
 
 
 def _in_cache(work: Work, memory: int) -> Plan:
-    texts = NOISE_ROWS if work.trials or work.own_trials else texts_of_block(work.dim)
+    texts = CPU_TEXTS_WITH_TRIALS if work.trials or work.own_trials else texts_of_block(work.dim)
     threads = torch.get_num_threads()
     # A block holds about six tensors of (videos, vectors, texts) and, for each video, its vectors a few times over.
     per_video = 4 * work.vectors * (6 * min(texts, max(work.texts, 1)) + 8 * work.dim)

@@ -1,4 +1,5 @@
-"""T-MASS's published evaluation: noise for each (video, text, trial), the trial chosen by the query's pooling, any pooling scored."""
+"""STP's trials: draws that depend on the seed and on rows alone, once per text or for each pair; and T-MASS's published
+evaluation, with noise for each (video, text, trial), the trial chosen by the query's pooling, any pooling scored."""
 
 import numpy as np
 import pytest
@@ -32,8 +33,8 @@ def make(texts, videos, frames=3, dim=8, trials=4, dtype=torch.float64, **parts)
 
 def draws(head, text, video, seed):
     """(trials, dim) of a pair."""
-    noise = head.perturbation.pair_noise(head.config["dim"], seed, text + 1, video + 1, torch.device("cpu"))
-    return noise.draw(torch.tensor([text]), torch.tensor([video]), torch.float64)[0]
+    noise = head.perturbation.trial_noise(seed, text + 1, video + 1)
+    return noise.of_pairs(torch.tensor([text]), torch.tensor([video]), torch.float64)[0]
 
 
 def pool(pooling, text, frames):
@@ -130,48 +131,110 @@ def test_of_a_texts_shared_draws_the_best_score_counts_and_of_a_pairs_own_that_o
     assert (scores[20, "own_caption"] < scores[1, "own_caption"] - 1e-3).any()
 
 
-@pytest.fixture
-def noise():
-    head, _ = make(1, 1, dim=64, trials=20)
-    return head.perturbation.pair_noise(64, 0, 30, 30, torch.device("cpu"))
+def law_of(prior, std=3e-3):
+    """The distribution that a prior states."""
+    return stats.uniform() if prior == "uniform" else stats.norm(scale=std)
 
 
-def test_a_pairs_noise_is_uniform_and_has_nothing_of_another_pairs_trials_or_dimensions(noise):
-    rows = torch.arange(30)
-    drawn = noise.draw(rows.repeat_interleave(30), rows.repeat(30))
-    assert float(drawn.min()) >= 0
-    assert float(drawn.max()) < 1
-    assert stats.kstest(drawn.flatten().numpy(), "uniform").pvalue > 0.01
-    centred = drawn.flatten(1).numpy() - 0.5
-    of_pairs = np.corrcoef(centred)[~np.eye(900, dtype=bool)]
+def drawn(kind, texts=30, videos=30, seed=0, **parts):
+    """(draws, trials, dim) of all texts, or of all their pairs."""
+    head, _ = make(1, 1, dim=64, trials=20, **parts)
+    if kind == "text":
+        return head.perturbation.trial_noise(seed, texts, None).of_texts(0, texts, torch.float32)
+    rows = torch.arange(texts).repeat_interleave(videos), torch.arange(videos).repeat(texts)
+    return head.perturbation.trial_noise(seed, texts, videos).of_pairs(*rows, torch.float32)
+
+
+@pytest.mark.parametrize("prior", ["uniform", "normal"])
+@pytest.mark.parametrize(("kind", "texts", "videos"), [("text", 900, 0), ("pair", 30, 30)])
+def test_noise_has_its_law_and_nothing_of_other_draws_trials_or_dimensions(kind, texts, videos, prior):
+    noise = drawn(kind, texts, videos, prior=prior)
+    law = law_of(prior)
+    assert noise.shape == (900, 20, 64)
+    assert noise.isfinite().all()
+    assert law.cdf(float(noise.min())) < 1e-4
+    assert law.sf(float(noise.max())) < 1e-4
+    if prior == "uniform":
+        assert 0 <= float(noise.min()) < float(noise.max()) < 1
+    assert stats.kstest(noise.flatten().numpy(), law.cdf).pvalue > 0.01
+    # Mean and variance of n numbers are normal around the law's, with these standard deviations.
+    n, kurtosis = noise.numel(), float(law.stats("k"))
+    assert abs(float(noise.mean()) - law.mean()) < 4 * law.std() / n**0.5
+    assert abs(float(noise.var()) / law.var() - 1) < 4 * ((kurtosis + 2) / n) ** 0.5
+    centred = noise.flatten(1).numpy() - law.mean()
+    of_draws = np.corrcoef(centred)[~np.eye(900, dtype=bool)]
     of_numbers = np.corrcoef(centred.T)[~np.eye(20 * 64, dtype=bool)]
     # Correlations of n independent numbers are about normal with a standard deviation of 1 / sqrt(n).
-    assert of_pairs.std() == pytest.approx(1280**-0.5, rel=0.02)
+    assert of_draws.std() == pytest.approx(1280**-0.5, rel=0.02)
     assert of_numbers.std() == pytest.approx(900**-0.5, rel=0.02)
-    assert abs(of_pairs).max() < 6 * 1280**-0.5
+    assert abs(of_draws).max() < 6 * 1280**-0.5
     assert abs(of_numbers).max() < 6 * 900**-0.5
 
 
-def test_normal_noise_is_normal_with_the_std_of_the_prior():
-    head, _ = make(1, 1, dim=64, trials=20, prior="normal", prior_std=3e-3)
-    drawn = head.perturbation.pair_noise(64, 0, 200, 200, torch.device("cpu")).draw(
-        torch.arange(200), torch.arange(200)
-    )
-    assert drawn.isfinite().all()
-    assert stats.kstest(drawn.flatten().numpy() / 3e-3, "norm").pvalue > 0.01
+def mixed(x):
+    """The 32-bit hash of the module in whole numbers of Python."""
+    x = (x ^ x >> 16) * 0x7FEB352D % 2**32
+    x = (x ^ x >> 15) * (2**32 - 0x7B935975) % 2**32
+    return x ^ x >> 16
 
 
-def test_a_draw_depends_on_seed_text_and_video_and_on_no_other_pair_of_the_call(noise):
+def number_of(seed, text, video, trial, dimension, trials=20, dim=64):
+    """A uniform number on [0, 1) from its five coordinates; `video` None for noise that all videos share."""
+    one, two = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
+    keys = [mixed(mixed((text + word) % 2**32) ^ (2**32 - 1 if video is None else video)) for word in (one, two)]
+    bits = ((mixed(trial * dim + dimension) ^ keys[0]) + keys[1]) % 2**32 * 0x7FEB352D % 2**32
+    bits = (bits ^ bits >> 15) * (2**32 - 0x7B935975) % 2**32
+    return (bits >> 8 ^ 1 << 23) / 2**24  # the upper 24 bits as a signed number, moved to 0 and above
+
+
+@pytest.mark.parametrize(("text", "trial", "dimension"), [(0, 0, 0), (7, 3, 63), (29, 19, 5)])
+def test_a_number_is_a_hash_in_whole_numbers_of_its_coordinates_so_that_every_device_has_it(text, trial, dimension):
+    shared = drawn("text", seed=3)[text, trial, dimension]
+    assert float(shared) == number_of(3, text, None, trial, dimension)
+    of_pair = drawn("pair", seed=3)[text * 30 + 11, trial, dimension]
+    assert float(of_pair) == number_of(3, text, 11, trial, dimension)
+
+
+def test_the_draws_of_a_text_depend_on_its_seed_and_row_and_not_on_the_run_that_it_is_drawn_in():
+    whole = drawn("text")
     head, _ = make(1, 1, dim=64, trials=20)
-    three = noise.draw(torch.tensor([5, 6, 5]), torch.tensor([7, 7, 8]))
-    assert torch.equal(noise.draw(torch.tensor([6]), torch.tensor([7]))[0], three[1])
-    rows = (torch.tensor([5]), torch.tensor([4, 7]))  # where the texts and videos of a part stand in the whole
-    part = head.perturbation.pair_noise(64, 0, *rows, torch.device("cpu"))
-    assert torch.equal(part.draw(torch.tensor([0]), torch.tensor([1]))[0], three[0])
-    other = head.perturbation.pair_noise(64, 1, 30, 30, torch.device("cpu")).draw(torch.tensor([5]), torch.tensor([7]))[
-        0
-    ]
-    for one, two in ((three[0], three[1]), (three[0], three[2]), (three[1], three[2]), (three[0], other)):
+    noise = head.perturbation.trial_noise(0, 30, None)
+    assert torch.equal(noise.of_texts(7, 5, torch.float32), whole[7:12])
+    part = head.perturbation.trial_noise(0, torch.tensor([21, 4]), None)  # where the texts of a part stand in the whole
+    assert torch.equal(part.of_texts(0, 2, torch.float32), whole[[21, 4]])
+    for other in (whole[8], drawn("text", seed=1)[7], drawn("pair")[7 * 30]):
+        assert abs(np.corrcoef(whole[7].flatten(), other.flatten())[0, 1]) < 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("algorithm", ["folded", "direct"])
+def test_with_draws_of_each_text_neither_blocks_nor_the_other_texts_of_a_call_change_a_score(
+    algorithm, gpu, monkeypatch
+):
+    monkeypatch.setattr(plan, "prefers_large_launches", lambda device: gpu)
+    head, (text, *videos) = make(150, 40, 4, 16)
+    whole = head.score(text, *videos, algorithm="direct")
+    for memory in (2**30, 2**19):
+        found = head.score(text, *videos, algorithm=algorithm, memory=memory)
+        torch.testing.assert_close(found, whole, atol=1e-6, rtol=0)
+    some = torch.tensor([149, 3, 64, 63, 100])
+    part = head.score(text[some], *(of[20:35] for of in videos), algorithm=algorithm, text_rows=some)
+    torch.testing.assert_close(part, whole[some][:, 20:35], atol=1e-6, rtol=0)
+
+
+def test_a_draw_depends_on_seed_text_and_video_and_on_no_other_pair_of_the_call():
+    head, _ = make(1, 1, dim=64, trials=20)
+
+    def of(texts, videos, seed=0, places=(30, 30)):
+        rows = torch.tensor(texts), torch.tensor(videos)
+        return head.perturbation.trial_noise(seed, *places).of_pairs(*rows, torch.float32)
+
+    three = of([5, 6, 5], [7, 7, 8])
+    assert torch.equal(of([6], [7])[0], three[1])
+    places = (torch.tensor([5]), torch.tensor([4, 7]))  # where the texts and videos of a part stand in the whole
+    assert torch.equal(of([0], [1], places=places)[0], three[0])
+    for one, two in ((three[0], three[1]), (three[0], three[2]), (three[1], three[2]), (three[0], of([5], [7], 1)[0])):
         assert abs(np.corrcoef(one.flatten(), two.flatten())[0, 1]) < 0.15
 
 

@@ -1,9 +1,11 @@
-"""Noise for STP's published evaluation (T-MASS): drawn anew for each (text, video) pair.
+"""Noise for the trials of STP's evaluation (T-MASS): drawn once per text, or anew for each (text, video) pair.
 
 A number is a hash of the seed, the rows of text and video, the trial and the dimension. It is therefore the same on every
 device and in whatever blocks pairs are scored, none of it is stored, and on a CPU it is made three times as fast as
 PyTorch's generator draws. Deviations and video embeddings are the callers'.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -12,6 +14,20 @@ from torch import Tensor
 
 # Odd multipliers of a well-known 32-bit hash; a product wraps, and its upper bits depend on all bits of its factor.
 _FIRST, _SECOND = 0x7FEB352D, -0x7B935975
+_EVERY_VIDEO = -1  # in the place of a video's row, where a text's draws are the same for all videos
+
+# From whole numbers, uniform from -2^23 to 2^23 - 1 and stored as floats, to noise; may change its argument.
+Law = Callable[[Tensor], Tensor]
+
+
+def uniform(whole: Float[Tensor, "*some"]) -> Float[Tensor, "*some"]:
+    """Uniform on [0, 1)."""
+    return whole.mul_(2.0**-24).add_(0.5)
+
+
+def normal(std: float) -> Law:
+    """Normal with this standard deviation, around 0."""
+    return lambda whole: torch.erfinv(whole.add_(0.5).mul_(2.0**-23)).mul_(2**0.5 * std)
 
 
 def _shifted(x: Int[Tensor, "*some"], bits: int) -> Int[Tensor, "*some"]:
@@ -46,57 +62,69 @@ def _places(rows: int | Int[Tensor, " rows"], device: torch.device) -> Int[Tenso
     return rows.to(device, torch.int32)
 
 
-class PairNoise:
-    """An evaluation's draws of STP's prior: uniform on [0, 1), or `normal` of `prior_std`; `trials` for each pair.
+class TrialNoise:
+    """An evaluation's draws of a law: `trials` for each text, or for each pair where `videos` are given.
 
     `texts`, `videos`: where those that are scored stand in the evaluation, or how many there are.
     """
 
     def __init__(
         self,
-        normal: bool,
-        prior_std: float,
+        law: Law,
         trials: int,
         dim: int,
         seed: int,
         texts: int | Int[Tensor, " texts"],
-        videos: int | Int[Tensor, " videos"],
+        videos: int | Int[Tensor, " videos"] | None,
         device: torch.device,
     ) -> None:
-        self.normal, self.prior_std, self.trials, self.dim = normal, prior_std, trials, dim
-        self.texts, self.videos = _places(texts, device), _places(videos, device)
+        self.law, self.trials, self.dim = law, trials, dim
+        self.texts = _places(texts, device)
+        self.videos = None if videos is None else _places(videos, device)
         state = np.random.SeedSequence(seed % 2**64).generate_state(2)
         self.seeds = [int(word) for word in state.view(np.int32)]
         counters = torch.arange(self.trials * dim, dtype=torch.int32, device=device)
         self.counters = _mixed(counters).view(self.trials, dim)
 
-    def draw(
-        self, texts: Int[Tensor, " pairs"], videos: Int[Tensor, " pairs"], dtype: torch.dtype = torch.float32
-    ) -> Float[Tensor, "pairs trials dim"]:
-        """The noise of the pairs of these texts and videos."""
-        return self._noise(*self._keys(texts, videos), dtype)
+    @property
+    def per_pair(self) -> bool:
+        """Whether each pair has draws of its own."""
+        return self.videos is not None
 
-    def _keys(
+    def of_texts(self, first: int, count: int, dtype: torch.dtype) -> Float[Tensor, "count trials dim"]:
+        """The draws of a run of texts, the same for all videos."""
+        return self._noise(*self._keys(self.texts[first : first + count], None), dtype)
+
+    def of_pairs(
+        self, texts: Int[Tensor, " pairs"], videos: Int[Tensor, " pairs"], dtype: torch.dtype
+    ) -> Float[Tensor, "pairs trials dim"]:
+        """The draws of the pairs of these texts and videos."""
+        return self._noise(*self._keys_of_pairs(texts, videos), dtype)
+
+    def _keys_of_pairs(
         self, texts: Int[Tensor, " pairs"], videos: Int[Tensor, " pairs"]
     ) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
-        """Two numbers per pair, which make the counters of trials and dimensions the pair's own."""
-        texts, videos = self.texts[texts], self.videos[videos]
-        one, two = (_mixed(_mixed(texts + seed) ^ videos) for seed in self.seeds)
+        assert self.videos is not None
+        return self._keys(self.texts[texts], self.videos[videos])
+
+    def _keys(
+        self, texts: Int[Tensor, " draws"], videos: Int[Tensor, " draws"] | None
+    ) -> tuple[Int[Tensor, " draws"], Int[Tensor, " draws"]]:
+        """Two numbers that make the counters of trials and dimensions a text's own, or a pair's, by their rows."""
+        of_videos = _EVERY_VIDEO if videos is None else videos
+        one, two = (_mixed(_mixed(texts + seed) ^ of_videos) for seed in self.seeds)
         return one, two
 
     def _noise(
-        self, one: Int[Tensor, " pairs"], two: Int[Tensor, " pairs"], dtype: torch.dtype
-    ) -> Float[Tensor, "pairs trials dim"]:
+        self, one: Int[Tensor, " draws"], two: Int[Tensor, " draws"], dtype: torch.dtype
+    ) -> Float[Tensor, "draws trials dim"]:
         # The counters are mixed already, so half of the mixing is enough here, where nearly all of the time is spent.
         bits = torch.bitwise_xor(self.counters, one[:, None, None])
         bits += two[:, None, None]
         bits *= _FIRST
         bits ^= _shifted(bits, 15)
         bits *= _SECOND
-        found = bits.bitwise_right_shift_(8).to(dtype)  # whole numbers from -2^23 to 2^23 - 1
-        if not self.normal:
-            return found.mul_(2.0**-24).add_(0.5)
-        return torch.erfinv(found.add_(0.5).mul_(2.0**-23)).mul_(2**0.5 * self.prior_std)
+        return self.law(bits.bitwise_right_shift_(8).to(dtype))
 
     def best(
         self,
@@ -112,7 +140,7 @@ class PairNoise:
         texts = torch.arange(first_text, first_text + std.shape[0], device=std.device).repeat_interleave(std.shape[1])
         videos = torch.arange(first_video, first_video + std.shape[1], device=std.device).repeat(std.shape[0])
         of_pairs = (text[:, None].expand_as(std), std, choosing, scored)
-        inputs = [*self._keys(texts, videos), *(one.reshape(-1, self.dim) for one in of_pairs)]
+        inputs = [*self._keys_of_pairs(texts, videos), *(one.reshape(-1, self.dim) for one in of_pairs)]
         found = std.new_empty(len(texts))
         for start in range(0, len(found), size):
             pairs = slice(start, start + size)
