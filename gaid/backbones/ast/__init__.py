@@ -1,7 +1,8 @@
 """AST, the audio spectrogram transformer: a clip's whole sound at 16 kHz as 10 vectors per second, or as the 1,213 tokens that
 AVIGATE reads. Here its weights are found; `encoder` runs it, `fbank` makes its pictures.
 
-`ast:CHECKPOINT` is a folder or a hub's name in transformers' layout."""
+`ast:CHECKPOINT` is a folder or a hub's name in transformers' layout.
+"""
 
 from collections.abc import Callable
 from functools import lru_cache

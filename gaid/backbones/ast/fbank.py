@@ -34,11 +34,8 @@ def fbank(sound: NDArray[np.float32], shift: int, bins: int) -> NDArray[np.float
 def _bank(bins: int) -> NDArray[np.float64]:
     """Triangles of height 1 on Kaldi's mel scale from 20 Hz to half the rate, (frequencies, bins). The highest frequency counts in none."""
 
-    def to_mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 1127.0 * np.log1p(hertz / 700.0)
-
-    edges = np.linspace(*to_mel(np.array([_LOWEST, RATE / 2])), bins + 2)
-    mels = to_mel(np.arange(_FFT // 2 + 1) * RATE / _FFT)[:, None]
+    mels = 1127.0 * np.log1p(np.array([_LOWEST, *(np.arange(_FFT // 2 + 1) * RATE / _FFT)]) / 700.0)
+    edges, mels = np.linspace(float(mels[0]), float(mels[-1]), bins + 2), mels[1:, None]
     rising = (mels - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - mels) / (edges[2:] - edges[1:-1])
     found = np.maximum(0.0, np.minimum(rising, falling))
