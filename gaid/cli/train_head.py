@@ -39,6 +39,10 @@ def train_head(
             "query|published",
         ),
     ] = None,
+    recipe: Annotated[
+        Literal["own", "published"] | None,
+        option("published: the settings that the preset's method was published with. Default: own.", "own|published"),
+    ] = None,
     device: Device = "auto",
     memory: Annotated[str, option("Most memory for scoring on validation, beside the features.", "SIZE")] = "1GiB",
     resume: Annotated[bool, flag("Resume the run that is there.", "--resume")] = False,
@@ -53,10 +57,12 @@ def train_head(
     The head with the best R@1 on validation is kept; training never reads the test part.
     """  # fmt: skip
     run = gaid.train(store, preset, out=out, seed=seed, seeds=seeds, config=config, set=set or (), device=device, memory=memory,
-                resume=resume, overwrite=overwrite, split_protocol=split_protocol, protocol=protocol,
+                resume=resume, overwrite=overwrite, split_protocol=split_protocol, protocol=protocol, recipe=recipe,
                 allow_incomplete=allow_incomplete)  # fmt: skip
     if json:
         return give({"run": run.path, "preset": run.preset, "seeds": run.seeds, "metrics": run.metrics})
     state = "kept as it was, untrained" if run.untrained else "trained"
+    if not any(member.metrics["steps"] for member in run.members):
+        state = "as it was built, since no step was taken"
     show(f"{run.path}: {run.preset} is {state}; now: gaid eval --run {run.path}")
     return None

@@ -16,7 +16,7 @@ from torch.nn import functional
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads.base import HeadBase, LossParts, Scoring, every_frame
 from gaid.heads.losses import info_nce
-from gaid.heads.projection import projection
+from gaid.heads.projection import check_one_size, projection
 
 FUSED = 0.05
 """Share of the transformer's output in a fused frame; the rest is the frame's own embedding."""
@@ -98,8 +98,11 @@ class AvigateHead(HeadBase):
         logit_scale: factor on the cosines (s); frozen.
         margin: maximum of the adaptive margin (delta).
         margin_scale: its scale (beta).
+        projections: whether visual and text each get a learnt linear layer. The published head has none; without them their
+            sizes must be equal. The audio always has one, as it is published.
 
-    Raises: OptionInvalid where `dim` is not a multiple of `attention_heads`, and for another `audio_input`.
+    Raises: OptionInvalid where `dim` is not a multiple of `attention_heads`, for another `audio_input`, and for embeddings of
+        several sizes without projections.
     """
 
     has_video_embedding = True
@@ -120,6 +123,7 @@ class AvigateHead(HeadBase):
         logit_scale: float = 100.0,
         margin: float = 0.1,
         margin_scale: float = 0.2,
+        projections: bool = True,
     ) -> None:
         dim = dim or text_dim
         attention_heads = attention_heads or max(1, dim // 64)
@@ -132,12 +136,14 @@ class AvigateHead(HeadBase):
         super().__init__(
             visual_dim=visual_dim, audio_dim=audio_dim, text_dim=text_dim, dim=dim, frames=frames,
             attention_heads=attention_heads, layers=layers, queries=queries, audio_input=audio_input, logit_scale=logit_scale, margin=margin,
-            margin_scale=margin_scale,
+            margin_scale=margin_scale, projections=projections,
         )  # fmt: skip
         self.audio_input = audio_input
-        self.visual_proj = projection(visual_dim, dim)
+        if not projections:
+            check_one_size(dim, visual=visual_dim, text=text_dim)
+        self.visual_proj = projection(visual_dim, dim, projections)
         self.audio_proj = projection(audio_dim, dim)
-        self.text_proj = projection(text_dim, dim)
+        self.text_proj = projection(text_dim, dim, projections)
         self.queries = nn.Parameter(nn.init.orthogonal_(torch.empty(queries, dim)))
         self.query_positions = nn.Parameter(torch.randn(queries, dim) * 0.02)
         self.frame_positions = nn.Parameter(torch.randn(frames, dim) * 0.02)
@@ -147,8 +153,8 @@ class AvigateHead(HeadBase):
 
     def embed_text(self, text: Float[Tensor, "texts text_dim"]) -> Float[Tensor, "texts dim"]:
         """Texts as unit vectors in the space that they share with the videos."""
-        weight = self.text_proj.weight
-        return functional.normalize(self.text_proj(text.to(weight.device, weight.dtype)), dim=-1)
+        like = self.queries
+        return functional.normalize(self.text_proj(text.to(like.device, like.dtype)), dim=-1)
 
     def resample(
         self, audio: Float[Tensor, "videos steps dim"], mask: Bool[Tensor, "videos steps"]
@@ -182,13 +188,13 @@ class AvigateHead(HeadBase):
         """Features in the space that they share with the texts: audio as (videos, steps, dim), one step per frame or per token,
         and which steps have audio. Steps without audio are 0, whatever they were.
         """
-        weight = self.text_proj.weight
-        mask = audio_mask.to(weight.device)
+        like = self.queries
+        mask = audio_mask.to(like.device)
         if audio.ndim == 4:
             mask = mask.repeat_interleave(audio.shape[2], dim=1)
             audio = audio.flatten(1, 2)
-        audio = audio.to(weight.device, weight.dtype).masked_fill(~mask[..., None], 0)
-        return self.visual_proj(visual.to(weight.device, weight.dtype)), self.audio_proj(audio), mask
+        audio = audio.to(like.device, like.dtype).masked_fill(~mask[..., None], 0)
+        return self.visual_proj(visual.to(like.device, like.dtype)), self.audio_proj(audio), mask
 
     def encode_videos(self, visual: Tensor, audio: Tensor, audio_mask: Tensor) -> Float[Tensor, "videos frames dim"]:
         """Fused frames as unit vectors."""

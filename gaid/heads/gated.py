@@ -13,7 +13,7 @@ from gaid.heads.gate import GATES, Fusion
 from gaid.heads.losses import PositiveWeights, info_nce, positive_weights, support_embedding
 from gaid.heads.perturbation import PerturbationName, Prior, make_perturbation
 from gaid.heads.pooling import POOLINGS, PoolingName
-from gaid.heads.projection import projection
+from gaid.heads.projection import check_one_size, projection
 from gaid.heads.scoring import blocks, direct, folded
 from gaid.heads.scoring.parts import Parts
 from gaid.heads.scoring.plan import few_texts
@@ -47,10 +47,12 @@ class GatedHead(HeadBase):
         logit_scale: factor on the cosines in the loss (CLIP's is 100); frozen.
         weighted_loss: positives count by their similarity (GAID).
         support_loss_weight: lambda of the support loss.
+        projections: whether visual, audio and text each get a learnt linear layer. Published heads have none; without them
+            the sizes of the embeddings that the head uses must be equal.
         positive_weights: how a positive of negative similarity counts in the weighted loss: `clipped` not at all,
             `published` with its negative weight, as in GAID's code (`losses.positive_weights`).
 
-    Raises: OptionInvalid for a choice that does not exist.
+    Raises: OptionInvalid for a choice that does not exist, and for embeddings of several sizes without projections.
     """
 
     has_video_embedding = True
@@ -75,6 +77,7 @@ class GatedHead(HeadBase):
         weighted_loss: bool = True,
         positive_weights: PositiveWeights = "clipped",
         support_loss_weight: float = 0.0,
+        projections: bool = True,
     ) -> None:
         dim = dim or text_dim
         chosen = {
@@ -90,13 +93,15 @@ class GatedHead(HeadBase):
         super().__init__(
             visual_dim=visual_dim, audio_dim=audio_dim, text_dim=text_dim, dim=dim, frames=frames, **chosen,
             prior_std=prior_std, trials=trials, dropout=dropout, logit_scale=logit_scale,
-            weighted_loss=weighted_loss, support_loss_weight=support_loss_weight,
+            weighted_loss=weighted_loss, support_loss_weight=support_loss_weight, projections=projections,
         )  # fmt: skip
-        self.visual_proj = projection(visual_dim, dim)
-        self.text_proj = projection(text_dim, dim)
         gate = GATES[fusion]
         self.uses_audio = gate.uses_audio
-        self.audio_proj = projection(audio_dim, dim) if self.uses_audio else None
+        if not projections:
+            check_one_size(dim, visual=visual_dim, text=text_dim, audio=audio_dim if self.uses_audio else dim)
+        self.visual_proj = projection(visual_dim, dim, projections)
+        self.text_proj = projection(text_dim, dim, projections)
+        self.audio_proj = projection(audio_dim, dim, projections) if self.uses_audio else None
         self.gate = gate(dim)
         self.visual_input = "patches" if gate.fuses_tokens else "frames"
         self.pooling = POOLINGS[pooling](dim, dropout)
@@ -118,12 +123,12 @@ class GatedHead(HeadBase):
     # Projections
 
     def _to_own(self, features: Tensor) -> Tensor:
-        weight = self.text_proj.weight
-        return features.to(device=weight.device, dtype=weight.dtype)
+        return features.to(device=self.neutral_text.device, dtype=self.neutral_text.dtype)
 
     def embed_text(self, text: Float[Tensor, "texts text_dim"]) -> Float[Tensor, "texts dim"]:
         """Texts in the space that they share with the videos, before any perturbation."""
-        return self.text_proj(self._to_own(text))
+        embedded: Tensor = self.text_proj(self._to_own(text))
+        return embedded
 
     def project_videos(
         self,
@@ -134,7 +139,7 @@ class GatedHead(HeadBase):
         Float[Tensor, "videos frames *patches dim"], Float[Tensor, "videos frames dim"], Bool[Tensor, "videos frames"]
     ]:
         """Features in the space that they share with the texts. Frames without audio have zeros there, whatever was given."""
-        mask = audio_mask.to(self.text_proj.weight.device)
+        mask = audio_mask.to(self.neutral_text.device)
         projected = self.visual_proj(self._to_own(visual))
         if self.audio_proj is None:
             return projected, torch.zeros_like(projected), mask
@@ -207,7 +212,7 @@ class GatedHead(HeadBase):
     def few_texts(self, videos: int, tokens: int = 1) -> int:
         """How many texts at most `direct` scores faster than `folded`, with so many videos of `tokens` per frame, on this device."""
         moves, draws = self.perturbation.moves, self.perturbation.trials > 0
-        return few_texts(videos, tokens, moves, draws, self.text_proj.weight.device)
+        return few_texts(videos, tokens, moves, draws, self.neutral_text.device)
 
     def score_pairs(
         self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, how: Scoring

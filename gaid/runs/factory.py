@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Arguments of a head that the store decides; all others are its options.
 SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
 # Options that heads did not have when runs were first written, with the value that those heads have.
-_LATER = {"audio_input": "frames", "positive_weights": "published"}
+_LATER = {"audio_input": "frames", "positive_weights": "published", "projections": True}
 
 
 def resolve_head(

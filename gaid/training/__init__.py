@@ -28,6 +28,7 @@ def train(
     overwrite: bool = False,
     split_protocol: str | None = None,
     protocol: str | None = None,
+    recipe: str | None = None,
     progress: bool = True,
     allow_incomplete: bool = False,
 ) -> "Run":
@@ -48,6 +49,8 @@ def train(
         split_protocol: which of the data set's splits; the store's default one by default.
         protocol: `query` (the default), or `published`: training gates each video by its own caption, as GAID's published
             code does, and validation scores under the published protocol. To follow published numbers, not to get better ones.
+        recipe: `own` (the default): the preset's own settings of training; `published`: those that its method was published
+            with, as far as frozen features allow (docs/training.md). `config` and `set` win over both.
         allow_incomplete: train although some of the store's shards have not been extracted yet.
 
     Returns the run. Raises GaidError for every mistake, TrainingDiverged for a loss that is NaN or infinite, and
@@ -71,6 +74,7 @@ def train(
             overwrite=overwrite,
             split_protocol=split_protocol,
             protocol=protocol,
+            recipe=recipe,
             progress=progress,
             allow_incomplete=allow_incomplete,
         )

@@ -1,15 +1,18 @@
 """Which videos and captions meet in which batch.
 
-An epoch visits each training **video** once, with one of its captions; over as many epochs as a video has captions each
-of them is drawn once. A batch holds different videos, so another caption of the same video is never its negative; a
-caption that, word for word, also describes another video of the batch is no negative there either (`same`).
+An epoch of `videos` visits each training **video** once, with one of its captions; over as many epochs as a video has
+captions each of them is drawn once. A batch holds different videos, so another caption of the same video is never its
+negative; a caption that, word for word, also describes another video of the batch is no negative there either (`same`).
+
+An epoch of `pairs` visits every caption with its video, as published trainings do. Everything else in a batch is then a
+negative, another caption of the same video too.
 
 Order and draws follow from (seed, epoch) alone, so a resumed training draws what it would have drawn without the stop.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -22,6 +25,8 @@ from gaid.heads.features import Features
 if TYPE_CHECKING:
     from gaid.stores.split import Split
 
+EpochOf = Literal["videos", "pairs"]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -33,17 +38,18 @@ class Batch:
 
 
 class Batches:
-    """The batches of every epoch. Sizes within an epoch differ by one at most, so that no video is left out."""
+    """The batches of every epoch. Sizes within an epoch differ by one at most, so that nothing is left out."""
 
-    def __init__(self, split: "Split", batch_size: int, seed: int) -> None:
+    def __init__(self, split: "Split", batch_size: int, seed: int, epoch_of: EpochOf = "videos") -> None:
         owner = split.caption_video
         self.videos = np.unique(owner)
         if len(self.videos) < 2:
             raise DataMissing(
                 f"{len(self.videos)} training videos with a caption; contrastive training needs 2 at least"
             )
-        self.batches_per_epoch = max(1, -(-len(self.videos) // batch_size))
-        self.seed = seed
+        visited = len(owner) if epoch_of == "pairs" else len(self.videos)
+        self.batches_per_epoch = max(1, -(-visited // batch_size))
+        self.seed, self.epoch_of, self._owner = seed, epoch_of, owner
         # Captions by video, and within a video in an order of this seed.
         order = np.random.default_rng([seed, 0]).permutation(len(owner))
         self._captions = order[np.argsort(owner[order], kind="stable")]
@@ -53,6 +59,12 @@ class Batches:
 
     def epoch(self, number: int) -> list[Batch]:
         """The batches of an epoch, counted from 0."""
+        if self.epoch_of == "pairs":
+            order = np.random.default_rng([self.seed, 1, number]).permutation(len(self._owner))
+            return [
+                Batch(self._owner[rows].astype(np.int64), rows, None)
+                for rows in np.array_split(order, self.batches_per_epoch)
+            ]
         order = np.random.default_rng([self.seed, 1, number]).permutation(len(self.videos))
         captions = self._captions[self._starts + number % self._counts]
         return [

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -10,23 +10,42 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gaid.heads import Head
 
+Decayed = Literal["matrices", "weights", "all"]
 
-def make_optimiser(head: Head, lr: float, weight_decay: float, device: torch.device) -> torch.optim.AdamW:
-    """AdamW without weight decay for norms, biases and scalars, that is for what has fewer than two dimensions.
 
+def make_optimiser(
+    head: Head,
+    lr: float,
+    weight_decay: float,
+    device: torch.device,
+    *,
+    decayed: Decayed = "matrices",
+    eps: float = 1e-8,
+    beta2: float = 0.999,
+) -> torch.optim.AdamW:
+    """AdamW, with weight decay for the parameters that are `decayed`.
+
+    `matrices`: what has two dimensions or more, so no norms, biases and scalars; `weights`: everything but biases; `all`.
     On a GPU its rate is a tensor there, so that a recorded step (`step`) reads the current rate.
     """
-    trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
+    trained = {name: parameter for name, parameter in head.named_parameters() if parameter.requires_grad}
+    decaying = [name for name, parameter in trained.items() if _decays(name, parameter, decayed)]
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [trained[name] for name in decaying], "weight_decay": weight_decay},
+        {"params": [trained[name] for name in trained if name not in decaying], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
+    betas = (0.9, beta2)
     if device.type != "cuda":
-        return torch.optim.AdamW(groups, lr=lr, fused=True)
+        return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
     for group in groups:
         group["lr"] = torch.tensor(lr, device=device)
-    return torch.optim.AdamW(groups, fused=True, capturable=True)
+    return torch.optim.AdamW(groups, betas=betas, eps=eps, fused=True, capturable=True)
+
+
+def _decays(name: str, parameter: Tensor, decayed: Decayed) -> bool:
+    """Whether a parameter is among those that decay; biases are known by their names, as torch gives them."""
+    return {"matrices": parameter.ndim >= 2, "weights": not name.endswith("bias"), "all": True}[decayed]
 
 
 def rate_factor(step: int, steps: int, warmup: float) -> float:

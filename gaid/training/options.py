@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,7 @@ from gaid.settings import (
     setting,
     to_tables,
 )
+from gaid.training.recipes import recipe_layer
 
 if TYPE_CHECKING:
     from gaid.stores import Store
@@ -35,13 +37,26 @@ class TrainConfig:
     protocol: Literal["query", "published"] = setting(
         "query", "whose caption gates a video: the query, or, as in GAID's published training, the video's own"
     )
+    recipe: Literal["own", "published"] = setting(
+        "own", "whose settings of training: the preset's own, or those that its method was published with"
+    )
     seed: int = setting(0, "seed of initial weights, batches, dropout and perturbation", least=0, most=GREATEST_SEED)
     seeds: int = setting(1, "trainings with seed, seed + 1, ...", least=1)
 
-    epochs: int = setting(30, "passes over the training videos; each draws one caption per video", least=0)
-    batch_size: int = setting(128, "videos per batch, all different", least=2)
+    epochs: int = setting(30, "passes over what epoch_of says", least=0)
+    epoch_of: Literal["videos", "pairs"] = setting(
+        "videos",
+        "what an epoch visits: each training video once, with one of its captions, or, as published, every caption with its "
+        "video; the rest of a batch of pairs is negative, another caption of the same video too",
+    )
+    batch_size: int = setting(128, "captions per batch, each with its video", least=2)
     lr: float = setting(1e-3, "highest learning rate", above=0)
-    weight_decay: float = setting(0.2, "for matrices; never for norms, biases and scalars", least=0)
+    weight_decay: float = setting(0.2, "weight decay of the parameters that are decayed", least=0)
+    decayed: Literal["matrices", "weights", "all"] = setting(
+        "matrices", "what decays: matrices (no norms, biases, scalars), weights (all but biases), or all parameters"
+    )
+    adam_eps: float = setting(1e-8, "AdamW's epsilon", above=0)
+    adam_beta2: float = setting(0.999, "AdamW's decay of the squared gradients", above=0, most=0.99999)
     warmup: float = setting(
         0.1, "share of all steps in which the rate rises; then it falls as a cosine", least=0, most=1
     )
@@ -92,6 +107,7 @@ class TrainRequest:
     overwrite: bool = False
     split_protocol: str | None = None
     protocol: str | None = None
+    recipe: str | None = None
     progress: bool = True
     allow_incomplete: bool = False
 
@@ -101,7 +117,9 @@ def gather(request: TrainRequest) -> Layers:
     config, preset = request.config, request.preset
     in_file = dict(config) if isinstance(config, Mapping) else {} if config is None else read_settings(config)
     where = "config" if config is None or isinstance(config, Mapping) else str(config)
-    given = {name: getattr(request, name) for name in ("preset", "seed", "seeds", "split_protocol", "protocol")}
+    given = {
+        name: getattr(request, name) for name in ("preset", "seed", "seeds", "split_protocol", "protocol", "recipe")
+    }
     arguments = {name: value for name, value in given.items() if value is not None}
     if preset is not None and in_file.get("preset", preset) != preset:
         raise OptionInvalid(
@@ -113,15 +131,19 @@ def gather(request: TrainRequest) -> Layers:
 def preset_of(layers: Layers) -> str:
     """The preset that the last layer that has one gives, with the whole path of a class's file."""
     name = next((layer["preset"] for _, layer in reversed(layers) if "preset" in layer), TrainConfig.preset)
-    return plugins.absolute(name.text if isinstance(name, Words) else str(name))
+    return plugins.absolute(_plain_word(name))
 
 
-def decide(layers: Layers) -> TrainConfig:
-    """One TrainConfig: default < preset < layers. Raises OptionInvalid with all faults at once."""
+def decide(layers: Layers, store: "Store") -> TrainConfig:
+    """One TrainConfig: default < preset < recipe < layers; the published recipe depends on the store's data set and sizes.
+
+    Raises OptionInvalid with all faults at once.
+    """
     from gaid.runs.factory import training_defaults_of
 
     preset = preset_of(layers)
-    layers = [(f"preset {preset}", training_defaults_of(preset)), *layers]
+    of_preset = (f"preset {preset}", training_defaults_of(preset))
+    layers = [of_preset, *([recipe_layer(preset, store)] if _asks_for_published(layers) else []), *layers]
     faults, found, options_of_head = [], None, None
     try:
         found = resolve(TrainConfig, layers)
@@ -134,6 +156,21 @@ def decide(layers: Layers) -> TrainConfig:
     if found is None or options_of_head is None:
         raise OptionInvalid("; ".join(faults))
     return replace(found, preset=preset, head=options_of_head)
+
+
+def _asks_for_published(layers: Layers) -> bool:
+    """Whether the published recipe is asked for. Raises OptionInvalid where a file or run has all settings of another recipe."""
+    asked = [(where, _plain_word(layer["recipe"])) for where, layer in layers if "recipe" in layer]
+    for (before, one), (after, other) in pairwise(asked):
+        if one != other:
+            raise OptionInvalid(
+                f"{before}: is of recipe {one!r}, but {other!r} was asked for ({after}); drop one of the two"
+            )
+    return bool(asked) and asked[-1][1] == "published"
+
+
+def _plain_word(value: Any) -> str:
+    return value.text if isinstance(value, Words) else str(value)
 
 
 def _head_options(preset: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def run_trainings(request: TrainRequest) -> Run:
     out = Path(request.out) if request.out is not None else default_out(preset_of(layers), store.dataset)
     exists = _looks_like_a_run(out)
     earlier = _settings_of_earlier(request, out, layers) if exists and not request.overwrite else None
-    settings = decide([("run", earlier), *layers] if earlier is not None else layers)
+    settings = decide([("run", earlier), *layers] if earlier is not None else layers, store)
     with process_settings(device, settings.threads, settings.matmul):
         first = _build(store, settings)
         _check_protocol(settings, first[0])
@@ -176,7 +176,7 @@ class Session:
 
 def planned_settings(store: Store, preset: str, *, seeds: int, set: Iterable[str] = ()) -> TrainConfig:
     """The settings that `train` would use, with every option of the head. Raises OptionInvalid."""
-    settings = decide(gather(TrainRequest(store, preset, seed=0, seeds=seeds, set=tuple(set))))
+    settings = decide(gather(TrainRequest(store, preset, seed=0, seeds=seeds, set=tuple(set))), store)
     return with_head(settings, _build(store, settings)[1]["arguments"])
 
 

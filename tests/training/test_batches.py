@@ -82,6 +82,23 @@ def test_without_repeated_captions_nothing_is_masked():
     assert all(batch.same is None for batch in Batches(split([0, 1, 2, 3]), 2, 0).epoch(0))
 
 
+@settings(deadline=None)
+@given(owners, st.integers(2, 9), st.integers(0, 5))
+def test_an_epoch_of_pairs_visits_every_caption_once_with_its_video_and_masks_nothing(owner, size, number):
+    data = split(owner, ["the same"] * len(owner))
+    batches = Batches(data, size, 0, "pairs")
+    epoch = batches.epoch(number)
+    rows = np.concatenate([batch.captions for batch in epoch])
+    assert sorted(rows) == list(range(len(owner)))
+    assert len(epoch) == batches.batches_per_epoch
+    for batch in epoch:
+        assert batch.same is None
+        assert len(batch.videos) <= size
+        np.testing.assert_array_equal(data.caption_video[batch.captions], batch.videos)
+    if len(owner) > 9:
+        assert rows.tolist() != np.concatenate([batch.captions for batch in batches.epoch(number + 1)]).tolist()
+
+
 def test_features_reach_the_head_widened_and_in_the_order_of_the_batch():
     data = split([1, 0, 2, 2], ["a", "a", "b", "c"])
     planned = Batches(data, 2, 0).epoch(1)

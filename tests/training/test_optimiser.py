@@ -38,6 +38,41 @@ def test_norms_biases_and_scalars_do_not_decay():
     torch.testing.assert_close(head.state_dict()["0.weight"], before["0.weight"] * (1 - 0.1 * 0.5))
 
 
+@pytest.mark.parametrize(
+    ("decayed", "expected"),
+    [
+        ("matrices", {"0.weight"}),
+        ("weights", {"0.weight", "1.weight", "scale"}),
+        ("all", {"0.weight", "0.bias", "1.weight", "1.bias", "scale"}),
+    ],
+)
+def test_what_decays_can_be_chosen(decayed, expected):
+    head = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+    head.register_parameter("scale", nn.Parameter(torch.tensor(2.0)))
+    nn.init.ones_(head[1].bias)
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    optimiser = make_optimiser(head, lr=0.1, weight_decay=0.5, device=CPU, decayed=decayed)
+    for parameter in head.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    assert {name for name, value in head.state_dict().items() if not torch.equal(value, before[name])} == expected
+
+
+def test_epsilon_and_the_second_decay_are_adams():
+    """Two steps of gradient 1 and 3 with neither warm-up nor decay, written out."""
+    weight = nn.Parameter(torch.tensor([[2.0]]))
+    head = nn.Module()
+    head.register_parameter("weight", weight)
+    optimiser = make_optimiser(head, lr=0.1, weight_decay=0.0, device=CPU, eps=0.5, beta2=0.8)
+    expected, first, second = 2.0, 0.0, 0.0
+    for step, gradient in enumerate((1.0, 3.0), start=1):
+        weight.grad = torch.tensor([[gradient]])
+        optimiser.step()
+        first, second = 0.9 * first + 0.1 * gradient, 0.8 * second + 0.2 * gradient**2
+        expected -= 0.1 * first / (1 - 0.9**step) / ((second / (1 - 0.8**step)) ** 0.5 + 0.5)
+        assert weight.item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_frozen_weights_are_left_out():
     head = nn.Linear(2, 2)
     head.weight.requires_grad_(False)
