@@ -7,11 +7,13 @@ negative; a caption that, word for word, also describes another video of the bat
 An epoch of `pairs` visits every caption with its video, as published trainings do. Everything else in a batch is then a
 negative, another caption of the same video too.
 
+With `sound_dropout`, the sound of so large a share of a batch's clips is left out, so that a head learns what to do without.
+
 Order and draws follow from (seed, epoch) alone, so a resumed training draws what it would have drawn without the stop.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -30,17 +32,23 @@ EpochOf = Literal["videos", "pairs"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of a batch: caption i belongs to video i. `same` is (captions, videos), None where nothing needs masking."""
+    """Rows of a batch: caption i belongs to video i. `same` is (captions, videos), None where nothing needs masking.
+
+    `unheard`: the clips whose sound is left out; None where no sound is.
+    """
 
     videos: NDArray[np.int64]
     captions: NDArray[np.int64]
     same: NDArray[np.bool_] | None
+    unheard: NDArray[np.bool_] | None = None
 
 
 class Batches:
     """The batches of every epoch. Sizes within an epoch differ by one at most, so that nothing is left out."""
 
-    def __init__(self, split: "Split", batch_size: int, seed: int, epoch_of: EpochOf = "videos") -> None:
+    def __init__(
+        self, split: "Split", batch_size: int, seed: int, epoch_of: EpochOf = "videos", sound_dropout: float = 0.0
+    ) -> None:
         owner = split.caption_video
         self.videos = np.unique(owner)
         if len(self.videos) < 2:
@@ -49,7 +57,7 @@ class Batches:
             )
         visited = len(owner) if epoch_of == "pairs" else len(self.videos)
         self.batches_per_epoch = max(1, -(-visited // batch_size))
-        self.seed, self.epoch_of, self._owner = seed, epoch_of, owner
+        self.seed, self.epoch_of, self.sound_dropout, self._owner = seed, epoch_of, sound_dropout, owner
         # Captions by video, and within a video in an order of this seed.
         order = np.random.default_rng([seed, 0]).permutation(len(owner))
         self._captions = order[np.argsort(owner[order], kind="stable")]
@@ -59,6 +67,13 @@ class Batches:
 
     def epoch(self, number: int) -> list[Batch]:
         """The batches of an epoch, counted from 0."""
+        batches = self._ordered(number)
+        if not self.sound_dropout:
+            return batches
+        drawn = np.random.default_rng([self.seed, 2, number])
+        return [replace(batch, unheard=drawn.random(len(batch.videos)) < self.sound_dropout) for batch in batches]
+
+    def _ordered(self, number: int) -> list[Batch]:
         if self.epoch_of == "pairs":
             order = np.random.default_rng([self.seed, 1, number]).permutation(len(self._owner))
             return [
@@ -109,6 +124,8 @@ def on_device(
     device = data.text.device
     rows = np.stack([np.concatenate([b.videos for b in batches]), np.concatenate([b.captions for b in batches])])
     videos, captions = torch.from_numpy(rows).to(device)
+    none = np.zeros(0, dtype=bool)
+    unheard = torch.from_numpy(np.concatenate([none if b.unheard is None else b.unheard for b in batches])).to(device)
     end = 0
     for number, batch in enumerate(batches):
         begin, end = end, end + len(batch.videos)
@@ -121,4 +138,6 @@ def on_device(
             same = same.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else same
         # `index_select` copies rows; indexing goes element by element in half precision and takes twice as long.
         taken = [part.index_select(0, v) for part in (data.visual, data.audio, data.audio_mask)]
+        if batch.unheard is not None:
+            taken[2] &= ~unheard[begin:end, None]
         yield (data.text.index_select(0, c).float(), taken[0].float(), taken[1].float(), taken[2]), same

@@ -65,7 +65,7 @@ class Loop:
         self.out, self.device, self.description, self.shown = out, torch.device(device), description, progress
         self.conditioning = {"gate_by": "own_caption"} if config.protocol == "published" else {}
         self.data = Features.of(split, device, head)
-        self.batches = Batches(split, config.batch_size, config.seed, config.epoch_of)
+        self.batches = Batches(split, config.batch_size, config.seed, config.epoch_of, config.sound_dropout)
         trainable = any(parameter.requires_grad for parameter in head.parameters())
         self.steps = config.epochs * self.batches.batches_per_epoch if trainable else 0
         self.optimiser = None
@@ -73,6 +73,7 @@ class Loop:
             self.optimiser = make_optimiser(
                 head, config.lr, config.weight_decay, self.device,
                 decayed=config.decayed, eps=config.adam_eps, beta2=config.adam_beta2,
+                decay_to=config.decay_to,
             )  # fmt: skip
         self.take_step: Step | None = None
         if self.optimiser is not None:

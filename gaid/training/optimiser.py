@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -11,6 +11,31 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from gaid.heads import Head
 
 Decayed = Literal["matrices", "weights", "all"]
+DecayTo = Literal["zero", "start"]
+
+
+class AdamWTowardStart(torch.optim.AdamW):
+    """AdamW whose decay pulls parameters toward the values that they have when it is made, not toward 0 (L2-SP).
+
+    A step takes a parameter the share rate * decay of the way back to its start and then makes Adam's own move, as AdamW does
+    with 0 as the start.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], **options: Any) -> None:
+        super().__init__(groups, **options)
+        for group in self.param_groups:
+            group["pull"], group["weight_decay"] = group["weight_decay"], 0.0
+            group["start"] = [parameter.detach().clone() for parameter in group["params"]]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One step; can be recorded for a GPU, where the rate is a tensor."""
+        for group in self.param_groups:
+            share = group["lr"] * group["pull"]
+            for parameter, start in zip(group["params"], group["start"], strict=True):
+                if group["pull"] and parameter.grad is not None:
+                    parameter.lerp_(start, share)
+        return super().step(closure)
 
 
 def make_optimiser(
@@ -22,10 +47,12 @@ def make_optimiser(
     decayed: Decayed = "matrices",
     eps: float = 1e-8,
     beta2: float = 0.999,
+    decay_to: DecayTo = "zero",
 ) -> torch.optim.AdamW:
     """AdamW, with weight decay for the parameters that are `decayed`.
 
     `matrices`: what has two dimensions or more, so no norms, biases and scalars; `weights`: everything but biases; `all`.
+    They decay to `zero`, or to the `start`: what the head is now.
     On a GPU its rate is a tensor there, so that a recorded step (`step`) reads the current rate.
     """
     trained = {name: parameter for name, parameter in head.named_parameters() if parameter.requires_grad}
@@ -36,11 +63,12 @@ def make_optimiser(
     ]
     groups = [group for group in groups if group["params"]]
     betas = (0.9, beta2)
+    kind = AdamWTowardStart if decay_to == "start" else torch.optim.AdamW
     if device.type != "cuda":
-        return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
+        return kind(groups, lr=lr, betas=betas, eps=eps, fused=True)
     for group in groups:
         group["lr"] = torch.tensor(lr, device=device)
-    return torch.optim.AdamW(groups, betas=betas, eps=eps, fused=True, capturable=True)
+    return kind(groups, betas=betas, eps=eps, fused=True, capturable=True)
 
 
 def _decays(name: str, parameter: Tensor, decayed: Decayed) -> bool:

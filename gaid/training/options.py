@@ -55,6 +55,9 @@ class TrainConfig:
     decayed: Literal["matrices", "weights", "all"] = setting(
         "matrices", "what decays: matrices (no norms, biases, scalars), weights (all but biases), or all parameters"
     )
+    decay_to: Literal["zero", "start"] = setting(
+        "zero", "where they decay to: zero, or the head as it was before the first step (L2-SP)"
+    )
     adam_eps: float = setting(1e-8, "AdamW's epsilon", above=0)
     adam_beta2: float = setting(0.999, "AdamW's decay of the squared gradients", above=0, most=0.99999)
     warmup: float = setting(
@@ -76,6 +79,9 @@ class TrainConfig:
 
     audio: Literal["own", "shuffled", "none"] = setting(
         "own", "the audio of each clip: its own, another clip's, or none; controls for what the audio contributes"
+    )
+    sound_dropout: float = setting(
+        0.0, "share of a batch's clips whose sound is left out in training, drawn anew in each epoch", least=0, most=1
     )
     keep_checkpoints: bool = setting(False, "keep the head of every evaluation, as checkpoints/step-N.safetensors")
     matmul: Literal["highest", "high"] = setting("highest", "float32 products: exact, or TF32 on a GPU")

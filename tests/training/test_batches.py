@@ -113,6 +113,42 @@ def test_features_reach_the_head_widened_and_in_the_order_of_the_batch():
             assert (same is None) == (batch.same is None)
 
 
+def test_sound_dropout_leaves_out_the_sound_of_its_share_of_clips_and_nothing_else():
+    data = split(np.arange(200))
+    data.audio_mask[:, 1] = False  # a frame without sound stays without
+    batches = Batches(data, 50, 0, sound_dropout=0.25)
+    plain = list(on_device(Features.of(data, "cpu"), Batches(data, 50, 0).epoch(3)))
+    planned = batches.epoch(3)
+    given = list(on_device(Features.of(data, "cpu"), planned))
+    for batch, (features, _), (whole, _) in zip(planned, given, plain, strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(features[:3], whole[:3], strict=True))
+        expected = data.audio_mask[batch.videos] & ~batch.unheard[:, None]
+        np.testing.assert_array_equal(features[3].numpy(), expected)
+    unheard = np.concatenate([batch.unheard for batch in planned])
+    assert 30 <= unheard.sum() <= 70  # 50 of 200 expected, standard deviation 6
+    assert data.audio_mask[:, 0].all()  # the split itself is as it was
+    (rest,) = list(on_device(Features.of(data, "cpu"), planned, 3))
+    assert torch.equal(rest[0][3], given[3][0][3])
+
+
+def test_whose_sound_is_left_out_follows_from_seed_and_epoch_alone():
+    def unheard(seed, number, epoch_of="videos"):
+        batches = Batches(split(np.arange(64)), 16, seed, epoch_of, 0.5).epoch(number)
+        return np.concatenate([batch.unheard for batch in batches]).tolist()
+
+    assert unheard(1, 4) == unheard(1, 4) == unheard(1, 4, "pairs")
+    assert unheard(1, 4) != unheard(1, 5)
+    assert unheard(1, 4) != unheard(2, 4)
+
+
+@pytest.mark.parametrize(("share", "heard"), [(0.0, True), (1.0, False)])
+def test_of_no_clip_or_of_every_clip_the_sound_is_left_out(share, heard):
+    data = split([0, 1, 2, 3])
+    for (_, _, _, mask), _ in on_device(Features.of(data, "cpu"), Batches(data, 2, 0, sound_dropout=share).epoch(0)):
+        assert bool(mask.all()) is heard
+        assert bool(mask.any()) is heard
+
+
 def test_read_only_features_are_taken_too():
     data = split([0, 1])
     data.visual.flags.writeable = False

@@ -2,11 +2,13 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from gaid.training.optimiser import Average, make_optimiser, optimiser_tensors, rate_factor, restore_optimiser
+from gaid.training.step import set_rate
 
 CPU = torch.device("cpu")
 
@@ -71,6 +73,46 @@ def test_epsilon_and_the_second_decay_are_adams():
         first, second = 0.9 * first + 0.1 * gradient, 0.8 * second + 0.2 * gradient**2
         expected -= 0.1 * first / (1 - 0.9**step) / ((second / (1 - 0.8**step)) ** 0.5 + 0.5)
         assert weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_decay_toward_the_start_is_adamw_with_the_start_in_place_of_zero():
+    """Written out in numpy, in double precision; a matrix decays, a bias does not."""
+    torch.manual_seed(0)
+    head = nn.Linear(3, 2).double()
+    start = {name: value.detach().numpy().copy() for name, value in head.named_parameters()}
+    optimiser = make_optimiser(head, lr=0.1, weight_decay=0.5, device=CPU, decay_to="start")
+    expected = {name: value.copy() for name, value in start.items()}
+    first = {name: np.zeros_like(value) for name, value in start.items()}
+    second = {name: np.zeros_like(value) for name, value in start.items()}
+    rng = np.random.default_rng(0)
+    for step, rate in enumerate((0.1, 0.05, 0.2, 0.01), start=1):
+        for name, parameter in head.named_parameters():
+            gradient = rng.normal(size=parameter.shape)
+            parameter.grad = torch.from_numpy(gradient)
+            decay = 0.5 if name == "weight" else 0.0
+            expected[name] -= rate * decay * (expected[name] - start[name])
+            first[name] = 0.9 * first[name] + 0.1 * gradient
+            second[name] = 0.999 * second[name] + 0.001 * gradient**2
+            step_size = first[name] / (1 - 0.9**step)
+            expected[name] -= rate * step_size / (np.sqrt(second[name] / (1 - 0.999**step)) + 1e-8)
+        set_rate(optimiser, rate)
+        optimiser.step()
+    for name, parameter in head.named_parameters():
+        np.testing.assert_allclose(parameter.detach().numpy(), expected[name], rtol=1e-10)
+
+
+def test_a_head_that_stays_at_its_start_does_not_decay_from_it():
+    head = nn.Linear(3, 3)
+    start = head.weight.detach().clone()
+    optimiser = make_optimiser(head, lr=0.1, weight_decay=0.5, device=CPU, decay_to="start")
+    for parameter in head.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    assert torch.equal(head.weight, start)
+    with torch.no_grad():
+        head.weight.add_(1)
+    optimiser.step()
+    torch.testing.assert_close(head.weight.detach(), start + 1 - 0.1 * 0.5)
 
 
 def test_frozen_weights_are_left_out():

@@ -158,6 +158,22 @@ def test_a_run_of_before_weights_could_be_chosen_resumes_with_the_published_ones
     assert_same(train(store, out=tmp_path / "run", resume=True, progress=False), straight)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["gaid", "avigate"])
+def test_decay_toward_the_start_and_left_out_sounds_go_on_as_they_would_have(store, tmp_path, monkeypatch, preset):
+    """The start is the head as it was built, not as it was when the training stopped."""
+    options = {"set": [*OPTIONS, "decay_to=start", "weight_decay=5", "sound_dropout=0.5"], "progress": False}
+    straight = train(store, preset, out=tmp_path / "straight", **options)
+    stop_after(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        train(store, preset, out=tmp_path / "run", **options)
+    monkeypatch.undo()
+    assert_same(train(store, out=tmp_path / "run", resume=True, progress=False), straight)
+    without = train(store, preset, out=tmp_path / "zero", set=[*options["set"], "decay_to=zero"], progress=False)
+    name = "visual_proj.weight"
+    assert not torch.equal(without.load_head("last").state_dict()[name], straight.load_head("last").state_dict()[name])
+
+
 def test_resume_with_nothing_there_starts(store, noisy, whole, tmp_path):
     assert_same(begin(store, noisy, tmp_path / "run", resume=True), whole)
 

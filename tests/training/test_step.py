@@ -29,10 +29,10 @@ def batches(count, sizes, device):
         yield (*features, mask), same
 
 
-def train(kind, preset, device, count, sizes=(8, 7)):
+def train(kind, preset, device, count, sizes=(8, 7), **decay):
     torch.manual_seed(0)
     head = build_head(preset, **SIZES).to(device).train()
-    optimiser = make_optimiser(head, 1e-2, 0.2, torch.device(device))
+    optimiser = make_optimiser(head, 1e-2, 0.2, torch.device(device), **decay)
     step = kind(head, optimiser, 1.0, {})
     losses = []
     for number, (inputs, same) in enumerate(batches(count, sizes, device)):
@@ -44,12 +44,13 @@ def train(kind, preset, device, count, sizes=(8, 7)):
 
 @pytest.mark.gpu
 @NEEDS_GPU
+@pytest.mark.parametrize("decay_to", ["zero", "start"])
 @pytest.mark.parametrize("preset", ["gaid", "t-mass", "x-pool", "mean-pool", "avigate"])
-def test_recorded_steps_are_plain_steps(preset, monkeypatch):
+def test_recorded_steps_are_plain_steps(preset, decay_to, monkeypatch):
     monkeypatch.setattr(torch, "rand_like", lambda like: torch.full_like(like, 0.4))
     monkeypatch.setattr(StochasticPerturbation, "draw", lambda self, like: torch.full_like(like, 0.4))
-    plain, plain_head, _ = train(Step, preset, "cuda", 50)
-    recorded, recorded_head, step = train(CapturedStep, preset, "cuda", 50)
+    plain, plain_head, _ = train(Step, preset, "cuda", 50, decay_to=decay_to)
+    recorded, recorded_head, step = train(CapturedStep, preset, "cuda", 50, decay_to=decay_to)
     assert sorted(step._recordings) == [7, 8]
     torch.testing.assert_close(torch.tensor(recorded), torch.tensor(plain), atol=1e-5, rtol=1e-5)
     for found, wanted in zip(recorded_head.parameters(), plain_head.parameters(), strict=True):
