@@ -140,6 +140,10 @@ def _load_own(name: str, kind: str, device: str, random_weights: bool, seed: int
             wanted_members = (*wanted_members, "encode_audio_tokens")
         if getattr(getattr(built, "audio_spec", None), "whole", False):
             wanted_members = WHOLE_SOUND
+        if not hasattr(built, "has_text"):  # or without a text side
+            built.has_text = False
+        elif built.has_text:
+            wanted_members = (*wanted_members, "encode_text")
     lacking = [member for member in wanted_members if not hasattr(built, member)]
     if lacking:
         missing = ", ".join(lacking)

@@ -13,8 +13,10 @@ from gaid.errors import BackboneUnavailable
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
-def find_checkpoint(family: str, name: str, example: str) -> Path:
+def find_checkpoint(family: str, name: str, example: str, further: tuple[str, ...] = ()) -> Path:
     """The folder of a checkpoint in transformers' layout: a local one, or that of a hub's name in the cache.
+
+    `further`: files that are downloaded as well, where downloads are allowed; a folder may lack them.
 
     Raises BackboneUnavailable; `example` is a hub's name that exists.
     """
@@ -29,7 +31,7 @@ def find_checkpoint(family: str, name: str, example: str) -> Path:
     if file is None or config is None:
         if not may_download():
             raise not_at_hand(f"{family}:{name}", f"hf download {name}", f"{family}:FOLDER")
-        for needed in ("config.json", "preprocessor_config.json"):
+        for needed in ("config.json", "preprocessor_config.json", *further):
             download(f"{family}:{name}", name, (needed,))
         file = download(f"{family}:{name}", name, WEIGHTS)
     return file.parent

@@ -53,6 +53,7 @@ class AudioBackbone(Protocol):
     """A frozen encoder of sound. `provenance` as a visual backbone's, with the rate as its input.
 
     `token_shape` is (tokens per window, dim of a token), or None where there are none; a class without the member has none.
+    `has_text`: it also encodes sentences, into the space of its sounds (`encode_text`); a class without the member does not.
     `thread_safe` as a visual backbone's.
     """
 
@@ -61,6 +62,7 @@ class AudioBackbone(Protocol):
     audio_spec: AudioSpec
     provenance: dict[str, Any]
     token_shape: tuple[int, int] | None
+    has_text: bool
     thread_safe: bool
 
     def encode_audio(self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]) -> Features:
@@ -73,7 +75,13 @@ class AudioBackbone(Protocol):
         """The same embeddings as `encode_audio`, and tokens (B, F, N, Dn); both zeros where `mask` is False."""
         ...
 
-    # Where `audio_spec.whole`, these in place of the two above.
+    # Where `has_text`. `provenance` covers both sides: the same one gives the same vectors of sounds and of sentences.
+
+    def encode_text(self, texts: list[str]) -> Features:
+        """Sentences as embeddings (B, dim) that are compared with those of sounds by their cosine, not normalised."""
+        ...
+
+    # Where `audio_spec.whole`, these in place of `encode_audio` and `encode_audio_tokens`.
 
     steps_per_second: float
 

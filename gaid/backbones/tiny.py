@@ -68,6 +68,7 @@ class TinyAudio:
     thread_safe = True
     audio_spec = AudioSpec(rate=16_000, shortest=0.3, longest=1.0)
     token_shape = (4, DIM)
+    has_text = True
 
     def __init__(self) -> None:
         self._layer = _Layer("audio", _AUDIO_STATISTICS)
@@ -93,6 +94,10 @@ class TinyAudio:
                 pieces = clip[heard, : count * length].reshape(count * int(heard.sum()), length)
                 tokens[row, heard] = self._layer(_describe_sound(pieces)).reshape(-1, count, dim)
         return self.encode_audio(windows, mask), tokens
+
+    def encode_text(self, texts: list[str]) -> Features:
+        """Sentences (B, dim) as `TinyText` embeds them. As with pictures, which words go with which sounds is left to a head."""
+        return TinyText().encode_text(texts).embedding
 
 
 class TinyText:

@@ -121,6 +121,11 @@ class Extraction:
         with ExitStack() as stack:
             stop = stack.enter_context(stop_on_signal(STOPPING if self.options.progress else ""))
             writer = stack.enter_context(StoreWriter.open(out, plan, overwrite=self.options.overwrite))
+            if plan.audio_text and not writer.has_audio_text:
+                self._say(
+                    f"{out} was begun in schema 1 and stays so, without captions in the sound's own text space "
+                    "(captions/audio_embedding); --overwrite extracts all again with them"
+                )
             arrived = self._take_arrived(writer, planned.dataset)
             if writer.finished and out.exists():
                 self._say(f"{out} is complete; --overwrite would extract it again")
@@ -170,7 +175,7 @@ class Extraction:
             write_captions(
                 writer,
                 planned.plan,
-                planned.backbones.text,
+                planned.backbones,
                 device=planned.choice.resolved_device,
                 threads=threads,
                 progress=bar,
@@ -209,7 +214,7 @@ class Extraction:
                     yield ShardJob(
                         number=number,
                         store=writer.path.absolute(),
-                        fingerprint=planned.plan.fingerprint,
+                        fingerprint=writer.fingerprint,
                         ids=mine,
                         requests=tuple(requests[rows]),
                         shape=planned.shape,
@@ -260,7 +265,7 @@ class Extraction:
             captions=len(plan.caption_ids),
             extracted=extracted,
             seconds=time.monotonic() - self.started,
-            fingerprint=plan.fingerprint,
+            fingerprint=store.fingerprint,
             census=dict(store.census),
             cut_short=shortened,
             remarks=remarks,

@@ -22,7 +22,7 @@ from gaid.extract.shard import naming_disk_faults, working, write_rows
 from gaid.media.clip import ClipRequest
 
 if TYPE_CHECKING:
-    from gaid.backbones import Backbones, TextBackbone
+    from gaid.backbones import Backbones
     from gaid.stores import StorePlan, StoreWriter
 
 TEXT_BLOCK = 256  # texts between two looks at the wish to stop; their vectors don't depend on it
@@ -84,18 +84,21 @@ def run_local(
 def write_captions(
     writer: "StoreWriter",
     plan: "StorePlan",
-    text: "TextBackbone",
+    backbones: "Backbones",
     *,
     device: str,
     threads: int,
     progress: Progress,
     stop: StopWish,
 ) -> None:
-    """Encodes all captions and writes them together: they are one unit of work, with one writer."""
+    """Encodes all captions, also into the sound's own text space where the store keeps that, and writes them together: they are
+    one unit of work, with one writer."""
+    text, audio = backbones.text, backbones.audio
     texts = list(plan.caption_texts)
     offsets = np.asarray(plan.token_offsets)
     embedding = np.empty((len(texts), plan.text_dim), np.float16)
     tokens = np.empty((int(offsets[-1]), plan.text_dim), np.float16)
+    of_sound = np.empty((len(texts), plan.audio_dim), np.float16) if writer.has_audio_text else None
     with fixed_threads(threads, device):
         for first in range(0, len(texts), TEXT_BLOCK):
             if stop:
@@ -104,6 +107,8 @@ def write_captions(
             features = text.encode_text(block)
             with np.errstate(over="ignore", invalid="ignore"):
                 embedding[first : first + len(block)] = features.embedding
+                if of_sound is not None:
+                    of_sound[first : first + len(block)] = audio.encode_text(block)
                 for row, of_text in enumerate(features.tokens, start=first):
                     if len(of_text) != offsets[row + 1] - offsets[row]:
                         raise OptionInvalid(
@@ -112,13 +117,14 @@ def write_captions(
                         )
                     tokens[offsets[row] : offsets[row + 1]] = of_text
             progress.advance(len(block))
-    finite = np.isfinite(embedding).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise DataInvalid(
-            f"text backbone {text.name!r} gives numbers that are not finite for caption {plan.caption_ids[row]!r} "
-            f"({plan.caption_texts[row]!r}): correct or leave out that caption"
-        )
+    for kind, name, vectors in (("text", text.name, embedding), ("audio", audio.name, of_sound)):
+        finite = np.ones(len(texts), bool) if vectors is None else np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise DataInvalid(
+                f"{kind} backbone {name!r} gives numbers that are not finite for caption {plan.caption_ids[row]!r} "
+                f"({plan.caption_texts[row]!r}): correct or leave out that caption"
+            )
     if not np.isfinite(tokens).all():
         bad = int(np.argmin(np.isfinite(tokens).all(axis=1)))
         row = int(np.searchsorted(offsets, bad, side="right")) - 1
@@ -127,4 +133,4 @@ def write_captions(
             f"({plan.caption_texts[row]!r}): correct or leave out that caption"
         )
     with naming_disk_faults(Path(writer.path)):
-        writer.write_captions(embedding, tokens)
+        writer.write_captions(embedding, tokens, of_sound)

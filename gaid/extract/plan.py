@@ -159,6 +159,7 @@ def make_plan(
         text_dim=backbones.text.dim,
         patches=backbones.visual.patch_shape if patches else None,
         audio_tokens=backbones.audio.token_shape if audio_tokens else None,
+        audio_text=backbones.audio.has_text,
         attrs=describe(dataset, backbones, sampling),
         shard_rows=rows,
         chunk_rows=min(50, rows),

@@ -6,7 +6,7 @@ from gaid.errors import OptionInvalid
 from gaid.files import check_folder
 from gaid.stores.hdf5_writer import HDF5_SUFFIXES, write_hdf5
 from gaid.stores.reader import StoreReader
-from gaid.stores.schema import StorePlan, video_arrays
+from gaid.stores.schema import StorePlan, caption_arrays, video_arrays
 from gaid.stores.store import Store, open_store
 from gaid.stores.writer import StoreWriter
 
@@ -30,7 +30,8 @@ def convert_store(source: str | Path, target: str | Path) -> Store:
     sources = store.sources
     failures: dict[str, dict[str, str]] = {failure["id"]: failure for failure in store.failures}
     with StoreWriter.open(target, plan_of(store)) as writer:
-        writer.write_captions(store["captions/embedding"][:], store["captions/tokens"][:])
+        of_captions = (store[name][:] for name in caption_arrays(store.layout))
+        writer.write_captions(*of_captions)
         for number in writer.pending_shards:
             rows = writer.shard_slice(number)
             arrays = {name.removeprefix("videos/"): store[name][rows] for name in video_arrays(store.layout)}
@@ -56,6 +57,6 @@ def plan_of(store: StoreReader) -> StorePlan:
         },
         default_protocol=store.default_protocol,
         frames=store.frames, visual_dim=store.visual_dim, audio_dim=store.audio_dim, text_dim=store.text_dim,
-        patches=store.patch_shape, audio_tokens=store.audio_token_shape,
-        attrs=store.provenance, shard_rows=layout["shard_rows"], chunk_rows=layout["chunk_rows"],
+        patches=store.patch_shape, audio_tokens=store.audio_token_shape, audio_text=store.has_audio_text,
+        attrs=store.provenance, shard_rows=layout["shard_rows"], chunk_rows=layout["chunk_rows"], schema=store.schema,
     )  # fmt: skip

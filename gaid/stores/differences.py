@@ -73,6 +73,7 @@ def _of_tokens(store: StoreReader, plan: StorePlan) -> list[str]:
     kept = (
         ("--patches", store.patch_shape, plan.patches),
         ("--audio-tokens", store.audio_token_shape, plan.audio_tokens),
+        ("captions in the sound's own text space:", store.has_audio_text, plan.audio_text),
     )
     return [
         f"{option} {'there, not now' if old else 'now, not there'}"

@@ -37,6 +37,7 @@ def read_clips(store: StoreReader, rows: NDArray[np.int64]) -> Split:
         caption_ids=[],
         caption_texts=[],
         text=np.empty((0, store.text_dim), np.float16),
+        audio_text=np.empty((0, store.audio_dim), np.float16) if store.has_audio_text else None,
         caption_video=np.empty(0, np.int64),
         store_fingerprint=store.fingerprint,
         gallery_hash=hash_gallery(video_ids),

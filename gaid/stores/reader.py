@@ -82,7 +82,7 @@ class StoreReader:
     def attrs(self) -> dict[str, Any]:
         """Where the features come from, with the census, the fingerprint and the schema."""
         return {
-            **self.provenance, "schema": self.arrays.attributes["gaid_schema"], "fingerprint": self.fingerprint,
+            **self.provenance, "schema": self.schema, "fingerprint": self.fingerprint,
             "census": self.census, "default_protocol": self.layout["default_protocol"],
         }  # fmt: skip
 
@@ -117,6 +117,16 @@ class StoreReader:
         """(tokens, dim) of a frame's audio; None where the store has embeddings only."""
         tokens = self.layout.get("audio_tokens")
         return (int(tokens[0]), int(tokens[1])) if tokens else None
+
+    @property
+    def has_audio_text(self) -> bool:
+        """Whether captions are there in the sound's own text space as well (`captions/audio_embedding`)."""
+        return bool(self.layout.get("audio_text"))
+
+    @property
+    def schema(self) -> int:
+        """The version of the format that the store was written in."""
+        return int(self.arrays.attributes["gaid_schema"])
 
     @property
     def default_protocol(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import DataInvalid
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # A state's place is its number in `videos/audio_state`.
 AUDIO_STATES = ("sound", "silent", "no track", "failed")
 # Attributes that decide what the features are; all others say where they came from.
@@ -38,8 +38,9 @@ class StorePlan:
 
     `caption_video`: the row of each caption's video. `token_offsets` (C + 1): where each caption's tokens begin. `splits`:
     protocol -> part -> rows of captions. `attrs`: where the features come from; `backbones` and `sampling` in it belong to
-    the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens, where they are kept. `shard_rows`:
-    clips in one unit of work; `chunk_rows`: clips read at once.
+    the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens, where they are kept. `audio_text`:
+    captions are kept in the sound's own text space as well. `shard_rows`: clips in one unit of work; `chunk_rows`: clips read
+    at once. `schema`: that of the store, an older one where a store of it is resumed or converted.
 
     Raises DataInvalid for plans that contradict themselves.
     """
@@ -57,9 +58,11 @@ class StorePlan:
     text_dim: int
     patches: tuple[int, int] | None = None
     audio_tokens: tuple[int, int] | None = None
+    audio_text: bool = False
     attrs: Mapping[str, Any] = field(default_factory=dict)
     shard_rows: int = 200
     chunk_rows: int = 50
+    schema: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         videos, captions = len(self.video_ids), len(self.caption_ids)
@@ -84,6 +87,8 @@ class StorePlan:
                     faults.append(f"the split {protocol} {part} names a caption that is not there")
         if min(self.shard_rows, self.chunk_rows, self.frames) < 1 or self.shard_rows % self.chunk_rows:
             faults.append("shard_rows, chunk_rows and frames are at least 1, and shards are whole chunks")
+        if self.audio_text and self.schema < 2:
+            faults.append("captions in the sound's text space need schema 2")
         if faults:
             raise DataInvalid("a store can't hold this: " + "; ".join(faults))
 
@@ -91,7 +96,7 @@ class StorePlan:
     def identity(self) -> dict[str, Any]:
         """What decides the contents, each part as itself or, where long, as its digest."""
         return {
-            "schema": SCHEMA_VERSION,
+            "schema": self.schema,
             "videos": digest_json(list(self.video_ids)),
             "captions": digest_json(
                 [list(self.caption_ids), list(self.caption_texts), [int(v) for v in self.caption_video]]
@@ -137,7 +142,10 @@ class StorePlan:
     @property
     def _later(self) -> dict[str, Any]:
         """Parts that were added to the schema later, named only where they are used: other stores keep their fingerprint."""
-        return {"audio_tokens": list(self.audio_tokens)} if self.audio_tokens else {}
+        return {
+            **({"audio_tokens": list(self.audio_tokens)} if self.audio_tokens else {}),
+            **({"audio_text": True} if self.audio_text else {}),
+        }
 
     def small_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that are complete from the start: ids, texts, the video of each caption, splits."""
@@ -177,14 +185,14 @@ def video_arrays(layout: Mapping[str, Any]) -> dict[str, ArraySpec]:
 def caption_arrays(layout: Mapping[str, Any]) -> dict[str, ArraySpec]:
     """The arrays that the encoded captions fill, by name."""
     nan = float("nan")
-    return {
-        "captions/embedding": ArraySpec(
-            "captions/embedding", "float16", (layout["captions"], layout["text_dim"]), "captions", nan
-        ),
-        "captions/tokens": ArraySpec(
-            "captions/tokens", "float16", (layout["tokens"], layout["text_dim"]), "tokens", nan
-        ),
-    }
+    captions, dim = layout["captions"], layout["text_dim"]
+    specs = [
+        ArraySpec("captions/embedding", "float16", (captions, dim), "captions", nan),
+        ArraySpec("captions/tokens", "float16", (layout["tokens"], dim), "tokens", nan),
+    ]
+    if layout.get("audio_text"):  # schema 2
+        specs.append(ArraySpec("captions/audio_embedding", "float16", (captions, layout["audio_dim"]), "captions", nan))
+    return {spec.name: spec for spec in specs}
 
 
 def digest_json(value: Any) -> str:

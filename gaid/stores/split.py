@@ -32,6 +32,7 @@ class Split:
 
     visual (V, F, Dv), audio (V, F, Da), text (C, Dt) float16; audio_mask (V, F) bool; audio_state (V) uint8, a place in
     AUDIO_STATES; time (V, F) and duration (V) float32, seconds; caption_video (C) int64, rows of this split's videos.
+    audio_text (C, Da) float16: the captions in the sound's own text space, None where the store has none.
     Patch tokens and audio tokens are large, so they are read when asked for.
     """
 
@@ -51,6 +52,7 @@ class Split:
     store_fingerprint: str
     census: dict[str, int] = field(default_factory=dict)
     gallery_hash: str = ""
+    audio_text: NDArray[np.float16] | None = None
     read_patches: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
     read_audio_tokens: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
 
@@ -77,6 +79,21 @@ class Split:
                 "the head takes audio tokens and the store has none; `gaid extract --audio-tokens` makes one that has"
             )
         return self.read_audio_tokens()
+
+    def text_as(self, kind: str) -> NDArray[np.float16]:
+        """The captions that a head takes: `text` (C, Dt), or `both` (C, Dt + Da), each followed by itself in the sound's own
+        text space.
+
+        Raises HeadMismatch where the store has no captions in that space.
+        """
+        if kind == "text":
+            return self.text
+        if self.audio_text is None:
+            raise HeadMismatch(
+                "the head compares sentences with sounds in the sounds' own text space, and the store has no captions in it; "
+                "extract again (--overwrite) with an audio backbone that has a text side, such as clap"
+            )
+        return np.concatenate([self.text, self.audio_text], axis=1)
 
     def take(self, videos: NDArray[Any]) -> "Split":
         """Some videos, as rows in the order given or as a mask (V) bool, with all their captions.
@@ -124,5 +141,6 @@ class Split:
             caption_ids=[self.caption_ids[row] for row in rows.tolist()],
             caption_texts=[self.caption_texts[row] for row in rows.tolist()],
             text=self.text[rows],
+            audio_text=None if self.audio_text is None else self.audio_text[rows],
             caption_video=self.caption_video[rows],
         )

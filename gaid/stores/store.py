@@ -34,6 +34,7 @@ class Store(StoreReader):
             caption_ids=[ids[row] for row in members.captions],
             caption_texts=[texts[row] for row in members.captions],
             text=self.rows("captions/embedding", members.captions),
+            audio_text=self.rows("captions/audio_embedding", members.captions) if self.has_audio_text else None,
             caption_video=place[members.caption_video],
             census=census_of(self, members.videos, members.captions),
         )

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,7 +30,7 @@ from gaid.stores.differences import differences
 from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.hdf5_writer import HDF5_SUFFIXES, write_hdf5
 from gaid.stores.inventory import CENSUS, PLAN, digest_attributes
-from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan, caption_arrays, digest_json, video_arrays
+from gaid.stores.schema import AUDIO_STATES, StorePlan, caption_arrays, digest_json, video_arrays
 from gaid.stores.store import Store, open_store
 
 CAPTIONS = "captions"
@@ -54,7 +55,8 @@ class StoreWriter:
 
     @classmethod
     def open(cls, path: str | Path, plan: StorePlan, overwrite: bool = False) -> "StoreWriter":
-        """Begins the store of this plan at `path` (.zarr, .h5, .hdf5), or resumes it.
+        """Begins the store of this plan at `path` (.zarr, .h5, .hdf5), or resumes it. A store that was begun in schema 1 is resumed in
+        schema 1, and so has no captions in the sound's own text space: `has_audio_text` says what it has.
 
         Raises: StoresDisagree when another plan's store is there, naming what differs; StoreLocked when another process
         writes it; StoreInvalid when something else is there; OptionInvalid for another suffix.
@@ -129,6 +131,11 @@ class StoreWriter:
         return self._done(CAPTIONS)
 
     @property
+    def has_audio_text(self) -> bool:
+        """Whether captions are written in the sound's own text space as well."""
+        return bool(self.layout.get("audio_text"))
+
+    @property
     def finished(self) -> bool:
         return "census" in self._attributes and not self.pending_shards and self.captions_done
 
@@ -195,13 +202,21 @@ class StoreWriter:
             number, rows.start, {name: given[name].astype(specs[name].dtype, copy=False) for name in specs}, more
         )
 
-    def write_captions(self, embedding: NDArray[Any], tokens: NDArray[Any]) -> None:
-        """Writes all captions' embeddings (C, Dt) and tokens (L, Dt), then their marker.
+    def write_captions(
+        self, embedding: NDArray[Any], tokens: NDArray[Any], audio_embedding: NDArray[Any] | None = None
+    ) -> None:
+        """Writes all captions' embeddings (C, Dt), tokens (L, Dt) and, where the plan has them, embeddings in the sound's own
+        text space (C, Da), then their marker.
 
-        Raises DataInvalid for arrays that do not fit.
+        Raises DataInvalid for arrays that do not fit the plan.
         """
         given = {"captions/embedding": embedding, "captions/tokens": tokens}
-        for name, spec in caption_arrays(self.layout).items():
+        if audio_embedding is not None:
+            given["captions/audio_embedding"] = audio_embedding
+        specs = caption_arrays(self.layout)
+        if set(given) != set(specs):
+            raise DataInvalid(f"captions: arrays {sorted(set(given) ^ set(specs))} are missing or unknown")
+        for name, spec in specs.items():
             if given[name].shape != spec.shape or not is_finite(given[name], np.ones(len(given[name]), bool)):
                 raise DataInvalid(f"{name} has shape {given[name].shape}, expected {spec.shape}, all finite")
         self._write(CAPTIONS, 0, {name: values.astype(np.float16, copy=False) for name, values in given.items()}, {})
@@ -258,7 +273,7 @@ def _create(path: Path, plan: StorePlan) -> None:
     whole = plan.small_arrays()
     filled = [*video_arrays(plan.layout).values(), *caption_arrays(plan.layout).values()]
     attributes = {
-        "gaid_schema": SCHEMA_VERSION,
+        "gaid_schema": plan.schema,
         "fingerprint": plan.fingerprint,
         "identity": plan.identity,
         "layout": plan.layout,
@@ -289,6 +304,8 @@ def _attributes_of(path: Path) -> dict[str, Any]:
 
 
 def _check_same(target: Path, store: Store, plan: StorePlan) -> None:
+    if store.schema < plan.schema:
+        plan = replace(plan, schema=store.schema, audio_text=False)
     found = differences(store, plan)
     if found:
         raise StoresDisagree(

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,35 @@ def save_small(folder: Path, enable_fusion: bool) -> None:
     config = transformers.ClapConfig(audio_config=audio, text_config=text, projection_dim=16)
     transformers.ClapModel(config).save_pretrained(folder)
     transformers.ClapFeatureExtractor(truncation="rand_trunc").save_pretrained(folder)
+
+
+def add_tokenizer(folder: Path) -> None:
+    """A tokenizer of 16 words, written as a checkpoint has it."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
+
+    words = [
+        "<s>",
+        "<pad>",
+        "</s>",
+        "<unk>",
+        *["a", "the", "dog", "barks", "rain", "falls", "bell", "rings", "loudly", "softly", "twice", "again"],
+    ]
+    tokenizer = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+@pytest.fixture
+def with_text(checkpoint: Path, tmp_path: Path) -> Path:
+    """The small checkpoint with a tokenizer beside its weights."""
+    folder = tmp_path / "with-text-unfused"
+    shutil.copytree(checkpoint, folder)
+    add_tokenizer(folder)
+    return folder
 
 
 def sounds(count: int, seconds: float) -> np.ndarray:
@@ -139,6 +169,37 @@ def test_what_it_wants_and_is_are_the_checkpoints(checkpoint: Path) -> None:
     assert str(checkpoint.parent) not in json.dumps(audio.provenance)  # two machines, one fingerprint
 
 
+def test_a_sentence_is_what_transformers_own_model_makes_of_it(with_text: Path) -> None:
+    audio: Any = load_audio(f"clap:{with_text}")
+    model = transformers.ClapModel.from_pretrained(with_text).eval()
+    ids = torch.tensor([[0, 4, 6, 7, 2], [0, 4, 10, 11, 2]])  # a dog barks; a bell rings
+    with torch.inference_mode():
+        pooled = model.text_model(input_ids=ids, attention_mask=torch.ones_like(ids)).pooler_output
+        expected = model.text_projection(pooled)
+    assert audio.has_text
+    found = audio.encode_text(["a dog barks", "a bell rings"])
+    assert found.shape == (2, audio.dim)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    long = audio.encode_text(["dog " * 200, "dog " * 75])  # cut to 77 tokens, the two at the ends counted
+    np.testing.assert_array_equal(long[0], long[1])
+    assert audio.encode_text([]).shape == (0, audio.dim)
+
+
+def test_a_checkpoint_without_a_tokenizer_has_no_text_side(checkpoint: Path) -> None:
+    assert load_audio(f"clap:{checkpoint}").has_text is False
+
+
+def test_weights_that_lack_the_text_tower_are_refused_when_a_sentence_comes(with_text: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(with_text / "model.safetensors")
+    kept = {key: value for key, value in weights.items() if not key.startswith("text_")}
+    save_file(kept, with_text / "model.safetensors", metadata={"format": "pt"})
+    audio: Any = load_audio(f"clap:{with_text}")
+    with pytest.raises(BackboneUnavailable, match="of the text tower's tensors"):
+        audio.encode_text(["a dog barks"])
+
+
 def test_a_checkpoint_in_the_hubs_cache_is_found(checkpoint: Path, empty_hub: Path) -> None:
     files = {file.name: file.read_bytes() for file in checkpoint.iterdir()}
     snapshot = put_into_hub(empty_hub, DEFAULT, files)
@@ -201,3 +262,13 @@ def test_the_real_architecture_is_that_of_the_unfused_checkpoint() -> None:
     alone = audio.encode_audio([windows[1:]], np.ones((1, 1), dtype=bool))
     np.testing.assert_allclose(found[0, 1], alone[0, 0], atol=1e-4)
     assert audio.provenance["random_weights"] is True
+
+
+@pytest.mark.slow
+def test_a_text_tower_with_random_weights_tells_sentences_apart() -> None:
+    audio: Any = load_audio("clap", random_weights=True)
+    found = audio.encode_text(["a dog barks", "a dog barks", "rain on a roof"])
+    assert audio.has_text
+    assert found.shape == (3, 512)
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.allclose(found[0], found[2])

@@ -44,6 +44,17 @@ class Torn(Loud):
     token_shape = (2, 3)
 
 
+class Speaking(Loud):
+    has_text = True
+
+    def encode_text(self, texts):
+        return np.zeros((len(texts), 1), np.float32)
+
+
+class Mute(Loud):
+    has_text = True
+
+
 class Half:
     name, dim = "half", 1
 """
@@ -154,6 +165,15 @@ def test_a_class_of_ones_own_that_knows_no_audio_tokens_has_none(
         load_backbones("tiny", "own_backbone:Loud", audio_tokens=True)
     with pytest.raises(OptionInvalid, match="lacks encode_audio_tokens"):
         load_audio("own_backbone:Torn")
+
+
+def test_a_class_of_ones_own_has_a_text_side_where_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_backbone.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    assert load_audio("own_backbone:Loud").has_text is False
+    assert load_audio("own_backbone:Speaking").has_text is True
+    with pytest.raises(OptionInvalid, match="lacks encode_text"):
+        load_audio("own_backbone:Mute")
 
 
 def test_the_text_is_the_pictures_own_unless_named_and_the_same_arguments_give_the_same_objects() -> None:

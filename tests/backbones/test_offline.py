@@ -211,6 +211,13 @@ def test_audio_tokens_are_three_patches_over_the_window_and_come_with_its_own_em
         assert token @ own / np.linalg.norm(token) / np.linalg.norm(own) > 0.99
 
 
+def test_a_sentence_lies_in_the_sounds_own_space_where_the_names_of_sounds_do(offline: Backbones) -> None:
+    texts = ["a dog barks", "rain on a roof"]
+    found = offline.audio.encode_text(texts)
+    np.testing.assert_array_equal(found, offline.text.encode_text(texts).embedding)
+    assert offline.audio.encode_text([]).shape == (0, 384)
+
+
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
     """No embedding of a name is known, in memory or on disk."""

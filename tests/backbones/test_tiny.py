@@ -71,6 +71,13 @@ def test_audio_tokens_are_the_quarters_of_a_window_and_come_with_the_windows_own
     assert nearness(first, third) > nearness(first, second) + 0.1
 
 
+def test_a_sentence_has_a_vector_beside_sounds_by_its_words() -> None:
+    audio = load_backbones("tiny", "tiny").audio
+    first, again, other = audio.encode_text(["a bell rings", "the bell is ringing", "a drum"])
+    assert first.shape == (audio.dim,)
+    assert nearness(first, again) > nearness(first, other) + 0.5
+
+
 @pytest.mark.parametrize("samples", [3, 100, 900])
 def test_a_window_too_short_for_quarters_has_tokens_all_the_same(samples: int) -> None:
     audio = load_backbones("tiny", "tiny").audio

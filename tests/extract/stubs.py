@@ -10,6 +10,7 @@ from gaid.specs import AudioSpec, FrameSpec
 
 VISUAL, AUDIO, TEXT = (f"tests.extract.stubs:Stub{kind}" for kind in ("Visual", "Audio", "Text"))
 AUDIO_TOKENS = "tests.extract.stubs:StubAudioTokens"
+AUDIO_TEXT = "tests.extract.stubs:StubAudioText"
 NAMES = {"visual": VISUAL, "audio": AUDIO, "text": TEXT}
 
 
@@ -64,6 +65,15 @@ class StubAudio:
             for window in windows
         ]
         return np.concatenate([np.stack(loud), np.ones((*mask.shape, 1))], axis=2).astype(np.float32)
+
+
+class StubAudioText(StubAudio):
+    """The same, with a text side: how often each vowel occurs in a sentence."""
+
+    has_text = True
+
+    def encode_text(self, texts: list[str]) -> np.ndarray:
+        return np.array([[text.count(vowel) for vowel in "aeiou"] for text in texts], np.float32).reshape(-1, 5)
 
 
 class StubAudioTokens(StubAudio):

@@ -53,7 +53,8 @@ def fill(path, plan=None, failed=(4,)):
             return writer.finish()
         if not writer.captions_done:
             random = np.random.default_rng(99)
-            writer.write_captions(random.standard_normal((8, 5)), random.standard_normal((11, 5)))
+            of_sound = random.standard_normal((8, 2)) if plan.audio_text else None
+            writer.write_captions(random.standard_normal((8, 5)), random.standard_normal((11, 5)), of_sound)
         for number in writer.pending_shards:
             rows = writer.shard_slice(number)
             arrays = shard_arrays(rows.stop - rows.start, plan, number)

@@ -2,10 +2,11 @@
 
 Only unfused checkpoints: a fused one takes three random parts of any sound longer than 10 s, and may treat a random sound
 of a batch so, which makes its vectors depend on chance and on the batch (LAION-AI/CLAP#90). Windows here are at most 10 s
-long, shorter ones are repeated and padded as in training, and each is encoded independently. CLAP's text tower is not used.
+long, shorter ones are repeated and padded as in training, and each is encoded independently. The text tower is `text`.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from transformers import ClapAudioModelWithProjection, ClapConfig, ClapFeatureExtractor
 
 from gaid.backbones import hub
+from gaid.backbones.clap.text import ClapText, has_text
 from gaid.backbones.inference import check_complete, inferring, loading, quietly, seeded, to_device, to_numpy
 from gaid.backbones.protocol import Features
 from gaid.errors import OptionInvalid
@@ -35,6 +37,8 @@ class ClapAudio:
 
     def __init__(self, name: str, folder: Path | None, device: str = "cpu", seed: int = 0) -> None:
         self._device = device
+        self._origin = name, folder, device, seed
+        self.has_text = has_text(folder)
         self._model, self._extractor = _load(name, folder, seed)
         self._model = self._model.to(device).eval().requires_grad_(False)
         self._mel = ClapMel(self._extractor, device)
@@ -77,6 +81,14 @@ class ClapAudio:
             features[place] = to_numpy(embedding)
             tokens[place] = to_numpy(hidden.flatten(2).transpose(1, 2))
         return features, tokens
+
+    def encode_text(self, texts: list[str]) -> Features:
+        """Sentences as (B, dim), by the text tower and its projection."""
+        return self._text(texts)
+
+    @cached_property
+    def _text(self) -> ClapText:
+        return ClapText(*self._origin)
 
     def _encoded(
         self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]

