@@ -38,6 +38,7 @@ class AstAudio:
 
     thread_safe = True
     token_shape = None
+    has_text = False
 
     def __init__(
         self, name: str, model: Any, scale: tuple[float, float], provenance: dict[str, Any], device: str
