@@ -41,8 +41,15 @@ def extract(
     ] = None,
     text: Annotated[str | None, option("Text encoder. Default: the one of --visual.", "NAME")] = None,
     frames: Annotated[
-        int, option("Frames per clip, evenly spread, each with its audio.", "N", "--frames", "--num-frames", min=1)
+        int, option("Frames per clip, each with its audio.", "N", "--frames", "--num-frames", min=1)
     ] = 12,
+    frame_sampling: Annotated[
+        Literal["even", "per-second", "keyframes"],
+        option(
+            "At the middles of N equal parts; one per second, as AVIGATE reads; or the key frames nearest to the middles.",
+            "even|per-second|keyframes",
+        ),
+    ] = "even",
     decoder: Annotated[
         Literal["pyav", "ffmpeg"], option("What reads media files: PyAV, or the ffmpeg program.", "pyav|ffmpeg")
     ] = "pyav",

@@ -61,7 +61,7 @@ def _provenance(attributes: dict[str, Any]) -> list[str]:
     sampling = attributes.get("sampling", {})
     if sampling:
         lines.append(
-            f"sampling: {sampling.get('frames')} frames per clip, decoded by {sampling.get('decoder')} under version "
+            f"sampling: {sampling.get('frames')} frames per clip ({sampling.get('frame_sampling', 'even')}), decoded by {sampling.get('decoder')} under version "
             f"{sampling.get('rules', 1)} of the rules, pixels {sampling.get('pixels', 'stored')}, "
             f"sound {sampling.get('audio_sampling', 'aligned')}"
         )

@@ -18,7 +18,7 @@ from gaid.media.limits import DecodeLimits
 if TYPE_CHECKING:
     from gaid.datasets.types import Dataset
     from gaid.extract.report import ExtractReport, Failure
-    from gaid.media.clip import AudioSampling, Decoder, Pixels
+    from gaid.media.clip import AudioSampling, Decoder, FrameSampling, Pixels
 
 __all__ = ["ExtractReport", "Failure", "extract"]
 
@@ -33,6 +33,7 @@ def extract(
     audio: str | None = None,
     text: str | None = None,
     frames: int = 12,
+    frame_sampling: "FrameSampling" = "even",
     decoder: "Decoder" = "pyav",
     audio_sampling: "AudioSampling" = "aligned",
     pixels: "Pixels" = "square",
@@ -56,6 +57,11 @@ def extract(
     .h5 or .hdf5 for HDF5. `visual`, `audio` and `text` name backbones; the data set has defaults. Where a
     store is there already, the extraction into it resumes, if it was begun with the same clips, captions, backbones and
     sampling (StoresDisagree otherwise); a finished one is left as it is; `overwrite` deletes it first.
+
+    `frame_sampling`: the pictures at the middles of `frames` equal parts (`even`); those at 0, 1, 2, ... s, an even choice where
+    there are more than `frames` and the last one repeated where there are fewer, as CLIP4Clip's and AVIGATE's published code
+    reads videos (`per-second`); or the key frame nearest to each middle, which is faster to decode and another picture
+    (`keyframes`).
 
     `audio_sampling`: each frame's sound is that around its own moment (`aligned`). `published` does what GAID's published
     code does, with a backbone that hears the whole sound (`whisper`): the sound is padded or cut to 30 s, and frame f has the

@@ -10,7 +10,7 @@ from gaid.datasets.types import Dataset
 from gaid.devices import parse_device, pick_device
 from gaid.errors import OptionInvalid
 from gaid.files import check_folder
-from gaid.media.clip import AudioSampling, Decoder, Pixels, Sampling
+from gaid.media.clip import AudioSampling, Decoder, FrameSampling, Pixels, Sampling
 from gaid.media.limits import DecodeLimits
 from gaid.paths import local_path
 
@@ -73,6 +73,7 @@ class Options:
     audio: str | None
     text: str | None
     frames: int
+    frame_sampling: FrameSampling
     decoder: Decoder
     audio_sampling: AudioSampling
     pixels: Pixels
@@ -91,7 +92,7 @@ class Options:
 
     @property
     def sampling(self) -> Sampling:
-        return Sampling(self.frames, self.decoder, self.audio_sampling, self.pixels)
+        return Sampling(self.frames, self.decoder, self.audio_sampling, self.pixels, self.frame_sampling)
 
     @property
     def resources(self) -> Resources:
@@ -117,6 +118,7 @@ class Options:
             raise OptionInvalid(f"--clip-seconds {self.clip_seconds:g}: more than 0, and finite")
         check_decoder(self.decoder)
         for option, chosen, known in (
+            ("--frame-sampling", self.frame_sampling, get_args(FrameSampling)),
             ("--audio-sampling", self.audio_sampling, get_args(AudioSampling)),
             ("--pixels", self.pixels, get_args(Pixels)),
         ):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gaid.stores import Store
 
 Decoder = Literal["pyav", "ffmpeg"]
+FrameSampling = Literal["even", "per-second", "keyframes"]
 AudioSampling = Literal["aligned", "spread", "published"]
 Pixels = Literal["square", "stored"]
 AudioState = Literal["sound", "silent", "no track", "failed"]
@@ -30,6 +31,7 @@ RULES = 2
 class Sampling:
     """How all clips of a store are sampled, whatever its backbones: a part of every request, and of the store's identity.
 
+    `frame_sampling` says at which moments the frames are (`gaid.media.sampling`), `audio_sampling` which sound belongs to each.
     `pixels`: as they are meant to be seen (`square`: pixels that are not square are made so, and a high dynamic range becomes
     a standard one), or as the file stores them (`stored`).
     """
@@ -38,6 +40,7 @@ class Sampling:
     decoder: Decoder = "pyav"
     audio_sampling: AudioSampling = "aligned"
     pixels: Pixels = "square"
+    frame_sampling: FrameSampling = "even"
 
     @classmethod
     def of_store(cls, store: "Store") -> "Sampling":
@@ -49,7 +52,13 @@ class Sampling:
         audio_sampling = told.get("audio_sampling", "aligned")
         if audio_sampling == "published" and not told.get("audio", {}).get("whole"):
             audio_sampling = "spread"  # its name before there were backbones that hear the whole sound
-        return cls(store.frames, told.get("decoder", "pyav"), audio_sampling, told.get("pixels", "stored"))
+        return cls(
+            frames=store.frames,
+            decoder=told.get("decoder", "pyav"),
+            audio_sampling=audio_sampling,
+            pixels=told.get("pixels", "stored"),
+            frame_sampling=told.get("frame_sampling", "even"),
+        )
 
     def to_attrs(self) -> dict[str, Any]:
         """What a new store records of it, beside the specs of its backbones."""
@@ -58,7 +67,8 @@ class Sampling:
             "decoder": self.decoder,
             "pixels": self.pixels,
             "rules": RULES,
-            # Only where it is not the default, as in stores from before `decoder` and `pixels` were recorded.
+            # Only where they are not the defaults, so that a store from before there was a choice keeps its identity.
+            **({} if self.frame_sampling == "even" else {"frame_sampling": self.frame_sampling}),
             **({} if self.audio_sampling == "aligned" else {"audio_sampling": self.audio_sampling}),
         }
 
@@ -76,8 +86,7 @@ class ClipRequest:
 
     `start` and `end` are seconds from the first picture of the video; None means the video's own. `audio_path` names
     the sound where it is a file of its own; its first sample then belongs to the first picture of the video.
-    `audio_sampling` says which sound belongs to a frame (`gaid.media.sound`), `pixels` how pictures are shown
-    (`Sampling`). `sound_late` delays the sound by that many seconds, a fault that only `gaid stress` asks for. `entry`
+    `frame_sampling`, `audio_sampling` and `pixels` are those of `Sampling`. `sound_late` delays the sound by that many seconds, a fault that only `gaid stress` asks for. `entry`
     is the annotation that asks for the clip: errors name it where the file does not have the times asked for.
     """
 
@@ -92,6 +101,7 @@ class ClipRequest:
     audio_sampling: AudioSampling = "aligned"
     sound_late: float = 0.0
     pixels: Pixels = "square"
+    frame_sampling: FrameSampling = "even"
     entry: str = ""
 
     @classmethod
@@ -108,6 +118,7 @@ class ClipRequest:
             decoder=sampling.decoder,
             audio_sampling=sampling.audio_sampling,
             pixels=sampling.pixels,
+            frame_sampling=sampling.frame_sampling,
             entry=video.entry,
         )
 
@@ -116,9 +127,8 @@ class ClipRequest:
 class Clip:
     """A decoded clip: F pictures, the moments at which they are on screen, and the sound around each moment.
 
-    `times` (seconds from the clip's start) are the middles of F equal parts of the clip, `frame_times` when the pictures
-    at those moments came on screen. A clip of fewer than F pictures has each once, at the middle of its time on
-    screen, and its last ones repeat (`short`); a single picture stays on screen for the whole clip. `audio_mask` is False
+    `times` are the moments in seconds from the clip's start (`gaid.media.sampling`), `frame_times` when the pictures shown
+    came on screen. Of a clip with fewer than F pictures or moments the last one repeats (`short`). `audio_mask` is False
     where a frame has no sound; `audio_state` gives the reason. `decoded` counts the pictures that were decoded to get these.
     `remarks` name what is wrong with the pictures, or unlikely to be what was meant.
 

@@ -16,7 +16,7 @@ from gaid.media.picture import fit, is_still, read_still
 from gaid.media.pyav import decode_with_pyav, make_clip
 from gaid.media.pyav_file import PyAVFile
 from gaid.media.pyav_sound import decode_sound_file, sound_duration
-from gaid.media.sampling import middles
+from gaid.media.sampling import frame_moments
 from gaid.media.sound import SoundWindows
 
 STILL_SECONDS = 1.0  # how long a still picture without a sound lasts
@@ -69,7 +69,7 @@ def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip
     if end <= begin:
         raise MediaError("empty", f"{show_path(path)}: the clip from {begin:g} s to {end:g} s has no length")
     duration = end - begin
-    moments = middles(duration, request.frames)
+    moments = frame_moments(request.frame_sampling, duration, request.frames)
     windows = SoundWindows.of(request, moments, duration)
     if request.audio_path:
         sound = decode_sound_file(request.audio_path, windows, begin, limits, deadline)

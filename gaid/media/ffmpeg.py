@@ -48,7 +48,7 @@ def decode_with_ffmpeg(request: ClipRequest, limits: DecodeLimits) -> Clip:
     check_size(file.name, int(probed.video.get("width", 0)), int(probed.video.get("height", 0)), limits)
     timeline = build_timeline(probed.index, int(probed.video.get("has_b_frames", 0))).hold(probed.sound_end)
     zero = int(timeline.shown[0])
-    plan = plan_frames(timeline, request.frames, request.start, request.end, zero, file.name)
+    plan = plan_frames(timeline, request.frames, request.start, request.end, zero, file.name, request.frame_sampling)
     pictures = Pictures(file, probed.video, timeline, plan, request, probed.clock)
     frames = pictures.frames()
     windows = SoundWindows.of(request, plan.moments, plan.duration)

@@ -28,9 +28,9 @@ def cut(moments: NDArray[Any], duration: float, longest: float) -> tuple[NDArray
     return moments, longest
 
 
-def frame_window(spec: AudioSpec, duration: float, frames: int) -> float:
-    """Seconds of sound that a frame hears."""
-    window = max(duration / frames, spec.shortest)
+def frame_window(spec: AudioSpec, step: float) -> float:
+    """Seconds of sound that a frame hears, where the next one is `step` s later."""
+    window = max(step, spec.shortest)
     return window if spec.whole else min(window, spec.longest)
 
 

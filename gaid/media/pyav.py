@@ -81,7 +81,7 @@ class Decoding:
             raise MediaError("no video", f"{name}: its video track holds no picture")
         timeline = build_timeline(reading.index, self.file.video.codec_context.reorder_depth).hold(reading.sound_end)
         zero = int(timeline.shown[0]) if self.back is None or self.origin is None else self.origin
-        plan = plan_frames(timeline, request.frames, request.start, request.end, zero, name)
+        plan = plan_frames(timeline, request.frames, request.start, request.end, zero, name, request.frame_sampling)
         found = self._decode(reading, timeline, plan)
         if found is None:
             return None

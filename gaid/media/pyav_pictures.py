@@ -22,8 +22,9 @@ from gaid.media.pyav_file import DECODE_ERRORS, PyAVFile
 from gaid.media.sampling import Plan, Timeline
 
 REORDER = 16  # pictures by which codecs may give a picture late
-# Codecs with one picture per packet, in which a picture that no other refers to can be skipped without a trace.
-LEAVES_OUT = ("h264", "hevc")
+# Codecs with one picture per packet, in which a picture that no other refers to can be skipped without a trace. VP9's decoder
+# does not skip any, and dav1d decides once for a whole file.
+LEAVES_OUT = ("h264", "hevc", "mpeg2video", "mpeg4")
 # Codecs whose decoder holds pictures back until they are whole: where a refresh takes several pictures, the first that
 # comes is right although it is not a key frame.
 HOLDS_BACK = ("h264",)

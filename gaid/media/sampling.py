@@ -1,8 +1,17 @@
 """Which pictures a clip consists of, and from which packet on a video must be decoded to get them. Arithmetic only.
 
+Which moments a clip's F frames are at (`FrameSampling`), and which picture each shows:
+* `even`: the middles of F equal parts, and the picture that is on screen then. A clip of fewer than F pictures has each
+  once, at the middle of its time on screen, unless one of them stays long.
+* `per-second`: 0, 1, 2, ... s, as CLIP4Clip's and AVIGATE's published code reads videos. Of more than F seconds an even
+  choice that has both ends; of fewer, the last one repeats.
+* `keyframes`: the moments of `even`, each with the key frame nearest to it. A clip without a key frame has the pictures of
+  `even`.
+
 Times inside this module are in ticks: units of the stream's time base, as the packets carry them.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -10,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import MediaError
-from gaid.media.clip import Remark
+from gaid.media.clip import FrameSampling, Remark
 
 UNKNOWN_RATE = 25.0  # pictures/s, where neither packets nor headers say how long the last picture stays
 OVER = 16  # packets over which the order of decoding hardly matters
 SAME_END = 0.5  # s: tracks that end within this end together, as codecs pad and recorders cut
+ROUNDING = 1e-6  # of a tick, or s: what sums of times are off by
 STILL = 1.0  # s: where a picture stays longer, a clip of few pictures is one of still pictures, not a short one
 
 
@@ -234,8 +244,33 @@ def middles(duration: float, frames: int) -> NDArray[np.float64]:
     return (np.arange(frames, dtype=np.float64) + 0.5) * (duration / frames)
 
 
+def choose_seconds(duration: float, frames: int, closed: bool = False) -> tuple[NDArray[np.float64], bool]:
+    """The moments of `per-second`, and whether there are fewer than `frames`. `closed`: the video goes on after the clip,
+    whose last moment may then be its end, as in the published code."""
+    count = math.floor(duration + ROUNDING) + 1 if closed else max(1, math.ceil(duration - ROUNDING))
+    if count >= frames:
+        return np.floor(np.linspace(0, count - 1, frames)), False
+    return np.minimum(np.arange(frames, dtype=np.float64), count - 1), True
+
+
+def frame_moments(sampling: FrameSampling, duration: float, frames: int) -> NDArray[np.float64]:
+    """The moments of the frames of a picture that stays for `duration` s."""
+    return choose_seconds(duration, frames)[0] if sampling == "per-second" else middles(duration, frames)
+
+
+def frame_step(sampling: FrameSampling, duration: float, frames: int) -> float:
+    """Seconds from one frame's moment to that of the next: how much sound belongs to a frame."""
+    return max(1.0, duration / frames) if sampling == "per-second" else duration / frames
+
+
 def plan_frames(
-    timeline: Timeline, frames: int, start: float | None, end: float | None, origin: int, name: str
+    timeline: Timeline,
+    frames: int,
+    start: float | None,
+    end: float | None,
+    origin: int,
+    name: str,
+    sampling: FrameSampling = "even",
 ) -> Plan:
     """Chooses the F pictures of the clip [start, end] (s from `origin`, in ticks); MediaError "empty" if none is there."""
     tick = timeline.tick
@@ -248,17 +283,22 @@ def plan_frames(
     duration = (last - first) * tick
     low = max(0, int(np.searchsorted(timeline.shown, first, "right")) - 1)
     high = max(low + 1, int(np.searchsorted(timeline.shown, last, "left")))
-    count = high - low
     on = np.maximum(timeline.shown[low:high], first)
     stays = np.diff(np.append(on, last)).astype(np.float64) * tick
     longest = float(stays.max())
-    if count == 1 or count >= frames or longest > STILL:
+    short = high - low < frames
+    if sampling == "per-second":
+        moments, fewer = choose_seconds(duration, frames, closed=last < timeline.end)
+        rows = np.searchsorted(timeline.shown, first + np.floor(moments / tick + ROUNDING), "right") - 1
+        rows, short = np.clip(rows, low, len(timeline.shown) - 1), short or fewer
+    elif high - low == 1 or not short or longest > STILL:
         moments = middles(duration, frames)
-        rows = np.searchsorted(timeline.shown, first + moments / tick, "right") - 1
-        rows = np.clip(rows, low, high - 1)
+        rows = np.clip(np.searchsorted(timeline.shown, first + moments / tick, "right") - 1, low, high - 1)
     else:
         rows = np.minimum(low + np.arange(frames), high - 1)
         moments = ((on - first) * tick + stays / 2)[rows - low]
+    if sampling == "keyframes":
+        rows = _nearest_keys(timeline, low, high, first + moments / tick, rows)
     return Plan(
         duration=duration,
         moments=moments,
@@ -266,6 +306,17 @@ def plan_frames(
         packets=timeline.packets[rows],
         frame_times=(timeline.shown[rows] - first).astype(np.float64) * tick,
         start=first,
-        short=count < frames,
+        short=short,
         longest=longest,
     )
+
+
+def _nearest_keys(
+    timeline: Timeline, low: int, high: int, moments: NDArray[np.float64], otherwise: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """For each moment (in ticks) the key frame nearest to it of the pictures `low` to `high`, the earlier of two; where there
+    is none, `otherwise`."""
+    keys = low + np.flatnonzero(np.isin(timeline.labels[low:high], timeline.keys.since))
+    if not len(keys):
+        return otherwise
+    return keys[np.abs(timeline.shown[keys] - moments[:, None]).argmin(axis=1)]

@@ -2,7 +2,7 @@
 
 Both decoders hand over the same thing, blocks of sound with their time and the names of their channels, so that channels
 are mixed and windows are cut in one way. Which sound a frame gets:
-* `aligned`: a window centred on the frame's time.
+* `aligned`: a window centred on the frame's time, as long as the step from one frame to the next.
 * `spread`: the clip's sound is padded or cut to 30 s, and window f is the f-th of F equal parts, wherever the frame is. A
   window that lies in the padding has no sound.
 * A backbone that takes a clip's whole sound (`AudioSpec.whole`) gets pieces in place of windows (`gaid.media.pieces`).
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from gaid.media import pieces
 from gaid.media.clip import AudioState, ClipRequest
 from gaid.media.mixing import channel_weights, clean, mix
-from gaid.media.sampling import middles
+from gaid.media.sampling import frame_step, middles
 
 
 class Sound(NamedTuple):
@@ -62,16 +62,17 @@ class SoundWindows:
     def of(cls, request: ClipRequest, moments: NDArray[np.float64], duration: float) -> "SoundWindows":
         """The windows, or the pieces, that a request wants of a clip whose frames are at `moments`."""
         spec, late = request.audio_spec, request.sound_late
+        step = frame_step(request.frame_sampling, duration, len(moments))
         if spec.whole:
             published = request.audio_sampling == "published"
             heard = min(duration, PUBLISHED_BOUND) if published else duration
             middles_, length = pieces.cut(moments, heard, heard if published else spec.longest)
-            window = None if published else pieces.frame_window(spec, duration, len(moments))
+            window = None if published else pieces.frame_window(spec, step)
             return cls(spec.rate, middles_, length, heard, late, Frames(moments, window, spec.shortest))
         if request.audio_sampling == "aligned":
-            return cls(spec.rate, moments, pieces.frame_window(spec, duration, len(moments)), duration, late)
+            return cls(spec.rate, moments, pieces.frame_window(spec, step), duration, late)
         spread = middles(SPREAD_SECONDS, len(moments))
-        length = pieces.frame_window(spec, SPREAD_SECONDS, len(moments))
+        length = pieces.frame_window(spec, SPREAD_SECONDS / len(moments))
         return cls(spec.rate, spread, length, min(duration, SPREAD_SECONDS), late)
 
     def __init__(

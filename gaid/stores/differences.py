@@ -15,7 +15,7 @@ _MISSING = "not set"
 # Parts of a sampling that follow from the backbones, and the digest of the clips' times, which has words of its own.
 _OTHERS = ("frame", "audio", "clips")
 # The value in stores made before there was a choice.
-_USUAL = {"audio_sampling": "aligned", "pixels": "stored", "rules": 1}
+_USUAL = {"frame_sampling": "even", "audio_sampling": "aligned", "pixels": "stored", "rules": 1}
 _WORDS = {
     "frame": "the pictures that the visual backbone takes:",
     "audio": "the sound that the audio backbone takes:",
