@@ -1,21 +1,25 @@
 """`msrvtt`: MSR-VTT from its usual files: MSRVTT_data.json, lists of training and test videos, videoN.mp4.
 
-Where to get them is in docs/msrvtt.md. The test of 9k and 7k is 1k-A, whose one caption per video comes from the test list
+Or from the lists of a copy on the Hugging Face hub, which hold their captions. Where to get them is in docs/msrvtt.md. The test of 9k and 7k is 1k-A, whose one caption per video comes from the test list
 itself; `full` is the data set's own split.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gaid.datasets.parts import NamedFiles, check_root, hold_out, need, rows_by_part
-from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, read_json, read_table, text_of
+from gaid.datasets.parts import NamedFiles, check_root, hold_out, need, pick, rows_by_part
+from gaid.datasets.reading import VIDEO_SUFFIXES, check_text, find_files, read_json, read_table, text_of
 from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published, Video
 from gaid.errors import DataInvalid, DataMissing
 
 DATA = "MSRVTT_data.json"
 TEST = "MSRVTT_JSFUSION_test.csv"
 TRAIN = {"9k": "MSRVTT_train.9k.csv", "7k": "MSRVTT_train.7k.csv"}
+# The lists of the Hugging Face hub's friedrichor/MSR-VTT, which hold their captions themselves.
+HUB_TEST = "msrvtt_test_1k.json"
+HUB_TRAIN = {"9k": "msrvtt_train_9k.json", "7k": "msrvtt_train_7k.json"}
 FULL = "full"
 # As the field `split` of MSRVTT_data.json calls the parts.
 OFFICIAL = {"train": "train", "validate": "val", "test": "test"}
@@ -28,22 +32,26 @@ def load(root: Path) -> Dataset:
     `9k` and `7k` need the test list 1k-A and a training list. Their validation is 500 videos of the training list, chosen by a
     hash of their id; of a shorter list a tenth, at least one where there are two. The two lists are held out by the
     same hash, but not of the same videos. `full` is what the field `split` of MSRVTT_data.json says, where it names all
-    three parts. A video without a file is kept and listed as missing. Raises DataMissing and DataInvalid.
+    three parts. Lists from the Hugging Face hub (msrvtt_train_9k.json, msrvtt_test_1k.json) need no MSRVTT_data.json. A video
+    without a file is kept and listed as missing. Raises DataMissing and DataInvalid.
     """
     check_root(root, "msrvtt", _SOURCE)
     found = find_files(root, (*VIDEO_SUFFIXES, ".json", ".csv"))
-    sentences, official = _described(need(found, [DATA], root, "msrvtt", _SOURCE))
-    lists = {protocol: file for protocol, name in TRAIN.items() for file in found if file.name == name}
-    test_files = [file for file in found if file.name == TEST and file.is_file()]
-    if not official and not test_files:
-        need(found, [TEST], root, "msrvtt", _SOURCE)
+    test_file = pick(found, [TEST, HUB_TEST])
+    data = pick(found, [DATA])
+    if data is None and pick(found, [*HUB_TRAIN.values()]) is None:
+        need(found, [DATA], root, "msrvtt", _SOURCE)
+    sentences, official = ({}, {}) if data is None else _described(data)
+    lists = _training_lists(found, sentences)
+    if not official and test_file is None:
+        need(found, [TEST, HUB_TEST], root, "msrvtt", _SOURCE)
     if not official and not lists:
         raise DataMissing(f"msrvtt: neither {' nor '.join(TRAIN.values())} under {root}; get {_SOURCE}")
 
     notes: list[str] = []
-    captions = _test_captions(test_files[0]) if test_files and lists else []
+    captions = _test_captions(test_file) if test_file is not None and lists else []
     test = tuple(range(len(captions)))
-    tested = {caption.video for caption in captions}
+    tested = dict.fromkeys((caption.video for caption in captions), test_file.name if test_file is not None else "")
     rows_of: dict[str, range] = {}
 
     def rows(name: str) -> range:
@@ -54,8 +62,8 @@ def load(root: Path) -> Dataset:
         return rows_of[name]
 
     splits: dict[str, dict[str, tuple[int, ...]]] = {}
-    for protocol, file in lists.items() if test else ():
-        names = _listed(file, tested, sentences)
+    for protocol, listed in lists.items() if test else ():
+        names = _checked(listed, tested, sentences)
         held = hold_out(names, "msrvtt")
         own = {name: rows(name) for name in names}
         splits[protocol] = {
@@ -84,36 +92,86 @@ def load(root: Path) -> Dataset:
     )
 
 
+def _training_lists(found: list[Path], sentences: dict[str, list[str]]) -> dict[str, "_Listed"]:
+    """The videos of each protocol's training list. A list of the hub adds the sentences of videos that have none yet.
+
+    Where there is a list of both kinds, the table counts if MSRVTT_data.json gives it sentences.
+    """
+    lists: dict[str, _Listed] = {}
+    described = bool(sentences)
+    for protocol, name in TRAIN.items():
+        table, of_hub = pick(found, [name]), pick(found, [HUB_TRAIN[protocol]])
+        if table is not None and (described or of_hub is None):
+            rows = [(where, row["video_id"]) for where, row in read_table(table, ("video_id",))]
+            lists[protocol] = _Listed(table, rows)
+        elif of_hub is not None:
+            entries = list(_of_hub(of_hub))
+            for _, video, captions in entries:
+                sentences.setdefault(video, captions)
+            lists[protocol] = _Listed(of_hub, [(where, video) for where, video, _ in entries])
+    return lists
+
+
+def _of_hub(file: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """For each entry of a list of the hub, where it stands, the video, and its captions: a list, or a text where there is one."""
+    for number, entry in enumerate(read_json(file, list, "a list of `video_id` and `caption`")):
+        where = f"{file}: entry {number}"
+        video, value = text_of(entry, "video_id", where), entry.get("caption")
+        texts = value if isinstance(value, list) else [value]
+        if not texts:
+            raise DataInvalid(f"{where}: 'caption' is empty")
+        yield where, video, [check_text(text, f"{where}: 'caption'") for text in texts]
+
+
 def _test_captions(file: Path) -> list[Caption]:
+    """The captions of the test list, one for each video."""
     captions: list[Caption] = []
     seen: dict[str, str] = {}
-    for number, (where, row) in enumerate(read_table(file, ("video_id",))):
-        text = row.get("sentence") or row.get("sentences")  # some copies have the plural
-        if not text:
-            raise DataInvalid(f"{where}: no sentence; its first line should be key,vid_key,video_id,sentence")
-        key = row.get("key") or f"test{number}"
-        for what in (f"key {key!r}", f"video {row['video_id']!r}"):
+    for where, key, video, text in _test_of_hub(file) if file.name == HUB_TEST else _test_of_table(file):
+        for what in (f"key {key!r}", f"video {video!r}"):
             if what in seen:
                 raise DataInvalid(f"{where}: {what} occurs twice, also in {seen[what]}")
-            seen[what] = where.rsplit(", ", 1)[-1]
-        captions.append(Caption(key, row["video_id"], text))
+            seen[what] = where.removeprefix(f"{file}").lstrip(",: ")
+        captions.append(Caption(key, video, text))
     if not captions:
         raise DataInvalid(f"{file}: lists no video")
     return captions
 
 
-def _listed(file: Path, tested: set[str], sentences: Mapping[str, list[str]]) -> list[str]:
-    """The videos of a training list, each once, in its order."""
+def _test_of_table(file: Path) -> Iterator[tuple[str, str, str, str]]:
+    for number, (where, row) in enumerate(read_table(file, ("video_id",))):
+        text = row.get("sentence") or row.get("sentences")  # some copies have the plural
+        if not text:
+            raise DataInvalid(f"{where}: no sentence; its first line should be key,vid_key,video_id,sentence")
+        yield where, row.get("key") or f"test{number}", row["video_id"], text
+
+
+def _test_of_hub(file: Path) -> Iterator[tuple[str, str, str, str]]:
+    for number, (where, video, captions) in enumerate(_of_hub(file)):
+        if len(captions) > 1:
+            raise DataInvalid(f"{where}: {len(captions)} captions of {video}; the test has one for each video")
+        yield where, f"test{number}", video, captions[0]
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A training list: its file, and where each video stands in it."""
+
+    file: Path
+    rows: list[tuple[str, str]]
+
+
+def _checked(listed: _Listed, tested: Mapping[str, str], sentences: Mapping[str, list[str]]) -> list[str]:
+    """The videos of a training list, each once, in its order; `tested`: the test list of each video that is in one."""
     names: dict[str, None] = {}
-    for where, row in read_table(file, ("video_id",)):
-        name = row["video_id"]
+    for where, name in listed.rows:
         if name in tested:
-            raise DataInvalid(f"{where}: {name} is in the test list {TEST} as well")
+            raise DataInvalid(f"{where}: {name} is in the test list {tested[name]} as well")
         if name not in sentences:
             raise DataInvalid(f"{where}: {name} has no sentence in {DATA}")
         names[name] = None
     if not names:
-        raise DataInvalid(f"{file}: lists no video")
+        raise DataInvalid(f"{listed.file}: lists no video")
     return list(names)
 
 

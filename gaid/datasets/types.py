@@ -24,6 +24,8 @@ class Video:
     """One clip: a file, or the part of it from `start` to `end` seconds. `audio_path` is its sound if that is a separate file.
 
     `entry` is where those times come from, such as `table.csv, line 3`, for messages about times that the file does not have.
+    `may_be_whole`: the file may be the clip itself in place of what it is cut from; its length decides
+    (`gaid.media.decode.clip_times`).
     """
 
     id: str
@@ -32,6 +34,7 @@ class Video:
     end: float | None = None
     audio_path: Path | None = None
     entry: str = ""
+    may_be_whole: bool = False
 
 
 @dataclass(frozen=True)

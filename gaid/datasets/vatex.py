@@ -4,14 +4,15 @@ Reads the official json files (or HGR's ref_captions.json) and HGR's lists of na
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gaid.datasets.parts import NamedFiles, check_root, hold_out, impossible_cuts, own_or_cut, pick, rows_by_part
 from gaid.datasets.reading import VIDEO_SUFFIXES, check_text, find_files, read_json, read_lines, text_of
-from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published
+from gaid.datasets.types import Caption, Dataset, DatasetSpec, Published, Video
 from gaid.errors import DataInvalid, DataMissing
 
 # HGR's archive has the lists as numpy's files, loaders that build on it as text.
@@ -21,6 +22,8 @@ LISTS = {
     "test": ("test_list.txt", "tst_names.npy"),
 }
 OFFICIAL = ("vatex_training_v1.0.json", "vatex_validation_v1.0.json")
+# As GAID's code reads them: a part of the official training, and the test that it made of the official validation.
+SUBSET = {"train": "vatex_training_v1.0_subset.json", "test": "vatex_validation_v1.0_subset_split.json"}
 # Version 1.1 has ten captions per clip; the public test file of version 1.0 had none.
 PUBLIC_TEST = "vatex_public_test_english_v1.1.json"
 COLLECTED = "ref_captions.json"
@@ -36,19 +39,22 @@ def load(root: Path) -> Dataset:
 
     All ten captions of a test video are queries; `gaid eval --first-caption` asks only the first, as GAID's and other
     published evaluations do. A clip is the file of its id (-cjhQOOQ_J4_000026_000036.mp4); where there is none, the part that
-    the id names of the source video's file (-cjhQOOQ_J4.mp4); if both are absent it is kept and listed as missing. Without a training
-    list training is all of the official training file.
+    the id names of the source video's file (-cjhQOOQ_J4.mp4), or all of that file where it is no longer than the clip, as
+    in GAID's folders; if both are absent it is kept and listed as missing. Without a training list training is all of the
+    official training file.
 
+    Protocol `subset`, where GAID's files are there (`SUBSET`): its training, of which validation is held out, and its test.
     Protocol `official`, where the public test file is there: the official training, validation and public test (6,000 clips).
     Raises DataMissing and DataInvalid.
     """
     check_root(root, "vatex", _SOURCE)
     found = find_files(root, (*VIDEO_SUFFIXES, ".json", ".txt", ".npy"))
     files = NamedFiles(file for file in found if file.suffix.lower() in VIDEO_SUFFIXES)
-    sentences = _sentences(found, root)
+    subset = {part: _described(file, {}) for part, name in SUBSET.items() if (file := pick(found, [name])) is not None}
+    sentences = _sentences(found, root, subset)
     lists = {part: file for part, names in LISTS.items() if (file := pick(found, names)) is not None}
     public_test = [name for name, one in sentences.items() if one.file == PUBLIC_TEST]
-    if "test" not in lists and not public_test:
+    if "test" not in lists and not public_test and "test" not in subset:
         raise DataMissing(
             f"vatex: {' or '.join(LISTS['test'])} not found under {root} (nor {PUBLIC_TEST}); get {_SOURCE}"
         )
@@ -62,18 +68,23 @@ def load(root: Path) -> Dataset:
         entries |= {name: sentences[name].where for name in parts["official"] if name not in entries}
     elif public_test:
         notes.append(f"none of the {len(public_test)} clips of {PUBLIC_TEST} is here, so they are left out")
+    if "test" in subset:
+        parts["subset"] = _subset(subset, entries, notes)
     captions = [
         Caption(f"{name}#{number}", name, text) for name in entries for number, text in enumerate(sentences[name].texts)
     ]
     cuts = {name: _cut(name) for name in entries}
+    clips_of = Counter(cut[0] for cut in cuts.values() if cut is not None)
     videos = [
-        own_or_cut(name, cuts[name], files, root / "videos" / f"{name}.mp4", where) for name, where in entries.items()
+        _perhaps_whole(own_or_cut(name, cuts[name], files, root / "videos" / f"{name}.mp4", where), clips_of)
+        for name, where in entries.items()
     ]
     notes += impossible_cuts(cuts, files)
     whole = sum(video.start is not None for video in videos)
     if whole:
         notes.append(
-            f"{whole} clips have no file of their own and are cut out of their source videos by their ids' times"
+            f"{whole} clips have no file of their own and are cut out of their source videos by their ids' times; a file that "
+            "is no longer than its clip is taken whole"
         )
     return Dataset(
         name="vatex",
@@ -112,6 +123,26 @@ def _hgr(
     return part_of
 
 
+def _subset(subset: dict[str, dict[str, "_Described"]], entries: dict[str, str], notes: list[str]) -> dict[str, str]:
+    """The part of each video of GAID's files; `entries` and `notes` are added to."""
+    test, train = subset["test"], subset.get("train", {})
+    both = next((name for name in train if name in test), None)
+    if both is not None:
+        raise DataInvalid(f"{train[both].where}: {both} is in test already, by {test[both].where}")
+    for name, one in {**train, **test}.items():
+        entries.setdefault(name, one.where)
+    if train:
+        notes.append("subset: no list of validation videos; they are held out of train by a hash")
+    held = hold_out(train, "vatex")
+    return {**{name: "val" if name in held else "train" for name in train}, **dict.fromkeys(test, "test")}
+
+
+def _perhaps_whole(video: Video, clips_of: Mapping[str, int]) -> Video:
+    """The clip, whose file may be the clip itself where no other clip is cut from that file."""
+    cut = _cut(video.id)
+    return replace(video, may_be_whole=video.start is not None and cut is not None and clips_of[cut[0]] == 1)
+
+
 def _official(sentences: dict[str, "_Described"], hgr: dict[str, str]) -> dict[str, str]:
     """The official part of each video, by the file that describes it; of HGR's own captions, by HGR's lists."""
     of_file = dict(zip((*OFFICIAL, PUBLIC_TEST), ("train", "val", "test"), strict=True))
@@ -129,8 +160,8 @@ class _Described:
     file: str
 
 
-def _sentences(found: list[Path], root: Path) -> dict[str, _Described]:
-    """The captions of each video that a file describes."""
+def _sentences(found: list[Path], root: Path, subset: Mapping[str, Mapping[str, _Described]]) -> dict[str, _Described]:
+    """The captions of each video that a file describes. GAID's files repeat some of the official ones."""
     collected = pick(found, [COLLECTED])
     sentences: dict[str, _Described] = {}
     if collected is not None:
@@ -139,18 +170,27 @@ def _sentences(found: list[Path], root: Path) -> dict[str, _Described]:
             sentences[_without_suffix(name)] = _Described(where, _texts(texts, where), COLLECTED)
     names = (PUBLIC_TEST,) if collected is not None else (*OFFICIAL, PUBLIC_TEST)
     official = [file for name in names if (file := pick(found, [name])) is not None]
-    if not (official or sentences):
+    if not (official or sentences or subset):
         raise DataMissing(f"vatex: neither {' nor '.join(OFFICIAL)} nor {COLLECTED} under {root}; get {_SOURCE}")
     for file in official:
-        for number, entry in enumerate(read_json(file, list, "VATEX's list of videos")):
-            where = f"{file}: entry {number}"
-            name = text_of(entry, "videoID", where)
-            if name in sentences:
-                raise DataInvalid(f"{where}: {name} is described already, in {sentences[name].where}")
-            if "enCap" not in entry:
-                raise DataInvalid(f"{where}: no 'enCap'; of the public test only {PUBLIC_TEST} has captions")
-            sentences[name] = _Described(where, _texts(entry["enCap"], f"{where}: 'enCap'"), file.name)
+        sentences |= _described(file, sentences)
+    for described in subset.values():
+        sentences = {**described, **sentences}
     return sentences
+
+
+def _described(file: Path, known: Mapping[str, _Described]) -> dict[str, _Described]:
+    """What a json file of VATEX says of its videos, none of which is `known`."""
+    found: dict[str, _Described] = {}
+    for number, entry in enumerate(read_json(file, list, "VATEX's list of videos")):
+        where = f"{file}: entry {number}"
+        name = text_of(entry, "videoID", where)
+        if (other := known.get(name) or found.get(name)) is not None:
+            raise DataInvalid(f"{where}: {name} is described already, in {other.where}")
+        if "enCap" not in entry:
+            raise DataInvalid(f"{where}: no 'enCap'; of the public test only {PUBLIC_TEST} has captions")
+        found[name] = _Described(where, _texts(entry["enCap"], f"{where}: 'enCap'"), file.name)
+    return found
 
 
 def _without_suffix(name: str) -> str:

@@ -180,18 +180,21 @@ def check_headers(
 
 def _judge(video: Video, info: "MediaInfo | MediaError", frames: int) -> list[Finding]:
     """What a header means for one clip."""
+    from gaid.media.decode import clip_times
+
     if isinstance(info, MediaError):
         return [Finding(video.id, "missing" if info.reason == "missing" else "unreadable", str(info))]
     still = info.format == "picture"
     if info.video_codec is None and not still:
         return [Finding(video.id, "unreadable", f"no video: {video.path} holds no moving picture")]
     found = []
-    start = video.start or 0.0
+    start, end = clip_times(video, info.duration)
+    start = start or 0.0
     if info.duration and not still:
         if start >= info.duration:
             said = f"begins at {start:g} s, {video.path.name} ends at {info.duration:.2f} s"
             return [Finding(video.id, "outside", said + (f" ({video.entry})" if video.entry else ""))]
-        length = min(info.duration, video.end if video.end is not None else info.duration) - start
+        length = min(info.duration, end if end is not None else info.duration) - start
         found += _cut_short(video, length)
         pictures = round(length * info.rate)
         if info.rate and pictures < frames:

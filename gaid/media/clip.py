@@ -87,7 +87,8 @@ class ClipRequest:
     `start` and `end` are seconds from the first picture of the video; None means the video's own. `audio_path` names
     the sound where it is a file of its own; its first sample then belongs to the first picture of the video.
     `frame_sampling`, `audio_sampling` and `pixels` are those of `Sampling`. `sound_late` delays the sound by that many seconds, a fault that only `gaid stress` asks for. `entry`
-    is the annotation that asks for the clip: errors name it where the file does not have the times asked for.
+    is the annotation that asks for the clip: errors name it where the file does not have the times asked for. `may_be_whole`:
+    a file that is no longer than the clip is the clip itself (`gaid.media.decode.clip_times`).
     """
 
     path: str
@@ -103,6 +104,7 @@ class ClipRequest:
     pixels: Pixels = "square"
     frame_sampling: FrameSampling = "even"
     entry: str = ""
+    may_be_whole: bool = False
 
     @classmethod
     def of(cls, video: "Video", sampling: Sampling, frame_spec: FrameSpec, audio_spec: AudioSpec) -> "ClipRequest":
@@ -120,6 +122,7 @@ class ClipRequest:
             pixels=sampling.pixels,
             frame_sampling=sampling.frame_sampling,
             entry=video.entry,
+            may_be_whole=video.may_be_whole,
         )
 
 

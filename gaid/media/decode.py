@@ -4,7 +4,10 @@ This module picks the decoder, `gaid.media.pyav` or `gaid.media.ffmpeg`, and tre
 that are not trusted through `gaid.media.pool`: here, a fault in a codec ends the process of the caller.
 """
 
+from contextlib import suppress
+from dataclasses import replace
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +22,11 @@ from gaid.media.pyav_sound import decode_sound_file, sound_duration
 from gaid.media.sampling import frame_moments
 from gaid.media.sound import SoundWindows
 
+if TYPE_CHECKING:
+    from gaid.datasets.types import Video
+
 STILL_SECONDS = 1.0  # how long a still picture without a sound lasts
+WHOLE_WITHIN = 1.0  # s by which a file that is a clip may be longer than the clip's times say
 
 
 def check_decoder(decoder: str) -> None:
@@ -46,6 +53,7 @@ def decode_clip(request: ClipRequest, limits: DecodeLimits | None = None) -> Cli
     try:
         if is_still(read_head(path)):
             return _decode_still(request, path, limits)
+        request = _with_times(request, limits)
         if request.decoder == "ffmpeg":
             from gaid.media.ffmpeg import decode_with_ffmpeg
 
@@ -57,6 +65,24 @@ def decode_clip(request: ClipRequest, limits: DecodeLimits | None = None) -> Cli
         if error.reason != "empty" or not request.entry:
             raise
         raise MediaError("empty", f"{error.message} ({request.entry})") from None
+
+
+def clip_times(one: "ClipRequest | Video", file_seconds: float) -> tuple[float | None, float | None]:
+    """Start and end of a clip in its file, which lasts `file_seconds` (0: unknown). (None, None) where the file may be the clip
+    itself and is at most a second longer."""
+    if one.may_be_whole and one.end is not None and 0 < file_seconds <= one.end - (one.start or 0.0) + WHOLE_WITHIN:
+        return None, None
+    return one.start, one.end
+
+
+def _with_times(request: ClipRequest, limits: DecodeLimits) -> ClipRequest:
+    """The request with the times that its clip has in the file."""
+    if not request.may_be_whole:
+        return request
+    with suppress(MediaError):  # decoding raises it again
+        start, end = clip_times(request, probe(request.path, limits).duration)
+        return replace(request, start=start, end=end)
+    return request
 
 
 def _decode_still(request: ClipRequest, path: str, limits: DecodeLimits) -> Clip:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gaid.errors import DataMissing, GaidError, OptionInvalid
+from gaid.errors import DataMissing, GaidError, MediaError, OptionInvalid
 from gaid.evaluation.basis import Basis, notes_of, overlap_notes
 from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.subject import own_clip
@@ -24,6 +24,7 @@ from gaid.runs import Run
 from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows
 
 if TYPE_CHECKING:
+    from gaid.datasets.types import Video
     from gaid.heads import Head
     from gaid.stores import Store
 
@@ -270,4 +271,16 @@ def _locate(answers: list[Answer], store: "Store", root: str | Path | None) -> N
     for hit in hits:
         video = known.get(hit.video)
         if video is not None:
-            hit.path, hit.start, hit.end = str(video.path), video.start, video.end
+            hit.path, (hit.start, hit.end) = str(video.path), _times(video)
+
+
+def _times(video: "Video") -> tuple[float | None, float | None]:
+    """Where in its file a hit is."""
+    if not video.may_be_whole:
+        return video.start, video.end
+    from gaid.media.decode import clip_times, probe
+
+    try:
+        return clip_times(video, probe(video.path).duration)
+    except MediaError:
+        return video.start, video.end
