@@ -62,6 +62,8 @@ class Subject:
             notes.append(
                 f"trained and chosen under the {run.protocol} protocol: its gates have read the videos' own captions"
             )
+        if run.config.get("recipe") == "published":
+            notes.append("trained by the recipe that its method was published with, not by the preset's own")
         unfinished = [str(member.path) for member in run.members if not member.finished]
         if unfinished:
             notes.append(f"training is not over: {', '.join(unfinished)}; the best checkpoint so far is evaluated")

@@ -122,4 +122,6 @@ def test_a_head_by_the_published_recipe_is_evaluated_and_exported(one_size, tmp_
     export(run, out=tmp_path / "vectors.npz")
     with np.load(tmp_path / "vectors.npz", allow_pickle=False) as arrays:
         assert arrays["video_embedding"].shape == (planted.SIZES["test"], planted.TEXT)
-        np.testing.assert_array_equal(arrays["rank_t2v"], evaluate(run).ranks["t2v"][0])
+        found = evaluate(run)
+        np.testing.assert_array_equal(arrays["rank_t2v"], found.ranks["t2v"][0])
+    assert "trained by the recipe that its method was published with, not by the preset's own" in found.notes
