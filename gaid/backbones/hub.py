@@ -6,17 +6,21 @@ a hub. Weights that are not at hand are an error with the command that fetches t
 
 import os
 from pathlib import Path
+from typing import Any
 
 from gaid.errors import BackboneUnavailable
+from gaid.files import sha256_of
 
 # What a checkpoint in transformers' layout keeps its weights in.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
-def find_checkpoint(family: str, name: str, example: str, further: tuple[str, ...] = ()) -> Path:
+def find_checkpoint(
+    family: str, name: str, example: str, further: tuple[str, ...] = (), preprocessing: str = "preprocessor_config.json"
+) -> Path:
     """The folder of a checkpoint in transformers' layout: a local one, or that of a hub's name in the cache.
 
-    `further`: files that are downloaded as well, where downloads are allowed; a folder may lack them.
+    `preprocessing` and `further`: files that are downloaded as well, where downloads are allowed; a folder may lack them.
 
     Raises BackboneUnavailable; `example` is a hub's name that exists.
     """
@@ -31,7 +35,7 @@ def find_checkpoint(family: str, name: str, example: str, further: tuple[str, ..
     if file is None or config is None:
         if not may_download():
             raise not_at_hand(f"{family}:{name}", f"hf download {name}", f"{family}:FOLDER")
-        for needed in ("config.json", "preprocessor_config.json", *further):
+        for needed in ("config.json", preprocessing, *further):
             download(f"{family}:{name}", name, (needed,))
         file = download(f"{family}:{name}", name, WEIGHTS)
     return file.parent
@@ -40,6 +44,20 @@ def find_checkpoint(family: str, name: str, example: str, further: tuple[str, ..
 def weights_in(folder: Path) -> Path:
     """The file of weights in a checkpoint's folder."""
     return next(folder / file for file in WEIGHTS if (folder / file).is_file())
+
+
+def shown_name(name: str, folder: Path | None) -> str:
+    """A checkpoint's name without the path of a local folder."""
+    return folder.name if folder is not None and Path(name).expanduser().exists() else name
+
+
+def weights_provenance(folder: Path | None, seed: int) -> dict[str, Any]:
+    """What a store records of a checkpoint's weights: their file, its digest and the hub's revision; None: drawn from `seed`."""
+    if folder is None:
+        return {"weights": None, "sha256": None, "random_weights": True, "seed": seed}
+    file = weights_in(folder)
+    found: dict[str, Any] = {"weights": file.name, "sha256": sha256_of(file), "random_weights": False}
+    return found | ({"revision": folder.name} if folder.parent.name == "snapshots" else {})
 
 
 def cached_file(repository: str, names: tuple[str, ...]) -> Path | None:

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from gaid.backbones.protocol import Features, Frames
 from gaid.errors import BackboneUnavailable, OptionInvalid
+
+SAME_TEXT = 1e-4  # of a vector's length: two sentences that differ by less are the same to a text tower
 
 
 @contextmanager
@@ -84,6 +86,19 @@ def check_complete(backbone: str, folder: Path, lacking: Iterable[str], part: st
     if missing:
         raise BackboneUnavailable(
             f"{backbone}: the weights in {folder} lack {len(missing)} of the {part}'s tensors ({missing[0]}, ...)"
+        )
+
+
+def check_texts_differ(backbone: str, encode: Callable[[list[str]], Features]) -> None:
+    """Raises BackboneUnavailable where a text tower gives one vector for every sentence, or numbers that are not finite, as
+    weights of another model or a precision that the model can't take do."""
+    first, second = encode(["a dog barks at night", "two people cook in a small kitchen, 1987"])
+    if not np.isfinite([first, second]).all():
+        raise BackboneUnavailable(f"{backbone}: its text tower gives numbers that are not finite")
+    if np.linalg.norm(first - second) <= SAME_TEXT * np.linalg.norm(first):
+        raise BackboneUnavailable(
+            f"{backbone}: its text tower gives the same vector for different sentences, so it can't be searched by text; "
+            "its weights are not those of a trained text tower"
         )
 
 

@@ -107,13 +107,8 @@ def load_whisper(name: str, folder: Path | None, device: str, seed: int) -> Whis
         with torch.inference_mode():
             return to_numpy(encoder(to_device(mels, device)).last_hidden_state)
 
-    file = None if folder is None else hub.weights_in(folder)
-    provenance = {
-        "weights": None if file is None else file.name,
-        "sha256": None if file is None else sha256_of(file),
-        "random_weights": file is None,
-    } | ({"seed": seed} if file is None else {})
-    shown = f"whisper:{folder.name}" if folder is not None and Path(name).expanduser().exists() else f"whisper:{name}"
+    shown = f"whisper:{hub.shown_name(name, folder)}"
+    provenance = hub.weights_provenance(folder, seed)
     at_once = 1 if device == "cpu" else AT_ONCE
     return WhisperAudio(shown, int(model.config.d_model), encode, extractor, provenance, at_once)
 
