@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from gaid.datasets.parts import TOO_FEW, large_enough, part_size, rows_by_part
-from gaid.datasets.reading import VIDEO_SUFFIXES, find_files, plain_name, read_lines, read_table
+from gaid.datasets.reading import SOUND_SUFFIXES, VIDEO_SUFFIXES, find_files, plain_name, read_lines, read_table
 from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Video, is_unicode
 from gaid.errors import DataInvalid, DataMissing
 
@@ -267,5 +267,6 @@ SPEC = DatasetSpec(
     source="yours: --root FOLDER",
     load=load,
     sounds_beside=True,
+    grows=(*VIDEO_SUFFIXES, *SOUND_SUFFIXES, ".txt", ".csv", ".jsonl"),
     default_root="data/folder",
 )

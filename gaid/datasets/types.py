@@ -143,6 +143,8 @@ class DatasetSpec:
     nothing when they are all there. `docs` is where the set-up is written down. `default_backbones` are (visual, audio, text).
     `published` are the counts that a whole copy should have. `truth(root, video_id, times, duration)`, where the answer is
     known, says at which times the sound is informative. `sounds_beside`: a file of sound with a video's name is its sound.
+    `grows`: the suffixes of the files that the videos and captions follow from, where a store of it may grow with its folder;
+    none where the list of clips is fixed.
     """
 
     name: str
@@ -156,6 +158,7 @@ class DatasetSpec:
     published: tuple[Published, ...] = ()
     truth: Callable[..., Any] | None = None
     sounds_beside: bool = False
+    grows: tuple[str, ...] = ()
 
 
 def is_unicode(text: str) -> bool:

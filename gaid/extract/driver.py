@@ -4,19 +4,21 @@ The work itself is in `plan`, `local`, `cluster` and `gaid.stores`.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaid.console import Progress, StopWish, say, stop_on_signal
-from gaid.datasets.types import Dataset
+from gaid.datasets.types import Dataset, DatasetSpec
 from gaid.errors import ExtractInterrupted
 from gaid.extract.again import arrived_since, changed_since, describe_changed, name_some, take_arrived
+from gaid.extract.library import Library, growing_spec, is_library
 from gaid.extract.options import BackboneChoice, Options
 from gaid.extract.plan import check_missing, choose_backbones, default_out, make_plan, make_requests, restrict
-from gaid.extract.report import ExtractReport, Failure, find_cut_short
+from gaid.extract.report import Changes, ExtractReport, Failure, find_cut_short
 from gaid.extract.rows import ShardShape
 from gaid.extract.shard import ShardJob
 
@@ -59,17 +61,23 @@ class Extraction:
 
             check_address(options.scheduler)
             check_installed()
-        names = self._names()
-        dataset = self._load()
-        out = Path(default_out(dataset, names[0]) if options.out is None else options.out).expanduser()
-        choice = options.choice(*names)
-        backbones = choice.load()
-        plan = make_plan(dataset, backbones, options.sampling, options.patches, options.audio_tokens)
+        spec = growing_spec(options)
+        if spec is not None and is_library(out := self._out(spec.name)):
+            report = self._grow(out, spec)
+            if report is not None:
+                return report
+        choice = self.choice  # found before a data set makes its clips
+        dataset, out = self.dataset, self._out(self.dataset.name)
+        plan = make_plan(dataset, self.backbones, options.sampling, options.patches, options.audio_tokens)
         if plan.attrs["random_weights"]:
             self._say("random weights: the features mean nothing, and the store says so")
-        return self._fill(_Planned(dataset, choice, backbones, plan, out))
+        return self._fill(_Planned(dataset, choice, self.backbones, plan, out))
 
-    def _names(self) -> tuple[str, str, str | None]:
+    def _out(self, dataset: str) -> Path:
+        return Path(default_out(dataset, self.names[0]) if self.options.out is None else self.options.out).expanduser()
+
+    @cached_property
+    def names(self) -> tuple[str, str, str | None]:
         """Names of the encoders. Where the data set's clips are yet to be made, the encoders are looked for before that."""
         from gaid.backbones import check_backbones
         from gaid.datasets import DATASETS, USUAL_BACKBONES, get_spec
@@ -85,7 +93,17 @@ class Extraction:
             check_backbones(*names, options.random_weights)
         return names
 
-    def _load(self) -> Dataset:
+    @cached_property
+    def choice(self) -> BackboneChoice:
+        return self.options.choice(*self.names)
+
+    @cached_property
+    def backbones(self) -> "Backbones":
+        return self.choice.load()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set, restricted as it was asked for. Raises DataMissing where too much of it is missing."""
         options = self.options
         if isinstance(options.dataset, Dataset):
             dataset = options.dataset
@@ -117,7 +135,7 @@ class Extraction:
     def _fill(self, planned: _Planned) -> ExtractReport:
         from gaid.stores import StoreWriter, open_store
 
-        out, plan, extracted = planned.out, planned.plan, 0
+        out, plan = planned.out, planned.plan
         with ExitStack() as stack:
             stop = stack.enter_context(stop_on_signal(STOPPING if self.options.progress else ""))
             writer = stack.enter_context(StoreWriter.open(out, plan, overwrite=self.options.overwrite))
@@ -129,22 +147,58 @@ class Extraction:
             arrived = self._take_arrived(writer, planned.dataset)
             if writer.finished and out.exists():
                 self._say(f"{out} is complete; --overwrite would extract it again")
-                return self._report(open_store(out), planned, 0, set(), already=True, arrived=arrived)
+                return self._report(open_store(out), planned.dataset, already=True, arrived=arrived)
             mine = {name for number in writer.pending_shards for name in plan.video_ids[writer.shard_slice(number)]}
-            store: Store | None = None
+            extracted = self._fill_shards(writer, planned, stop)
             try:
-                self._captions(writer, planned, stop)
-                extracted = self._shards(writer, planned, stop)
-                if not writer.pending_shards:
-                    store = writer.finish()
-            except KeyboardInterrupt:  # the second: what is on disk stays
-                stop.asked = True
-            if store is None:
-                done = len(writer.shards) - len(writer.pending_shards)
-                raise ExtractInterrupted(
-                    f"stopped: {done} of {len(writer.shards)} shards are done; the same command resumes from there ({out})"
-                )
-        return self._report(store, planned, extracted, mine)
+                store = writer.finish()
+            except KeyboardInterrupt as second:  # what is on disk stays
+                raise self._interrupted(writer, out) from second
+        return self._report(store, planned.dataset, extracted=extracted, shown=mine)
+
+    def _fill_shards(self, writer: "StoreWriter", planned: _Planned, stop: StopWish) -> int:
+        """Extracts all that a store or a part lacks; returns the number of clips. Raises ExtractInterrupted."""
+        try:
+            self._captions(writer, planned, stop)
+            extracted = self._shards(writer, planned, stop)
+        except KeyboardInterrupt as second:  # what is on disk stays
+            stop.asked = True
+            raise self._interrupted(writer, planned.out) from second
+        if writer.pending_shards:
+            raise self._interrupted(writer, planned.out)
+        return extracted
+
+    def _interrupted(self, writer: "StoreWriter", out: Path) -> ExtractInterrupted:
+        done = len(writer.shards) - len(writer.pending_shards)
+        return ExtractInterrupted(
+            f"stopped: {done} of {len(writer.shards)} shards are done; the same command resumes from there ({out})"
+        )
+
+    def _grow(self, out: Path, spec: DatasetSpec) -> ExtractReport | None:
+        """Brings a store up to date with its folder; None where it only has to be resumed, or is complete."""
+        from gaid.stores import open_store
+        from gaid.stores.library_writer import LibraryWriter
+
+        with ExitStack() as stack:
+            stop = stack.enter_context(stop_on_signal(STOPPING if self.options.progress else ""))
+            writer = stack.enter_context(LibraryWriter.open(out))
+            library = Library(writer, self.options, spec, self.backbones)
+            self.options = library.options
+            if library.unchanged:
+                self._say(f"{out} has all of its folder; --overwrite would extract it again")
+                return self._report(open_store(out), already=True)
+
+            def fill(mine: Dataset, plan: "StorePlan", part: "StoreWriter") -> int:
+                planned = _Planned(mine, self.choice, self.backbones, plan, out)
+                shown.update(video.id for video in mine.videos)
+                return self._fill_shards(part, planned, stop)
+
+            shown: set[str] = set()
+            found = library.update(self.dataset, fill)
+            if found is None:
+                return None
+            changes, extracted = found
+            return self._report(open_store(out), extracted=extracted, shown=shown, changes=changes)
 
     def _take_arrived(self, writer: "StoreWriter", dataset: Dataset) -> list[str]:
         """Plans clips that were missing and are there now; gives those that this store can't take any more."""
@@ -229,23 +283,27 @@ class Extraction:
     def _report(
         self,
         store: "Store",
-        planned: _Planned,
-        extracted: int,
-        shown: set[str],
+        dataset: Dataset | None = None,
+        *,
+        extracted: int = 0,
+        shown: Collection[str] = (),
         already: bool = False,
         arrived: Sequence[str] = (),
+        changes: Changes | None = None,
     ) -> ExtractReport:
-        """The report; failures of clips that are not among those `shown` by this run are printed now."""
-        dataset, plan = planned.dataset, planned.plan
+        """The report; failures of clips that are not among those `shown` by this run are printed now.
+
+        `dataset`: of a store that has not grown, to look for clips that are cut short, or have another file by now.
+        """
         failed = [Failure(one["id"], one["reason"], one["message"]) for one in store.failures]
         for failure in failed:
             if failure.video not in shown:  # an earlier run met it; nothing is left out in silence
                 self._say(str(failure))
-        shortened = [str(one) for one in find_cut_short(dataset, store)]
+        shortened = [str(one) for one in find_cut_short(dataset, store)] if dataset else []
         if shortened:
             more = f"{len(shortened)} clips end with their file, before the end that was asked for; the first is "
             self._say((more if len(shortened) > 1 else "") + shortened[0])
-        changed = changed_since(store, dataset.videos)
+        changed = changed_since(store, dataset.videos) if dataset else []
         if changed:
             self._say(f"{describe_changed(changed)}; --overwrite extracts all again")
         if no_clip_has_a_track(store):
@@ -259,20 +317,21 @@ class Extraction:
             self._say((more if len(remarks) > 1 else "") + remarks[0])
         return ExtractReport(
             store=Path(store.path),
-            clips=len(plan.video_ids),
-            done=len(plan.video_ids) - len(failed),
+            clips=len(store.ids),
+            done=len(store.ids) - len(failed),
             failed=failed,
-            captions=len(plan.caption_ids),
+            captions=store.layout["captions"],
             extracted=extracted,
             seconds=time.monotonic() - self.started,
             fingerprint=store.fingerprint,
             census=dict(store.census),
             cut_short=shortened,
             remarks=remarks,
-            random_weights=bool(plan.attrs["random_weights"]),
+            random_weights=store.random_weights,
             already_complete=already,
             changed=changed,
             arrived=list(arrived),
+            changes=changes or Changes(),
         )
 
     def _say(self, line: Any) -> None:

@@ -9,8 +9,10 @@ import hashlib
 import json
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +39,9 @@ def choose_backbones(
     return visual or usual[0], audio or usual[1], text
 
 
-def default_out(dataset: Dataset, visual: str) -> Path:
+def default_out(dataset: str, visual: str) -> Path:
     """stores/DATASET-VISUAL.zarr, with what a file's name can't hold replaced."""
-    return Path("stores") / (re.sub(r"[^\w.+-]+", "-", f"{dataset.name}-{visual}") + ".zarr")
+    return Path("stores") / (re.sub(r"[^\w.+-]+", "-", f"{dataset}-{visual}") + ".zarr")
 
 
 def shard_rows(videos: int) -> int:
@@ -131,16 +133,21 @@ def make_plan(
     sampling: Sampling,
     patches: bool,
     audio_tokens: bool = False,
+    counted: Mapping[str, int] | None = None,
 ) -> "StorePlan":
-    """The store's plan: everything that its contents depend on, and what it records of its making."""
+    """The store's plan: everything that its contents depend on, and what it records of its making.
+
+    `counted`: the number of tokens of texts for which it is known.
+    """
     check_audio_sampling(backbones.audio, sampling.audio_sampling)
     from gaid.stores import StorePlan
 
     row_of = {video.id: row for row, video in enumerate(dataset.videos)}
     texts = [caption.text for caption in dataset.captions]
-    offsets = [0]
-    for count in backbones.text.count_tokens(texts) if texts else []:
-        offsets.append(offsets[-1] + int(count))
+    known = dict(counted or {})
+    others = [text for text in texts if text not in known]
+    known |= zip(others, backbones.text.count_tokens(others) if others else [], strict=True)
+    offsets = list(accumulate((int(known[text]) for text in texts), initial=0))
     rows = shard_rows(len(dataset.videos))
     return StorePlan(
         video_ids=[video.id for video in dataset.videos],

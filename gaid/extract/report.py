@@ -28,6 +28,29 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """How a folder differed from its library when it was extracted again: ids of clips.
+
+    `added`: new files. `replaced`: another file under the name. `recognised`: a file whose bytes the library knew, since
+    it was renamed or copied or came back. `gone`: no longer there.
+    """
+
+    added: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    recognised: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        words = {
+            "added": "new",
+            "replaced": "replaced",
+            "recognised": "recognised (renamed, copied or back)",
+            "gone": "gone",
+        }
+        return ", ".join(f"{len(clips)} {words[name]}" for name, clips in vars(self).items() if clips)
+
+
+@dataclass(frozen=True)
 class ExtractReport:
     """The store that an extraction left, and what happened on the way.
 
@@ -35,7 +58,7 @@ class ExtractReport:
     decoded. `cut_short` has a line for each clip that ends with its file before the end that was asked for, `remarks` a
     line for each clip some of whose pictures were replaced, or whose pictures are one, or mostly one. `changed` lists
     clips whose file is not the one that was decoded, `arrived` those that were missing and are there now, but that the
-    store can't take any more.
+    store can't take any more. `changes`: how a folder differed from its library.
     """
 
     store: Path
@@ -53,6 +76,7 @@ class ExtractReport:
     already_complete: bool = False
     changed: list[str] = field(default_factory=list)
     arrived: list[str] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -78,6 +102,7 @@ class ExtractReport:
             "already_complete": self.already_complete,
             "changed": self.changed,
             "arrived": self.arrived,
+            "changes": vars(self.changes),
         }
 
     def __str__(self) -> str:
@@ -87,6 +112,8 @@ class ExtractReport:
             text += f"; {len(self.failed)} failed ({counted})"
         if self.changed:
             text += f"; {len(self.changed)} with another file by now"
+        if str(self.changes):
+            text += f"; {self.changes}"
         if self.already_complete:
             return text + "; it was complete already, so nothing was done"
         return text + f"; {self.extracted} extracted now in {self.seconds:.1f} s"

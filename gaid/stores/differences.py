@@ -28,9 +28,10 @@ def differences(store: StoreReader, plan: StorePlan) -> list[str]:
     if store.fingerprint == plan.fingerprint:
         return []
     there, now = store.attrs, json.loads(json.dumps(dict(plan.attrs)))
-    found = _of_backbones(there.get("backbones") or {}, now.get("backbones") or {})
-    found += _of_sampling(there.get("sampling") or {}, now.get("sampling") or {}, same_backbones=not found)
-    found += _of_tokens(store, plan)
+    found = differences_in_kind(store.arrays.attributes, plan)
+    if bool(store.has_audio_text) != bool(plan.audio_text):
+        which = "there, not now" if store.has_audio_text else "now, not there"
+        found.append(f"captions in the sound's own text space: {which}")
     of_videos = _of_lists("video", store.ids, plan.video_ids)
     found += of_videos or _of_times(there, now)
     found += _of_captions(store, plan)
@@ -38,6 +39,16 @@ def differences(store: StoreReader, plan: StorePlan) -> list[str]:
         return found
     wanted = json.loads(json.dumps(plan.identity))  # a difference without words here is given by its key
     return sorted(key for key in {*store.identity, *wanted} if store.identity.get(key) != wanted.get(key))
+
+
+def differences_in_kind(attributes: Mapping[str, Any], plan: StorePlan) -> list[str]:
+    """How the features of a store differ from those that a plan would make, whatever their videos and captions: encoders,
+    sampling, and which tokens are kept. Empty where rows of the plan can join those of the store."""
+    there, now = attributes["attrs"], json.loads(json.dumps(dict(plan.attrs)))
+    found = _of_backbones(there.get("backbones") or {}, now.get("backbones") or {})
+    found += _of_sampling(there.get("sampling") or {}, now.get("sampling") or {}, same_backbones=not found)
+    layout = attributes["layout"]
+    return found + _of_tokens((layout["patches"], layout.get("audio_tokens")), plan)
 
 
 def _of_backbones(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -69,12 +80,8 @@ def _of_sampling(there: Mapping[str, Any], now: Mapping[str, Any], same_backbone
     ]
 
 
-def _of_tokens(store: StoreReader, plan: StorePlan) -> list[str]:
-    kept = (
-        ("--patches", store.patch_shape, plan.patches),
-        ("--audio-tokens", store.audio_token_shape, plan.audio_tokens),
-        ("captions in the sound's own text space:", store.has_audio_text, plan.audio_text),
-    )
+def _of_tokens(there: tuple[Any, Any], plan: StorePlan) -> list[str]:
+    kept = (("--patches", there[0], plan.patches), ("--audio-tokens", there[1], plan.audio_tokens))
     return [
         f"{option} {'there, not now' if old else 'now, not there'}"
         for option, old, new in kept

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ class Hdf5Arrays:
 
     Raises StoreInvalid for anything but a gaid store in HDF5, StoreCorrupt for a damaged one.
     """
+
+    format = "hdf5"
 
     def __init__(self, path: Path) -> None:
         _check_length(path)
@@ -68,6 +71,10 @@ class Hdf5Arrays:
     def sources(self) -> list[Any] | None:
         """The source files of each row; None where none was recorded."""
         return self.attributes.get("sources")
+
+    def missing(self, parts: Iterable[str]) -> tuple[str, ...]:
+        """A file is whole: none of the parts is missing."""
+        return ()
 
     def names(self) -> list[str]:
         return list(self._names)

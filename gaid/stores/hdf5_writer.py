@@ -12,14 +12,15 @@ from gaid.stores.hdf5 import ATTRIBUTES
 from gaid.stores.reader import StoreReader
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
-# What a file's attributes hold in their own form.
-_OF_FILES = ("digests", "failures", "remarks", "sources")
+# What a file's attributes hold in their own form, or not at all.
+_OF_FILES = ("digests", "failures", "remarks", "sources", "library", "arrays")
 
 
 def write_hdf5(store: StoreReader, target: Path) -> None:
     """Writes a finished store to `target`, shard by shard."""
     layout = store.layout
     attributes = {key: value for key, value in store.arrays.attributes.items() if key not in _OF_FILES}
+    attributes["arrays"] = store.arrays.names()
     attributes["failures"] = store.failures
     if store.remarks:
         attributes["remarks"] = store.remarks

@@ -13,6 +13,7 @@ from gaid.paths import local_path
 from gaid.source_files import Source, Sources
 from gaid.stores.arrays import read_all
 from gaid.stores.hdf5 import Hdf5Arrays
+from gaid.stores.library import LibraryArrays, current_view
 from gaid.stores.schema import SCHEMA_VERSION, TEXTS, caption_arrays, decode_texts, digest_json, video_arrays
 from gaid.stores.zarr import ZarrArrays
 
@@ -20,7 +21,7 @@ from gaid.stores.zarr import ZarrArrays
 class StoreReader:
     """A store, read only. `reader["videos/visual"]` is array-like; `[:]` reads it."""
 
-    def __init__(self, path: Path, arrays: ZarrArrays | Hdf5Arrays) -> None:
+    def __init__(self, path: Path, arrays: ZarrArrays | Hdf5Arrays | LibraryArrays) -> None:
         self.path = path
         self.arrays = arrays
         raw = arrays.attributes
@@ -67,7 +68,7 @@ class StoreReader:
             begun = path.with_name(f"{path.name}.shards.zarr").exists()
             remedy = "an extraction into it has begun: run it again" if begun else "make one with `gaid extract`"
             raise DataMissing(f"{path}: no store there; {remedy}")
-        store = cls(path, ZarrArrays(path) if path.is_dir() else Hdf5Arrays(path))
+        store = cls(path, open_arrays(path))
         if not incomplete and store.missing_shards:
             total = len(store.shards) + 1
             raise StoreIncomplete(
@@ -160,10 +161,7 @@ class StoreReader:
     @property
     def missing_shards(self) -> tuple[str, ...]:
         """The parts that are not written yet: shard numbers, `captions`."""
-        if isinstance(self.arrays, Hdf5Arrays):
-            return ()
-        there = self.arrays.inventory.markers
-        return tuple(name for name in [*(f"{number:05d}" for number in self.shards), "captions"] if name not in there)
+        return self.arrays.missing([*(f"{number:05d}" for number in self.shards), "captions"])
 
     @property
     def complete(self) -> bool:
@@ -221,3 +219,12 @@ class StoreReader:
             if f"{number:05d}" not in missing:
                 rows = slice(number * size, min((number + 1) * size, self.layout["videos"]))
                 yield {"rows": rows, **{name: self[name][rows] for name in names}}
+
+
+def open_arrays(path: Path) -> ZarrArrays | Hdf5Arrays | LibraryArrays:
+    """The arrays of the store at `path`, whatever it is kept in. Of a library they are the live rows alone: nobody who
+    reads a store has to leave out the others."""
+    if not path.is_dir():
+        return Hdf5Arrays(path)
+    view = current_view(path)
+    return ZarrArrays(path) if view is None else LibraryArrays(path, view)

@@ -36,7 +36,7 @@ class ArraySpec:
 class StorePlan:
     """Everything that is known of a store before the first clip is decoded.
 
-    `caption_video`: the row of each caption's video. `token_offsets` (C + 1): where each caption's tokens begin. `splits`:
+    `caption_video`: the row of each caption's video, -1 in a part of a library (`library`). `token_offsets` (C + 1): where each caption's tokens begin. `splits`:
     protocol -> part -> rows of captions. `attrs`: where the features come from; `backbones` and `sampling` in it belong to
     the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens, where they are kept. `audio_text`:
     captions are kept in the sound's own text space as well. `shard_rows`: clips in one unit of work; `chunk_rows`: clips read
@@ -77,7 +77,7 @@ class StorePlan:
             faults.append(
                 f"{len(self.token_offsets)} token offsets for {captions} captions; expected one more than captions"
             )
-        if any(not 0 <= row < videos for row in self.caption_video):
+        if any(not -1 <= row < videos for row in self.caption_video):
             faults.append("a caption of a video that is not there")
         for protocol, parts in self.splits.items():
             for part, rows in parts.items():

@@ -10,7 +10,6 @@ import numpy as np
 from gaid.stores.arrays import read_all
 from gaid.stores.census import census_of, census_of_parts, members_of
 from gaid.stores.gallery import read_clips
-from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.reader import StoreReader
 from gaid.stores.schema import digest_json
 from gaid.stores.split import Split
@@ -52,7 +51,7 @@ class Store(StoreReader):
         files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
         return {
             "path": str(self.path),
-            "format": "hdf5" if isinstance(self.arrays, Hdf5Arrays) else "zarr",
+            "format": self.arrays.format,
             "complete": self.complete,
             "missing_shards": list(self.missing_shards),
             "bytes": sum(file.stat().st_size for file in files),

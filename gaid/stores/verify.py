@@ -11,6 +11,7 @@ from gaid.stores.arrays import read_all
 from gaid.stores.census import take_census
 from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.inventory import PLAN, fault_of, marker_files, read_marker
+from gaid.stores.library import FOLDER
 from gaid.stores.reader import StoreReader
 from gaid.stores.schema import AUDIO_STATES
 
@@ -32,7 +33,8 @@ def verify_store(path: str | Path) -> VerifyReport:
     """Reads the whole store at `path`. Damage is in the report; anything but a store raises, as in `open_store`."""
     path, report = Path(path), VerifyReport()
     if path.is_dir() and (path / "shards").is_dir():
-        _check_files(path, report)
+        for folder in folders_of(path):
+            _check_files(path, folder, report)
     if not report.ok:
         return report
     try:
@@ -64,13 +66,19 @@ def _check_arrays(store: StoreReader, report: VerifyReport) -> None:
             report.problems.append(f"{name}: its values are not those that were written")
 
 
-def _check_files(root: Path, report: VerifyReport) -> None:
-    """Compares a folder's files with the markers."""
-    if not (root / "zarr.json").is_file():
-        report.problems.append("zarr.json: is missing")
-    found = marker_files(root)
+def folders_of(root: Path) -> list[Path]:
+    """The folders of arrays with markers that a store consists of: itself, and the parts and views of a library."""
+    return [root, *sorted(one for one in (root / FOLDER).glob("*.zarr") if not one.name.startswith("."))]
+
+
+def _check_files(root: Path, folder: Path, report: VerifyReport) -> None:
+    """Compares the files of a folder of the store `root` with its markers."""
+    start = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+    if not (folder / "zarr.json").is_file():
+        report.problems.append(f"{start}zarr.json: is missing")
+    found = marker_files(folder)
     if PLAN not in found:
-        report.problems.append("shards/plan.json: is missing")
+        report.problems.append(f"{start}shards/plan.json: is missing")
     listed: set[str] = set()
     for file in found.values():
         try:
@@ -80,20 +88,20 @@ def _check_files(root: Path, report: VerifyReport) -> None:
             continue
         listed |= marker["files"].keys()
         for place, expected in marker["files"].items():
-            fault = fault_of(root / place, expected, read=True)
+            fault = fault_of(folder / place, expected, read=True)
             report.files += 1
             report.bytes += expected["bytes"]
             if fault:
-                report.problems.append(f"{place}: {fault}")
+                report.problems.append(f"{start}{place}: {fault}")
     if not report.ok:
         return
     # zarr makes no file for a shard of fill values, and would read one that is there.
-    for file in sorted(root.glob("videos/*/c/**/*")):
-        number, *rest = file.relative_to(root).parts[3:]
-        place = file.relative_to(root).as_posix()
+    for file in sorted(folder.glob("videos/*/c/**/*")):
+        number, *rest = file.relative_to(folder).parts[3:]
+        place = file.relative_to(folder).as_posix()
         is_shard = file.is_file() and all(part.isascii() and part.isdigit() for part in (number, *rest))
         if is_shard and f"{int(number):05d}" in found and place not in listed:
-            report.problems.append(f"{place}: was not written by gaid")
+            report.problems.append(f"{start}{place}: was not written by gaid")
 
 
 def _check_invariants(store: StoreReader, report: VerifyReport) -> None:

@@ -4,7 +4,6 @@
 their bytes. That data is present means nothing. One shard has one writer (zarr loses data where two write one shard).
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,21 +15,21 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, StoresDisagree
-from gaid.files import follow, sync_file, sync_folder, write_bytes
+from gaid.files import follow, sync_folder
 from gaid.paths import local_path
 from gaid.source_files import Sources
 from gaid.stores import zarr as zarr_arrays
-from gaid.stores.census import take_census
+from gaid.stores.creation import attributes_of, create_folder, digest_files, finish_folder, lock_store, write_marker
 from gaid.stores.deletion import clear_deletion, delete_store
 from gaid.stores.differences import differences
 from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.hdf5_writer import HDF5_SUFFIXES, write_hdf5
-from gaid.stores.inventory import CENSUS, PLAN, digest_attributes
-from gaid.stores.schema import AUDIO_STATES, StorePlan, caption_arrays, digest_json, video_arrays
+from gaid.stores.library import FOLDER
+from gaid.stores.schema import StorePlan, caption_arrays, video_arrays
 from gaid.stores.store import Store, open_store
 
 CAPTIONS = "captions"
@@ -66,11 +65,7 @@ class StoreWriter:
             raise OptionInvalid(f"{target}: a store's name ends in .zarr, .h5 or .hdf5")
         working = target if target.suffix == ".zarr" else target.with_name(f"{target.name}.shards.zarr")
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.with_name(f".{target.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise StoreLocked(f"{target}: another process is extracting into it; wait for it or stop it") from error
+        lock = lock_store(target)
         try:
             for place in {target, working}:
                 clear_deletion(place)
@@ -85,6 +80,10 @@ class StoreWriter:
                 return cls(target, target, lock)
             if working.exists():
                 _check_same(target, open_store(working, incomplete=True), plan)
+                if (working / FOLDER).is_dir():
+                    raise StoreInvalid(
+                        f"{target}: is a library that has grown; extract its whole folder again by name (--dataset folder)"
+                    )
             else:
                 _create(working, plan)
             return cls(working, target, lock)
@@ -225,7 +224,7 @@ class StoreWriter:
         """Arrays first, synced with the folders that name their files; their marker last."""
 
         def write(array: str, values: NDArray[Any]) -> dict[str, dict[str, Any]]:
-            return _digests(self.path, zarr_arrays.write_rows(self.path, array, start, values))
+            return digest_files(self.path, zarr_arrays.write_rows(self.path, array, start, values))
 
         # Writes, digests and syncs would wait for one another in one thread.
         digests: dict[str, dict[str, Any]] = {}
@@ -240,7 +239,7 @@ class StoreWriter:
             **more,
             "files": dict(sorted(digests.items())),
         }
-        _write_marker(self._marker(name), marker)
+        write_marker(self._marker(name), marker)
 
     def finish(self) -> Store:
         """Takes the census, writes failures.jsonl, and makes the HDF5 file where one was asked for.
@@ -251,14 +250,7 @@ class StoreWriter:
             return open_store(self.target)
         if self.pending_shards or not self.captions_done:
             raise StoreInvalid(f"{self.target}: {len(self.pending_shards)} shards are not written yet")
-        store = open_store(self.path, incomplete=True)
-        self._marker(CENSUS).unlink(missing_ok=True)  # of an earlier finish, before a shard was made anew
-        lines = "".join(json.dumps(failure, ensure_ascii=False) + "\n" for failure in store.failures)
-        write_bytes(self.path / "failures.jsonl", lines.encode())
-        document = json.loads((self.path / "zarr.json").read_text())
-        census = document["attributes"]["census"] = take_census(store)
-        write_bytes(self.path / "zarr.json", json.dumps(document, indent=2).encode())
-        _write_marker(self._marker(CENSUS), {"fingerprint": self.fingerprint, "census": census, "files": {}})
+        finish_folder(self.path, open_store(self.path, incomplete=True))
         if self.target == self.path:
             return open_store(self.path)
         write_hdf5(open_store(self.path), self.target)
@@ -269,29 +261,9 @@ class StoreWriter:
 
 def _create(path: Path, plan: StorePlan) -> None:
     """Creates a store with everything but features; whole at once, or not there."""
-    working = path.with_name(f".{path.name}.creating")
     whole = plan.small_arrays()
     filled = [*video_arrays(plan.layout).values(), *caption_arrays(plan.layout).values()]
-    attributes = {
-        "gaid_schema": plan.schema,
-        "fingerprint": plan.fingerprint,
-        "identity": plan.identity,
-        "layout": plan.layout,
-        "attrs": json.loads(json.dumps(dict(plan.attrs))),
-        "audio_states": list(AUDIO_STATES),
-        "arrays": sorted([*whole, *(spec.name for spec in filled)]),
-    }
-    zarr_arrays.create(working, attributes, whole, filled, plan.shard_rows, plan.chunk_rows)
-    (working / "shards").mkdir()
-    files = [file for file in working.rglob("*") if file.is_file() and file != working / "zarr.json"]
-    marker = {"files": _digests(working, files), "attributes": digest_attributes(attributes)}
-    _write_marker(working / "shards" / f"{PLAN}.json", marker)
-    for file in [*files, working / "zarr.json"]:
-        sync_file(file)
-    for folder in [working, *(folder for folder in working.rglob("*") if folder.is_dir())]:
-        sync_folder(folder)
-    working.rename(path)
-    sync_folder(path.parent)
+    create_folder(path, attributes_of(plan, [*whole, *(spec.name for spec in filled)]), whole, filled)
 
 
 def _attributes_of(path: Path) -> dict[str, Any]:
@@ -326,18 +298,3 @@ def _block_is_finite(values: NDArray[Any]) -> bool:
         # All bits of the exponent set means infinite or NaN; numpy's own test in half precision is many times slower.
         return not bool(((np.ascontiguousarray(values).view(np.uint16) & 0x7C00) == 0x7C00).any())
     return bool(np.isfinite(values).all())
-
-
-def _digests(root: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of files by their place in the store."""
-    found = {}
-    for file in sorted(files):
-        with file.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        found[file.relative_to(root).as_posix()] = {"bytes": file.stat().st_size, "sha256": digest}
-    return found
-
-
-def _write_marker(path: Path, marker: Mapping[str, Any]) -> None:
-    """Writes a marker with a digest of itself, so that damage to it is not taken for damage to data."""
-    write_bytes(path, json.dumps({**marker, "digest": digest_json(marker)}, indent=1).encode())

@@ -1,7 +1,7 @@
 """The arrays of a store in a zarr folder: creating, writing and reading them. What they mean is left to the schema."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def create(path: Path, attributes: Mapping[str, Any], whole: Mapping[str, NDArra
     shutil.rmtree(path, ignore_errors=True)
     group = zarr.create_group(path, zarr_format=3, attributes=dict(attributes))
     for name, values in whole.items():
-        array = group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=(max(len(values), 1),),
+        array = group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=(max(len(values), 1), *values.shape[1:]),
                                    compressors=None, fill_value=0, config=_WRITE_ALL)  # fmt: skip
         if len(values):
             array[:] = values
@@ -71,6 +71,8 @@ def _file_of(name: str, number: int, ndim: int) -> str:
 
 class ZarrArrays:
     """The arrays of a store on disk, read only, and its markers."""
+
+    format = "zarr"
 
     def __init__(self, path: Path) -> None:
         damaged = (path / "shards" / "plan.json").is_file()
@@ -119,13 +121,21 @@ class ZarrArrays:
 
     @property
     def sources(self) -> list[Any] | None:
-        """The source files of each row as the markers have them; None where none was recorded."""
+        """The source files of each row as the markers have them, none for rows that are not done; None where none was
+        recorded."""
         shards = [marker for name, marker in self.inventory.markers.items() if name.isdigit()]
         if not any("sources" in marker for marker in shards):
             return None
-        empty: list[Any] = []
-        rows = [(marker, marker["rows"][1] - marker["rows"][0]) for marker in shards]
-        return [one for marker, count in rows for one in marker.get("sources", [empty] * count)]
+        found: list[Any] = [[]] * self.attributes["layout"]["videos"]
+        for marker in shards:
+            if "sources" in marker:
+                found[slice(*marker["rows"])] = marker["sources"]
+        return found
+
+    def missing(self, parts: Iterable[str]) -> tuple[str, ...]:
+        """Those of a store's parts (shard numbers, `captions`) that are not written yet."""
+        there = self.inventory.markers
+        return tuple(name for name in parts if name not in there)
 
     def names(self) -> list[str]:
         """As the attributes list them: the folder holds the markers too, which are not arrays."""

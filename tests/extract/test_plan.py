@@ -67,7 +67,7 @@ def test_a_visual_backbone_of_ones_own_brings_its_text_encoder():
 
 
 def test_a_store_is_named_by_data_and_backbone():
-    assert str(default_out(dataset(), "clip:ViT-B-32/openai")) == "stores/mine-clip-ViT-B-32-openai.zarr"
+    assert str(default_out("mine", "clip:ViT-B-32/openai")) == "stores/mine-clip-ViT-B-32-openai.zarr"
 
 
 def test_a_clips_cut_is_part_of_its_digest_and_its_place_is_not():

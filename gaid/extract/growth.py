@@ -1,0 +1,201 @@
+"""What a library lacks of its folder: which clips are as they were, which files are known under another name, and which have
+to be decoded. Decodes and writes nothing.
+
+A file is the known one where its path, size and time of change are the same; otherwise its digest decides.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaid.datasets.types import Dataset, Video
+from gaid.errors import StoresDisagree
+from gaid.extract.report import Changes
+from gaid.paths import shown_path, whole_path
+from gaid.source_files import Listing, digest_of, look_at
+from gaid.stores.library_writer import LibraryWriter, Row
+from gaid.stores.schema import StorePlan, encode_texts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_READERS = 4
+ABSENT = (-1, 0)
+Facts = tuple[tuple[int, int], ...]
+"""Size and time of change (ns) of a clip's files, its own and that of its sound; ABSENT where there is none."""
+
+
+@dataclass
+class Growth:
+    """Where the features of each video are, by id, the videos that have none yet, and the files of all, in their order.
+
+    `read`: how many files were the known ones by their digest only.
+    """
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    lacking: list[Video] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
+    files: list[tuple[tuple[str, ...], Facts]] = field(default_factory=list)
+    read: int = 0
+
+    @property
+    def arrays(self) -> dict[str, "NDArray[Any]"]:
+        """The files as a view keeps them for the next comparison."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for place, name in enumerate(("path", "sound")):
+            names = [of_clip[place] if len(of_clip) > place else "" for of_clip, _ in self.files]
+            arrays[f"{name}_bytes"], arrays[f"{name}_offsets"] = encode_texts(names)
+        facts = [(*of_clip, ABSENT)[:2] for _, of_clip in self.files]
+        return arrays | {"files": np.array(facts, np.int64).reshape(len(facts), 4)}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A live clip of the library: its id, where its features are, and its files when the library last looked at them; none
+    where they were not recorded."""
+
+    id: str
+    row: Row
+    facts: Facts
+
+
+def compare(library: LibraryWriter, dataset: Dataset, listing: Listing, plan: StorePlan) -> Growth:
+    """What of the data set the library has. Raises StoresDisagree where the folder is neither the library's nor a copy."""
+    growth, known = Growth(), known_clips(library)
+    now = dict(zip(listing.paths(), zip(listing.sizes.tolist(), listing.changed_ns.tolist(), strict=True), strict=True))
+    for video in dataset.videos:
+        names = _names(dataset, video)
+        facts = tuple(now.get(name) or look_at(path) or ABSENT for name, path in zip(names, _paths(video), strict=True))
+        growth.files.append((names, facts))
+    _check_root(library, dataset, known, growth)
+    usable = {name: set(part.rows) if part.holds(plan) else set() for name, part in library.parts.items()}
+
+    def is_usable(row: Row) -> bool:
+        return row.row in usable.get(row.part, ())
+
+    uncertain: list[tuple[Video, _Known | None, Facts]] = []
+    for video, (names, facts) in zip(dataset.videos, growth.files, strict=True):
+        clip = known.get(names) or known.get((video.id,))
+        if (
+            clip is not None
+            and is_usable(clip.row)
+            and clip.facts in ((), facts)
+            and not _is_doubtful(library, clip, video)
+        ):
+            growth.rows[video.id] = clip.row
+        else:
+            uncertain.append((video, clip, facts))
+    by_size = _by_size(library, is_usable) if uncertain else {}
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = pool.map(lambda one: _find(library, one[0], one[2], by_size), uncertain)
+        for (video, clip, _), rows in zip(uncertain, found, strict=True):
+            growth.read += bool(rows)
+            if not rows:
+                growth.lacking.append(video)
+                (growth.changes.added if clip is None or not is_usable(clip.row) else growth.changes.replaced).append(
+                    video.id
+                )
+            elif clip is not None and clip.row in rows:
+                growth.rows[video.id] = clip.row
+            else:
+                growth.rows[video.id] = rows[0]
+                growth.changes.recognised.append(video.id)
+    there, used = (
+        {names for names, _ in growth.files} | {(video.id,) for video in dataset.videos},
+        set(growth.rows.values()),
+    )
+    growth.changes.gone.extend(clip.id for key, clip in known.items() if key not in there and clip.row not in used)
+    return growth
+
+
+def known_clips(library: LibraryWriter) -> dict[tuple[str, ...], _Known]:
+    """The live clips by the names of their files; by id those of a store that never grew, which does not keep names."""
+    if library.view is None:
+        return dict(_clips_of_parts(library))
+    view = library.view.view
+    names = [library.texts(name) for name in ("path", "sound")]
+    columns = zip(library.ids(), library.live(), *names, view["library/files"][:].tolist(), strict=True)
+    found: dict[tuple[str, ...], _Known] = {}
+    for clip, row, path, sound, facts in columns:
+        files = (path, sound) if sound else (path,)
+        found[files] = _Known(clip, row, ((facts[0], facts[1]), (facts[2], facts[3]))[: len(files)])
+    return found
+
+
+def _clips_of_parts(library: LibraryWriter) -> Iterator[tuple[tuple[str, ...], _Known]]:
+    for part in library.parts.values():
+        for row in part.rows:
+            facts = tuple(ABSENT if one is None else (one[0], one[1]) for one in part.sources[row])
+            yield (part.ids[row],), _Known(part.ids[row], Row(part.name, row), facts)
+
+
+def _names(dataset: Dataset, video: Video) -> tuple[str, ...]:
+    """The names of a clip's files in a listing: their paths under the root, or under the folder of the sounds."""
+    starts = [(f"{os.fspath(dataset.root)}{os.sep}", "")]
+    if dataset.audio_root is not None:
+        starts.append((f"{os.fspath(dataset.audio_root)}{os.sep}", SOUNDS))
+    names = []
+    for path in _paths(video):
+        start, prefix = next((one for one in starts if path.startswith(one[0])), ("", ""))
+        names.append(prefix + path.removeprefix(start).replace(os.sep, "/"))
+    return tuple(names)
+
+
+SOUNDS = "//"  # what the names of files in a separate folder of sounds begin with
+
+
+def _paths(video: Video) -> tuple[str, ...]:
+    return tuple(os.fspath(path) for path in (video.path, video.audio_path) if path is not None)
+
+
+def _is_doubtful(library: LibraryWriter, clip: _Known, video: Video) -> bool:
+    """Whether a file of the clip changed while it was decoded, or could not be read to its end."""
+    files = library.parts[clip.row.part].sources[clip.row.row]
+    pairs = zip(files, _paths(video), strict=False)
+    return any(one is not None and not one[2] and Path(path).is_file() for one, path in pairs)
+
+
+def _by_size(library: LibraryWriter, is_usable: Any) -> Mapping[int, list[Row]]:
+    """The rows whose files are known, by the size of the first."""
+    found: dict[int, list[Row]] = defaultdict(list)
+    for part in library.parts.values():
+        for row in part.rows:
+            files = part.sources[row]
+            if files and all(files) and is_usable(Row(part.name, row)):
+                found[files[0][0]].append(Row(part.name, row))
+    return found
+
+
+def _find(library: LibraryWriter, video: Video, facts: Facts, by_size: Mapping[int, list[Row]]) -> list[Row]:
+    """The rows that were made of files with the bytes of this clip's. Files are read only where a row has their size."""
+    sources = ((row, library.parts[row.part].sources[row.row]) for row in by_size.get(facts[0][0], ()))
+    alike = [(row, files) for row, files in sources if [one[0] for one in files] == [size for size, _ in facts]]
+    if not alike:
+        return []
+    digests = [digest_of(path, *known) for path, known in zip(_paths(video), facts, strict=True)]
+    return [row for row, files in alike if all(digests) and [one[2] for one in files] == digests]
+
+
+def _check_root(
+    library: LibraryWriter, dataset: Dataset, known: Mapping[tuple[str, ...], _Known], growth: Growth
+) -> None:
+    """A library may move with its folder; another folder is another library."""
+    before, now = library.attributes["attrs"].get("dataset", {}).get("root"), str(whole_path(dataset.root))
+    if before in (None, now) or not known:
+        return
+    sizes = {key: [size for size, _ in clip.facts] for key, clip in known.items()}
+    same = sum(
+        [size for size, _ in facts] in (sizes.get(names), sizes.get((video.id,)))
+        for video, (names, facts) in zip(dataset.videos, growth.files, strict=True)
+    )
+    if 2 * same < len(known):
+        raise StoresDisagree(
+            f"{library.path}: is a library of {shown_path(before)}, and {shown_path(now)} holds {same} of its "
+            f"{len(known)} files; extract elsewhere (--out), or replace the library (--overwrite)"
+        )

@@ -1,0 +1,215 @@
+"""A store that grows: rows in parts that are only ever added to, and a view that says which rows are live (docs/format.md).
+
+Every part is an ordinary store whose finished shards never change. A view lists, for each video and caption, the part and
+row that hold its features; `current.json` names the view that counts, and is replaced as a whole. Readers get the live rows
+only, in the order of the view. Making parts and views is left to `library_writer`.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaid.errors import StoreCorrupt
+from gaid.stores.arrays import StoreArray, read_all
+from gaid.stores.inventory import read_marker
+from gaid.stores.schema import ArraySpec, caption_arrays, decode_texts, video_arrays
+from gaid.stores.zarr import ZarrArrays
+
+FOLDER, CURRENT = "library", "current.json"
+OWN = f"{FOLDER}/"  # names of arrays that a view has beside those of a store
+
+
+class Places(NamedTuple):
+    """Where the rows of an array are: for each, the number of the part and the row in it, both int64 (N)."""
+
+    part: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+
+def current_view(root: Path) -> str | None:
+    """The name of a library's view; None for a store that never grew. Raises StoreCorrupt where that is not known."""
+    if not (root / FOLDER).is_dir():
+        return None
+    place = root / FOLDER / CURRENT
+    try:
+        view = read_marker(place)["view"]
+    except StoreCorrupt as error:
+        raise StoreCorrupt(
+            f"{place}: is missing or damaged; put it back, or run the same `gaid extract` again, which makes it anew and "
+            "decodes nothing twice"
+        ) from error
+    return None if view is None else str(view)
+
+
+class LibraryArrays:
+    """The live rows of a library as the arrays of one store, read only."""
+
+    format = "zarr"
+
+    def __init__(self, path: Path, view: str) -> None:
+        self.path = path
+        self.view = ZarrArrays(path / FOLDER / view)
+        self.attributes = self.view.attributes
+
+    @property
+    def inventory(self) -> Any:
+        """The markers of the view."""
+        return self.view.inventory
+
+    @cached_property
+    def parts(self) -> list[ZarrArrays]:
+        """The parts that the view takes rows from."""
+        return [ZarrArrays(self.path / name) for name in self.attributes["library"]["parts"]]
+
+    @cached_property
+    def specs(self) -> dict[str, ArraySpec]:
+        """The arrays whose rows lie in the parts, by name."""
+        layout = self.attributes["layout"]
+        return {**video_arrays(layout), **caption_arrays(layout)}
+
+    def check(self) -> None:
+        """Raises StoreCorrupt where files are not those that the markers list, or a live row is not in its part."""
+        self.view.check()
+        for part in self.parts:
+            part.check()
+        for number, part in enumerate(self.parts):
+            rows = self._places["videos"].row[self._places["videos"].part == number]
+            shards = {f"{one:05d}" for one in np.unique(rows // part.attributes["layout"]["shard_rows"]).tolist()}
+            if (self._places["captions"].part == number).any():
+                shards.add("captions")
+            missing = part.missing(sorted(shards))
+            if missing:
+                raise StoreCorrupt(
+                    f"{part.path / 'shards' / missing[0]}.json: is missing; put it back, or run the same `gaid extract` "
+                    "again, which makes that part anew"
+                )
+
+    @cached_property
+    def _places(self) -> dict[str, Places]:
+        def read(kind: str) -> Places:
+            part, row = (read_all(self.view[f"{OWN}{kind}_{what}"]).astype(np.int64) for what in ("part", "row"))
+            return Places(part, row)
+
+        return {"videos": read("video"), "captions": read("caption")}
+
+    def places(self, rows: str) -> Places:
+        """Where the `videos`, `captions` or `tokens` of the view are."""
+        if rows == "tokens" and rows not in self._places:
+            self._places[rows] = self._token_places()
+        return self._places[rows]
+
+    def _token_places(self) -> Places:
+        captions = self._places["captions"]
+        offsets = read_all(self.view["captions/token_offsets"])
+        starts = np.zeros(len(captions.row), np.int64)
+        for number, part in enumerate(self.parts):
+            mine = captions.part == number
+            if mine.any():
+                starts[mine] = read_all(part["captions/token_offsets"])[captions.row[mine]]
+        counts = np.diff(offsets)
+        rows = np.repeat(starts - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Places(np.repeat(captions.part, counts), rows)
+
+    # What the rows of a store come with
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """Live videos without features, in the order of the view."""
+        return self._listed("failures")
+
+    @property
+    def remarks(self) -> list[dict[str, str]]:
+        """Notes on the pictures of live clips, in the order of the view."""
+        return self._listed("remarks")
+
+    def _listed(self, key: str) -> list[dict[str, str]]:
+        places, found = self._places["videos"], []
+        names: list[str] = []
+        for number, part in enumerate(self.parts):
+            markers = part.inventory.markers
+            listed = [one for name, marker in markers.items() if name.isdigit() for one in marker.get(key, [])]
+            if not listed:
+                continue
+            row_of = {name: row for row, name in enumerate(ids_of(part))}
+            of_row: dict[int, list[dict[str, str]]] = {}
+            for one in listed:
+                of_row.setdefault(row_of[one["id"]], []).append(one)
+            names = names or ids_of(self.view)
+            mine = np.flatnonzero((places.part == number) & np.isin(places.row, list(of_row)))
+            found += [(row, {**one, "id": names[row]}) for row in mine.tolist() for one in of_row[int(places.row[row])]]
+        return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+    @property
+    def sources(self) -> list[Any] | None:
+        """The source files of each live row as they were when it was decoded; None where none was recorded."""
+        of_parts = [part.sources for part in self.parts]
+        if all(one is None for one in of_parts):
+            return None
+        places = self._places["videos"]
+        pairs = ((of_parts[part], row) for part, row in zip(places.part.tolist(), places.row.tolist(), strict=True))
+        return [[] if of_part is None else of_part[row] for of_part, row in pairs]
+
+    # Arrays
+
+    def missing(self, parts: Iterable[str]) -> tuple[str, ...]:
+        """A view lists rows that are written: nothing is missing."""
+        return ()
+
+    def names(self) -> list[str]:
+        return [name for name in self.view.names() if not name.startswith(OWN)]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.view and not name.startswith(OWN)
+
+    def __getitem__(self, name: str) -> StoreArray:
+        if name not in self.specs:
+            return self.view[name]
+        return StoreArray(_Gathered(self, self.specs[name]), self.path / name, self.path, lambda: None)
+
+    def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Some rows of an array. Raises StoreCorrupt where a file of theirs went after the opening."""
+        if name not in self.specs:
+            return self.view.rows(name, rows)
+        spec, places = self.specs[name], self.places(self.specs[name].rows)
+        found = np.empty((len(rows), *spec.shape[1:]), spec.dtype)
+        of_part = places.part[rows]
+        for number in np.unique(of_part).tolist():
+            mine = of_part == number
+            wanted, back = np.unique(places.row[rows[mine]], return_inverse=True)
+            read = self.parts[number].rows(name, wanted)
+            found[mine] = read if len(read) == len(back) and (np.diff(back) == 1).all() else read[back]
+        return found
+
+    def bytes_on_disk(self, name: str) -> int:
+        """Bytes of an array in the view and its parts, with those of rows that are no longer live."""
+        if name not in self.specs:
+            return self.view.bytes_on_disk(name)
+        return sum(part.bytes_on_disk(name) for part in self.parts)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class _Gathered:
+    """An array whose rows are gathered from the parts, with what `StoreArray` asks of an array."""
+
+    def __init__(self, library: LibraryArrays, spec: ArraySpec) -> None:
+        layout = library.attributes["layout"]
+        self.library, self.name, self.shape, self.dtype = library, spec.name, spec.shape, np.dtype(spec.dtype)
+        self.chunks = (layout["chunk_rows"], *spec.shape[1:])
+        self.shards = (layout["shard_rows"], *spec.shape[1:])
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        chosen = np.arange(self.shape[0])[slice(None) if first is Ellipsis else first]
+        values = self.library.rows(self.name, np.atleast_1d(chosen)).reshape(*np.shape(chosen), *self.shape[1:])
+        return values[(..., *rest)] if first is Ellipsis else values[(*(slice(None),) * np.ndim(chosen), *rest)]
+
+
+def ids_of(arrays: ZarrArrays) -> list[str]:
+    """The ids of the videos of a part or a view."""
+    return decode_texts(read_all(arrays["videos/id_bytes"]), read_all(arrays["videos/id_offsets"]))

@@ -1,0 +1,230 @@
+"""Growing a store: new parts for new rows, and a view that says which rows are live, replaced as a whole.
+
+A kill loses nothing: a part's finished shards stay and are found again, and until `current.json` names a new view the one
+before counts. Which videos are new, changed or gone is for the caller to find out.
+"""
+
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from gaid.errors import StoreCorrupt
+from gaid.files import follow, sync_folder, write_bytes
+from gaid.paths import local_path
+from gaid.source_files import Listing
+from gaid.stores.arrays import read_all
+from gaid.stores.creation import attributes_of, create_folder, finish_folder, lock_store, write_marker
+from gaid.stores.deletion import clear_deletion
+from gaid.stores.library import CURRENT, FOLDER, OWN, LibraryArrays, Places, current_view, ids_of
+from gaid.stores.reader import StoreReader
+from gaid.stores.schema import StorePlan, caption_arrays, decode_texts, video_arrays
+from gaid.stores.writer import CAPTIONS, StoreWriter
+from gaid.stores.zarr import ZarrArrays
+
+
+class Row(NamedTuple):
+    """A row of a part: the name of the part ("" is the store itself) and the row in it."""
+
+    part: str
+    row: int
+
+
+class Part:
+    """A part as the writer sees it: which rows are done, and what they were made from."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.name = name
+        self.arrays = ZarrArrays(root / name)
+        self.arrays.check()
+        self.layout: dict[str, Any] = self.arrays.attributes["layout"]
+
+    def holds(self, plan: StorePlan) -> bool:
+        """Whether its rows have all that a store of this plan has: a part may be older than an array."""
+        return set(video_arrays(plan.layout)) <= set(self.arrays.names())
+
+    @property
+    def shards(self) -> list[int]:
+        """The numbers of the shards that are done."""
+        return [int(name) for name in self.arrays.inventory.markers if name.isdigit()]
+
+    def rows_of(self, shard: int) -> range:
+        """The rows of a shard that is done."""
+        return range(*self.arrays.inventory.markers[f"{shard:05d}"]["rows"])
+
+    @cached_property
+    def rows(self) -> list[int]:
+        """The rows that are done."""
+        return [row for shard in self.shards for row in self.rows_of(shard)]
+
+    @cached_property
+    def ids(self) -> list[str]:
+        return ids_of(self.arrays)
+
+    @cached_property
+    def sources(self) -> list[Any]:
+        """The source files of every row as the markers have them; none where they were not recorded."""
+        return self.arrays.sources or [[]] * self.layout["videos"]
+
+    def texts(self, plan: StorePlan) -> list[str]:
+        """The captions that are encoded here as a store of this plan has them."""
+        if CAPTIONS not in self.arrays.inventory.markers or not set(caption_arrays(plan.layout)) <= {
+            *self.arrays.names()
+        }:
+            return []
+        return decode_texts(*(read_all(self.arrays[f"captions/text_{what}"]) for what in ("bytes", "offsets")))
+
+    def token_counts(self) -> NDArray[np.int64]:
+        """(C) the number of tokens of each caption."""
+        return np.diff(read_all(self.arrays["captions/token_offsets"]))
+
+
+class LibraryWriter:
+    """A store that is there, locked, to be grown: `new_part` takes new rows, `commit` makes rows of parts the live ones."""
+
+    def __init__(self, path: Path, lock: FileLock) -> None:
+        self.path = path
+        self._lock = lock
+        self.folder = path / FOLDER
+        names = sorted(f"{FOLDER}/{one.name}" for one in self.folder.glob("part-*.zarr"))
+        self.parts = {name: Part(path, name) for name in ["", *names]}
+        self.view = self._read_view()
+
+    @classmethod
+    def open(cls, path: str | Path) -> "LibraryWriter":
+        """Raises StoreLocked where another process writes the store, StoreInvalid and StoreCorrupt as `open_store`."""
+        target = follow(local_path(path))
+        lock = lock_store(target)
+        try:
+            clear_deletion(target)
+            return cls(target, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def __enter__(self) -> "LibraryWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def _read_view(self) -> LibraryArrays | None:
+        """The view that counts; None where there is none yet, or where it is damaged: it is then made anew."""
+        try:
+            name = current_view(self.path)
+            if name is None:
+                return None
+            view = LibraryArrays(self.path, name)
+            view.parts = [self.parts[part].arrays for part in view.attributes["library"]["parts"]]
+            view.check()
+            return view
+        except (StoreCorrupt, KeyError):
+            return None
+
+    @property
+    def grown(self) -> bool:
+        """Whether the store has grown before."""
+        return self.folder.is_dir()
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of the current view, or of the store itself where there is none."""
+        return self.parts[""].arrays.attributes if self.view is None else self.view.attributes
+
+    def ids(self) -> list[str]:
+        """The ids of the current view's videos."""
+        return [] if self.view is None else ids_of(self.view.view)
+
+    def texts(self, name: str) -> list[str]:
+        """Texts that were given to `commit` as NAME_bytes and NAME_offsets."""
+        if self.view is None:
+            return []
+        return decode_texts(*(read_all(self.view.view[f"{OWN}{name}_{what}"]) for what in ("bytes", "offsets")))
+
+    @property
+    def listing(self) -> Listing | None:
+        """The files of the folder when the current view was made."""
+        if self.view is None:
+            return None
+        return Listing(*(read_all(self.view.view[f"{OWN}listing_{name}"]) for name in Listing.__dataclass_fields__))
+
+    def live(self) -> list[Row]:
+        """Where each video of the current view is."""
+        if self.view is None:
+            return []
+        names, places = self.view.attributes["library"]["parts"], self.view.places("videos")
+        return [Row(names[part], row) for part, row in zip(places.part.tolist(), places.row.tolist(), strict=True)]
+
+    def _begin(self) -> None:
+        """Makes the folder of a library, in which no view counts yet."""
+        if not self.folder.is_dir():
+            working = self.path / f".{FOLDER}.creating"
+            shutil.rmtree(working, ignore_errors=True)
+            working.mkdir()
+            write_marker(working / CURRENT, {"view": None})
+            working.rename(self.folder)
+            sync_folder(self.path)
+
+    def new_part(self, plan: StorePlan) -> StoreWriter:
+        """The writer of a new part. What it finishes is found again, also after a kill, once `reread` was called."""
+        self._begin()
+        return StoreWriter.open(self.folder / f"part-{_next(self.folder, 'part-')}.zarr", plan)
+
+    def reread(self, writer: StoreWriter) -> Part:
+        """The part that a writer has written."""
+        name = writer.path.relative_to(self.path).as_posix()
+        self.parts[name] = Part(self.path, name)
+        return self.parts[name]
+
+    def commit(
+        self,
+        plan: StorePlan,
+        videos: list[Row],
+        captions: list[Row],
+        listing: Listing,
+        more: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Makes these rows the videos and captions of `plan`, in its order. `listing`: the files of the folder, and
+        `more`: further arrays for the next comparison with it.
+
+        Readers see either the view before or this one. The view before stays on the disk for those that have it open.
+        """
+        self._begin()
+        names = sorted({one.part for one in [*videos, *captions]})
+        number_of = {name: number for number, name in enumerate(names)}
+
+        def places(rows: list[Row]) -> Places:
+            return Places(
+                np.array([number_of[one.part] for one in rows], np.int64), np.array([one.row for one in rows], np.int64)
+            )
+
+        arrays = plan.small_arrays() | {f"{OWN}{name}": values for name, values in more.items()}
+        arrays |= {f"{OWN}listing_{name}": values for name, values in vars(listing).items()}
+        for kind, rows in (("video", videos), ("caption", captions)):
+            arrays[f"{OWN}{kind}_part"], arrays[f"{OWN}{kind}_row"] = places(rows)
+        filled = [*video_arrays(plan.layout), *caption_arrays(plan.layout)]
+        attributes = {**attributes_of(plan, [*arrays, *filled]), "library": {"parts": names}}
+        before = current_view(self.path) if self.view is not None else None
+        view = f"view-{_next(self.folder, 'view-')}.zarr"
+        create_folder(self.folder / view, attributes, arrays, [])
+        store = StoreReader(self.path, LibraryArrays(self.path, view))
+        finish_folder(self.folder / view, store)
+        write_marker(self.folder / CURRENT, {"view": view})
+        write_bytes(self.path / "failures.jsonl", (self.folder / view / "failures.jsonl").read_bytes())
+        for left in self.folder.glob("view-*.zarr"):
+            if left.name not in (view, before):
+                shutil.rmtree(left)
+        self.view = LibraryArrays(self.path, view)
+
+
+def _next(folder: Path, kind: str) -> str:
+    numbers = [int(one.name.removeprefix(kind).removesuffix(".zarr")) for one in folder.glob(f"{kind}*.zarr")]
+    return f"{max(numbers, default=0) + 1:05d}"
