@@ -112,9 +112,11 @@ def test_a_file_of_another_time_is_read_once_and_not_decoded(here, monkeypatch):
     for file in (here / "clips").rglob("*.mp4"):
         os.utime(file, ns=(5, 5))
     assert again(here).extracted == 0
-    monkeypatch.setattr("gaid.extract.growth.digest_of", lambda *file: pytest.fail("read again"))
+    read = []
+    monkeypatch.setattr("gaid.extract.growth.digest_of", lambda path, *known: read.append(path) or "another")
     make_clip(here / "clips/new.mp4", 30, here / "bases")
     assert again(here).extracted == 1
+    assert set(read) <= {str(here / "clips/new.mp4")}
 
 
 def test_new_captions_cost_their_text_alone(here, monkeypatch):
