@@ -85,7 +85,8 @@ class Library:
         texts, counts = self._known_texts()
         plan = self._plan(dataset, counts)
         growth = compare(self.writer, dataset, self.listing, plan)
-        alike = self.writer.attributes["fingerprint"] == plan.fingerprint
+        there = self.writer.attributes
+        alike = there["fingerprint"] == plan.as_of(there["gaid_schema"]).fingerprint
         if not self.writer.grown and alike and not growth.changes.replaced and not growth.read:
             return None
         new_texts = [text for text in dict.fromkeys(plan.caption_texts) if text not in texts]

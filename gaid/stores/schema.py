@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -36,9 +36,9 @@ class ArraySpec:
 class StorePlan:
     """Everything that is known of a store before the first clip is decoded.
 
-    `caption_video`: the row of each caption's video, -1 in a part of a library (`library`). `token_offsets` (C + 1): where each caption's tokens begin. `splits`:
-    protocol -> part -> rows of captions. `attrs`: where the features come from; `backbones` and `sampling` in it belong to
-    the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens, where they are kept. `audio_text`:
+    `caption_video`: the row of each caption's video, -1 in a part of a library (`library`). `token_offsets` (C + 1): where
+    each caption's tokens begin. `splits`: protocol -> part -> rows of captions. `attrs`: where the features come from;
+    `backbones` and `sampling` in it belong to the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens, where they are kept. `audio_text`:
     captions are kept in the sound's own text space as well. `shard_rows`: clips in one unit of work; `chunk_rows`: clips read
     at once. `schema`: that of the store, an older one where a store of it is resumed or converted.
 
@@ -91,6 +91,10 @@ class StorePlan:
             faults.append("captions in the sound's text space need schema 2")
         if faults:
             raise DataInvalid("a store can't hold this: " + "; ".join(faults))
+
+    def as_of(self, schema: int) -> "StorePlan":
+        """This plan, or what of it a store of an older schema can hold."""
+        return replace(self, schema=schema, audio_text=False) if schema < self.schema else self
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -276,9 +275,7 @@ def _attributes_of(path: Path) -> dict[str, Any]:
 
 
 def _check_same(target: Path, store: Store, plan: StorePlan) -> None:
-    if store.schema < plan.schema:
-        plan = replace(plan, schema=store.schema, audio_text=False)
-    found = differences(store, plan)
+    found = differences(store, plan.as_of(store.schema))
     if found:
         raise StoresDisagree(
             f"{target}: can't be resumed, since it was begun with other settings or data: {'; '.join(found)}; give those, "
