@@ -6,13 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads import build_head, gated
 from gaid.heads.gate import FrameGate
 from gaid.heads.perturbation import StochasticPerturbation
-from gaid.heads.scoring import blocks, direct, folded, plan
+from gaid.heads.scoring import direct, folded, plan
 from gaid.heads.scoring.algebra import Pairs
 
 FUSIONS, POOLINGS, PERTURBATIONS = ("none", "sample", "frame", "token"), ("mean", "attention"), ("none", "stp", "dasp")
@@ -216,43 +215,6 @@ def test_scores_do_not_depend_on_blocks_or_memory():
         atol=5e-6,
         rtol=0,
     )
-
-
-class Launches(TorchDispatchMode):
-    """Counts what a GPU would be asked to do."""
-
-    number = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.number += 1
-        return function(*args, **(kwargs or {}))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("perturbation", PERTURBATIONS)
-@pytest.mark.parametrize("fusion", FUSIONS)
-def test_a_gpu_is_asked_for_as_much_whatever_number_of_videos_a_block_holds(fusion, perturbation, monkeypatch):
-    monkeypatch.setattr(plan, "prefers_large_launches", lambda device: True)
-    launched = []
-    for videos in (3, 30):
-        head, features = make(20, videos, 4, 16, fusion=fusion, perturbation=perturbation, trials=3)
-        with Launches() as launches:
-            head.score(*features, algorithm="folded")
-        launched.append(launches.number)
-    assert launched[0] == launched[1]
-
-
-@pytest.mark.parametrize("perturbation", ["stp", "dasp"])
-def test_a_gpus_blocks_keep_within_the_memory_that_they_are_given(perturbation, monkeypatch):
-    monkeypatch.setattr(plan, "prefers_large_launches", lambda device: True)
-    head, features = make(500, 90, 4, 16, fusion="frame", perturbation=perturbation, trials=3)
-    whole = head.score(*features, algorithm="folded")
-    sizes = []
-    plain = blocks.score_block
-    monkeypatch.setattr(blocks, "score_block", lambda *a: sizes.append(len(a[1].ends)) or plain(*a))
-    torch.testing.assert_close(head.score(*features, algorithm="folded", memory=2**22), whole, atol=5e-6, rtol=0)
-    assert len(sizes) > 4
-    assert max(sizes) < 90
 
 
 def test_permuting_videos_permutes_scores():
