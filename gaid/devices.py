@@ -7,6 +7,9 @@ from gaid.errors import OptionInvalid
 MINIMUM_MEMORY = 16 * 2**20
 """Below this nothing of use fits: PyTorch's own scratch is of this order."""
 
+CPU_MEMORY, MOST_MEMORY = 2**30, 8 * 2**30
+"""Bounds of `auto`: with more, scoring is not faster on a CPU, and hardly on a GPU (docs/performance.md)."""
+
 _UNITS = {
     "": 1,
     "b": 1,
@@ -50,11 +53,24 @@ def pick_device(name: str = "auto") -> str:
     return device
 
 
-def parse_memory(memory: str | int) -> int:
-    """Bytes from a number or a text as `512MiB`, `1GiB`, `2GB`. Raises OptionInvalid."""
+def default_memory(device: str) -> int:
+    """Bytes that scoring may take on a device: 1 GiB, and on a GPU a tenth of what is free there where that is more, up to
+    8 GiB: more memory is fewer and larger launches."""
+    if not device.startswith("cuda"):
+        return CPU_MEMORY
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return min(max(free // 10, CPU_MEMORY), MOST_MEMORY)
+
+
+def parse_memory(memory: str | int, device: str = "cpu") -> int:
+    """Bytes from a number or a text as `512MiB`, `1GiB`, `2GB`; `auto` is the device's own. Raises OptionInvalid."""
+    if memory == "auto":
+        return default_memory(device)
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", str(memory).lower())
     if match is None or match[2] not in _UNITS:
-        raise OptionInvalid(f"--memory {memory!r} is no size; write it as 512MiB or 1GiB")
+        raise OptionInvalid(f"--memory {memory!r} is no size; write it as 512MiB or 1GiB, or auto")
     size = int(float(match[1]) * _UNITS[match[2]])
     if size < MINIMUM_MEMORY:
         raise OptionInvalid(f"--memory {memory} is too little; give at least {MINIMUM_MEMORY // 2**20}MiB")

@@ -1,4 +1,4 @@
-"""Devices have one parser."""
+"""Devices and amounts of memory have one parser each."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from gaid import evaluate, search
 from gaid.audit import audit, compare
 from gaid.backbones import load_text
-from gaid.devices import parse_device, pick_device
+from gaid.devices import parse_device, parse_memory, pick_device
 from gaid.errors import OptionInvalid
 
 
@@ -48,3 +48,11 @@ def test_a_number_is_a_gpu_and_one_that_is_not_there_is_named():
     assert pick_device() == pick_device("cpu") == "cpu"
     with pytest.raises(OptionInvalid, match="device 'cuda:0' can't be used here"):
         pick_device("0")
+
+
+@pytest.mark.parametrize(("free", "taken"), [(2, 1), (24, 2.4), (80, 8), (140, 8)])
+def test_scoring_takes_a_tenth_of_a_gpus_free_memory_between_1_and_8_gib(free, taken, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * 2**30, 140 * 2**30))
+    assert parse_memory("auto", "cuda:0") == int(taken * 2**30)
+    assert parse_memory("auto", "cpu") == parse_memory("auto", "mps") == 2**30
+    assert parse_memory("3GiB", "cuda:0") == 3 * 2**30

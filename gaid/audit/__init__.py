@@ -47,7 +47,7 @@ def audit(
     work: str | Path | None = None,
     published_sampling: "str | Path | Store | None" = None,
     seeds: int | None = None,
-    memory: str | int = "1GiB",
+    memory: str | int = "auto",
     device: str = "auto",
     seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,

@@ -95,7 +95,7 @@ def compare(
     store: "str | Path | Store | None" = None,
     split: str = "test",
     split_protocol: str | None = None,
-    memory: str | int = "1GiB",
+    memory: str | int = "auto",
     device: str = "auto",
     seed: int = 0,
 ) -> RunComparison:

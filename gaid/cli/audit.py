@@ -13,7 +13,9 @@ Seed = Annotated[
     int,
     option("Seed of intervals, noise, other clips' sound and groups of queries.", "N", callback=check_seed),
 ]
-Memory = Annotated[str, option("Memory limit of scoring, in addition to the features.", "SIZE")]
+Memory = Annotated[
+    str, option("Memory limit of scoring beside the features; auto is 1GiB, on a GPU up to 8GiB.", "SIZE")
+]
 Part = Annotated[str, option("Which part: test, val or train.", "PART")]
 SplitProtocol = Annotated[
     str | None, option("Which split of the data set, such as 9k or all. Default: the run's.", "NAME")
@@ -47,7 +49,7 @@ def audit(
     out: Annotated[
         Path | None, option("Page to write, or none. Default: RUN/audit.html.", "FILE", "--out", "-o")
     ] = None,
-    memory: Memory = "1GiB",
+    memory: Memory = "auto",
     device: Device = "auto",
     seed: Seed = 0,
     json: Json = False,
@@ -84,7 +86,7 @@ def compare(
     store: Annotated[Path | None, option("A store for both, in place of their own.", "PATH")] = None,
     split: Part = "test",
     split_protocol: SplitProtocol = None,
-    memory: Memory = "1GiB",
+    memory: Memory = "auto",
     device: Device = "auto",
     seed: Seed = 0,
     json: Json = False,

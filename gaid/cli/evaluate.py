@@ -41,7 +41,9 @@ def evaluate(
     direction: Annotated[
         Literal["both", "t2v", "v2t"], option("Text to video (t2v), video to text (v2t), or both.", "both|t2v|v2t")
     ] = "both",
-    memory: Annotated[str, option("Memory limit of scoring, in addition to the features.", "SIZE")] = "1GiB",
+    memory: Annotated[
+        str, option("Memory limit of scoring beside the features; auto is 1GiB, on a GPU up to 8GiB.", "SIZE")
+    ] = "auto",
     candidates: Annotated[
         int | None,
         option("Videos re-scored per query with --index faiss. Default: depends on the gallery.", "N", min=1),

@@ -29,7 +29,9 @@ def export(
         option("Which split of the data set, such as 9k or all. Default: the run's, or the store's.", "NAME"),
     ] = None,
     device: Device = "auto",
-    memory: Annotated[str, option("Memory limit of scoring, in addition to the features.", "SIZE")] = "1GiB",
+    memory: Annotated[
+        str, option("Memory limit of scoring beside the features; auto is 1GiB, on a GPU up to 8GiB.", "SIZE")
+    ] = "auto",
     seed: Annotated[
         int, option("Seed of an untrained head and of random trials in scoring.", "N", callback=check_seed)
     ] = 0,

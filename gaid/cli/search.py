@@ -39,7 +39,9 @@ def search(
         option("Page to write, with pictures of the clips that were found.", "FILE", "--html", "-o", "--out"),
     ] = None,
     device: Device = "auto",
-    memory: Annotated[str, option("Memory limit of scoring, in addition to a block of features.", "SIZE")] = "1GiB",
+    memory: Annotated[
+        str, option("Memory limit of scoring beside a block of features; auto is 1GiB, on a GPU up to 8GiB.", "SIZE")
+    ] = "auto",
     seed: Annotated[int, option("Seed of an untrained head.", "N", callback=check_seed)] = 0,
     json: Json = False,
 ) -> None:

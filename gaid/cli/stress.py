@@ -27,7 +27,9 @@ def stress(
     ] = False,
     clips: Annotated[int, option("How many clips --media uses, drawn by the seed.", "N", min=2)] = 50,
     root: Annotated[Path | None, option("Folder of the data set's files, if they were moved.", "FOLDER")] = None,
-    memory: Annotated[str, option("Memory limit of scoring, in addition to the features.", "SIZE")] = "1GiB",
+    memory: Annotated[
+        str, option("Memory limit of scoring beside the features; auto is 1GiB, on a GPU up to 8GiB.", "SIZE")
+    ] = "auto",
     device: Device = "auto",
     seed: Annotated[int, option("Seed of the faults and intervals.", "N", callback=check_seed)] = 0,
     out: Annotated[

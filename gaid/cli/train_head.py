@@ -44,7 +44,9 @@ def train_head(
         option("published: the settings that the preset's method was published with. Default: own.", "own|published"),
     ] = None,
     device: Device = "auto",
-    memory: Annotated[str, option("Most memory for scoring on validation, beside the features.", "SIZE")] = "1GiB",
+    memory: Annotated[
+        str, option("Most memory for scoring on validation; auto is 1GiB, on a GPU up to 8GiB.", "SIZE")
+    ] = "auto",
     resume: Annotated[bool, flag("Resume the run that is there.", "--resume")] = False,
     overwrite: Annotated[bool, flag("Replace the run in --out.", "--overwrite")] = False,
     allow_incomplete: Annotated[

@@ -251,7 +251,7 @@ def open_bench(
     split: str | None = "test",
     split_protocol: str | None = None,
     seeds: int | None = None,
-    memory: str | int = "1GiB",
+    memory: str | int = "auto",
     device: str = "auto",
     seed: int = 0,
     sense: str = "video",
@@ -267,11 +267,13 @@ def open_bench(
         split, split_protocol: the part, and which of the data set's splits (`split_of`); None is for all clips with
             features, whatever their part: none of them is read here, `Bench.on` takes those that a caller reads.
         seeds: only the first so many members of the run.
-        memory: as 1GiB, or a number of bytes. device: auto, cpu, cuda. sense: `video`, or `sound` in the picture's place.
+        memory: as 1GiB, or a number of bytes; `auto`: by the device (`devices.default_memory`). device: auto, cpu, cuda.
+            sense: `video`, or `sound` in the picture's place.
 
     Raises OptionInvalid, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
     """
-    budget, device = parse_memory(memory), pick_device(device)
+    device = pick_device(device)
+    budget = parse_memory(memory, device)
     check_seed(seed)
     subject, opened = load_subject(run, store, preset, device, seed, sense)
     part = (

@@ -51,7 +51,7 @@ def evaluate(
     index: str = "exact",
     protocol: str = "query",
     direction: str = "both",
-    memory: str | int = "1GiB",
+    memory: str | int = "auto",
     candidates: int | None = None,
     against: "Iterable[str | Path | Run]" = (),
     save_ranks: str | Path | None = None,
@@ -76,7 +76,8 @@ def evaluate(
         index: `exact` scores all pairs; `faiss` also searches by candidates and re-scores the best `candidates`.
         protocol: `query`, or one of the published ones, whose figures then stand beside the query's as a leak.
         direction: `t2v`, `v2t` or `both`.
-        memory: bound on what is held beside the features, as 1GiB or a number of bytes.
+        memory: bound on what is held beside the features, as 1GiB or a number of bytes; by the device by default
+            (`devices.default_memory`).
         against: baselines, runs on the same store; a preset's name stands for its untrained head.
         save_ranks: where the list of every query goes, as .csv, .jsonl, .npz, a TREC run (.trec, .run) or .mteb.json.
         seed: of the bootstrap, of trials in scoring, of an untrained head, and of a page's choice of queries.

@@ -51,7 +51,7 @@ def export(
     split: str = "test",
     split_protocol: str | None = None,
     device: str = "auto",
-    memory: str | int = "1GiB",
+    memory: str | int = "auto",
     seed: int = 0,
 ) -> Exported:
     """Writes video and text embeddings of a head, all scores, and each query's rank.

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gaid.devices import default_memory
 from gaid.errors import OptionInvalid
 
 By = Literal["query", "own_caption"]
@@ -125,7 +126,7 @@ class Head(nn.Module):
         own_caption: Int[Tensor, " videos"] | None = None,
         pool_caption: Int[Tensor, " videos"] | None = None,
         algorithm: Algorithm = "auto",
-        memory: int = 2**30,
+        memory: int | None = None,
         seed: int = 0,
         noise: Noise = "text",
         text_rows: Int[Tensor, " texts"] | None = None,
@@ -141,7 +142,8 @@ class Head(nn.Module):
             own_caption: row in `text` of each video's own caption; 0..V-1 by default where there are as many of both.
             pool_caption: row of the own caption that pools, where it is another than the one that gates.
             algorithm: `folded`, `direct` (every tensor made), or by `auto` the faster one; equal within rounding.
-            memory: bytes that are held at most beside the inputs and the result.
+            memory: bytes that are held at most beside the inputs and the result; by default what suits the head's device
+                (`devices.default_memory`).
             seed: of STP's trials; they are the same on every device.
             noise: whose STP's trials are. `text`: drawn once per text for all videos, and the best of a pair's scores counts.
                 `pair`: as T-MASS publishes it, drawn anew for each pair; the trial is the one that is nearest to the video as
@@ -152,6 +154,8 @@ class Head(nn.Module):
 
         Raises: HeadMismatch when sizes don't fit or own captions are needed and unknown; OptionInvalid for an unknown choice.
         """
+        if memory is None:
+            memory = default_memory(str(next(self.parameters(), text).device))
         how = Scoring(
             gate_by, pool_by, own_caption, pool_caption, algorithm, memory, seed, noise, text_rows, video_rows
         )

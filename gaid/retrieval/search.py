@@ -115,7 +115,7 @@ def search(
     text: str | None = None,
     root: str | Path | None = None,
     device: str = "auto",
-    memory: str | int = "1GiB",
+    memory: str | int = "auto",
     seed: int = 0,
 ) -> SearchResults:
     """The best clips of a store for each sentence, by a run's head (its first seed's) or by an untrained preset.

@@ -44,7 +44,7 @@ def stress(
     media: bool = False,
     clips: int = 50,
     root: str | Path | None = None,
-    memory: str | int = "1GiB",
+    memory: str | int = "auto",
     device: str = "auto",
     seed: int = 0,
     progress: bool = True,

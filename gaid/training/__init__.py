@@ -23,7 +23,7 @@ def train(
     config: str | Path | Mapping[str, Any] | None = None,
     set: Iterable[str] = (),
     device: str = "auto",
-    memory: str | int = "1GiB",
+    memory: str | int = "auto",
     resume: bool = False,
     overwrite: bool = False,
     split_protocol: str | None = None,
@@ -43,7 +43,8 @@ def train(
         config: a TOML file of settings (a run's config.toml is one), or the same as a dict.
         set: settings as words, `["epochs=3", "head.dim=128"]`; they win over everything else.
         device: `auto`, `cpu`, `cuda:0`, ...
-        memory: the most that scoring on validation may take beside the features, as `512MiB` or in bytes.
+        memory: the most that scoring on validation may take beside the features, as `512MiB` or in bytes; by the
+            device by default.
         resume: resume the run in `out`, with the same result as if it had never stopped; start it if there is none.
         overwrite: replace the run in `out`.
         split_protocol: which of the data set's splits; the store's default one by default.

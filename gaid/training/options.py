@@ -108,7 +108,7 @@ class TrainRequest:
     config: str | Path | Mapping[str, Any] | None = None
     set: tuple[str, ...] = ()
     device: str = "auto"
-    memory: str | int = "1GiB"
+    memory: str | int = "auto"
     resume: bool = False
     overwrite: bool = False
     split_protocol: str | None = None

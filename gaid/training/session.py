@@ -49,7 +49,8 @@ def run_trainings(request: TrainRequest) -> Run:
     """Does what `train` was asked for: all seeds, one after the other."""
     if request.resume and request.overwrite:
         raise OptionInvalid("--resume continues a run and --overwrite replaces it; choose one of them")
-    device, memory = pick_device(request.device), parse_memory(request.memory)
+    device = pick_device(request.device)
+    memory = parse_memory(request.memory, device)
     store = open_for_training(request.store, request.allow_incomplete)
     layers = gather(request)
     out = Path(request.out) if request.out is not None else default_out(preset_of(layers), store.dataset)

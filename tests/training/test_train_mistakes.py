@@ -37,7 +37,7 @@ from .planted import SMALL, write_store
         ({"preset": "torch.nn:Linear"}, "must take"),
         ({"preset": "torch.nn:Identity"}, "Identity is not a head: it has no `loss`"),
         ({"preset": "gone.py:Head"}, "no file gone.py"),
-        ({"memory": "lots"}, "--memory 'lots' is no size; write it as 512MiB or 1GiB"),
+        ({"memory": "lots"}, "--memory 'lots' is no size; write it as 512MiB or 1GiB, or auto"),
         ({"device": "cuda:97"}, "device 'cuda:97' can't be used here"),
         ({"split_protocol": "full"}, "no protocol 'full'"),
         ({"resume": True, "overwrite": True}, "choose one of them"),
