@@ -53,8 +53,12 @@ def unchecked(monkeypatch):
 
 
 def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed=0, audio_names="shared", random=False,
-                texts=None):  # fmt: skip
-    """A store of noise, in which `signal` of each caption's vector is its video's; the last `silent` videos have no sound."""
+                texts=None, heard=None, parts=("test",)):  # fmt: skip
+    """A store of noise, in which `signal` of each caption's vector is its video's; the last `silent` videos have no sound.
+
+    `heard`: captions are also in the sound's own text space, and so much of each one's vector there is its video's sound.
+    `parts`: the videos are dealt out to these in turn.
+    """
     rng = np.random.default_rng(seed)
     hidden = rng.normal(size=(videos, DIM))
     owner = np.repeat(np.arange(videos), captions)
@@ -68,12 +72,13 @@ def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed
         else [f"sentence {number}, of clip {one}" for number, one in enumerate(owner)],
         caption_video=owner.tolist(),
         token_offsets=[0] * (len(owner) + 1),
-        splits={"main": {"test": list(range(len(owner)))}},
+        splits={"main": {part: np.flatnonzero(owner % len(parts) == k).tolist() for k, part in enumerate(parts)}},
         default_protocol="main",
         frames=FRAMES,
         visual_dim=DIM,
         audio_dim=DIM,
         text_dim=DIM,
+        audio_text=heard is not None,
         attrs={
             "dataset": {"name": "noise", "root": str(path.parent)},
             "backbones": {"visual": provenance, "audio": {"name": audio_names, "dim": DIM}, "text": provenance},
@@ -82,16 +87,24 @@ def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed
         shard_rows=videos,
         chunk_rows=videos,
     )
-    heard = np.ones((videos, FRAMES), bool)
-    heard[videos - silent :] = False
+    mask = np.ones((videos, FRAMES), bool)
+    mask[videos - silent :] = False
+    visual = signal * hidden[:, None] + rng.normal(size=(videos, FRAMES, DIM))
+    sound = rng.normal(size=(videos, FRAMES, DIM))
+    spoken = None
+    if heard is not None:
+        own = np.random.default_rng([seed, 1])
+        hidden_sound = own.normal(size=(videos, DIM))
+        sound = sound + heard * hidden_sound[:, None]
+        spoken = (heard * hidden_sound[owner] + own.normal(size=(len(owner), DIM))).astype(np.float16)
     with StoreWriter.open(path, plan) as writer:
         writer.write_shard(
             0,
             {
-                "visual": (signal * hidden[:, None] + rng.normal(size=(videos, FRAMES, DIM))).astype(np.float16),
-                "audio": np.where(heard[..., None], rng.normal(size=(videos, FRAMES, DIM)), 0).astype(np.float16),
-                "audio_mask": heard,
-                "audio_state": np.where(heard.any(1), 0, 2).astype(np.uint8),
+                "visual": visual.astype(np.float16),
+                "audio": np.where(mask[..., None], sound, 0).astype(np.float16),
+                "audio_mask": mask,
+                "audio_state": np.where(mask.any(1), 0, 2).astype(np.uint8),
                 "valid": np.ones(videos, bool),
                 "time": np.tile(np.arange(FRAMES, dtype=np.float32), (videos, 1)),
                 "duration": np.full(videos, FRAMES, np.float32),
@@ -99,7 +112,7 @@ def write_store(path: Path, *, videos=60, captions=1, signal=0.0, silent=0, seed
             },
             [],
         )
-        writer.write_captions(text.astype(np.float16), np.zeros((0, DIM), np.float16))
+        writer.write_captions(text.astype(np.float16), np.zeros((0, DIM), np.float16), spoken)
         writer.finish()
     return open_store(path)
 

@@ -8,6 +8,7 @@ import typer
 import gaid
 from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
 from gaid.console import print_table, say, show
+from gaid.evaluation.ranks import signed
 from gaid.settings import check_seed
 
 
@@ -17,11 +18,13 @@ def search(
     ] = None,
     run: Annotated[Path | None, option("The folder of a run; its first seed's head searches.", "FOLDER")] = None,
     store: Annotated[
-        Path | None, option("A store: with --preset for an untrained head, or in place of the run's own.", "PATH")
+        Path | None, option("A store, for an untrained head, or in place of the run's own.", "PATH")
     ] = None,
     preset: Annotated[
         str | None,
-        option("An untrained head, on --store; mean-pool where texts and pictures share a space.", "NAME"),
+        option(
+            "An untrained head, on --store. Default: av-sum, mean-pool or sound, whatever its encoders allow.", "NAME"
+        ),
     ] = None,
     query_file: Annotated[
         list[Path] | None,
@@ -86,12 +89,21 @@ def _print(answer: Any) -> None:
         "score": [f"{hit.score:.3f}" for hit in hits],
         "clip": [hit.video for hit in hits],
         "sound": ["" if hit.sound is None else f"{100 * hit.sound:.0f} %" for hit in hits],
+        "by picture": [_found_by("picture", hit) for hit in hits],
+        "by sound": [_found_by("sound", hit) for hit in hits],
         "seconds": [_seconds(hit) for hit in hits],
         "file": [hit.path or "" for hit in hits],
     }
     kept = {name: cells for name, cells in columns.items() if any(cells)}
     show(answer.query)
     print_table("", list(kept), [list(row) for row in zip(*kept.values(), strict=True)])
+
+
+def _found_by(sense: str, hit: Any) -> str:
+    """What one sense has found, above or below the average sound; nothing where the clip has none."""
+    if sense not in hit.senses or (sense == "sound" and hit.audio != "sound"):
+        return ""
+    return f"{hit.senses[sense]:.3f}" if sense == "picture" else signed(hit.senses[sense], 3)
 
 
 def _seconds(hit: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gaid.errors import DataMissing, HeadMismatch, OptionInvalid
 from gaid.runs import Run, load_run, resolve_head
+from gaid.runs.library import meet_library
 from gaid.stores import open_store
 
 if TYPE_CHECKING:
@@ -93,20 +94,59 @@ class Subject:
                     frames=store.frames,
                     audio_token_dim=store.audio_token_shape[1] if store.audio_token_shape else None,
                 )
+            meet_library(head, store)
             return head.to(device).eval()
 
-        return cls(preset, [seed], load, notes=_notes_on_space(store, kind))
+        subject = cls(preset, [seed], load)
+        subject.notes = _notes_on_untrained(subject.head(0), store, kind)
+        return subject
 
 
-def _notes_on_space(store: "Store", kind: str) -> list[str]:
-    backbones = store.attrs.get("backbones", {})
-    names = [str(backbones.get(one, {}).get("name", "?")) for one in (kind, "text")]
+def shares_space(store: "Store", kind: str) -> bool:
+    """Whether a store's `visual` or `audio` features and its captions can be compared without training. The sound is compared
+    in its own text space where a store has captions in it (`Store.has_audio_text`); see `hears_without_training`."""
+    names = [_name(store, one) for one in (kind, "text")]
     dims = [store.visual_dim if kind == "visual" else store.audio_dim, store.text_dim]
-    if names[0] == names[1] and names[0] != _SPACELESS and dims[0] == dims[1]:
-        return []
+    return names[0] == names[1] and names[0] != _SPACELESS and dims[0] == dims[1]
+
+
+def hears_without_training(store: "Store") -> bool:
+    """Whether a store's sounds can be compared with sentences, in the sounds' own text space, without training."""
+    return store.has_audio_text and _name(store, "audio") != _SPACELESS
+
+
+def zero_shot_preset(store: "Store") -> str:
+    """The untrained head that compares sentences with every sense that shares a space with them. Raises OptionInvalid for none."""
+    picture, sound = shares_space(store, "visual"), hears_without_training(store)
+    if not picture and not sound:
+        names = ", ".join(f"{kind} {_name(store, kind)}" for kind in ("visual", "audio", "text"))
+        raise OptionInvalid(
+            f"{store.path}: its backbones ({names}) share no space with sentences, so an untrained head finds by chance; train one "
+            "(gaid train-head) and give its run, or choose one all the same (--preset NAME)"
+        )
+    return "av-sum" if picture and sound else "mean-pool" if picture else "sound"
+
+
+def _name(store: "Store", kind: str) -> str:
+    return str(store.attrs.get("backbones", {}).get(kind, {}).get("name", "?"))
+
+
+def _notes_on_untrained(head: "Head", store: "Store", kind: str) -> list[str]:
+    notes = (
+        ["untrained: its weights are equal; gaid train-head finds them on validation"] if head.fits_validation else []
+    )
+    if head.text_input == "both" and head.uses_audio and not hears_without_training(store):
+        notes.append(
+            f"untrained, and the audio backbone ({_name(store, 'audio')}) shares no space with sentences: expect chance; train a head"
+        )
+    if not head.uses_visual or shares_space(store, kind):
+        return notes
+    names = [_name(store, one) for one in (kind, "text")]
+    dims = [store.visual_dim if kind == "visual" else store.audio_dim, store.text_dim]
     return [
+        *notes,
         f"untrained, and the {kind} backbone ({names[0]}, {dims[0]} numbers) and the text backbone ({names[1]}, {dims[1]}) "
-        "do not share a space: expect chance; train a head"
+        "do not share a space: expect chance; train a head",
     ]
 
 
@@ -159,7 +199,13 @@ def load_subject(
         return Subject.of_run(loaded, opened, device), opened
     if preset is None:
         raise OptionInvalid("--store needs --preset NAME (an untrained head), or give --run RUN")
-    return Subject.untrained(preset, opened, device, seed, sense), opened
+    subject = Subject.untrained(preset, opened, device, seed, sense)
+    if sense == "sound" and subject.head(0).text_input == "both":
+        raise OptionInvalid(
+            f"--sense sound: puts the sound in the picture's place, and {preset} compares it in its own text space; "
+            "leave out --sense (--preset sound compares sounds alone)"
+        )
+    return subject, opened
 
 
 def check_head_fits(head: "Head", split: "Split", what: str) -> None:

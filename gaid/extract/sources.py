@@ -1,9 +1,13 @@
 """What a store was made from, found again: its data set, its clips' files, its encoders. Decodes and encodes nothing."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gaid.errors import BackboneUnavailable, DataMissing, HeadMismatch, OptionInvalid, StoresDisagree
 from gaid.paths import shown_path
@@ -12,6 +16,8 @@ if TYPE_CHECKING:
     from gaid.backbones import AudioBackbone, TextBackbone, VisualBackbone
     from gaid.datasets import Dataset, Video
     from gaid.stores import Store
+
+BLOCK = 256  # sentences that are encoded at once
 
 
 def find_dataset(store: "Store", root: str | Path | None = None) -> "Dataset":
@@ -96,6 +102,34 @@ def load_encoder(
             "extract again" + (f", or name the same one with {option}" if option else "")
         )
     return backbone
+
+
+@dataclass(frozen=True)
+class SentenceEncoder:
+    """Encodes sentences as a store keeps its captions: by its text backbone and, where `audio` is given, by the audio backbone's
+    text side."""
+
+    text: "TextBackbone"
+    audio: "AudioBackbone | None" = None
+
+    def __call__(self, texts: Sequence[str]) -> dict[str, NDArray[np.float16]]:
+        """`text` (B, Dt) and, with `audio`, `audio_text` (B, Da): the fields of a `Split`, in its precision."""
+        blocks = [list(texts[start : start + BLOCK]) for start in range(0, len(texts), BLOCK)]
+        found = {
+            "text": np.concatenate([self.text.encode_text(block).embedding.astype(np.float16) for block in blocks])
+        }
+        if self.audio is not None:
+            of_sound = [self.audio.encode_text(block).astype(np.float16) for block in blocks]
+            found["audio_text"] = np.concatenate(of_sound)
+        return found
+
+
+def load_sentence_encoder(
+    store: "Store", device: str, text_input: str = "text", name: str | None = None, option: str = ""
+) -> SentenceEncoder:
+    """The encoders of a store's captions, for heads that take `text` or `both` (`Head.text_input`); else as `load_encoder`."""
+    text = load_encoder(store, "text", device, name, option)
+    return SentenceEncoder(text, load_encoder(store, "audio", device) if text_input == "both" else None)
 
 
 def differences(planned: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from gaid.heads.features import Features
 from gaid.heads.gated import GatedHead
 from gaid.heads.presets import PRESETS, Preset, build_head, get_preset, training_defaults
 from gaid.heads.published import load_published
+from gaid.heads.senses import SensesHead
 
 __all__ = [
     "PRESETS",
@@ -17,6 +18,7 @@ __all__ = [
     "HeadBase",
     "LossParts",
     "Preset",
+    "SensesHead",
     "adapt",
     "build_head",
     "get_preset",

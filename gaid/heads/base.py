@@ -6,7 +6,7 @@ does not define comes from here.
 
 import inspect
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, cast, get_args
 
@@ -91,9 +91,17 @@ class Head(nn.Module):
     # Settings of training that a class of your own brings, as a preset does.
     training_defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
     uses_audio = True
+    uses_visual = True
+    text_input = (
+        "text"  # or "both": `text` is then (texts, text_dim + audio_dim), the second in the sound's own text space
+    )
     visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
     audio_input = "frames"  # or "tokens": `audio` is then (videos, frames, tokens, audio_dim)
     has_video_embedding = False  # or True: `embed_videos` and `embed_text` give vectors for an index of candidates
+    meets_library = (
+        False  # or True: `meet_library` is called with a library's sounds before the head scores or is trained
+    )
+    fits_validation = False  # or True: training calls `fit` with the validation part before its first evaluation
     has_trials = False  # or True: `score` draws noise, and is given `noise`, `text_rows`, `video_rows`
     # Whether `loss` does the same operations on every batch of a size and keeps nothing in Python from one to the next:
     # training then records a step on a GPU once and replays it. Not inherited: a derived class may do what can't be recorded.
@@ -178,12 +186,27 @@ class Head(nn.Module):
         """Gate, attention and sound weight of all pairs; None from a head that can't give them."""
         return None
 
+    def evidence(self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor) -> dict[str, Tensor]:
+        """What each sense finds in all pairs, by its name, each (texts, videos); empty from a head whose score is no sum of such."""
+        return {}
+
     def embed_text(self, text: Tensor) -> Tensor:
         """Texts in the space that they share with the videos, (texts, dim); for heads with `has_text_embedding`."""
         raise NotImplementedError
 
     def embed_videos(self, visual: Tensor, audio: Tensor, audio_mask: Tensor | None = None) -> Tensor:
         """A vector per video that needs no query, (videos, dim); for heads with `has_video_embedding`."""
+        raise NotImplementedError
+
+    def meet_library(self, sounds: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Takes what it needs to know of a library, from the (audio, audio_mask) of its clips, block by block; for heads with
+        `meets_library`, which keep it among their tensors."""
+        raise NotImplementedError
+
+    def fit(
+        self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, caption_video: Int[Tensor, " texts"]
+    ) -> None:
+        """Chooses its numbers on clips with captions; for heads with `fits_validation`, which keep them among their tensors."""
         raise NotImplementedError
 
     def few_texts(self, videos: int, tokens: int = 1) -> int:

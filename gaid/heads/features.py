@@ -15,8 +15,9 @@ from gaid.heads.base import Head
 class FeatureArrays(Protocol):
     """The part of a store's split that heads take (`gaid.stores.Split`); heads know no stores."""
 
-    text: Any
     audio_mask: Any
+
+    def text_as(self, kind: str) -> Any: ...
 
     def visual_as(self, kind: str) -> Any: ...
 
@@ -27,6 +28,7 @@ class FeatureArrays(Protocol):
 class Features:
     """Features as stored (float16), on one device; heads widen what they work on.
 
+    `text` has one vector per sentence, followed by that in the sound's own text space for a head that takes both.
     `visual` and `audio` have one embedding per frame, or a frame's patch tokens and audio tokens for a head that takes them.
     """
 
@@ -44,7 +46,8 @@ class Features:
         """
         visual = split.visual_as("frames" if head is None else head.visual_input)
         audio = split.audio_as("frames" if head is None else head.audio_input)
-        arrays = (split.text, visual, audio, split.audio_mask)
+        text = split.text_as("text" if head is None else head.text_input)
+        arrays = (text, visual, audio, split.audio_mask)
         return cls(*(torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device) for array in arrays))
 
     def videos(self, rows: Any) -> tuple[Tensor, Tensor, Tensor]:

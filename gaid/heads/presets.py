@@ -7,6 +7,7 @@ from gaid.errors import OptionInvalid
 from gaid.heads.avigate import AvigateHead
 from gaid.heads.base import HeadBase
 from gaid.heads.gated import GatedHead
+from gaid.heads.senses import SensesHead
 from gaid.settings import nearest
 
 
@@ -41,6 +42,25 @@ PRESETS: dict[str, Preset] = {
         "CLIP4Clip, Luo et al. 2021",
         {"fusion": "none", "pooling": "mean", "perturbation": "none", "weighted_loss": False, "dropout": 0.0},
         _TRAINING,
+    ),
+    # Baselines that a gate must beat; they need a store whose audio backbone has a text side (`captions/audio_embedding`).
+    "sound": Preset(
+        "mean of the sounds' directions against the text in the sound's own space, no picture; untrained",
+        "zero-shot, docs/method.md section 10",
+        {"visual_weight": 0.0},
+        kind=SensesHead,
+    ),
+    "av-sum": Preset(
+        "sum of the picture's cosine and the sound's, each in its own text space; untrained",
+        "zero-shot, docs/method.md section 10",
+        {},
+        kind=SensesHead,
+    ),
+    "av-weighted": Preset(
+        "av-sum with a weight per sense and a temperature, found on validation in seconds",
+        "zero-shot, docs/method.md section 10",
+        {"fitted": True},
+        kind=SensesHead,
     ),
     # X-Pool (Gorti et al., CVPR 2022). `gaid train-head --preset x-pool`. MSR-VTT ViT-B/32, CLIP fine-tuned: R@1 46.9.
     "x-pool": Preset(

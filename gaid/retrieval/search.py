@@ -1,6 +1,6 @@
 """`search`: the clips of a store that answer a sentence, best first. It needs no captions and opens no clip.
 
-The sentence goes through the store's own text backbone and is kept as a caption would be; the head then scores it with every
+The sentence goes through the store's own encoders of captions and is kept as a caption would be; the head then scores it with every
 clip that has features, exactly, a block of clips at a time. Pages and tables are `report`'s and the command's.
 """
 
@@ -17,23 +17,25 @@ import torch
 from gaid.errors import DataMissing, GaidError, MediaError, OptionInvalid
 from gaid.evaluation.basis import Basis, notes_of, overlap_notes
 from gaid.evaluation.bench import Bench, open_bench
-from gaid.evaluation.subject import own_clip
-from gaid.extract.sources import find_videos, load_encoder
+from gaid.evaluation.subject import own_clip, zero_shot_preset
+from gaid.extract.sources import find_videos, load_sentence_encoder
 from gaid.heads.features import Features
 from gaid.runs import Run
-from gaid.stores import AUDIO_STATES, iter_clips, read_clips, valid_rows
+from gaid.stores import AUDIO_STATES, iter_clips, open_store, read_clips, valid_rows
 
 if TYPE_CHECKING:
     from gaid.datasets.types import Video
     from gaid.heads import Head
     from gaid.stores import Store
 
+Sentences = dict[str, Any]
 LANES = ("gate", "attention", "sound_weight")
 
 
 @dataclass
 class Hit:
-    """One clip of an answer. `sound`: the share of its sound in the embedding that was compared, 0 to 1, or None.
+    """One clip of an answer. `sound`: the share of its sound in the embedding that was compared, 0 to 1, or None. `senses`: what
+    picture and sound have found, where the score is a sum of both.
 
     `frames` holds gate, attention and sound weight (F) where the head explains them; `start` and `end` are seconds in `path`.
     """
@@ -47,12 +49,15 @@ class Hit:
     path: str | None = None
     start: float | None = None
     end: float | None = None
+    senses: dict[str, float] = field(default_factory=dict)
     frames: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only; without `frames`."""
         plain = {name: value for name, value in vars(self).items() if name != "frames"}
-        return plain | {"score": round(self.score, 6), "sound": None if self.sound is None else round(self.sound, 4)}
+        senses = {name: round(value, 6) for name, value in self.senses.items()}
+        sound = None if self.sound is None else round(self.sound, 4)
+        return plain | {"score": round(self.score, 6), "sound": sound, "senses": senses}
 
 
 @dataclass
@@ -74,6 +79,7 @@ class SearchResults:
     answers: list[Answer]
     basis: Basis
     text_backbone: str
+    audio_text_backbone: str | None
     frames: int
     seconds: dict[str, float]
     notes: list[str] = field(default_factory=list)
@@ -95,6 +101,7 @@ class SearchResults:
             **self.basis.to_dict("store", "dataset", "preset", "trained", "run"),
             "seed": self.basis.seeds[0],
             "text_backbone": self.text_backbone,
+            "audio_text_backbone": self.audio_text_backbone,
             "random_weights": self.basis.random_weights,
             "frames": self.frames,
             "audio_input": self.basis.audio_input,
@@ -118,14 +125,15 @@ def search(
     memory: str | int = "auto",
     seed: int = 0,
 ) -> SearchResults:
-    """The best clips of a store for each sentence, by a run's head (its first seed's) or by an untrained preset.
+    """The best clips of a store for each sentence, by a run's head (its first seed's) or by an untrained one.
 
     Args:
         query: a sentence or several.
         query_file: files of more, one sentence per line; `-` is standard input.
         run: on its own store, or on `store`, which must hold features of the same backbones.
         store: features in place of the run's own, or for an untrained head.
-        preset: the untrained head on `store`, which makes sense only where the backbones share a space.
+        preset: the untrained head on `store`, which makes sense only where the backbones share a space. By default the one that
+            compares every sense that shares a space with sentences: av-sum, mean-pool (pictures) or sound.
         top: clips per sentence.
         text: the encoder of the sentences, where the store's name for it does not load here.
         root: where the clips' files are. Default: where the store says they were. Only for paths and pictures.
@@ -140,9 +148,10 @@ def search(
     if top < 1:
         raise OptionInvalid(f"--top {top} must be at least 1")
     if run is None and store is None:
-        raise OptionInvalid(
-            "search where? Give a run (--run RUN), or a store and a head (--store PATH --preset mean-pool)"
-        )
+        raise OptionInvalid("search where? Give a run (--run RUN), or a store (--store PATH)")
+    if run is None and preset is None and store is not None:
+        store = open_store(store) if isinstance(store, str | Path) else store
+        preset = zero_shot_preset(store)
     bench = open_bench(run, store=store, preset=preset, split=None, seeds=1, memory=memory, device=device, seed=seed)
     subject, opened = bench.subject, bench.store
     valid = valid_rows(opened)
@@ -151,10 +160,10 @@ def search(
         raise DataMissing(f"{opened.path}: holds no clip with features (gaid store info {opened.path} shows why)")
     if subject.audio not in ("own", "silence", "none"):
         raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by another run")
-    backbone = load_encoder(opened, "text", bench.device, text or own_clip(subject.run, opened, "text"), "--text")
+    own_name = text or own_clip(subject.run, opened, "text")
+    encode = load_sentence_encoder(opened, bench.device, bench.head().text_input, own_name, "--text")
     loaded = time.perf_counter()
-    # In float16, as a store keeps captions.
-    embedded = backbone.encode_text(queries).embedding.astype(np.float16)
+    embedded = encode(queries)
     encoded = time.perf_counter()
     rows, scores = find_best(bench, embedded, min(top, count))
     scored = time.perf_counter()
@@ -170,7 +179,8 @@ def search(
     return SearchResults(
         answers=answers,
         basis=basis,
-        text_backbone=backbone.name,
+        text_backbone=encode.text.name,
+        audio_text_backbone=encode.audio.name if encode.audio else None,
         frames=opened.frames,
         seconds={"load": loaded - started, "text": encoded - loaded, "score": scored - encoded},
         notes=notes,
@@ -180,10 +190,10 @@ def search(
 
 
 @torch.inference_mode()
-def find_best(bench: Bench, text: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def find_best(bench: Bench, sentences: Sentences, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the bench's store (queries, count) with the best scores for each query, best first, and the scores.
 
-    `text` (queries, text_dim) float16. Clips are read and scored a block at a time, so a store may be larger than memory.
+    `sentences`: as a `SentenceEncoder` gives them. Clips are read and scored a block at a time, so a store may be larger than memory.
     """
     head, store = bench.head(), bench.store
     visual_size, audio_size = store.visual_dim, store.audio_dim
@@ -191,14 +201,15 @@ def find_best(bench: Bench, text: np.ndarray, count: int) -> tuple[np.ndarray, n
         visual_size = store.patch_shape[0] * store.patch_shape[1]
     if head.audio_input == "tokens" and store.audio_token_shape:
         audio_size = store.audio_token_shape[0] * store.audio_token_shape[1]
-    per_clip = max(4 * store.frames * (visual_size + audio_size), 8 * len(text))
-    best_rows = np.empty((len(text), 0), np.int64)
-    best_scores = np.empty((len(text), 0), np.float32)
+    queries = len(sentences["text"])
+    per_clip = max(4 * store.frames * (visual_size + audio_size), 8 * queries)
+    best_rows = np.empty((queries, 0), np.int64)
+    best_scores = np.empty((queries, 0), np.float32)
     for rows, clips in iter_clips(store, max(1, bench.memory // 4 // per_clip)):
-        features = bench.on(replace(clips, text=text)).features()
+        features = bench.on(replace(clips, **sentences)).features()
         block = head.score(features.text, *features.videos(slice(None)), memory=bench.memory // 2, seed=bench.seed)
         scores = np.concatenate([best_scores, block.float().cpu().numpy()], axis=1)
-        table = np.concatenate([best_rows, np.broadcast_to(rows, (len(text), len(rows)))], axis=1)
+        table = np.concatenate([best_rows, np.broadcast_to(rows, (queries, len(rows)))], axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
         best_scores, best_rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(table, order, axis=1)
     return best_rows, best_scores
@@ -230,14 +241,16 @@ def _collect(query: str | Sequence[str], files: str | Path | Iterable[str | Path
     return [" ".join(one.split()) for one in queries]
 
 
-def _answers(queries: list[str], rows: np.ndarray, scores: np.ndarray, bench: Bench, text: np.ndarray) -> list[Answer]:
+def _answers(
+    queries: list[str], rows: np.ndarray, scores: np.ndarray, bench: Bench, sentences: Sentences
+) -> list[Answer]:
     head, known = bench.head(), np.unique(rows)
     clips = read_clips(bench.store, known)
-    features = bench.on(replace(clips, text=text)).features()
+    features = bench.on(replace(clips, **sentences)).features()
     answers = []
     for number, (query, of_query, of_scores) in enumerate(zip(queries, rows, scores, strict=True)):
         places = np.searchsorted(known, of_query)
-        explained = _explain(head, features, number, places)
+        explained, senses = _explain(head, features, number, places), _senses(head, features, number, places)
         hits = [
             Hit(
                 place=place,
@@ -246,9 +259,12 @@ def _answers(queries: list[str], rows: np.ndarray, scores: np.ndarray, bench: Be
                 sound=float(lanes["sound_weight"].sum()) if lanes and head.uses_audio else None,
                 audio=AUDIO_STATES[int(clips.audio_state[row])],
                 duration=round(float(clips.duration[row]), 3),
+                senses=of_hit,
                 frames=lanes,
             )
-            for place, (row, score, lanes) in enumerate(zip(places, of_scores, explained, strict=True), start=1)
+            for place, (row, score, lanes, of_hit) in enumerate(
+                zip(places, of_scores, explained, senses, strict=True), start=1
+            )
         ]
         answers.append(Answer(query, hits))
     return answers
@@ -263,6 +279,13 @@ def _explain(head: "Head", features: Features, query: int, places: np.ndarray) -
         return nothing
     lanes = {name: getattr(explanation, name)[0].float().cpu().numpy() for name in LANES}
     return [{name: values[number] for name, values in lanes.items()} for number in range(len(places))]
+
+
+@torch.inference_mode()
+def _senses(head: "Head", features: Features, query: int, places: np.ndarray) -> list[dict[str, float]]:
+    """For each hit what picture and sound have found; nothing for a head whose score is no sum of such."""
+    found = head.evidence(features.text[[query]], *features.videos(torch.from_numpy(places)))
+    return [{name: float(values[0, number]) for name, values in found.items()} for number in range(len(places))]
 
 
 def _locate(answers: list[Answer], store: "Store", root: str | Path | None) -> None:

@@ -14,14 +14,15 @@ from gaid.errors import GaidError, OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes
 from gaid.evaluation.bench import open_bench
 from gaid.evaluation.subject import Subject, own_clip
-from gaid.extract.sources import load_encoder
+from gaid.extract.encoder import fixed_threads
+from gaid.extract.sources import load_sentence_encoder
 from gaid.runs import Run
 from gaid.settings import nearest
 from gaid.stress.captions import CAPTION_FAULTS
 from gaid.stress.dasp import dasp_effect
 from gaid.stress.faults import FAULTS
 from gaid.stress.measure import StressTest
-from gaid.stress.media import encode_texts, media_faults, open_files
+from gaid.stress.media import media_faults, open_files
 from gaid.stress.results import StressResults
 
 if TYPE_CHECKING:
@@ -114,13 +115,16 @@ def _measure(
     spoken = [CAPTION_FAULTS[name] for name in names if name in CAPTION_FAULTS]
     if spoken:
         try:
-            backbone = load_encoder(test.first.store, "text", test.first.device, text)
+            kinds = {one.head().text_input for one in test.benches.values()}
+            kind = "both" if "both" in kinds else "text"
+            encode = load_sentence_encoder(test.first.store, test.first.device, kind, text)
         except GaidError as error:
             results.notes.append(f"faults of the captions are left out, since they can't be encoded: {error}")
         else:
             for fault in spoken:
                 say(fault.title)
-                results.findings.append(test.caption_fault(fault, lambda texts: encode_texts(backbone, texts)))
+                with fixed_threads(1):
+                    results.findings.append(test.caption_fault(fault, encode))
     for name, measure in {"alpha": test.alpha, "direction": test.direction, "gate": test.gate}.items():
         if name in names:
             say(f"heads changed: {name}")

@@ -3,10 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from gaid import metrics
 from gaid.evaluation.bench import Bench, Condition
@@ -106,20 +103,23 @@ class StressTest:
         low, high = _paired(ranks, others, self.seed)["R@1"]
         return own - theirs, low, high
 
-    def caption_fault(self, fault: CaptionFault, encode: Callable[[list[str]], NDArray[np.float16]]) -> Finding:
-        """Curves under a fault of captions; only changed captions are encoded."""
+    def caption_fault(self, fault: CaptionFault, encode: Callable[[list[str]], dict[str, Any]]) -> Finding:
+        """Curves under a fault of captions; only changed captions are encoded, into the fields of a split that `encode` gives."""
         finding = Finding(fault.name, "caption", fault.title, fault.axis, fault.how)
         own = self.split.caption_texts
         found = []
         for strength in fault.strengths:
             texts = fault(own, strength, self.seed)
             changed = [row for row, (new, old) in enumerate(zip(texts, own, strict=True)) if new != old]
-            text = self.split.text.copy()
+            fields: dict[str, Any] = {}
             if changed:
-                text[changed] = encode([texts[row] for row in changed])
+                encoded = encode([texts[row] for row in changed])
+                fields = {name: getattr(self.split, name).copy() for name in encoded}
+                for name, values in encoded.items():
+                    fields[name][changed] = values
                 finding.examples = [(own[row], texts[row]) for row in changed[:: max(1, len(changed) // EXAMPLES)]]
                 finding.examples = finding.examples[:EXAMPLES]
-            corrupted = self.on(replace(self.split, text=text))
+            corrupted = self.on(replace(self.split, **fields))
             found.append([one.ranks for one in corrupted.benches.values()])
         finding.curves = self.curves(found, [(fault.label(strength), strength) for strength in fault.strengths])
         return finding

@@ -51,15 +51,6 @@ _HOW = {
 }
 
 
-def encode_texts(backbone: Any, texts: list[str]) -> NDArray[np.float16]:
-    """Texts as the store holds captions."""
-    with fixed_threads(1):
-        return np.concatenate([
-            backbone.encode_text(texts[start : start + 256]).embedding.astype(np.float16)
-            for start in range(0, len(texts), 256)
-        ])  # fmt: skip
-
-
 @dataclass
 class Files:
     """The decoded clips of a sample and their encoders; `tokens`: sound is also encoded as tokens."""

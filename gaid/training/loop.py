@@ -109,6 +109,7 @@ class Loop:
             wish = stack.enter_context(stop_on_signal())
             begun = time.monotonic() - self.state.seconds
             if not self.state.log:
+                self.validation.fit(self.head)
                 self._evaluate(0.0, shown)
             while self.state.step < self.steps and not self._patience_is_over():
                 self._epoch(wish, shown, begun)

@@ -22,6 +22,7 @@ from gaid.paths import whole_path
 from gaid.runs import Run, backbones_of, load_run, resolve_head
 from gaid.runs.factory import find_class
 from gaid.runs.files import CONFIG, ENVIRONMENT, HEAD_SOURCE, LOG, METRICS, read_checkpoint
+from gaid.runs.library import meet_library
 from gaid.runs.run import clear_run, default_out
 from gaid.settings import resolve, to_tables, to_toml
 from gaid.stores import Split, Store
@@ -228,7 +229,7 @@ def _check_unchanged(out: Path, earlier: Mapping[str, Any], settings: TrainConfi
 
 def _build(store: Store, settings: TrainConfig) -> _Built:
     torch.manual_seed(settings.seed)
-    return resolve_head(
+    head, described = resolve_head(
         settings.preset,
         visual_dim=store.visual_dim,
         audio_dim=store.audio_dim,
@@ -237,6 +238,8 @@ def _build(store: Store, settings: TrainConfig) -> _Built:
         options=settings.head,
         audio_token_dim=store.audio_token_shape[1] if store.audio_token_shape else None,
     )
+    meet_library(head, store)
+    return head, described
 
 
 def _looks_like_a_run(out: Path) -> bool:

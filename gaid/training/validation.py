@@ -32,6 +32,13 @@ class Validation:
             own = torch.from_numpy(first_captions(split.caption_video, self.clips)).to(device)
             self.options |= {"gate_by": "own_caption", "pool_by": "own_caption", "own_caption": own}
 
+    def fit(self, head: Head) -> None:
+        """Lets a head that asks for it choose its numbers on the validation clips."""
+        if head.fits_validation:
+            data = self.data
+            owner = torch.from_numpy(self.video_of_caption)
+            head.fit(data.text, data.visual, data.audio, data.audio_mask, owner)
+
     def evaluate(self, head: Head) -> dict[str, Any] | None:
         """{"t2v": metrics, "v2t": metrics} of the head in evaluation mode; None where a score is NaN."""
         training = head.training

@@ -8,12 +8,12 @@ import pytest
 
 from gaid.errors import DataMissing, StoresDisagree
 from gaid.extract import extract
-from gaid.extract.sources import load_encoder
+from gaid.extract.sources import load_encoder, load_sentence_encoder
 from gaid.media.sound import SILENCE
 from gaid.stores import open_store
 from gaid.stress import stress
 from gaid.stress.faults import FAULTS, INF, dropped, generator, repeated
-from gaid.stress.media import encode_texts, open_files
+from gaid.stress.media import open_files
 from tests.media_maker import tone, write_video
 from tests.stress.test_stress import write_run
 
@@ -176,8 +176,10 @@ def test_tokens_of_real_sounds_are_those_of_the_cache_and_suffer_with_them(folde
 
 
 def test_captions_are_encoded_as_the_store_has_them(store, split):
-    backbone = load_encoder(store, "text", "cpu")
-    assert encode_texts(backbone, split.caption_texts).tobytes() == split.text.tobytes()
+    found = load_sentence_encoder(store, "cpu", "both")(split.caption_texts)
+    assert found["text"].tobytes() == split.text.tobytes()
+    assert found["audio_text"].tobytes() == split.audio_text.tobytes()
+    assert "audio_text" not in load_sentence_encoder(store, "cpu")(split.caption_texts[:1])
 
 
 def test_a_backbone_that_is_another_by_now_is_refused(store, monkeypatch):

@@ -133,7 +133,7 @@ def test_tokens_are_what_is_scored_searched_and_exported(tokened, trained, tmp_p
         np.testing.assert_allclose(file["scores"], scores, atol=1e-5)
         assert file["video_embedding"].shape == (len(split.video_ids), 8)
     bench = Bench(Subject("avigate", [0], lambda _: head), tokened, split, range(1), 2**30, "cpu")
-    rows, best = find_best(bench, split.text[:3], 5)
+    rows, best = find_best(bench, {"text": split.text[:3]}, 5)
     every = tokened.whole("videos/audio_tokens")
     whole = head.score(text[:3], torch.from_numpy(tokened.whole("videos/visual")), torch.from_numpy(every)).numpy()
     np.testing.assert_allclose(best, np.sort(whole, axis=1)[:, :-6:-1], atol=1e-5)
