@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...] [--quick]`: runs benchmarks, saves what they found, writes the page's tables.
+"""`python -m benchmarks [NAME ...] [--device cuda:0] [--quick]`: runs benchmarks, saves what they found, writes the page's tables.
 
 Several run in a process each, one after the other, so that none finds another's memory, threads or warm caches.
 """
@@ -12,16 +12,20 @@ from importlib import import_module
 
 from benchmarks import tables
 from benchmarks.harness import Findings, Options, cores
-
-NAMES = (*tables.ORDER, tables.ON_A_GPU)
+from gaid.devices import pick_device
+from gaid.errors import OptionInvalid
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit status."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all but {tables.ON_A_GPU} by default"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(tables.ORDER)}; on a GPU of {', '.join(tables.ON_A_GPU)}; all by default",
     )
+    parser.add_argument("--device", default="cpu", help="cpu (default), or a GPU such as cuda:0")
     parser.add_argument(
         "--quick", action="store_true", help="small and once, to see that it runs; nothing for the page"
     )
@@ -29,12 +33,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    wrong = sorted(set(options.names) - set(NAMES))
+    try:
+        device = pick_device(options.device)
+    except OptionInvalid as error:
+        parser.exit(2, f"{error}\n")
+    if device != "cpu" and not device.startswith("cuda"):
+        parser.exit(2, f"--device {device}: benchmarks run on cpu or cuda\n")
+    known = tables.ORDER if device == "cpu" else tables.ON_A_GPU
+    wrong = sorted(set(options.names) - set(known))
     if wrong or options.threads < 1 or options.rounds < 1:
-        parser.error(f"there is no benchmark {wrong[0]}" if wrong else "--threads and --rounds are at least 1")
-    names = options.names or list(tables.ORDER)
+        said = f"there is no benchmark {wrong[0]} on {device}; choose of {', '.join(known)}" if wrong else ""
+        parser.exit(2, f"{said or '--threads and --rounds are at least 1'}\n")
+    names = options.names or list(known)
     if len(names) == 1:
-        found = run(names[0], Options(options.quick, options.threads, options.rounds, options.seed))
+        found = run(names[0], Options(options.quick, options.threads, options.rounds, options.seed, device))
         return 0 if found.cases else 1
     rest = (arguments if arguments is not None else sys.argv[1:])[:]
     rest = [word for word in rest if word not in names]
@@ -52,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
 def run(name: str, options: Options) -> Findings:
     """Runs one benchmark, saves and shows it."""
     started = time.monotonic()
-    findings: Findings = import_module(f"benchmarks.{name}").run(options)
+    module = import_module(f"benchmarks.{name}")
+    findings: Findings = module.run_on_a_gpu(options) if options.on_a_gpu else module.run(options)
     file = tables.save(findings, options)
     if not options.quick:
         tables.write_page()

@@ -1,13 +1,17 @@
 """Decoding 12 frames and the sound of a clip: ours beside torchcodec, decord and ffmpeg's own program, one thread each.
 
+And what it costs that a process of its own decodes: the same clips in this process, through workers, and in threads.
+
 All give the same pictures first: those on screen at the moments that ours chose, at the file's own size; the mean difference is
 told. What ours then makes of them (the backbone's size) is left out by asking for pictures of the file's height.
 """
 
 import copy
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,11 +21,15 @@ import numpy as np
 from benchmarks.harness import Case, Findings, Goal, Options, race
 from benchmarks.media import FOLDER, RATE, SIZES, make_clip
 from gaid.media import pyav as media_pyav
-from gaid.media.clip import Clip, ClipRequest
+from gaid.media.clip import Clip, ClipRequest, FrameSampling
+from gaid.media.decode import decode_clip
 from gaid.media.limits import DecodeLimits
+from gaid.media.pool import DecodePool
 from gaid.specs import AudioSpec, FrameSpec
 
 OURS = "gaid"
+KEYS = "gaid, --frame-sampling keyframes"
+HERE = "gaid, in this process"
 FRAMES = 12
 SOUND = AudioSpec(16_000, 0.96, 0.96)
 LIMITS = DecodeLimits(seconds=600.0)
@@ -160,8 +168,42 @@ def measure(size: str, gop: int, length: float, options: Options, notes: list[st
     )
 
 
+def measure_samplings(gop: int, options: Options, folder: Path) -> Case:
+    """A clip of 300 pictures with sound under each frame sampling."""
+    length = 1.0 if options.quick else 10.0
+    request = request_for(make_clip("360p", gop, length, folder=folder), 224)
+    ways: dict[str, FrameSampling] = {
+        OURS: "even",
+        KEYS: "keyframes",
+        "gaid, --frame-sampling per-second": "per-second",
+    }
+    requests = {who: replace(request, frame_sampling=way) for who, way in ways.items()}
+    rivals = {who: partial(decode_clip, one) for who, one in requests.items()}
+    timings = race(rivals, options, rounds=options.rounds)
+    for who, one in requests.items():
+        clip = decode_clip(one)
+        timings[who].note = f"{clip.decoded} decoded, {len(np.unique(clip.frame_times))} of {FRAMES} different"
+    return Case(f"360p, a key frame every {gop}, {length:g} s, with sound", OURS, timings, units=FRAMES, unit="frames")
+
+
+def measure_workers(options: Options, folder: Path) -> Case:
+    """Clips with sound of a size that encoders take, decoded here, in processes of their own, and in threads of this process."""
+    count, length = (4, 1.0) if options.quick else (24, 10.0)
+    paths = [make_clip("360p", 30, length, seed, folder) for seed in range(min(count, 4))]
+    requests = [request_for(paths[number % len(paths)], 224) for number in range(count)]
+    with DecodePool(1) as one, DecodePool(2) as two, ThreadPoolExecutor(2) as threads:
+        rivals: dict[str, Callable[[], Any]] = {
+            HERE: lambda: [decode_clip(request) for request in requests],
+            "gaid, a worker": lambda: list(one.map(requests)),
+            "gaid, 2 workers": lambda: list(two.map(requests)),
+            "gaid, 2 threads": lambda: list(threads.map(decode_clip, requests)),
+        }
+        timings = race(rivals, options, rounds=min(options.rounds, 3))
+    return Case(f"{count} clips of 360p and {length:g} s, with sound", HERE, timings, units=count, unit="clips")
+
+
 def run(options: Options, folder: Path = FOLDER) -> Findings:
-    """Every size and distance of key frames."""
+    """Every size and distance of key frames, and the workers."""
     one_thread = replace(copy.copy(options), threads=1)
     notes: list[str] = []
     cases = [measure(*what, one_thread, notes, folder) for what in (QUICK if options.quick else FULL)]
@@ -175,6 +217,8 @@ def run(options: Options, folder: Path = FOLDER) -> Findings:
             goals.append(Goal(f"{case.name}: within 1.1 x of the fastest peer", f"{ratio:.2f} x {best}", ratio <= 1.1))
         sound = case.timings["gaid, sound too"].median / mine.median
         goals.append(Goal(f"{case.name}: with sound within 1.15 x of pictures alone", f"{sound:.2f} x", sound <= 1.15))
+    more = [measure_samplings(gop, one_thread, folder) for gop in ((12,) if options.quick else (30, 250))]
+    more.append(measure_workers(one_thread, folder))
     notes = list(dict.fromkeys(notes))
     notes += [
         "One thread each: extraction decodes clips in workers, one clip a thread. Pictures are of the same moments; `differs by` is the "
@@ -183,5 +227,8 @@ def run(options: Options, folder: Path = FOLDER) -> Findings:
         + ", ".join(f"{case.name}: {case.about['pictures_decoded']}" for case in cases)
         + ".",
         f"`gaid, sound too` decodes the sound track as well and resamples {FRAMES} windows to {SOUND.rate} Hz.",
+        "The frame samplings and the workers decode for encoders of 224 pixels. Key frames are other pictures, and the same one "
+        "several times where they are few.",
+        "Workers are started before the clock; a clip's pictures and sound come back through a pipe.",
     ]
-    return Findings("decode", cases, goals, notes)
+    return Findings("decode", [*cases, *more], goals, notes)

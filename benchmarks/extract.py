@@ -7,13 +7,14 @@ limit that the table quotes; the note has both.
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from benchmarks.harness import Case, Findings, Goal, Options, cores, race, threads
+from benchmarks.harness import Case, Findings, Goal, Options, cores, once, race, threads
 from benchmarks.media import FOLDER, make_clip
 from gaid.backbones import Backbones
 from gaid.backbones.inference import frames_to_tensor
@@ -28,6 +29,8 @@ from gaid.media.clip import Clip, ClipRequest, Sampling
 from gaid.media.pool import DecodePool
 
 OURS = "gaid extract"
+ENCODER = "gaid encoder"
+DECODING = "decoding alone"
 FILES = 6  # files that the clips share: their decoding is not cached anywhere
 
 
@@ -46,6 +49,9 @@ FULL = (
     Setting("tiny", "tiny", "tiny", 48),
     Setting("offline", "offline", "offline", 24),
     Setting("clip:ViT-B-32 at random weights, sound by tiny", "clip:ViT-B-32/openai", "tiny", 24, True),
+)
+LARGE = Setting(  # on a GPU
+    "CLIP and CLAP at random weights", "clip:ViT-B-32/openai", "clap:laion/clap-htsat-unfused", 400, True
 )
 QUICK = (Setting("tiny", "tiny", "tiny", 4),)
 
@@ -151,10 +157,61 @@ def measure(setting: Setting, options: Options, folder: Path, notes: list[str]) 
         )
     if loop is not None:
         bare = timings["a bare loop over tensors"]
-        cases.append(Case(f"{setting.name}, encoder stage, {count} threads", "gaid encoder", {"gaid encoder": encoding, "a bare loop over tensors": bare}))  # fmt: skip
+        cases.append(Case(f"{setting.name}, encoder stage, {count} threads", ENCODER, {ENCODER: encoding, "a bare loop over tensors": bare}))  # fmt: skip
         ratio = encoding.median / bare.median
         goals.append(Goal(f"{setting.name}: a bare loop at most 1.05 x faster", f"{ratio:.2f} x", ratio <= 1.05))
     return cases, goals
+
+
+def measure_encoders(backbones: Backbones, clips: int, options: Options) -> list[Case]:
+    """The visual encoder over decoded frames against its bare tower over tensors on the device, and the audio encoder."""
+    rng = np.random.default_rng(options.seed)
+    visual, audio = backbones.visual, backbones.audio
+    size = visual.frame_spec.size
+    frames = rng.integers(0, 255, (clips, 12, size, size, 3), dtype=np.uint8)
+    rivals: dict[str, Callable[[], Any]] = {ENCODER: lambda: visual.encode_frames(frames)}
+    if visual.name.startswith("clip:"):
+        tower: Any = visual._model.visual  # type: ignore[attr-defined]
+        weight = next(tower.parameters())
+        pixels = torch.randn(clips * 12, 3, size, size, device=weight.device, dtype=weight.dtype)
+        rivals["the bare tower"] = torch.inference_mode()(lambda: tower(pixels))
+    cases = [
+        Case(f"{visual.name}, {clips * 12} frames", ENCODER, race(rivals, options), units=clips * 12, unit="frames")
+    ]
+    samples = round(audio.audio_spec.rate * audio.audio_spec.shortest)
+    windows = [0.1 * rng.standard_normal((12, samples), dtype=np.float32) for _ in range(clips)]
+    timings = race({ENCODER: lambda: audio.encode_audio(windows, np.ones((clips, 12), bool))}, options)
+    return [*cases, Case(f"{audio.name}, {clips * 12} windows", ENCODER, timings, units=clips * 12, unit="windows")]
+
+
+def measure_on_a_gpu(setting: Setting, backbones: Backbones, options: Options, folder: Path) -> Case:
+    """An extraction whole, against decoding its clips by as many workers and nothing else. Once: it takes long."""
+    dataset, workers = make_dataset(setting.clips, 2.0 if options.quick else 10.0, folder), max(1, cores() - 2)
+    requests = list(make_requests(dataset, backbones, Sampling()))
+    with tempfile.TemporaryDirectory() as place:
+
+        def extraction() -> None:
+            extract(
+                dataset, out=Path(place) / "store.zarr", visual=setting.visual, audio=setting.audio, text=setting.visual,
+                device=options.device, workers=workers, random_weights=setting.random_weights, progress=False,
+            )  # fmt: skip
+
+        timings = {OURS: once(extraction, options), DECODING: once(lambda: decode(requests, workers), options)}
+    return Case(
+        f"{setting.name}, {setting.clips} clips, {workers} workers", OURS, timings, units=setting.clips, unit="clips"
+    )
+
+
+def run_on_a_gpu(options: Options, folder: Path = FOLDER) -> Findings:
+    """Encoders by themselves, and an extraction, with goals of a GPU's own."""
+    setting = replace(QUICK[0], clips=2) if options.quick else LARGE
+    names = (setting.visual, setting.audio, setting.visual)
+    backbones = BackboneChoice(*names, options.device, setting.random_weights).load()
+    cases = [*measure_encoders(backbones, 2 if options.quick else 32, options)]
+    cases.append(measure_on_a_gpu(setting, backbones, options, folder))
+    ratio = 1 / cases[-1].times_faster(DECODING).median
+    goal = Goal(f"{cases[-1].name}: within 1.1 x of decoding alone", f"{ratio:.2f} x", ratio <= 1.1)
+    return Findings("extract", cases, [goal], ["Encoders have random weights of their real architecture."])
 
 
 def run(options: Options, folder: Path = FOLDER) -> Findings:

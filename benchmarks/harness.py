@@ -1,5 +1,7 @@
 """How a benchmark measures: rivals run in turn, threads are set and put back, memory is watched in a run that is not timed.
 
+On a GPU the clock waits for the device, and memory is the most that PyTorch's allocator held there beyond what it held before.
+
 Times are compared within one round, since a machine that others use is faster at one time than at another: a ratio here
 is the median of the rounds' ratios, with the smallest and the largest beside it.
 """
@@ -19,12 +21,18 @@ import psutil
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says: `quick` is the form for tests, small and once; `threads` are those of every rival."""
+    """What the command line says: `quick` is the form for tests, small and once; `threads` are those of every rival; `device` is
+    `cpu` or a GPU's, as torch writes it."""
 
     quick: bool = False
     threads: int = 1
     rounds: int = 5
     seed: int = 0
+    device: str = "cpu"
+
+    @property
+    def on_a_gpu(self) -> bool:
+        return self.device != "cpu"
 
 
 @dataclass
@@ -156,22 +164,57 @@ def race(
         for name, call in rivals.items():
             if before:
                 before()
-            timings[name] = Timing([], watch_memory(call)[1])
+            timings[name] = Timing([], peak_bytes(call, options))
         for _ in range(rounds):
             for name, call in rivals.items():
                 if before:
                     before()
                 gc.collect()
-                started = time.perf_counter()
-                call()
-                timings[name].seconds.append(time.perf_counter() - started)
+                timings[name].seconds.append(seconds_of(call, options.device))
     return timings
 
 
+def seconds_of(call: Callable[[], Any], device: str = "cpu") -> float:
+    """Of a call and of all that it started on the device."""
+    wait_for(device)
+    started = time.perf_counter()
+    call()
+    wait_for(device)
+    return time.perf_counter() - started
+
+
+def wait_for(device: str) -> None:
+    """Until the device has done what it was given."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def peak_bytes(call: Callable[[], Any], options: Options) -> int:
+    """The most memory that a call holds, beyond what was held before: of this process and its children, or on the GPU.
+
+    There the call runs once before, since the first one also makes what later ones reuse.
+    """
+    if not options.on_a_gpu:
+        return watch_memory(call)[1]
+    import torch
+
+    call()
+    before = torch.cuda.memory_allocated(options.device)
+    torch.cuda.reset_peak_memory_stats(options.device)
+    call()
+    wait_for(options.device)
+    return torch.cuda.max_memory_allocated(options.device) - before
+
+
 def once(call: Callable[[], Any], options: Options) -> Timing:
-    """A call of minutes: run once, timed and watched at the same time, by which it is a hundredth slower at most."""
+    """A call of minutes: run once, timed and watched at the same time, by which it is a hundredth slower at most. On a GPU its
+    memory is not watched."""
     with threads(options.threads):
         gc.collect()
+        if options.on_a_gpu:
+            return Timing([seconds_of(call, options.device)], 0)
         started = time.perf_counter()
         peak = watch_memory(call, every=0.05)[1]
         return Timing([time.perf_counter() - started], peak)

@@ -1,16 +1,15 @@
-"""What this machine can do at best, measured in the run that quotes it: matrix products, exponentials, copying memory.
+"""What this machine, or its GPU, can do at best, measured in the run that quotes it: matrix products, exponentials, copying.
 
 Only shapes that flatter the machine: a limit that a real computation could pass would be none.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 
-from benchmarks.harness import threads
+from benchmarks.harness import seconds_of, threads
 
 
 @dataclass(frozen=True)
@@ -25,33 +24,32 @@ class Rates:
         return vars(self)
 
 
-def best_of(call: Callable[[], object], seconds: float = 0.5) -> float:
+def best_of(call: Callable[[], object], device: str = "cpu", seconds: float = 0.5) -> float:
     """The shortest of as many runs as `seconds` hold, three at least."""
     call()
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
+        times.append(seconds_of(call, device))
     return min(times)
 
 
 @cache
-def measure_rates(count: int) -> Rates:
-    """The rates with `count` threads."""
-    with threads(count), torch.inference_mode():
-        a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-        out = torch.empty(2048, 2048)
-        product = best_of(lambda: torch.mm(a, b, out=out))
-        small = torch.randn(count * 256, 256)
+def measure_rates(count: int, device: str = "cpu") -> Rates:
+    """The rates of the CPU with `count` threads, or of a GPU."""
+    size, rows = (2048, count * 256) if device == "cpu" else (8192, 1 << 16)
+    with threads(count), torch.inference_mode(), torch.device(device):
+        a, b = torch.randn(size, size), torch.randn(size, size)
+        out = torch.empty(size, size)
+        product = best_of(lambda: torch.mm(a, b, out=out), device)
+        small = torch.randn(rows, 256)
         target = torch.empty_like(small)
 
         def exponentials() -> None:
             for _ in range(50):
                 torch.exp(small, out=target)
 
-        exponential = best_of(exponentials)
+        exponential = best_of(exponentials, device)
         source = torch.zeros(32 << 20)
         sink = torch.empty_like(source)
-        copy = best_of(lambda: sink.copy_(source))
-    return Rates(2 * 2048**3 / product, 50 * small.numel() / exponential, 2 * source.nbytes / copy)
+        copy = best_of(lambda: sink.copy_(source), device)
+    return Rates(2 * size**3 / product, 50 * small.numel() / exponential, 2 * source.nbytes / copy)

@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmarks import published
 from benchmarks.harness import Case, Findings, Goal, Options, in_part, once, race, threads
 from benchmarks.limits import Rates, measure_rates
+from gaid.devices import parse_memory
 from gaid.heads import build_head
 from gaid.heads.base import Algorithm
 from gaid.heads.gated import GatedHead
@@ -26,6 +27,8 @@ SHARED = "gaid, noise shared by a text's videos"
 PUBLISHED_NOISE = "gaid, t-mass, published noise"
 LIMIT = "products and exponentials at measured rates"
 MEMORY = 256 << 20  # bytes that scoring may hold beyond its inputs
+ON_A_GPU = "gaid"  # by what `auto` chooses there
+SMALL = "gaid, --memory 1GiB"
 
 
 @dataclass(frozen=True)
@@ -274,6 +277,56 @@ def run(options: Options) -> Findings:
         "One float32 tensor of (texts, videos, dim) of the published way is 46 GB at 15,000 x 1,500.",
     ]
     return Findings("score", cases, _goals(cases), notes, {"rates": rates.to_dict()})
+
+
+def measure_on_a_gpu(preset: str, texts: int, videos: int, options: Options, dim: int = 512, frames: int = 12) -> Case:
+    """A preset's scores of all pairs with the memory that commands give a head, against the ways that the size allows."""
+    head = make_head(preset, dim, frames, options.seed).to(options.device)
+    inputs = tuple(part.to(options.device) for part in Inputs.draw(texts, videos, dim, frames, options.seed).all())
+    usual, small = (parse_memory(size, options.device) // 2 for size in ("auto", "1GiB"))
+
+    def scoring(**choices: Any) -> Callable[[], Tensor]:
+        return lambda: head.score(*inputs, seed=options.seed, **{"memory": usual, **choices})
+
+    rivals: dict[str, Callable[[], Any]] = {ON_A_GPU: scoring(), SMALL: scoring(memory=small)}
+    if texts * videos <= 2e6:
+        rivals["direct"] = scoring(algorithm="direct")
+        if preset == "gaid":
+            rivals["published algorithm"] = lambda: published.evaluate(head, *inputs)
+        if preset == "t-mass":
+            rivals["gaid, noise of each pair's own"] = scoring(noise="pair")
+    side = min(texts, videos, 64)
+    direct = head.score(*(part[:side] for part in inputs), algorithm="direct", seed=options.seed)
+    with torch.inference_mode():
+        error = float((scoring()()[:side, :side] - direct).abs().max())
+        timings = race(rivals, options)
+    rates = measure_rates(options.threads, options.device)
+    seconds, pairs = limit(head, Shape(texts, videos, side), rates), texts * videos
+    return Case(f"{preset}, {texts:,} x {videos:,}", ON_A_GPU, timings, seconds, LIMIT, pairs, "pairs", error)
+
+
+def run_on_a_gpu(options: Options) -> Findings:
+    """Published tests' sizes of each preset, with goals of a GPU's own."""
+    if options.quick:
+        cases = [measure_on_a_gpu(preset, 24, 24, options, dim=32, frames=4) for preset in FULL]
+    else:
+        sizes = [(preset, 1000, 1000) for preset in FULL] + [
+            (preset, VATEX.texts, VATEX.videos) for preset in ("gaid", "t-mass")
+        ]
+        cases = [measure_on_a_gpu(*size, options) for size in sizes]
+    rates = measure_rates(options.threads, options.device)
+    goals = []
+    for case in cases:
+        for who, least in (("direct", 0.91), ("published algorithm", 2.0)):
+            if who in case.timings:
+                ratio = case.times_faster(who)
+                goals.append(Goal(f"{case.name}: {least:g} x {who}", f"{ratio.median:.2f} x", ratio.median >= least))
+    worst = max(case.error or 0.0 for case in cases)
+    goals.append(Goal("error under 2e-5", f"{worst:.1e}", worst < 2e-5))
+    notes = [
+        f"{rates.flops / 1e12:.1f} TFLOP/s in float32 products, {rates.copied / 1e9:,.0f} GB/s copied (read and written)."
+    ]
+    return Findings("score", cases, goals, notes, {"rates": rates.to_dict()})
 
 
 def _goals(cases: list[Case]) -> list[Goal]:

@@ -5,14 +5,14 @@ is never counted. The exact scores of all pairs are computed at every size, so t
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.harness import Case, Findings, Goal, Options, Timing, in_part, threads, watch_memory
+from benchmarks.harness import Case, Findings, Goal, Options, Timing, in_part, peak_bytes, threads, wait_for
 from gaid.evaluation.index import VideoIndex, default_candidates, rescore
 from gaid.heads import build_head
 from gaid.heads.features import Features
@@ -43,8 +43,13 @@ class Gallery:
         text, visual, audio = (normal(latent, dim) / latent**0.5 for _ in range(3))
         return cls(normal(clips, latent), text, visual, audio, normal(4096, frames, dim))
 
+    def to(self, device: str) -> "Gallery":
+        """The same clips, made on that device."""
+        return Gallery(*(getattr(self, field.name).to(device) for field in fields(self)))
+
     def videos(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features of these clips in half precision, as a store holds them; the same clip is the same whenever it is made."""
+        rows = rows.to(self.latents.device)
         seen = self.latents[rows]
         heard = seen.clone()
         heard[:, : seen.shape[1] // 2] = 0
@@ -57,7 +62,7 @@ class Gallery:
     def captions(self, rows: Tensor, seed: int) -> Tensor:
         """A sentence of each of these clips, with noise of its own."""
         noise = torch.randn((len(rows), self.to_text.shape[1]), generator=torch.Generator().manual_seed(seed))
-        return (self.latents[rows] @ self.to_text + 0.5 * noise).half()
+        return (self.latents[rows.to(self.latents.device)] @ self.to_text + 0.5 * noise.to(self.latents.device)).half()
 
 
 def train(gallery: Gallery, clips: int, steps: int, seed: int, batch: int = 128) -> GatedHead:
@@ -66,6 +71,7 @@ def train(gallery: Gallery, clips: int, steps: int, seed: int, batch: int = 128)
     dim, frames = gallery.to_text.shape[1], gallery.noise.shape[1]
     head = build_head("gaid", visual_dim=dim, audio_dim=dim, text_dim=dim, frames=frames)
     assert isinstance(head, GatedHead)
+    head = head.to(gallery.latents.device)
     optimizer = torch.optim.AdamW(head.parameters(), lr=3e-4)
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
@@ -88,7 +94,7 @@ class Sweep:
     def walk(self, head: GatedHead, gallery: Gallery, queries: Tensor, first: int, end: int) -> None:
         """Goes on with the clips from `first` to `end`."""
         for start in range(first, end, BLOCK):
-            rows = torch.arange(start, min(end, start + BLOCK))
+            rows = torch.arange(start, min(end, start + BLOCK), device=queries.device)
             clips = gallery.videos(rows)
             begun = time.perf_counter()
             self.index.add(*clips)
@@ -109,6 +115,7 @@ def measure(head: GatedHead, gallery: Gallery, queries: Tensor, sweep: Sweep, si
         candidates = sweep.index.nearest(text, count)
         asked = time.perf_counter()
         clips = gallery.videos(torch.from_numpy(candidates[0]))
+        wait_for(options.device)
         made = time.perf_counter()
         here = np.arange(count)[None]
         scores = rescore(head, Features(text, *clips), here, memory=MEMORY)
@@ -118,12 +125,12 @@ def measure(head: GatedHead, gallery: Gallery, queries: Tensor, sweep: Sweep, si
         return best
 
     with threads(options.threads):
-        _, peak = watch_memory(lambda: ask(queries[:1]))
+        peak = peak_bytes(lambda: ask(queries[:1]), options)
         for part in parts.values():
             part.clear()  # that was to warm up
         for row in range(len(queries)):
             found.append(ask(queries[row : row + 1]))
-    held = [np.isin(best, wanted).mean() for best, wanted in zip(found, sweep.best, strict=True)]
+    held = [np.isin(best, wanted).mean() for best, wanted in zip(found, sweep.best.cpu(), strict=True)]
     seconds = [sum(both) for both in zip(*parts.values(), strict=True)]
     some = gallery.videos(torch.arange(min(size, 2 * BLOCK)))
     exact = in_part(
@@ -146,7 +153,8 @@ def run_sizes(head: GatedHead, gallery: Gallery, sizes: tuple[int, ...], asked: 
     first = sizes[0]
     rows = torch.linspace(first // 2, first - 1, asked).long()
     queries = gallery.captions(rows, seed=-1 - options.seed)
-    sweep = Sweep(VideoIndex(head), torch.empty((asked, 0), dtype=torch.long), torch.empty((asked, 0)))
+    of_none = torch.empty((asked, 0), device=queries.device)
+    sweep = Sweep(VideoIndex(head), of_none.long(), of_none)
     cases, walked = [], 0
     for size in sizes:
         with threads(options.threads):
@@ -159,7 +167,7 @@ def run_sizes(head: GatedHead, gallery: Gallery, sizes: tuple[int, ...], asked: 
 def run(options: Options) -> Findings:
     """All sizes, with the goals."""
     sizes, dim, frames, asked, steps = (SIZES, 512, 12, 50, 200) if not options.quick else ((600, 1200), 32, 4, 5, 20)
-    gallery = Gallery.draw(sizes[-1], dim, frames, options.seed)
+    gallery = Gallery.draw(sizes[-1], dim, frames, options.seed).to(options.device)
     with threads(options.threads):
         head = train(gallery, sizes[0] // 2, steps, options.seed, batch=min(128, sizes[0] // 2))
     cases = run_sizes(head, gallery, sizes, asked, options)
@@ -179,10 +187,17 @@ def run(options: Options) -> Findings:
     return Findings("search", cases, _goals(cases), notes)
 
 
-def _goals(cases: list[Case]) -> list[Goal]:
+def run_on_a_gpu(options: Options) -> Findings:
+    """The same, with the index on the CPU and the head on the GPU, where the exact time that a candidate search must beat is short."""
+    found = run(options)
+    found.goals = _goals(found.cases, least=2.0)
+    return found
+
+
+def _goals(cases: list[Case], least: float = 20.0) -> list[Goal]:
     goals = []
     for case in cases[1:]:
         ratio, recall = case.times_faster(EXACT), case.about["recall_of_exact_top_10"]
-        text = f"recall of the exact ten best 0.99 at 1/20 of the exact time ({case.name})"
-        goals.append(Goal(text, f"{recall:.3f} at 1/{ratio.median:.0f}", recall >= 0.99 and ratio.median >= 20))
+        text = f"recall of the exact ten best 0.99 at 1/{least:g} of the exact time ({case.name})"
+        goals.append(Goal(text, f"{recall:.3f} at 1/{ratio.median:.0f}", recall >= 0.99 and ratio.median >= least))
     return goals

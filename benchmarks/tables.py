@@ -18,12 +18,13 @@ PACKAGES = (
 )  # fmt: skip
 # In the order in which they stand on the page.
 ORDER = ("decode", "extract", "score", "search", "train", "store", "growth")
-ON_A_GPU = "gpu"  # run by name alone
+ON_A_GPU = ("extract", "score", "search", "train")
 
 
 def describe_machine(options: Options) -> dict[str, Any]:
-    """What the figures were taken on."""
+    """What the figures were taken on: `device` is `cpu`, or the name of the GPU."""
     about = describe_environment("cpu")
+    device = describe_environment(options.device)["device_name"] if options.on_a_gpu else "cpu"
     versions = {}
     for package in PACKAGES:
         try:
@@ -31,6 +32,7 @@ def describe_machine(options: Options) -> dict[str, Any]:
         except PackageNotFoundError:
             versions[package] = "not installed"
     return {
+        "device": device,
         "processor": about["device_name"],
         "cores": cores(),
         "threads": options.threads,
@@ -42,10 +44,10 @@ def describe_machine(options: Options) -> dict[str, Any]:
 
 
 def save(findings: Findings, options: Options, reports: Path = REPORTS) -> Path:
-    """Writes NAME.json; the quick form's beside the others, in a folder of its own."""
+    """Writes NAME.json, of a GPU NAME-gpu.json; the quick form's beside the others, in a folder of its own."""
     folder = reports / "quick" if options.quick else reports
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{findings.name}.json"
+    file = folder / f"{findings.name}{'-gpu' if options.on_a_gpu else ''}.json"
     whole = {"machine": describe_machine(options), **findings.to_dict()}
     file.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n")
     return file
@@ -54,9 +56,11 @@ def save(findings: Findings, options: Options, reports: Path = REPORTS) -> Path:
 def table(found: dict[str, Any]) -> str:
     """One benchmark's findings in Markdown."""
     machine = found["machine"]
+    on_a_gpu = machine.get("device", "cpu") != "cpu"
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; seed {machine['seed']}; "
-        f"`python -m benchmarks {found['name']}`",
+        (f"{machine['device']}, torch {machine['versions']['torch']}; " if on_a_gpu else "")
+        + f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; seed {machine['seed']}; "
+        f"`python -m benchmarks {found['name']}{' --device cuda' if on_a_gpu else ''}`",
         "",
         "| what | who | seconds: min / median / max | times ours | memory, MiB | ours over the limit | differs by |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -105,12 +109,15 @@ def goals(all_found: list[dict[str, Any]]) -> str:
 
 def write_page(page: Path = PAGE, reports: Path = REPORTS) -> None:
     """Puts the saved findings into the page; what was not run stays as it stands there."""
-    files = [reports / f"{name}.json" for name in (*ORDER, ON_A_GPU)]
-    found = [json.loads(file.read_text()) for file in files if file.exists()]
     text = page.read_text()
+    for name in [f"{name}-gpu" for name in ON_A_GPU]:
+        if (reports / f"{name}.json").exists():
+            one = json.loads((reports / f"{name}.json").read_text())
+            text = put(text, name, "\n\n".join([table(one), goals([one])]))
+    files = [reports / f"{name}.json" for name in ORDER]
+    found = [json.loads(file.read_text()) for file in files if file.exists()]
     for one in found:
         text = put(text, one["name"], table(one))
-    found = [one for one in found if one["name"] in ORDER]
     if len(found) == len(ORDER):
         text = put(text, "goals", goals(found))
     page.write_text(text)

@@ -7,7 +7,7 @@ and the same steps with decoding and backbone in the loop, whose losses must be 
 import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,12 @@ from gaid.stores import Store, open_store
 from gaid.training.batches import Batches, on_device
 from gaid.training.loop import Loop
 from gaid.training.options import TrainConfig
+from gaid.training.step import Step
 from gaid.training.validation import Validation
 
 OURS = "gaid"
+PLAIN = "gaid, operation by operation"
+STEPS = 20  # of one call on a GPU
 
 
 def build(store: Store, seed: int, dropout: float = 0.0) -> GatedHead:
@@ -95,6 +98,12 @@ class Ours:
             found.append(float(self.loop.state.losses.means()["loss"]))
             self.loop.state.losses = type(self.loop.state.losses)()
         return found
+
+    def take(self, count: int) -> None:
+        """Goes on by some steps, and waits for the device only after the last one, as a training does after an epoch."""
+        for batch, (inputs, same) in itertools.islice(self._batches, count):
+            self.loop._step(batch, inputs, same)
+        self.loop._check_finite()
 
     def epoch(self) -> None:
         """The steps of an epoch and its evaluation."""
@@ -168,6 +177,52 @@ def measure_steps(store: Store, batch: int, options: Options, whole: bool, dropo
         units=batch,
         unit="clips",
     )
+
+
+def measure_on_a_gpu(store: Store, batch: int, options: Options) -> Case:
+    """Twenty steps of the preset `gaid`: as the product takes them, operation by operation, and as the published loop does over a
+    batch that is on the device."""
+    head = build(store, options.seed).to(options.device).train()
+    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-4, weight_decay=0.2)
+    drawn = tuple(part.to(options.device) for part in first_batch(store, batch, options.seed))
+    with tempfile.TemporaryDirectory() as place:
+        ours, plain = (Ours(store, batch, Path(place), options.seed, device=options.device) for _ in range(2))
+        for one in (ours, plain):
+            one.loop.steps = 10**6  # so many that the rate is a training's, not that of its end
+        assert plain.loop.optimiser is not None
+        plain.loop.take_step = Step(plain.loop.head, plain.loop.optimiser, plain.loop.config.clip_norm, {})
+        rivals: dict[str, Callable[[], Any]] = {OURS: lambda: ours.take(STEPS), PLAIN: lambda: plain.take(STEPS)}
+        if batch <= 128:  # it makes every pair's frames and embeddings
+            rivals["published loop"] = lambda: [published.step(head, optimiser, drawn) for _ in range(STEPS)]
+        timings = race(rivals, options)
+    rates = measure_rates(options.threads, options.device)
+    return Case(
+        f"{STEPS} steps, batch {batch}",
+        OURS,
+        timings,
+        limit_seconds=STEPS * products(build(store, options.seed).train(), batch) / rates.flops,
+        limit="their matrix products at the measured rate",
+        units=STEPS,
+        unit="steps",
+        about={"recorded": type(ours.loop.take_step) is not Step},
+    )
+
+
+def run_on_a_gpu(options: Options) -> Findings:
+    """Steps of three batches, with goals of a GPU's own."""
+    dim, frames, batches, clips = (32, 4, (8,), (24, 8)) if options.quick else (512, 12, (32, 128, 512), (9500, 500))
+    with tempfile.TemporaryDirectory() as folder:
+        store = write_store(Path(folder) / "random.zarr", clips[0], dim, frames, validation=clips[1], seed=options.seed)
+        cases = [measure_on_a_gpu(store, batch, options) for batch in batches]
+    goals = []
+    for case in cases:
+        for who, least in ((PLAIN, 1.0), ("published loop", 3.0)):
+            if who in case.timings:
+                ratio = case.times_faster(who)
+                goals.append(Goal(f"{case.name}: {least:g} x {who}", f"{ratio.median:.1f} x", ratio.median >= least))
+    recorded = [case.name for case in cases if case.about["recorded"]]
+    notes = [f"Steps recorded as a CUDA graph: {', '.join(recorded) or 'none'}. Dimension {dim}, {frames} frames."]
+    return Findings("train", cases, goals, notes)
 
 
 def measure_epoch(store: Store, batch: int, options: Options) -> Case:

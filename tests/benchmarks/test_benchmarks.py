@@ -1,11 +1,15 @@
 """Each benchmark runs in its quick form, and its rivals give what ours gives. No time is looked at."""
 
+import json
+from importlib import import_module
+
 import pytest
 import torch
 
-from benchmarks import decode, extract, gpu, growth, published, search, store, tables, train
+from benchmarks import decode, extract, growth, published, search, store, tables, train
+from benchmarks.__main__ import main
 from benchmarks.features import write_store
-from benchmarks.harness import Options
+from benchmarks.harness import Case, Findings, Goal, Options, Timing
 
 QUICK = Options(quick=True, threads=1, rounds=1, seed=0)
 
@@ -86,10 +90,12 @@ def test_every_stage_is_measured_at_four_sizes():
 
 @pytest.mark.slow
 def test_decoders_give_the_same_pictures_before_they_are_timed(tmp_path):
-    (case,) = decode.run(QUICK, tmp_path).cases  # asserts that the pictures are those of each rival
+    case, samplings, workers = decode.run(QUICK, tmp_path).cases  # asserts that the pictures are those of each rival
     assert case.error is not None
     assert case.error < decode.SAME
     assert {decode.OURS, "gaid, sound too"} <= set(case.timings)
+    assert {decode.OURS, decode.KEYS} <= set(samplings.timings)
+    assert {decode.HERE, "gaid, a worker", "gaid, 2 threads"} <= set(workers.timings)
 
 
 def test_a_decoder_that_gives_other_pictures_is_not_timed(tmp_path, monkeypatch):
@@ -118,19 +124,62 @@ def test_a_simulated_clip_is_the_same_whenever_it_is_made():
 
 def test_every_benchmark_has_its_place_on_the_page():
     text = tables.PAGE.read_text()
-    for name in (*tables.ORDER, "goals"):
+    for name in (*tables.ORDER, *(f"{name}-gpu" for name in tables.ON_A_GPU), "goals"):
         assert "\nfound\n" in tables.put(text, name, "found")
 
 
 @pytest.mark.slow
-def test_what_a_gpu_is_asked_runs_on_the_cpu_too_and_scores_are_right():
-    found = gpu.run(QUICK)
+@pytest.mark.parametrize("name", tables.ON_A_GPU)
+def test_what_a_gpu_is_asked_runs_on_the_cpu_too_and_gives_the_same(name, tmp_path):
+    module = import_module(f"benchmarks.{name}")
+    found = module.run_on_a_gpu(QUICK, tmp_path) if name == "extract" else module.run_on_a_gpu(QUICK)
+    assert found.name == name
+    assert found.goals
     assert all(case.error < 1e-5 for case in found.cases if case.error is not None)
-    assert {len(case.timings) for case in found.cases} == {2, 3, 4}
+    assert all(len(case.timings) > 1 for case in found.cases if name != "extract")
 
 
-def test_without_a_gpu_nothing_is_measured_of_one(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    found = gpu.run(Options())
-    assert not found.cases
-    assert "no GPU" in found.notes[0]
+def test_figures_of_a_gpu_name_it_and_stand_apart_from_those_of_the_cpu(tmp_path, monkeypatch):
+    of_card = {"device_name": "NVIDIA H100", "commit": None}
+    monkeypatch.setattr(
+        tables,
+        "describe_environment",
+        lambda device: {**of_card, "device_name": device.replace("cuda:1", "NVIDIA H100")},
+    )
+    findings = Findings("score", [Case("gaid, 2 x 2", "gaid", {"gaid": Timing([1.0], 0)})], [Goal("fast", "1 s", True)])
+    page = tmp_path / "page.md"
+    page.write_text(tables.PAGE.read_text())
+    for device in ("cpu", "cuda:1"):
+        tables.save(findings, Options(device=device), tmp_path)
+    assert json.loads((tmp_path / "score-gpu.json").read_text())["machine"]["device"] == "NVIDIA H100"
+    assert json.loads((tmp_path / "score.json").read_text())["machine"]["device"] == "cpu"
+    tables.write_page(page, tmp_path)
+    of_gpu = page.read_text().partition("<!-- bench score-gpu -->")[2].partition("<!-- end of bench score-gpu -->")[0]
+    assert "NVIDIA H100, torch" in of_gpu
+    assert "python -m benchmarks score --device cuda" in of_gpu
+    assert "| score | fast | 1 s | yes |" in of_gpu
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["score", "--device", "cuda:99"], "device 'cuda:99' can't be used here"),
+        (["score", "--device", "abacus"], "--device abacus: not a device"),
+        (["writing"], "there is no benchmark writing on cpu; choose of decode, extract"),
+        (["score", "--rounds", "0"], "--threads and --rounds are at least 1"),
+    ],
+)
+def test_a_device_or_a_benchmark_that_is_not_there_is_one_line(capsys, arguments, said):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_a_benchmark_of_the_cpu_alone_is_not_run_on_a_gpu(capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.__main__.pick_device", lambda name: name)
+    with pytest.raises(SystemExit):
+        main(["decode", "--device", "cuda"])
+    assert "there is no benchmark decode on cuda; choose of extract, score, search, train" in capsys.readouterr().err
