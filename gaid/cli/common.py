@@ -5,15 +5,18 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from gaid.cli.faults import explain
-from gaid.console import Lasting
+from gaid.console import Lasting, print_table, show
 from gaid.devices import parse_device
 from gaid.errors import PageNotWritten
 from gaid.files import check_writable
+
+if TYPE_CHECKING:
+    from gaid.stores.features import FeatureReport
 
 T = TypeVar("T")
 
@@ -92,6 +95,24 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()  # names of files may be no text
     return value if value is None or isinstance(value, (bool, int, float)) else _plain(str(value))
+
+
+def show_features(report: "FeatureReport") -> None:
+    """The table of a store's features, how captions fit their clips, and a line for what looks wrong."""
+    rows = [
+        [one.kind, one.vectors, *(f"{length:.3g}" for length in one.norm), f"{one.cosine:.3f}",
+         f"{one.rank:.1f} of {one.most_rank}", f"{one.equal:.1%}"]
+        for one in report.summaries
+    ]  # fmt: skip
+    names = ["kind", "clips", "norm, 5 %", "50 %", "95 %", "cosine between clips", "effective rank", "equal"]
+    print_table("Features, one vector per clip", names, rows)
+    for pair in report.pairings:
+        show(
+            f"{pair.kind} and text: the cosine of a caption with its own clip is {pair.own:.3f}, with others {pair.other:.3f}; "
+            f"its own clip is nearer in {pair.nearer:.0%} of the cases (chance: 50%)"
+        )
+    for line in report.warnings:
+        show(line)
 
 
 def human_bytes(count: float) -> str:

@@ -5,9 +5,9 @@ import os
 import platform
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from gaid.cli.common import Json, give, human_bytes
+from gaid.cli.common import Json, give, human_bytes, option, show_features
 from gaid.console import print_table, show
 from gaid.versions import version_of
 
@@ -24,11 +24,19 @@ EXTRAS = {
 }
 
 
-def doctor(json: Json = False) -> None:
+def doctor(
+    store: Annotated[
+        Path | None, option("Also examine the features of this store: whether they look collapsed.", "STORE", "--store")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Report what this machine has (versions, devices, decoders, encoders' weights, disk) and what to install."""
+    from gaid.stores import examine_features, open_store
+
+    features = None if store is None else examine_features(open_store(store, incomplete=True))
     told = examine()
     if json:
-        return give(told)
+        return give(told if features is None else told | {"features": features.to_dict()})
     for name, value in told["machine"].items():
         show(f"{name:16} {value}", hang=17)
     for name, value in told["packages"].items():
@@ -40,6 +48,8 @@ def doctor(json: Json = False) -> None:
     print_table("Encoders", ["name", "encodes", "available", "weights"], rows)
     for line in told["advice"]:
         show(line)
+    if features is not None:
+        show_features(features)
     return None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gaid.cli.common import Json, give, human_bytes
+from gaid.cli.common import Json, give, human_bytes, show_features
 from gaid.console import print_table, say, show
 from gaid.paths import shown_path
 
@@ -20,14 +20,15 @@ CENSUS = ("asked", "found", "unreadable", "valid", "sound", "silent", "no track"
 
 @app.command("info")
 def info(path: Place, json: Json = False) -> None:
-    """Show what a store holds: splits, shapes, sizes on disk, where the features come from, which clips failed."""
-    from gaid.stores import open_store
+    """Show what a store holds: splits, shapes, sizes on disk, how the features look, where they come from, which clips failed."""
+    from gaid.stores import examine_features, open_store
 
     store = open_store(path, incomplete=True)
     told = store.info()
     failures = store.failures
+    features = examine_features(store)
     if json:
-        return give(told | {"failed": failures})
+        return give(told | {"features": features.to_dict(), "failed": failures})
     whole = (
         "complete" if told["complete"] else f"not complete: {len(told['missing_shards'])} parts are not extracted yet"
     )
@@ -42,6 +43,7 @@ def info(path: Place, json: Json = False) -> None:
     rows = [[name, one["dtype"], " x ".join(map(str, one["shape"])), human_bytes(one["bytes"])]
             for name, one in told["arrays"].items()]  # fmt: skip
     print_table("Arrays", ["array", "type", "shape", "on disk"], rows)
+    show_features(features)
     for line in _provenance(told["attributes"]):
         show(line)
     recorded = told["sources_recorded"]

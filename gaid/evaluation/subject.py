@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
 SENSES = ("video", "sound")
-# Each of its encoders is a random projection of its own, so equal sizes are not a shared space.
-_SPACELESS = "tiny"
 
 
 @dataclass
@@ -102,24 +100,11 @@ class Subject:
         return subject
 
 
-def shares_space(store: "Store", kind: str) -> bool:
-    """Whether a store's `visual` or `audio` features and its captions can be compared without training. The sound is compared
-    in its own text space where a store has captions in it (`Store.has_audio_text`); see `hears_without_training`."""
-    names = [_name(store, one) for one in (kind, "text")]
-    dims = [store.visual_dim if kind == "visual" else store.audio_dim, store.text_dim]
-    return names[0] == names[1] and names[0] != _SPACELESS and dims[0] == dims[1]
-
-
-def hears_without_training(store: "Store") -> bool:
-    """Whether a store's sounds can be compared with sentences, in the sounds' own text space, without training."""
-    return store.has_audio_text and _name(store, "audio") != _SPACELESS
-
-
 def zero_shot_preset(store: "Store") -> str:
     """The untrained head that compares sentences with every sense that shares a space with them. Raises OptionInvalid for none."""
-    picture, sound = shares_space(store, "visual"), hears_without_training(store)
+    picture, sound = store.shares_space("visual"), store.hears_without_training
     if not picture and not sound:
-        names = ", ".join(f"{kind} {_name(store, kind)}" for kind in ("visual", "audio", "text"))
+        names = ", ".join(f"{kind} {store.backbone(kind)}" for kind in ("visual", "audio", "text"))
         raise OptionInvalid(
             f"{store.path}: its backbones ({names}) share no space with sentences, so an untrained head finds by chance; train one "
             "(gaid train-head) and give its run, or choose one all the same (--preset NAME)"
@@ -127,21 +112,17 @@ def zero_shot_preset(store: "Store") -> str:
     return "av-sum" if picture and sound else "mean-pool" if picture else "sound"
 
 
-def _name(store: "Store", kind: str) -> str:
-    return str(store.attrs.get("backbones", {}).get(kind, {}).get("name", "?"))
-
-
 def _notes_on_untrained(head: "Head", store: "Store", kind: str) -> list[str]:
     notes = (
         ["untrained: its weights are equal; gaid train-head finds them on validation"] if head.fits_validation else []
     )
-    if head.text_input == "both" and head.uses_audio and not hears_without_training(store):
+    if head.text_input == "both" and head.uses_audio and not store.hears_without_training:
         notes.append(
-            f"untrained, and the audio backbone ({_name(store, 'audio')}) shares no space with sentences: expect chance; train a head"
+            f"untrained, and the audio backbone ({store.backbone('audio')}) shares no space with sentences: expect chance; train a head"
         )
-    if not head.uses_visual or shares_space(store, kind):
+    if not head.uses_visual or store.shares_space(kind):
         return notes
-    names = [_name(store, one) for one in (kind, "text")]
+    names = [store.backbone(one) for one in (kind, "text")]
     dims = [store.visual_dim if kind == "visual" else store.audio_dim, store.text_dim]
     return [
         *notes,

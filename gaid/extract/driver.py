@@ -280,6 +280,15 @@ class Extraction:
 
             return run_on_cluster(jobs(), options.scheduler, bar, stop)
 
+    def _judge_features(self, store: "Store") -> list[str]:
+        """A line, which is printed too, for each kind of feature that looks wrong. Those of random weights are not judged."""
+        from gaid.stores import examine_features
+
+        lines = [] if store.random_weights else examine_features(store).warnings
+        for line in lines:
+            self._say(line)
+        return lines
+
     def _report(
         self,
         store: "Store",
@@ -327,6 +336,7 @@ class Extraction:
             census=dict(store.census),
             cut_short=shortened,
             remarks=remarks,
+            features=self._judge_features(store),
             random_weights=store.random_weights,
             already_complete=already,
             changed=changed,

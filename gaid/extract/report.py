@@ -56,9 +56,10 @@ class ExtractReport:
 
     `failed` lists the clips of the whole store, whichever run found them; `extracted` counts the clips that this run
     decoded. `cut_short` has a line for each clip that ends with its file before the end that was asked for, `remarks` a
-    line for each clip some of whose pictures were replaced, or whose pictures are one, or mostly one. `changed` lists
-    clips whose file is not the one that was decoded, `arrived` those that were missing and are there now, but that the
-    store can't take any more. `changes`: how a folder differed from its library.
+    line for each clip some of whose pictures were replaced, or whose pictures are one, or mostly one. `features` has a
+    line for each kind of feature that looks wrong (`gaid.stores.features`). `changed` lists clips whose file is not the
+    one that was decoded, `arrived` those that were missing and are there now, but that the store can't take any more.
+    `changes`: how a folder differed from its library.
     """
 
     store: Path
@@ -74,6 +75,7 @@ class ExtractReport:
     remarks: list[str] = field(default_factory=list)
     random_weights: bool = False
     already_complete: bool = False
+    features: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     arrived: list[str] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
@@ -100,6 +102,7 @@ class ExtractReport:
             "remarks": self.remarks,
             "random_weights": self.random_weights,
             "already_complete": self.already_complete,
+            "features": self.features,
             "changed": self.changed,
             "arrived": self.arrived,
             "changes": vars(self.changes),

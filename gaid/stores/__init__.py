@@ -4,6 +4,7 @@ from gaid.stores.census import members_of
 from gaid.stores.controls import derangement, with_audio, with_noise
 from gaid.stores.convert import convert_store
 from gaid.stores.deletion import delete_store
+from gaid.stores.features import FeatureReport, examine_features
 from gaid.stores.gallery import iter_clips, read_clips, valid_rows
 from gaid.stores.schema import AUDIO_STATES, SCHEMA_VERSION, StorePlan
 from gaid.stores.split import Split, hash_gallery
@@ -14,6 +15,7 @@ from gaid.stores.writer import StoreWriter
 __all__ = [
     "AUDIO_STATES",
     "SCHEMA_VERSION",
+    "FeatureReport",
     "Split",
     "Store",
     "StorePlan",
@@ -22,6 +24,7 @@ __all__ = [
     "convert_store",
     "delete_store",
     "derangement",
+    "examine_features",
     "hash_gallery",
     "iter_clips",
     "members_of",

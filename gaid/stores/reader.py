@@ -17,6 +17,9 @@ from gaid.stores.library import LibraryArrays, current_view
 from gaid.stores.schema import SCHEMA_VERSION, TEXTS, caption_arrays, decode_texts, digest_json, video_arrays
 from gaid.stores.zarr import ZarrArrays
 
+# Each of its encoders is a random projection of its own, so equal sizes are not a shared space.
+_SPACELESS = "tiny"
+
 
 class StoreReader:
     """A store, read only. `reader["videos/visual"]` is array-like; `[:]` reads it."""
@@ -118,6 +121,12 @@ class StoreReader:
         """(tokens, dim) of a frame's audio; None where the store has embeddings only."""
         tokens = self.layout.get("audio_tokens")
         return (int(tokens[0]), int(tokens[1])) if tokens else None
+
+    def shares_space(self, kind: str) -> bool:
+        """Whether cosines compare the texts with the vectors of `kind` (visual, audio): one model encoded both."""
+        backbones, dims = self.provenance.get("backbones", {}), {"visual": self.visual_dim, "audio": self.audio_dim}
+        names = [backbones.get(one, {}).get("name", "?") for one in (kind, "text")]
+        return names[0] == names[1] != _SPACELESS and dims[kind] == self.text_dim
 
     @property
     def has_audio_text(self) -> bool:
