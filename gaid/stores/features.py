@@ -20,10 +20,10 @@ SAMPLE = 512
 """Clips that are looked at."""
 FEWEST = 16
 """Fewer vectors than this are not judged."""
-MOST_COSINE, LEAST_RANK, MOST_EQUAL, LEAST_NEARER = 0.98, 8.0, 0.5, 0.7
+MOST_COSINE, LEAST_RANK, MOST_EQUAL, LEAST_NEARER = 0.99, 8.0, 0.5, 0.7
 _READ_BYTES = 256 * 2**20
 # Patches and tokens may well be equal: a white ground, an encoder that reads each word by itself.
-_WHOLE = ("text", "visual", "audio")
+_WHOLE = ("text", "text for sound", "visual", "audio")
 _REMEDY = "check the encoder's input and weights (docs/features.md)"
 
 Rows = NDArray[np.int64]
@@ -64,7 +64,7 @@ class FeatureSummary:
 
 @dataclass(frozen=True)
 class Pairing:
-    """How near captions are to their own clips, where `kind` and text are encoded into one space; a clip is its frames' mean.
+    """How near captions are to their own clips, where one model encoded both; a clip is the mean of its frames' directions.
 
     `own` and `other`: mean cosine of a caption with its own clip and with other clips. `nearer`: the share of (caption, other
     clip) in which the own clip is nearer; 0.5 is chance.
@@ -79,8 +79,8 @@ class Pairing:
     @property
     def warning(self) -> str:
         """One line where captions are hardly nearer to their own clips than chance; else empty."""
-        if self.captions < FEWEST or self.nearer > LEAST_NEARER:
-            return ""
+        if self.kind != "visual" or self.captions < FEWEST or self.nearer > LEAST_NEARER:
+            return ""  # a caption need not mention the sound
         return (
             f"{self.kind} and text: captions do not fit their clips: their own clip is nearer than another in "
             f"{self.nearer:.0%} of the cases (chance: 50 %); {_REMEDY}"
@@ -111,13 +111,16 @@ def examine_features(store: StoreReader) -> FeatureReport:
     vectors = {
         "text": found.texts("captions/embedding"),
         "text tokens": found.text_tokens(),
+        "text for sound": found.texts("captions/audio_embedding"),
         "visual": found.frames("videos/visual"),
         "patches": found.frames("videos/patches"),
         "audio": found.frames("videos/audio"),
         "audio tokens": found.frames("videos/audio_tokens"),
     }
     summaries = [_summarise(kind, some) for kind, some in vectors.items() if len(some) > 1]
-    pairings = [found.pairing(kind) for kind in ("visual", "audio") if store.shares_space(kind)]
+    pairings = [found.pairing("visual", "captions/embedding")] if store.shares_space("visual") else []
+    if store.audio_text_shares_space:
+        pairings.append(found.pairing("audio", "captions/audio_embedding"))
     return FeatureReport(summaries, [one for one in pairings if one is not None])
 
 
@@ -147,11 +150,15 @@ class _Sampled:
         for row, values in self._clips(name, rows):
             places = np.flatnonzero(self.mask[row]) if heard else np.arange(len(values))
             vector = values[places[row % len(places)]]
-            found.append(vector if vector.ndim == 1 else vector[(7 * row) % len(vector)])
+            if vector.ndim > 1:
+                vector = vector[(7 * row) % len(vector)]
+            found.append(vector.astype(np.float32))  # a copy: a view would keep the chunk in memory
         return np.asarray(found, np.float32)
 
     def texts(self, name: str) -> Vectors:
         """The vectors of the clips' first captions, each wording once."""
+        if name not in self.store.names():
+            return np.empty((0, 0), np.float32)
         rows = np.sort([self.caption_of[row] for row in self.clips.tolist() if row in self.caption_of]).astype(np.int64)
         words = self.store.texts("captions/text") if len(rows) else []
         rows = np.sort(list({words[row]: row for row in rows[::-1].tolist()}.values())).astype(np.int64)
@@ -165,16 +172,16 @@ class _Sampled:
         chosen = _spread(np.sort(middle).astype(np.int64), self.store["captions/tokens"])
         return self.store.rows("captions/tokens", chosen).astype(np.float32)
 
-    def pairing(self, kind: str) -> Pairing | None:
-        """How near the clips' first captions are to them; None for fewer than two clips."""
+    def pairing(self, kind: str, name: str) -> Pairing | None:
+        """How near the clips' first captions, as the array `name` has them, are to them; None for fewer than two clips."""
         clips = self.clips if kind == "visual" else self.sounding
         clips = np.asarray([row for row in clips.tolist() if row in self.caption_of], np.int64)
         if len(clips) < 2:
             return None
         captions = np.asarray([self.caption_of[row] for row in clips.tolist()], np.int64)
         order = np.argsort(captions)
-        text = np.empty((len(clips), self.store.text_dim), np.float32)
-        text[order] = self.store.rows("captions/embedding", captions[order])
+        text = np.empty((len(clips), self.store[name].shape[1]), np.float32)
+        text[order] = self.store.rows(name, captions[order])
         means = []
         for row, values in self._clips(f"videos/{kind}", clips):
             means.append(_unit(values.astype(np.float32)[slice(None) if kind == "visual" else self.mask[row]]).mean(0))

@@ -124,9 +124,16 @@ class StoreReader:
 
     def shares_space(self, kind: str) -> bool:
         """Whether cosines compare the texts with the vectors of `kind` (visual, audio): one model encoded both."""
-        backbones, dims = self.provenance.get("backbones", {}), {"visual": self.visual_dim, "audio": self.audio_dim}
-        names = [backbones.get(one, {}).get("name", "?") for one in (kind, "text")]
-        return names[0] == names[1] != _SPACELESS and dims[kind] == self.text_dim
+        dim = self.visual_dim if kind == "visual" else self.audio_dim
+        return self._backbone(kind) == self._backbone("text") != _SPACELESS and dim == self.text_dim
+
+    @property
+    def audio_text_shares_space(self) -> bool:
+        """Whether cosines compare the sounds with the captions in the sound's own text space."""
+        return self.has_audio_text and self._backbone("audio") != _SPACELESS
+
+    def _backbone(self, kind: str) -> str:
+        return str(self.provenance.get("backbones", {}).get(kind, {}).get("name", "?"))
 
     @property
     def has_audio_text(self) -> bool:
