@@ -26,7 +26,7 @@ help:
 	@echo "make test-lowest        the quick tests on the oldest packages that pyproject.toml allows; test-latest: on the newest"
 	@echo "make check              ruff, mypy, import-linter, the documentation's links"
 	@echo "make bench              each stage beside its peers and the machine's limit, about 45 minutes -> docs/performance.md"
-	@echo "make reproduce-table1   Table 1 (to table6, figure5) of the paper over the data sets that are here; make reproduce: all"
+	@echo "make reproduce-table1   Table 1 (to table6, figure5) of the paper over the data sets that are here; make reproduce: all; reproduce-worlds: heads where sound helps or harms"
 	@echo "make docs               docs/cli.md from --help, and the documentation's site -> build/site/index.html"
 	@echo "make clean              removes what the demo made; the environment stays"
 

@@ -10,7 +10,9 @@ from gaid.console import show_markdown
 
 
 def reproduce(
-    what: Annotated[list[str], typer.Argument(metavar="WHAT...", help="table1 to table6, figure5, or all.")],
+    what: Annotated[
+        list[str], typer.Argument(metavar="WHAT...", help="table1 to table6, figure5, all of these, or worlds.")
+    ],
     root: Annotated[
         Path | None, option("The folder that holds the data sets' folders. Default: data.", "FOLDER")
     ] = None,
@@ -50,7 +52,10 @@ def reproduce(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Make the paper's tables and Figure 5: measured rows, with published ones in tables of their own. Extracts and trains what is missing."""
+    """Make the paper's tables and Figure 5: measured rows, with published ones in tables of their own. Extracts and trains what is missing.
+
+    `worlds`, which is not of the paper, compares the heads in demo worlds whose captions never, mostly and always mention sound.
+    """
     import gaid.paper.reproduce
     from gaid.paper.workshop import PaperOptions
 

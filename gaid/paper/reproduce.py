@@ -21,6 +21,7 @@ from gaid.paper.paper_table import Section, Table
 from gaid.paper.published import cautions, load_published, published_gains, published_seconds
 from gaid.paper.tables import TABLES, PaperTable, choose
 from gaid.paper.workshop import PaperOptions, Setting, Workshop, settings_of
+from gaid.paper.worlds import Worlds, make_worlds
 from gaid.report import write_page
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Reproduction:
     """All that `reproduce` made; `skipped` says what is not in it and why."""
 
     tables: list[Table] = field(default_factory=list)
+    worlds: Worlds | None = None
     files: list[Path] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -52,18 +54,19 @@ class Reproduction:
         """JSON types only; measured and published apart."""
         return {
             "tables": {table.spec.name: table.to_dict() for table in self.tables},
+            **({"worlds": self.worlds.to_dict()} if self.worlds else {}),
             "skipped": self.skipped,
             "files": [str(path) for path in self.files],
         }
 
     def __str__(self) -> str:
-        parts = [str(table).rstrip() for table in self.tables]
+        parts = [str(one).rstrip() for one in (*self.tables, self.worlds) if one is not None]
         parts += [f"Not made: {what}. {why}" for what, why in self.skipped.items()]
         return "\n\n".join([*parts, "Written: " + ", ".join(map(str, self.files))])
 
 
 def reproduce(what: Sequence[str] = ("all",), options: PaperOptions | None = None) -> Reproduction:
-    """Tables (`table1` to `table6`) and `figure5`, or `all`, of the paper.
+    """Tables (`table1` to `table6`) and `figure5`, or `all`, of the paper, and `worlds`, which is not of the paper.
 
     A data set that was not asked for and can't be used is skipped with its reason. Raises what extraction, training and
     evaluation raise for one that was asked for, and DataMissing where nothing is left.
@@ -78,6 +81,9 @@ def reproduce(what: Sequence[str] = ("all",), options: PaperOptions | None = Non
             table = _table(TABLES[name], workshop, made.skipped)
             made.tables.append(table)
             made.files += table.write(options.out)
+        elif name == "worlds":
+            made.worlds = make_worlds(workshop.options)
+            made.files += made.worlds.write(options.out)
         else:
             made.files += _figure5(workshop)
     return made
