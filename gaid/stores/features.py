@@ -119,7 +119,7 @@ def examine_features(store: StoreReader) -> FeatureReport:
     }
     summaries = [_summarise(kind, some) for kind, some in vectors.items() if len(some) > 1]
     pairings = [found.pairing("visual", "captions/embedding")] if store.shares_space("visual") else []
-    if store.audio_text_shares_space:
+    if store.hears_without_training:
         pairings.append(found.pairing("audio", "captions/audio_embedding"))
     return FeatureReport(summaries, [one for one in pairings if one is not None])
 

@@ -125,14 +125,15 @@ class StoreReader:
     def shares_space(self, kind: str) -> bool:
         """Whether cosines compare the texts with the vectors of `kind` (visual, audio): one model encoded both."""
         dim = self.visual_dim if kind == "visual" else self.audio_dim
-        return self._backbone(kind) == self._backbone("text") != _SPACELESS and dim == self.text_dim
+        return self.backbone(kind) == self.backbone("text") != _SPACELESS and dim == self.text_dim
 
     @property
-    def audio_text_shares_space(self) -> bool:
+    def hears_without_training(self) -> bool:
         """Whether cosines compare the sounds with the captions in the sound's own text space."""
-        return self.has_audio_text and self._backbone("audio") != _SPACELESS
+        return self.has_audio_text and self.backbone("audio") != _SPACELESS
 
-    def _backbone(self, kind: str) -> str:
+    def backbone(self, kind: str) -> str:
+        """The name of the encoder of a kind (visual, audio, text)."""
         return str(self.provenance.get("backbones", {}).get(kind, {}).get("name", "?"))
 
     @property

@@ -5,10 +5,9 @@ import pytest
 
 from gaid.backbones import load_audio, load_text
 from gaid.errors import OptionInvalid
-from gaid.evaluation import subject
 from gaid.report import write_page
 from gaid.retrieval.search import search
-from gaid.stores import StorePlan, StoreWriter, open_store
+from gaid.stores import StorePlan, StoreWriter, open_store, reader
 
 DIM, FRAMES = 256, 3
 LOOKS = ["a red circle", "a blue square", "a green star", "a yellow cross", "a pink moon", "a black ring"]
@@ -52,7 +51,7 @@ def write_store(path, audio_text=True):
 @pytest.fixture
 def shared(monkeypatch):
     """`tiny` counts as a backbone whose senses share a space with sentences, as its sentences and features do here."""
-    monkeypatch.setattr(subject, "_SPACELESS", "none of them")
+    monkeypatch.setattr(reader, "_SPACELESS", "none of them")
 
 
 @pytest.fixture(scope="module")
