@@ -46,7 +46,7 @@ def extract(
     frame_sampling: Annotated[
         Literal["even", "per-second", "keyframes"],
         option(
-            "At the middles of N equal parts; one per second, as AVIGATE reads; or the key frames nearest to the middles.",
+            "The middles of N equal parts; 0, 1, 2, ... s, as AVIGATE reads videos; or the key frames nearest to the middles.",
             "even|per-second|keyframes",
         ),
     ] = "even",

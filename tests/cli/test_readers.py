@@ -74,6 +74,10 @@ def test_gaids_vatex_folder_has_clips_as_files_of_their_sources_names(gaid, tmp_
     assert "a file that is no longer than its clip is taken whole" in told.err
     checked = gaid("datasets", "vatex", "--root", tmp_path / "vatex", "--check", "--json")
     assert checked.json["outside"] == []
+    found = gaid("search", "a", "--store", "s.zarr", "--preset", "mean-pool", "--json").json["answers"][0]["hits"]
+    assert {hit["video"]: (hit["start"], hit["end"]) for hit in found} == {
+        name: (None, None) if number else (26.0, 36.0) for number, name in enumerate(ids)
+    }
 
 
 @pytest.mark.slow
