@@ -5,11 +5,12 @@ No pickle: a worker whose decoder was taken over by a hostile file must not be a
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaid.errors import DependencyMissing, GaidError, MediaError, OptionInvalid
 from gaid.media.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
@@ -18,23 +19,27 @@ from gaid.specs import AudioSpec, FrameSpec
 LENGTHS = struct.Struct("<QQ")
 LONGEST_HEADER = 1 << 20
 LONGEST_BODY = 4 << 30
+# In the order of their items' sizes, so that each lies in a message as its items want to be aligned.
 ARRAYS = {
-    "frames": "uint8", "times": "float32", "audio": "float32", "audio_mask": "bool", "audio_starts": "int64",
-    "frame_times": "float32",
+    "audio_starts": "int64", "times": "float32", "frame_times": "float32", "audio": "float32", "frames": "uint8",
+    "audio_mask": "bool",
 }  # fmt: skip
 VALUES = ("duration", "audio_state", "audio_rate", "audio_window", "short", "decoded", "remarks")
 FATAL: dict[str, type[GaidError]] = {"DependencyMissing": DependencyMissing, "OptionInvalid": OptionInvalid}
 
 Header = dict[str, Any]
-Message = tuple[Header, bytes]
+Body = bytes | bytearray
+Message = tuple[Header, Body]
 
 
-def pack(header: Mapping[str, Any], body: bytes = b"") -> bytes:
+def pack(header: Mapping[str, Any], arrays: Sequence[NDArray[Any]] = ()) -> bytes:
     text = json.dumps(header).encode()
-    return LENGTHS.pack(len(text), len(body)) + text + body
+    return b"".join(
+        [LENGTHS.pack(len(text), sum(array.nbytes for array in arrays)), text, *(array.data for array in arrays)]
+    )
 
 
-def unpack(read: Callable[[int], bytes]) -> Message:
+def unpack(read: Callable[[int], Body]) -> Message:
     """One message; `read(n)` gives exactly n bytes or raises. ValueError where it is not a message of this module."""
     header_length, body_length = LENGTHS.unpack(read(LENGTHS.size))
     if header_length > LONGEST_HEADER or body_length > LONGEST_BODY:
@@ -60,8 +65,8 @@ def request_from_header(header: Header) -> ClipRequest | ProbeRequest:
 
 def clip_to_message(clip: Clip) -> bytes:
     shapes = {name: getattr(clip, name).shape for name in ARRAYS}
-    body = b"".join(np.ascontiguousarray(getattr(clip, name), dtype).tobytes() for name, dtype in ARRAYS.items())
-    return pack({"clip": {name: getattr(clip, name) for name in VALUES}, "shapes": shapes}, body)
+    arrays = [np.ascontiguousarray(getattr(clip, name), dtype) for name, dtype in ARRAYS.items()]
+    return pack({"clip": {name: getattr(clip, name) for name in VALUES}, "shapes": shapes}, arrays)
 
 
 def info_to_message(info: MediaInfo) -> bytes:
@@ -81,7 +86,7 @@ def error_to_message(error: Exception) -> bytes:
 
 
 def reply_from_message(message: Message) -> Clip | MediaInfo | MediaError:
-    """What a worker answered; a fault beyond the clip (a missing program) is raised."""
+    """What a worker answered, whose arrays share the message's memory; a fault beyond the clip (a missing program) is raised."""
     header, body = message
     if "fatal" in header:
         kind, text = header["fatal"]
@@ -96,8 +101,7 @@ def reply_from_message(message: Message) -> Clip | MediaInfo | MediaError:
     for name, dtype in ARRAYS.items():
         shape = [int(n) for n in header["shapes"][name]]
         count = int(np.prod(shape))
-        # A copy, so that the clip can be written to and the memory of the message is freed.
-        arrays[name] = np.frombuffer(body, dtype, count, at).reshape(shape).copy()
+        arrays[name] = np.frombuffer(body, dtype, count, at).reshape(shape)
         at += arrays[name].nbytes
     values = {name: header["clip"][name] for name in VALUES}
     values["remarks"] = tuple((str(kind), str(said)) for kind, said in values["remarks"])
