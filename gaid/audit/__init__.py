@@ -17,6 +17,7 @@ from gaid.audit.pool import pool, protocol
 from gaid.audit.results import Audit, Line, Section
 from gaid.audit.seeds import seeds as over_seeds
 from gaid.audit.selection import selection
+from gaid.audit.senses import Senses, senses, senses_of_runs
 from gaid.audit.softmax import softmax
 from gaid.audit.sound import alignment, audio
 from gaid.errors import OptionInvalid
@@ -30,9 +31,20 @@ from gaid.stores import open_store
 if TYPE_CHECKING:
     from gaid.stores import Store
 
-__all__ = ["QUESTIONS", "Audit", "Estimate", "Line", "RunComparison", "Section", "audit", "compare"]
+__all__ = ["QUESTIONS", "Audit", "Estimate", "Line", "RunComparison", "Section", "Senses", "audit", "compare", "senses"]
 
-QUESTIONS = ("leak", "selection", "dual-softmax", "alignment", "pool", "seeds", "audio", "captions", "protocol")
+QUESTIONS = (
+    "leak",
+    "selection",
+    "dual-softmax",
+    "alignment",
+    "pool",
+    "seeds",
+    "audio",
+    "captions",
+    "senses",
+    "protocol",
+)
 
 
 def audit(
@@ -89,6 +101,7 @@ def audit(
         "seeds": lambda: over_seeds(bench, others),
         "audio": lambda: audio(bench, others, trainer),
         "captions": lambda: captions(bench, others),
+        "senses": lambda: senses_of_runs(bench, others),
         "protocol": lambda: protocol(bench),
     }
     sections = []

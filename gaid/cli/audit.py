@@ -56,7 +56,7 @@ def audit(
 ) -> None:
     """Measure how much of a run's figure is real.
 
-    Questions: leak, selection, dual softmax, alignment, pool and ties, seeds, audio, captions, protocol. Each figure has an interval.
+    Questions: leak, selection, dual softmax, alignment, pool and ties, seeds, audio, captions, senses, protocol. Each figure has an interval.
     """  # fmt: skip
     import gaid.audit
     from gaid.report import write_page

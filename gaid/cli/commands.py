@@ -12,6 +12,7 @@ from gaid.cli import (
     import_checkpoint,
     reproduce,
     search,
+    senses,
     store,
     stress,
     train_head,
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("eval")(evaluate.evaluate)
     app.command("audit")(audit.audit)
     app.command("compare")(audit.compare)
+    app.command("senses")(senses.senses)
     app.command("stress")(stress.stress)
     app.command("search")(search.search)
     app.command("export")(export.export)

@@ -175,7 +175,7 @@ class Bench:
         audio, seed = audio or self.subject.audio, self.seed if seed is None else seed
         if (audio, seed) != (self.subject.audio, self.seed):
             return Features.of(with_audio(self.split, audio, seed), self.device, head)
-        key = (audio, head.visual_input, head.audio_input)
+        key = (audio, head.text_input, head.visual_input, head.audio_input)
         if key not in self._features:
             self._features[key] = Features.of(with_audio(self.split, audio, seed), self.device, head)
         return self._features[key]

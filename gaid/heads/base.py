@@ -205,8 +205,9 @@ class Head(nn.Module):
 
     def fit(
         self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, caption_video: Int[Tensor, " texts"]
-    ) -> None:
-        """Chooses its numbers on clips with captions; for heads with `fits_validation`, which keep them among their tensors."""
+    ) -> dict[str, float]:
+        """Chooses its numbers on clips with captions, and returns them by name; for heads with `fits_validation`, which keep them
+        among their tensors."""
         raise NotImplementedError
 
     def few_texts(self, videos: int, tokens: int = 1) -> int:

@@ -2,12 +2,13 @@
 
 A sentence comes twice: by the text backbone, and by the audio backbone's text side (`text_input = "both"`). The picture's part of
 a score is the cosine of the sentence with the clip's pooled frames. The sound's part is its evidence: the cosine with the
-clip's pooled sound, less what the library's sounds have on average for this sentence. So a clip without sound, whose
-evidence is 0, has exactly the score of its picture, and gains or loses nothing beside clips whose sound is an average one
-(docs/method.md, section 10).
+clip's pooled sound, less the level that the library's sounds have for this sentence. The level is such that the evidence of
+sounds that are not meant has a likelihood of 1 on average: a clip without sound, whose evidence is 0, has exactly the score of its
+picture, and sounds neither take from it nor give to it (docs/method.md, section 10).
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,7 +19,8 @@ from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads.base import HeadBase, Scoring, every_frame
 from gaid.heads.scoring.plan import prefers_large_launches
 
-KEPT = 64  # clips whose sounds stand for the library's where the sentence weighs the frames
+KEPT = 128  # clips whose sounds stand for the library's
+SHARPNESS = 20.0  # by which cosines are told apart where validation has not said; that of sentence encoders in training
 TEMPERATURES = (0.0, 0.2, 0.1, 0.05, 0.02)
 CAPTIONS = 2000  # of validation that a fit takes
 CPU_TEXTS, CPU_VIDEOS = 256, 64  # in one block
@@ -62,12 +64,14 @@ class SensesHead(HeadBase):
         )  # fmt: skip
         self.uses_visual, self.uses_audio = visual_weight > 0, audio_weight > 0
         self.fits_validation = fitted
-        self.numbers: Tensor  # the weight of the picture, the weight of the sound, the temperature
-        self.register_buffer("numbers", torch.tensor([visual_weight, audio_weight, temperature]))
+        self.numbers: (
+            Tensor  # the weight of the picture, the weight of the sound, the temperature, the sharpness of the sound
+        )
+        self.register_buffer("numbers", torch.tensor([visual_weight, audio_weight, temperature, SHARPNESS]))
         self.mean_sound: Tensor
         self.register_buffer("mean_sound", torch.zeros(audio_dim))
         self.kept_sounds: Tensor
-        self.register_buffer("kept_sounds", torch.zeros(KEPT, frames, audio_dim))
+        self.register_buffer("kept_sounds", torch.zeros(KEPT, frames, audio_dim, dtype=torch.float16))
 
     # What it takes from a library and from validation
 
@@ -83,7 +87,7 @@ class SensesHead(HeadBase):
             total += _mean_direction(frames[sounding], heard[sounding]).sum(0)
             for place in torch.nonzero(sounding)[:, 0].tolist():
                 if count % every == 0:
-                    kept.append(frames[place])
+                    kept.append(frames[place].half())
                 count += 1
                 if len(kept) > KEPT:
                     kept, every = kept[::2], 2 * every
@@ -93,18 +97,22 @@ class SensesHead(HeadBase):
 
     def fit(
         self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, caption_video: Int[Tensor, " texts"]
-    ) -> None:
+    ) -> dict[str, float]:
         """Finds the weights and the temperature on clips with captions: those by which each caption's own video, and each
-        video's own captions, are the likeliest among all. The two weights add up to 1."""
+        video's own captions, are the likeliest among all. The two weights add up to 1; before that, that of the sound is the
+        sharpness by which its level is taken."""
         rows = torch.arange(0, len(text), max(1, -(-len(text) // CAPTIONS)), device=text.device)
         owner = caption_video.to(text.device)[rows].to(self.numbers.device)
         best = torch.inf
         for temperature in TEMPERATURES:
-            found = self.evidence(text[rows], visual, audio, audio_mask, temperature=temperature)
-            loss, weights = _likeliest(list(found.values()), owner)
+            with torch.no_grad():
+                found = self._compare(text[rows], visual, audio, audio_mask, temperature)
+                library = self._library(self._sentences(text[rows])[1], temperature)
+            loss, weights = _likeliest(*found, library, owner)
             if loss < best - 1e-4:
                 best = loss
-                self.numbers.copy_(torch.cat([weights / weights.sum(), weights.new_tensor([temperature])]))
+                self.numbers.copy_(torch.stack([*weights / weights.sum(), weights.new_tensor(temperature), weights[1]]))
+        return dict(zip(("picture", "sound", "temperature"), self.numbers.tolist(), strict=False))
 
     # Scores
 
@@ -115,53 +123,66 @@ class SensesHead(HeadBase):
         visual: Float[Tensor, "videos frames visual_dim"],
         audio: Float[Tensor, "videos frames audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"],
-        *,
-        temperature: float | None = None,
-        direct: bool = False,
     ) -> dict[str, Float[Tensor, "texts videos"]]:
         """What each sense finds, not weighted: `picture`, the cosine; `sound`, the evidence, 0 for a clip without sound."""
-        self._check(text, visual, audio)
-        of_picture, of_sound = self._sentences(text)
-        temperature = float(self.numbers[2]) if temperature is None else temperature
-        found = {}
-        if self.uses_visual:
-            frames, seen = _directions(visual.to(of_picture), every_frame(visual).to(of_picture.device))
-            found["picture"] = _cosines(of_picture, frames, seen, temperature, direct)
+        temperature = float(self.numbers[2])
+        picture, sound, heard = self._compare(text, visual, audio, audio_mask, temperature)
+        senses = {"picture": picture} if self.uses_visual else {}
         if self.uses_audio:
-            frames, heard = _directions(audio.to(of_sound), audio_mask.to(of_sound.device))
-            above = _cosines(of_sound, frames, heard, temperature, direct) - self._expected(of_sound, temperature)
-            found["sound"] = above.where(heard.any(1), 0.0)
-        return found
-
-    def _expected(self, sentences: Tensor, temperature: float) -> Float[Tensor, "texts 1"]:
-        """The mean cosine of each sentence with the library's sounds: exact for the mean of frames, where it is the cosine's
-        product with the mean direction; else with what the weighting of frames adds to it over the clips that are kept."""
-        mean = (sentences @ self.mean_sound)[:, None]
-        if not temperature:
-            return mean
-        heard = self.kept_sounds.any(-1)
-        frames = self.kept_sounds[heard.any(1)]
-        if not len(frames):
-            return mean
-        heard = heard[heard.any(1)]
-        added = _cosines(sentences, frames, heard, temperature) - _cosines(sentences, frames, heard, 0.0)
-        return mean + added.mean(1, keepdim=True)
+            senses["sound"] = (sound - self._level(self._sentences(text)[1], temperature)).where(heard, 0.0)
+        return senses
 
     def score_pairs(
         self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, how: Scoring
     ) -> Float[Tensor, "texts videos"]:
         """The weighted sum, a block of pairs at a time. `direct` makes each pair's pooled vector; `folded` does without."""
-        direct = how.algorithm == "direct"
-        weights = dict(zip(("picture", "sound"), self.numbers[:2], strict=True))
+        self._check(text, visual, audio)
+        direct, temperature = how.algorithm == "direct", float(self.numbers[2])
         scores = torch.zeros(len(text), len(visual), device=self.numbers.device)
         rows, columns = self._block(len(text), how.memory, direct)
-        for video in range(0, len(visual), columns):
-            v = slice(video, video + columns)
-            for first in range(0, len(text), rows):
-                t = slice(first, first + rows)
-                found = self.evidence(text[t], visual[v], audio[v], audio_mask[v], direct=direct)
-                scores[t, v] = sum(weights[name] * values for name, values in found.items())
+        for first in range(0, len(text), rows):
+            t = slice(first, first + rows)
+            level = self._level(self._sentences(text[t])[1], temperature)
+            for video in range(0, len(visual), columns):
+                v = slice(video, video + columns)
+                picture, sound, heard = self._compare(text[t], visual[v], audio[v], audio_mask[v], temperature, direct)
+                scores[t, v] = self.numbers[0] * picture + self.numbers[1] * (sound - level).where(heard, 0.0)
         return scores
+
+    def _compare(
+        self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, temperature: float, direct: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The cosines with pictures and those with sounds, (texts, videos), 0 where a sense is not looked at, and which clips
+        have sound, (videos)."""
+        self._check(text, visual, audio)
+        of_picture, of_sound = self._sentences(text)
+        picture = sound = torch.zeros(len(text), len(visual), device=of_sound.device)
+        heard = torch.zeros(len(visual), dtype=torch.bool, device=of_sound.device)
+        if self.uses_visual:
+            frames, there = _directions(visual.to(of_picture), every_frame(visual).to(of_picture.device))
+            picture = _cosines(of_picture, frames, there, temperature, direct)
+        if self.uses_audio:
+            frames, there = _directions(audio.to(of_sound), audio_mask.to(of_sound.device))
+            sound, heard = _cosines(of_sound, frames, there, temperature, direct), there.any(1)
+        return picture, sound, heard
+
+    def _library(self, of_sound: Tensor, temperature: float) -> Float[Tensor, "texts library"]:
+        """Cosines of sentences with the sounds that stand for the library's, but for the nearest, which may be the one that is
+        meant; with no library, 0 as for unrelated directions."""
+        kept = self.kept_sounds.to(of_sound)
+        kept = kept[kept.flatten(1).any(1)]
+        if not len(kept):
+            return of_sound.new_zeros(len(of_sound), 1)
+        there = kept.any(-1)
+        # The whole library's mean is known: what the kept clips differ from it is taken off.
+        differ = of_sound @ (_mean_direction(kept, there).mean(0) - self.mean_sound)
+        found = _cosines(of_sound, kept, there, temperature) - differ[:, None]
+        return found if found.shape[1] == 1 else found.sort(1).values[:, :-1]
+
+    def _level(self, of_sound: Tensor, temperature: float) -> Float[Tensor, "texts 1"]:
+        """The level of the library's sounds for each sentence: that of a sound whose likelihood is the mean of theirs."""
+        sharpness = self.numbers[3]
+        return _log_mean_exp(sharpness * self._library(of_sound, temperature)) / sharpness
 
     def _block(self, texts: int, memory: int, direct: bool) -> tuple[int, int]:
         """Texts and videos that are scored at once: as many as the memory holds on a GPU, as fit a cache on the CPU."""
@@ -196,9 +217,12 @@ class SensesHead(HeadBase):
 
     @torch.no_grad()
     def embed_text(self, text: Float[Tensor, "texts both_dims"]) -> Float[Tensor, "texts dims"]:
-        """Each sentence's unit vectors by the weights, one after the other."""
+        """Each sentence's unit vectors by the weights, and the level of its sounds, one after the other."""
         of_picture, of_sound = self._sentences(text)
-        return torch.cat(self._used(self.numbers[0] * of_picture, self.numbers[1] * of_sound), dim=1)
+        parts = [self.numbers[0] * of_picture] if self.uses_visual else []
+        if self.uses_audio:
+            parts += [self.numbers[1] * of_sound, -self.numbers[1] * self._level(of_sound, 0.0)]
+        return torch.cat(parts, dim=1)
 
     @torch.no_grad()
     def embed_videos(
@@ -207,15 +231,14 @@ class SensesHead(HeadBase):
         audio: Float[Tensor, "videos frames audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"] | None = None,
     ) -> Float[Tensor, "videos dims"]:
-        """The mean direction of the frames, and that of the sound less the library's; zeros there without sound."""
+        """The mean direction of the frames, that of the sound, and 1; zeros for both without sound."""
         mask = every_frame(visual) if audio_mask is None else audio_mask
         frames, seen = _directions(visual.to(self.numbers), every_frame(visual).to(self.numbers.device))
         sounds, heard = _directions(audio.to(self.numbers), mask.to(self.numbers.device))
-        of_sound = (_mean_direction(sounds, heard) - self.mean_sound) * heard.any(1, keepdim=True)
-        return torch.cat(self._used(_mean_direction(frames, seen), of_sound), dim=1)
-
-    def _used(self, of_picture: Tensor, of_sound: Tensor) -> list[Tensor]:
-        return [*([of_picture] if self.uses_visual else []), *([of_sound] if self.uses_audio else [])]
+        parts = [_mean_direction(frames, seen)] if self.uses_visual else []
+        if self.uses_audio:
+            parts += [_mean_direction(sounds, heard), heard.any(1, keepdim=True).to(self.numbers)]
+        return torch.cat(parts, dim=1)
 
 
 def _directions(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -251,14 +274,22 @@ def _cosines(
     return (weights * near).sum(-1) / square.clamp(min=1e-12).sqrt()
 
 
-def _likeliest(found: Sequence[Tensor], owner: Tensor) -> tuple[float, Tensor]:
-    """Weights, above 0, by whose sum of `found`, each (texts, videos), own pairs are likeliest in both directions, and the loss."""
-    table = torch.stack([one.double() for one in found])
-    scale = torch.full((len(table),), 3.0, dtype=torch.float64, device=table.device, requires_grad=True)
+def _log_mean_exp(values: Float[Tensor, "texts library"]) -> Float[Tensor, "texts 1"]:
+    return values.logsumexp(1, keepdim=True) - math.log(values.shape[1])
+
+
+def _likeliest(
+    picture: Tensor, sound: Tensor, heard: Tensor, library: Tensor, owner: Int[Tensor, " texts"]
+) -> tuple[float, Tensor]:
+    """The weights of picture and sound, above 0, by which own pairs are likeliest in both directions, and the loss."""
+    picture, sound, library = picture.double(), sound.double(), library.double()
+    scale = torch.full((2,), 3.0, dtype=torch.float64, device=picture.device, requires_grad=True)
     rows = torch.arange(len(owner), device=owner.device)
 
     def loss() -> Tensor:
-        logits = torch.einsum("stv,s->tv", table, scale.clamp(SMALLEST, LARGEST).exp())
+        of_picture, of_sound = scale.clamp(SMALLEST, LARGEST).exp()
+        evidence = of_sound * sound - _log_mean_exp(of_sound * library)
+        logits = of_picture * picture + evidence.where(heard, 0.0)
         return -(logits.log_softmax(1)[rows, owner].mean() + logits.log_softmax(0)[rows, owner].mean()) / 2
 
     optimiser = torch.optim.LBFGS([scale], max_iter=60, line_search_fn="strong_wolfe")

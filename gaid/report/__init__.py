@@ -4,7 +4,7 @@
 own, which registers it.
 """
 
-from gaid.report import audit, evaluation, search, stress  # noqa: F401 (each registers its page)
+from gaid.report import audit, evaluation, search, senses, stress  # noqa: F401 (each registers its page)
 from gaid.report.html import write_page
 
 __all__ = ["write_page"]

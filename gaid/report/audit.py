@@ -99,14 +99,7 @@ def print_audit(audit: Audit) -> None:
     for section in audit.sections:
         console.show()
         console.show(f"{section.title}. {section.question}", "bold")
-        if section.lines:
-            _print_lines(section)
-        if section.unmeasured:
-            console.show(section.unmeasured, "yellow")
-        for line in section.findings:
-            console.show(f"* {line}", hang=2)
-        for line in section.notes:
-            console.show(f"  {line}", "dim", hang=2)
+        print_section(section)
     console.show()
     console.show(
         "in brackets 95 % intervals, from a bootstrap over videos; ± is a paired difference, in points, to the figures that gaid reports",
@@ -114,6 +107,18 @@ def print_audit(audit: Audit) -> None:
     )
     census = ", ".join(f"{name} {count}" for name, count in census_items(audit.basis.census))
     console.show(f"census: {census}; gallery {audit.basis.gallery_hash[:12]}; {audit.basis.store}", "dim")
+
+
+def print_section(section: Section) -> None:
+    """A section's table, findings and notes."""
+    if section.lines:
+        _print_lines(section)
+    if section.unmeasured:
+        console.show(section.unmeasured, "yellow")
+    for line in section.findings:
+        console.show(f"* {line}", hang=2)
+    for line in section.notes:
+        console.show(f"  {line}", "dim", hang=2)
 
 
 def _print_lines(section: Section) -> None:

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 @singledispatch
 def write_page(results: Any, path: str | Path) -> Path:
-    """The page of what `evaluate`, `search`, `audit` or `stress` returned: one HTML file at `path`, whole or not at all.
+    """The page of what `evaluate`, `search`, `audit`, `senses` or `stress` returned: one HTML file at `path`, whole or not at all.
 
     Returns its path. Raises TypeError for anything that has no page, and OSError where the file can't be written.
     """
-    raise TypeError(f"a {type(results).__name__} has no page; results of evaluate, search, audit and stress have one")
+    raise TypeError(
+        f"a {type(results).__name__} has no page; results of evaluate, search, audit, senses and stress have one"
+    )
 
 
 def write_template(path: str | Path, template: str, *, room: str = "gaid.report", **context: Any) -> Path:

@@ -19,7 +19,7 @@ def test_all_commands_are_there():
     assert set(COMMANDS) == {
         "gaid", "gaid doctor", "gaid datasets", "gaid extract", "gaid store", "gaid store info", "gaid store verify",
         "gaid store convert", "gaid train-head", "gaid eval", "gaid reproduce", "gaid stress", "gaid search",
-        "gaid audit", "gaid compare", "gaid import-checkpoint", "gaid export",
+        "gaid audit", "gaid compare", "gaid import-checkpoint", "gaid export", "gaid senses",
     }  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def test_every_option_says_in_a_sentence_what_it_is(name, param):
         "gaid compare",
         "gaid reproduce",
         "gaid search",
+        "gaid senses",
         "gaid store info",
     ],
 )

@@ -16,6 +16,7 @@ def as_the_version_before(**given: Any) -> StorePlan:
     return StorePlan(**{**given, "audio_text": False, "schema": 1})
 
 
+@pytest.mark.slow
 def test_captions_are_kept_as_the_audio_backbone_encodes_them(world: Any, tmp_path: Path) -> None:
     run(world, tmp_path / "with.zarr", audio=AUDIO_TEXT)
     store = open_store(tmp_path / "with.zarr")

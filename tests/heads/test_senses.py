@@ -6,6 +6,7 @@ import torch
 
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads import SensesHead, build_head
+from gaid.heads.senses import KEPT, SHARPNESS
 
 VISUAL, AUDIO, FRAMES = 6, 5, 4
 
@@ -49,22 +50,23 @@ def expected(text, visual, audio, mask, temperature=0.0, weights=(1.0, 1.0)):
     for t, both in enumerate(text.numpy()):
         of_picture, of_sound = both[:VISUAL], both[VISUAL:]
         heard = {v: pooled_cosine(of_sound, audio[v][mask[v]].numpy(), temperature) for v in sounding}
-        average = np.mean(list(heard.values()))
+        others = sorted(heard.values())[:-1]  # but for the nearest
+        level = np.log(np.mean([np.exp(SHARPNESS * one) for one in others])) / SHARPNESS
         for v in range(len(visual)):
             scores[t, v] = weights[0] * pooled_cosine(of_picture, visual[v].numpy(), temperature)
             if v in heard:
-                scores[t, v] += weights[1] * (heard[v] - average)
+                scores[t, v] += weights[1] * (heard[v] - level)
     return scores
 
 
 @pytest.mark.parametrize("algorithm", ["folded", "direct"])
 @pytest.mark.parametrize("temperature", [0.0, 0.1])
-def test_scores_are_the_picture_s_cosine_and_what_the_sound_has_above_the_average(algorithm, temperature):
+def test_scores_are_the_picture_s_cosine_and_what_the_sound_has_above_its_level(algorithm, temperature):
     text, visual, audio, mask = features(offset=0.7)
     head = make(library=(audio, mask), temperature=temperature, audio_weight=0.5)
     found = head.score(text, visual, audio, mask, algorithm=algorithm).numpy()
     wanted = expected(text, visual, audio, mask, temperature, (1.0, 0.5))
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(found, wanted, atol=5e-4)  # the library's sounds are kept in half precision
 
 
 @pytest.mark.parametrize("preset", ["sound", "av-sum", "av-weighted"])
@@ -86,27 +88,31 @@ def test_a_clip_without_sound_has_the_score_of_its_picture():
     assert not make("sound", (audio, mask)).score(text, visual, audio, mask)[:, 0].any()
 
 
-def test_sounds_bring_nothing_on_average():
+def test_sounds_but_for_the_nearest_have_a_likelihood_of_1_on_average():
     text, visual, audio, mask = features(videos=40, offset=2.0)
-    evidence = make(library=(audio, mask)).evidence(text, visual, audio, mask)["sound"]
-    torch.testing.assert_close(evidence[:, mask.any(1)].mean(1), torch.zeros(len(text)), atol=1e-5, rtol=0)
+    evidence = make(library=(audio, mask)).evidence(text, visual, audio, mask)["sound"][:, mask.any(1)]
+    likelihood = (SHARPNESS * evidence.sort(1).values[:, :-1]).exp().mean(1)
+    torch.testing.assert_close(likelihood, torch.ones(len(text)), atol=5e-3, rtol=0)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.1])
-def test_clips_without_sound_are_neither_first_nor_last_where_sound_means_nothing(temperature):
-    # All sounds have a direction in common, so that every cosine with a sentence is far from 0, on either side of it.
-    text, visual, audio, mask = features(texts=200, videos=200, seed=3, offset=3.0)
+@pytest.mark.parametrize("toward", [-0.5, 0.5])
+def test_sounds_that_mean_nothing_neither_take_from_clips_without_sound_nor_give_to_them(temperature, toward):
+    # All sounds have a direction in common, from or to which the sentences point: their cosines have a level far from 0.
+    draw, dim = torch.Generator().manual_seed(3), 256
+    text = torch.randn(60, 2 * dim, generator=draw) + toward
+    visual = torch.randn(1, FRAMES, dim, generator=draw).expand(200, FRAMES, dim)  # pictures decide nothing
+    audio = torch.randn(200, FRAMES, dim, generator=draw) + torch.randn(200, 1, dim, generator=draw) + 2.0
     silent = torch.arange(200) % 2 == 0
     mask = ~silent[:, None].expand(200, FRAMES)
-    visual = visual[:1].expand(200, FRAMES, VISUAL)  # pictures decide nothing
-    head = make(library=(audio, mask), temperature=temperature)
-    scores = head.score(text, visual, audio, mask)
-    ranks = scores.argsort(dim=1, descending=True).argsort(dim=1).float()
-    of_silent, of_others = ranks[:, silent].mean(), ranks[:, ~silent].mean()
-    # Without the average taken off, clips with sound would be 100 places apart from those without, up or down by the sentence.
-    assert abs(float(of_silent - of_others)) < 8
-    each = ranks[:, silent].mean(1)
-    assert float((each - each.mean()).abs().max()) < 35
+    head = build_head("av-sum", visual_dim=dim, audio_dim=dim, text_dim=dim, frames=FRAMES, temperature=temperature)
+
+    def share_of_silent():
+        return (SHARPNESS * head.score(text, visual, audio, mask)).softmax(1)[:, silent].sum(1)
+
+    assert ((share_of_silent() - 0.5).abs() > 0.45).all()
+    head.meet_library([(audio, mask)])
+    torch.testing.assert_close(share_of_silent(), torch.full((60,), 0.5), atol=0.05, rtol=0)  # half of the clips
 
 
 def test_frames_without_sound_and_zeros_that_count_as_sound_are_not_heard():
@@ -126,7 +132,7 @@ def test_a_library_comes_block_by_block_and_more_of_it_than_is_kept():
     blocks.meet_library([(audio[:70], mask[:70]), (audio[70:], mask[70:])])
     torch.testing.assert_close(whole.mean_sound, blocks.mean_sound)
     torch.testing.assert_close(whole.kept_sounds, blocks.kept_sounds)
-    assert 30 < int(whole.kept_sounds.flatten(1).any(1).sum()) <= 64
+    assert KEPT / 2 < int(whole.kept_sounds.flatten(1).any(1).sum()) <= KEPT
 
 
 def test_vectors_of_an_index_give_the_scores_of_means():
@@ -161,7 +167,7 @@ def test_a_fit_weighs_the_sound_by_what_it_is_worth():
         head.meet_library([clips[2:]])
         summed = found_first(head, planted(naming, seed=2))
         head.fit(*clips, torch.arange(150))
-        visual, audio, _ = head.numbers.tolist()
+        visual, audio = head.numbers[:2].tolist()
         assert visual + audio == pytest.approx(1.0)
         shares[naming] = audio
         assert found_first(head, planted(naming, seed=2)) >= summed - 0.03

@@ -58,12 +58,14 @@ def test_a_store_of_schema_1_is_searched_as_before(old: Path) -> None:
         assert [hit.score for hit in answer.hits] == pytest.approx([score for _, score in before], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_conversion_keeps_the_schema(old: Path, tmp_path: Path) -> None:
     there = convert_store(old / "schema1.h5", tmp_path / "again.zarr")
     assert (there.schema, there.fingerprint) == (1, BEFORE["fingerprint"])
     assert there.content_digest() == BEFORE["digest"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".zarr", ".h5"])
 def test_captions_in_the_sounds_own_space_are_kept(tmp_path: Path, suffix: str) -> None:
     plan = make_plan(audio_text=True)
