@@ -1,17 +1,17 @@
-"""`gaid store`: inspect, verify and convert a store."""
+"""`gaid store`: inspect, verify, convert, prune and join stores."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gaid.cli.common import Json, give, human_bytes, show_features
+from gaid.cli.common import Json, give, human_bytes, option, show_features
 from gaid.console import print_table, say, show
 from gaid.paths import shown_path
 
 DAMAGED = 3
 
-app = typer.Typer(help="Inspect, verify and convert a store.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, verify, convert, prune and join stores.", no_args_is_help=True)
 Place = Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr folder or an .h5 file made by gaid extract.")]
 
 
@@ -104,4 +104,39 @@ def convert(
     if json:
         return give({"path": store.path, "fingerprint": store.fingerprint, "videos": len(store.ids)})
     show(f"{store.path}: {len(store.ids):,} videos, the same fingerprint {store.fingerprint[:12]}")
+    return None
+
+
+@app.command("prune")
+def prune(path: Place, json: Json = False) -> None:
+    """Delete what a library of a folder keeps of clips that are gone or were replaced."""
+    from gaid.stores.compaction import prune_store
+
+    report = prune_store(path)
+    if json:
+        return give({"path": path, "rows": report.rows, "bytes": report.bytes})
+    show(
+        f"{path}: {report.rows:,} clips that are gone or were replaced deleted, {human_bytes(report.bytes)} taken back"
+    )
+    return None
+
+
+@app.command("join")
+def join(
+    first: Place,
+    second: Annotated[
+        Path, typer.Argument(metavar="STORE", help="Another library, of the same encoders and sampling.")
+    ],
+    out: Annotated[Path, option("The new library, ending in .zarr.", "PATH", "--out", "-o")],
+    json: Json = False,
+) -> None:
+    """Write the clips and captions of two libraries of folders into a new one; clips that are in both are taken once."""
+    from gaid.extract.join import join_stores
+
+    report = join_stores(first, second, out)
+    if json:
+        return give({"path": report.store, "videos": report.clips, "twice": report.twice})
+    show(f"{report.store}: {report.clips:,} videos; {len(report.twice):,} of {second} are in {first} as well")
+    for name, there in report.twice.items():
+        say(f"{name}: is {there} in {first}" if name != there else f"{name}: is in both")
     return None

@@ -20,12 +20,13 @@ from gaid.extract.report import Changes
 from gaid.paths import shown_path, whole_path
 from gaid.source_files import Listing, digest_of, look_at
 from gaid.stores.library_writer import LibraryWriter, Row
-from gaid.stores.schema import StorePlan, encode_texts
+from gaid.stores.schema import StorePlan, decode_texts, encode_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _READERS = 4
+COLUMNS = tuple(Listing.__dataclass_fields__)
 ABSENT = (-1, 0)
 Facts = tuple[tuple[int, int], ...]
 """Size and time of change (ns) of a clip's files, its own and that of its sound; ABSENT where there is none."""
@@ -35,9 +36,10 @@ Facts = tuple[tuple[int, int], ...]
 class Growth:
     """Where the features of each video are, by id, the videos that have none yet, and the files of all, in their order.
 
-    `read`: how many files were the known ones by their digest only.
+    `listing`: the files of the folder. `read`: how many clips were the known ones by their digest only.
     """
 
+    listing: Listing
     rows: dict[str, Row] = field(default_factory=dict)
     lacking: list[Video] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
@@ -52,6 +54,7 @@ class Growth:
             names = [of_clip[place] if len(of_clip) > place else "" for of_clip, _ in self.files]
             arrays[f"{name}_bytes"], arrays[f"{name}_offsets"] = encode_texts(names)
         facts = [(*of_clip, ABSENT)[:2] for _, of_clip in self.files]
+        arrays |= {f"listing_{name}": getattr(self.listing, name) for name in COLUMNS}
         return arrays | {"files": np.array(facts, np.int64).reshape(len(facts), 4)}
 
 
@@ -67,7 +70,7 @@ class _Known:
 
 def compare(library: LibraryWriter, dataset: Dataset, listing: Listing, plan: StorePlan) -> Growth:
     """What of the data set the library has. Raises StoresDisagree where the folder is neither the library's nor a copy."""
-    growth, known = Growth(), known_clips(library)
+    growth, known = Growth(listing), known_clips(library)
     now = dict(zip(listing.paths(), zip(listing.sizes.tolist(), listing.changed_ns.tolist(), strict=True), strict=True))
     for video in dataset.videos:
         names = _names(dataset, video)
@@ -114,13 +117,19 @@ def compare(library: LibraryWriter, dataset: Dataset, listing: Listing, plan: St
     return growth
 
 
+def known_listing(library: LibraryWriter) -> Listing | None:
+    """The files of the folder when the library was last brought up to date with it."""
+    kept = "files" in library.own_names()
+    return Listing(*(library.own(f"listing_{name}") for name in COLUMNS)) if kept else None
+
+
 def known_clips(library: LibraryWriter) -> dict[tuple[str, ...], _Known]:
-    """The live clips by the names of their files; by id those of a store that never grew, which does not keep names."""
-    if library.view is None:
+    """The live clips by the names of their files; by id where these are not kept: in a store that never grew, or one that
+    was joined."""
+    if "files" not in library.own_names():
         return dict(_clips_of_parts(library))
-    view = library.view.view
-    names = [library.texts(name) for name in ("path", "sound")]
-    columns = zip(library.ids(), library.live(), *names, view["library/files"][:].tolist(), strict=True)
+    names = [decode_texts(library.own(f"{name}_bytes"), library.own(f"{name}_offsets")) for name in ("path", "sound")]
+    columns = zip(library.ids(), library.live(), *names, library.own("files").tolist(), strict=True)
     found: dict[tuple[str, ...], _Known] = {}
     for clip, row, path, sound, facts in columns:
         files = (path, sound) if sound else (path,)

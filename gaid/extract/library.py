@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from gaid.datasets import get_spec
 from gaid.datasets.types import Dataset, DatasetSpec
 from gaid.errors import StoresDisagree
-from gaid.extract.growth import SOUNDS, compare
+from gaid.extract.growth import SOUNDS, compare, known_listing
 from gaid.extract.options import Options
 from gaid.extract.plan import make_plan, shard_rows
 from gaid.extract.report import Changes
 from gaid.paths import whole_path
 from gaid.source_files import Listing
+from gaid.stores.compaction import merge_small_parts
 from gaid.stores.differences import differences_in_kind
 from gaid.stores.library_writer import LibraryWriter, Row
 from gaid.stores.schema import StorePlan
@@ -77,7 +78,7 @@ class Library:
     @property
     def unchanged(self) -> bool:
         """Whether the folder is as it was when the library was last brought up to date."""
-        return self.unmoved and self.writer.listing == self.listing
+        return self.unmoved and known_listing(self.writer) == self.listing
 
     def update(self, dataset: Dataset, fill: Fill) -> tuple[Changes, int] | None:
         """Brings the library up to date. Returns what differed and how many clips were decoded; None where the store
@@ -106,9 +107,9 @@ class Library:
             plan,
             [growth.rows[name] for name in plan.video_ids],
             [texts[text] for text in plan.caption_texts],
-            self.listing,
             growth.arrays,
         )
+        merge_small_parts(self.writer)
         return growth.changes, extracted
 
     def _known_texts(self) -> tuple[dict[str, Row], dict[str, int]]:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gaid.errors import OptionInvalid
 from gaid.files import check_folder
 from gaid.stores.hdf5_writer import HDF5_SUFFIXES, write_hdf5
@@ -27,19 +30,31 @@ def convert_store(source: str | Path, target: str | Path) -> Store:
         return open_store(target)
     if target.suffix != ".zarr":
         raise OptionInvalid(f"{target}: a store's name ends in .zarr, .h5 or .hdf5")
-    sources = store.sources
-    failures: dict[str, dict[str, str]] = {failure["id"]: failure for failure in store.failures}
     with StoreWriter.open(target, plan_of(store)) as writer:
-        of_captions = (store[name][:] for name in caption_arrays(store.layout))
-        writer.write_captions(*of_captions)
-        for number in writer.pending_shards:
-            rows = writer.shard_slice(number)
-            arrays = {name.removeprefix("videos/"): store[name][rows] for name in video_arrays(store.layout)}
-            names = store.ids[rows]
-            listed = [failures[name] for name in names if name in failures]
-            writer.write_shard(number, arrays, listed, [sources.get(name, ()) for name in names] if sources else None,
-                               [one for one in store.remarks if one["id"] in set(names)])  # fmt: skip
+        copy_captions(store, writer, np.arange(store.layout["captions"]))
+        copy_rows(store, writer, np.arange(store.layout["videos"]))
         return writer.finish()
+
+
+def copy_rows(store: StoreReader, writer: StoreWriter, rows: NDArray[np.int64]) -> None:
+    """Writes the shards that a writer lacks: its row i is row `rows[i]` of the store, each once and ascending."""
+    sources, remarks = store.sources, store.remarks
+    failures: dict[str, dict[str, str]] = {failure["id"]: failure for failure in store.failures}
+    for number in writer.pending_shards:
+        mine = rows[writer.shard_slice(number)]
+        arrays = {name.removeprefix("videos/"): store.rows(name, mine) for name in video_arrays(store.layout)}
+        names = [store.ids[row] for row in mine.tolist()]
+        listed = [failures[name] for name in names if name in failures]
+        writer.write_shard(number, arrays, listed, [sources.get(name, ()) for name in names] if sources else None,
+                           [one for one in remarks if one["id"] in set(names)])  # fmt: skip
+
+
+def copy_captions(store: StoreReader, writer: StoreWriter, captions: NDArray[np.int64]) -> None:
+    """Writes a writer's captions: its caption i is caption `captions[i]` of the store, each once and ascending."""
+    offsets = store["captions/token_offsets"][...]
+    tokens = [np.arange(offsets[row], offsets[row + 1]) for row in captions.tolist()]
+    rows = {"captions": captions, "tokens": np.concatenate([np.empty(0, np.int64), *tokens])}
+    writer.write_captions(*(store.rows(name, rows[one.rows]) for name, one in caption_arrays(store.layout).items()))
 
 
 def plan_of(store: StoreReader) -> StorePlan:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from gaid.errors import StoreCorrupt
 from gaid.files import follow, sync_folder, write_bytes
 from gaid.paths import local_path
-from gaid.source_files import Listing
 from gaid.stores.arrays import read_all
 from gaid.stores.creation import attributes_of, create_folder, finish_folder, lock_store, write_marker
 from gaid.stores.deletion import clear_deletion
@@ -143,25 +142,31 @@ class LibraryWriter:
         """The ids of the current view's videos."""
         return [] if self.view is None else ids_of(self.view.view)
 
-    def texts(self, name: str) -> list[str]:
-        """Texts that were given to `commit` as NAME_bytes and NAME_offsets."""
-        if self.view is None:
-            return []
-        return decode_texts(*(read_all(self.view.view[f"{OWN}{name}_{what}"]) for what in ("bytes", "offsets")))
-
-    @property
-    def listing(self) -> Listing | None:
-        """The files of the folder when the current view was made."""
-        if self.view is None:
-            return None
-        return Listing(*(read_all(self.view.view[f"{OWN}listing_{name}"]) for name in Listing.__dataclass_fields__))
-
     def live(self) -> list[Row]:
         """Where each video of the current view is."""
+        return self._rows("videos")
+
+    def live_captions(self) -> list[Row]:
+        """Where each caption of the current view is."""
+        return self._rows("captions")
+
+    def _rows(self, kind: str) -> list[Row]:
         if self.view is None:
             return []
-        names, places = self.view.attributes["library"]["parts"], self.view.places("videos")
+        names, places = self.view.attributes["library"]["parts"], self.view.places(kind)
         return [Row(names[part], row) for part, row in zip(places.part.tolist(), places.row.tolist(), strict=True)]
+
+    def own_names(self) -> set[str]:
+        """The names of the arrays that were given to `commit` as `more`."""
+        names = [] if self.view is None else self.view.view.names()
+        places = {f"{kind}_{what}" for kind in ("video", "caption") for what in ("part", "row")}
+        return {name.removeprefix(OWN) for name in names if name.startswith(OWN)} - places
+
+    def own(self, name: str) -> NDArray[Any]:
+        """One of these arrays. Raises KeyError where there is none."""
+        if self.view is None or name not in self.own_names():
+            raise KeyError(name)
+        return read_all(self.view.view[f"{OWN}{name}"])
 
     def _begin(self) -> None:
         """Makes the folder of a library, in which no view counts yet."""
@@ -176,7 +181,13 @@ class LibraryWriter:
     def new_part(self, plan: StorePlan) -> StoreWriter:
         """The writer of a new part. What it finishes is found again, also after a kill, once `reread` was called."""
         self._begin()
-        return StoreWriter.open(self.folder / f"part-{_next(self.folder, 'part-')}.zarr", plan)
+        return StoreWriter.open(self.folder / f"part-{self._next_part:05d}.zarr", plan)
+
+    @property
+    def _next_part(self) -> int:
+        """A number that no part has had: readers of an earlier view must not find other rows under a name."""
+        before = 0 if self.view is None else int(self.view.attributes["library"]["next_part"])
+        return max(before, _next(self.folder, "part-"))
 
     def reread(self, writer: StoreWriter) -> Part:
         """The part that a writer has written."""
@@ -189,11 +200,10 @@ class LibraryWriter:
         plan: StorePlan,
         videos: list[Row],
         captions: list[Row],
-        listing: Listing,
         more: Mapping[str, NDArray[Any]],
     ) -> None:
-        """Makes these rows the videos and captions of `plan`, in its order. `listing`: the files of the folder, and
-        `more`: further arrays for the next comparison with it.
+        """Makes these rows the videos and captions of `plan`, in its order. `more`: arrays that the view keeps for the
+        caller.
 
         Readers see either the view before or this one. The view before stays on the disk for those that have it open.
         """
@@ -207,24 +217,33 @@ class LibraryWriter:
             )
 
         arrays = plan.small_arrays() | {f"{OWN}{name}": values for name, values in more.items()}
-        arrays |= {f"{OWN}listing_{name}": values for name, values in vars(listing).items()}
         for kind, rows in (("video", videos), ("caption", captions)):
             arrays[f"{OWN}{kind}_part"], arrays[f"{OWN}{kind}_row"] = places(rows)
         filled = [*video_arrays(plan.layout), *caption_arrays(plan.layout)]
-        attributes = {**attributes_of(plan, [*arrays, *filled]), "library": {"parts": names}}
+        attributes = {
+            **attributes_of(plan, [*arrays, *filled]),
+            "library": {"parts": names, "next_part": self._next_part},
+        }
         before = current_view(self.path) if self.view is not None else None
-        view = f"view-{_next(self.folder, 'view-')}.zarr"
+        view = f"view-{_next(self.folder, 'view-'):05d}.zarr"
         create_folder(self.folder / view, attributes, arrays, [])
         store = StoreReader(self.path, LibraryArrays(self.path, view))
         finish_folder(self.folder / view, store)
         write_marker(self.folder / CURRENT, {"view": view})
         write_bytes(self.path / "failures.jsonl", (self.folder / view / "failures.jsonl").read_bytes())
-        for left in self.folder.glob("view-*.zarr"):
-            if left.name not in (view, before):
-                shutil.rmtree(left)
+        self._forget_views(view, before)
         self.view = LibraryArrays(self.path, view)
 
+    def forget_earlier_views(self) -> None:
+        """Deletes all views but the one that counts."""
+        self._forget_views(current_view(self.path))
 
-def _next(folder: Path, kind: str) -> str:
+    def _forget_views(self, *kept: str | None) -> None:
+        for left in self.folder.glob("view-*.zarr"):
+            if left.name not in kept:
+                shutil.rmtree(left)
+
+
+def _next(folder: Path, kind: str) -> int:
     numbers = [int(one.name.removeprefix(kind).removesuffix(".zarr")) for one in folder.glob(f"{kind}*.zarr")]
-    return f"{max(numbers, default=0) + 1:05d}"
+    return max(numbers, default=0) + 1
