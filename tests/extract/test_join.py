@@ -77,7 +77,7 @@ def test_libraries_of_other_sampling_and_stores_that_do_not_grow_are_refused(two
     few = make(tmp_path / "three", {"e.mp4": 10}, {"e.mp4": ["another"]}, frames=3)
     with pytest.raises(StoresDisagree, match="--frames 12 there, 3 now"):
         join_stores(two[0], few, tmp_path / "both.zarr")
-    world = extract(make_world(tmp_path / "w", clips=3), out=tmp_path / "w.zarr", progress=False, **NAMES).store
+    world = extract(make_world(tmp_path / "w", clips=4), out=tmp_path / "w.zarr", progress=False, **NAMES).store
     with pytest.raises(StoresDisagree, match="is of 'world', whose list of clips is fixed"):
         join_stores(two[0], world, tmp_path / "both.zarr")
     with pytest.raises(OptionInvalid, match="is there already"):
