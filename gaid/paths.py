@@ -31,3 +31,9 @@ def local_path(path: str | os.PathLike[str]) -> Path:
             f"{address[1]}://{rest}: is an address; stores are read from a file system of this machine: mount it, or copy it here"
         )
     return Path(path)
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name that begins with no dot, in lower case; faster than `Path`, for a million names."""
+    _, dot, end = name.rpartition(".")
+    return f".{end.lower()}" if dot and end else ""

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaid.paths import suffix_of
+
 # Files up to this size are digested whole. Of larger ones, films of hours, this many pieces of this size are, evenly spread.
 WHOLE, PIECES, PIECE = 256 * 2**20, 64, 2**20
 _READERS = 4
@@ -160,7 +162,7 @@ def _walk(
             found = sorted(
                 (one.name, one.is_dir())
                 for one in entries
-                if not one.name.startswith(".") and (one.is_dir() or _suffix(one.name) in suffixes)
+                if not one.name.startswith(".") and (one.is_dir() or suffix_of(one.name) in suffixes)
             )
     except OSError:
         return  # what can't be read is listed by the data set
@@ -173,7 +175,3 @@ def _walk(
             yield from _walk(place, f"{start}{name}/", suffixes, seen)
         else:
             yield f"{start}{name}", *(look_at(place) or (-1, 0))
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)

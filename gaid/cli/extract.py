@@ -17,7 +17,10 @@ def extract(
             "Which data set, such as demo, folder or csv (gaid datasets lists them), or your own, file.py:NAME.", "NAME"
         ),
     ],
-    root: Annotated[Path | None, option("Folder of its files. Default: data/NAME.", "FOLDER")] = None,
+    root: Annotated[
+        Path | None,
+        option("Folder of its files. Default: data/NAME; that of the store where a folder's store is there.", "FOLDER"),
+    ] = None,
     audio_root: Annotated[
         Path | None, option("Folder of sounds named like the videos (ID.wav). Default: the root.", "FOLDER")
     ] = None,
@@ -87,11 +90,15 @@ def extract(
     ] = False,
     max_missing: Annotated[float, option("Share of videos that may be missing, 0 to 1.", "SHARE", min=0, max=1)] = 0.1,
     limit: Annotated[int | None, option("Extract only N videos, evenly spread, to try things out.", "N", min=1)] = None,
+    watch: Annotated[
+        bool, flag("Stay, and extract what is new whenever the folder changes, until Ctrl-C.", "--watch")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Decode clips once and keep the frozen encoders' features in a store.
 
-    After Ctrl-C or any other stop, the same command resumes where it was.
+    After Ctrl-C or any other stop, the same command resumes where it was. For a folder that has changed, it extracts only what
+    is new.
     """
     given = {name: value for name, value in locals().items() if name != "json"}
     report = gaid.extract(**given)

@@ -6,14 +6,23 @@ line), else NAME.txt beside a video (one caption per line). Without any, the vid
 
 import hashlib
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from gaid.datasets.parts import TOO_FEW, large_enough, part_size, rows_by_part
-from gaid.datasets.reading import SOUND_SUFFIXES, VIDEO_SUFFIXES, find_files, plain_name, read_lines, read_table
+from gaid.datasets.reading import (
+    SOUND_SUFFIXES,
+    VIDEO_SUFFIXES,
+    find_files,
+    plain_file_name,
+    plain_name,
+    read_lines,
+    read_table,
+)
 from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Video, is_unicode
 from gaid.errors import DataInvalid, DataMissing
 
@@ -78,8 +87,10 @@ def part_of(video: str) -> str:
 
 def _ids(root: Path, files: list[Path]) -> list[str]:
     """Relative paths without suffix; whole where two would be the same, and numbered where even those are."""
-    whole = [plain_name(file.relative_to(root)) for file in files]
-    ids = [plain_name(file.relative_to(root).with_suffix("")) for file in files]
+    start = os.path.join(root, "")  # noqa: PTH118 (with a separator at its end)
+    relative = [os.fspath(file).removeprefix(start) for file in files]
+    whole = list(map(plain_file_name, relative))
+    ids = [plain_file_name(name.removesuffix(os.path.splitext(name)[1])) for name in relative]  # noqa: PTH122
     while clash := {name for name, count in Counter(ids).items() if count > 1}:
         longer = [full if name in clash else name for name, full in zip(ids, whole, strict=True)]
         if longer == ids:  # two names that differ only in how they compose letters
@@ -96,16 +107,30 @@ class _Names:
     """Finds the video that a user meant: by path with or without suffix, or by bare name where only one has it."""
 
     def __init__(self, root: Path, videos: list[Video]) -> None:
-        self.root = root
-        self.ids: dict[str, set[str]] = defaultdict(set)
-        self.bare: dict[str, set[str]] = defaultdict(set)
-        for video in videos:
-            path = video.path.relative_to(root)
+        self.root, self.videos = root, videos
+
+    @cached_property
+    def exact(self) -> set[str]:
+        return {video.id for video in self.videos}
+
+    @cached_property
+    def ids(self) -> dict[str, set[str]]:
+        """The videos of a path, with or without its suffix."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for video in self.videos:
+            path = video.path.relative_to(self.root)
             for known in (video.id, plain_name(path), plain_name(path.with_suffix(""))):
-                self.ids[known].add(video.id)
-            for known in (path.name, path.stem):
-                self.bare[plain_name(Path(known))].add(video.id)
-        self.exact = {video.id for video in videos}
+                found[known].add(video.id)
+        return found
+
+    @cached_property
+    def bare(self) -> dict[str, set[str]]:
+        """The videos whose file has a name, with or without its suffix."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for video in self.videos:
+            for known in (video.path.name, video.path.stem):
+                found[plain_name(Path(known))].add(video.id)
+        return found
 
     def find(self, entry: Entry) -> str | None:
         """The id, or None where there is no such video. Raises DataInvalid where there are several."""
@@ -133,7 +158,8 @@ def _find_entries(root: Path, videos: list[Video]) -> tuple[Path, Iterator[Entry
     tables = [file for file in (root / "captions.csv", root / "captions.jsonl") if file.is_file()]
     if len(tables) > 1:
         raise DataInvalid(f"folder: both {tables[0]} and {tables[1]} are there; keep one")
-    beside = [(video, video.path.with_suffix(".txt")) for video in videos]
+    texts = {os.path.splitext(file)[0] for file in find_files(root, (".txt",))}  # noqa: PTH122 (a million names)
+    beside = [(video, video.path.with_suffix(".txt")) for video in videos if os.path.splitext(video.path)[0] in texts]  # noqa: PTH122
     beside = [(video, file) for video, file in beside if file.is_file()]
     if not tables:
         return root, _beside(beside), []

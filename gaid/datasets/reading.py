@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gaid.errors import DataInvalid, DataMissing
+from gaid.paths import suffix_of
 
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".flv", ".f4v",
@@ -38,10 +39,11 @@ def find_files(root: Path, suffixes: Collection[str]) -> list[Path]:
             continue
         seen.add((here.st_dev, here.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        named = [name for name in files if Path(name).suffix.lower() in suffixes and not name.startswith(".")]
+        named = [name for name in files if suffix_of(name) in suffixes and not name.startswith(".")]
         found += [Path(place, name) for name in named]
-    holding = {folder for file in found for folder in file.parents}
-    found += [folder for folder in _folders_named_like(root, suffixes) if folder not in holding]
+    if named_like := _folders_named_like(root, suffixes):
+        holding = {folder for file in found for folder in file.parents}
+        found += [folder for folder in named_like if folder not in holding]
     return sorted(found, key=lambda path: path.parts)
 
 
@@ -58,7 +60,7 @@ def _folders_named_like(root: Path, suffixes: Collection[str]) -> list[Path]:
         Path(place, name)
         for place, folders, _ in os.walk(root)
         for name in folders
-        if Path(name).suffix.lower() in suffixes and not name.startswith(".")
+        if suffix_of(name) in suffixes and not name.startswith(".")
     ]
 
 
@@ -67,8 +69,15 @@ def plain_name(path: Path | str) -> str:
 
     Names typed on one system and files stored by another differ in how they compose letters, so both go through here.
     """
-    name = os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return unicodedata.normalize("NFC", name.replace("\\", "/") if isinstance(path, str) else name)
+    name = os.fspath(path)
+    return plain_file_name(name.replace("\\", "/") if isinstance(path, str) else name)
+
+
+def plain_file_name(name: str) -> str:
+    """The same of a path as the system gives it, in which a backslash is a character."""
+    if name.isascii():
+        return name
+    return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 # Marks that no UTF-8 text begins with. UTF-32's begins with UTF-16's, so it comes first.

@@ -2,8 +2,8 @@
 
 `extract` is the command of the same name. Its parts: `options`, `plan` (what will be done), `driver` (the order of the
 steps), `encoder` and `rows`, `shard` (one shard), `local` and `cluster` (many shards), `check` (whether the copy of a
-data set is whole) and `sources` (what a store was made from). Decoding is `gaid.media`. Importing this package is
-cheap.
+data set is whole), `sources` (what a store was made from), `library` and `growth` (a store of a folder that changed),
+`watch` and `join`. Decoding is `gaid.media`. Importing this package is cheap.
 """
 
 import inspect
@@ -48,6 +48,7 @@ def extract(
     random_weights: bool = False,
     max_missing: float = 0.1,
     limit: int | None = None,
+    watch: bool = False,
     progress: bool = True,
 ) -> "ExtractReport":
     """Runs the frozen backbones over a data set's clips and captions, once, into a store at `out`.
@@ -56,7 +57,9 @@ def extract(
     by default they are looked for under `root`. `out` ends in .zarr (default stores/DATASET-VISUAL.zarr), or in
     .h5 or .hdf5 for HDF5. `visual`, `audio` and `text` name backbones; the data set has defaults. Where a
     store is there already, the extraction into it resumes, if it was begun with the same clips, captions, backbones and
-    sampling (StoresDisagree otherwise); a finished one is left as it is; `overwrite` deletes it first.
+    sampling (StoresDisagree otherwise); a finished one is left as it is; `overwrite` deletes it first. A store of `folder`
+    grows: clips and captions may be others than before, and only what is new is decoded and encoded; `root` is that of the
+    store by default. `watch` stays and repeats that whenever the folder changes, until Ctrl-C (the last report).
 
     `frame_sampling`: the pictures at the middles of `frames` equal parts (`even`); those at 0, 1, 2, ... s, an even choice where
     there are more than `frames` and the last one repeated where there are fewer, as CLIP4Clip's and AVIGATE's published code
@@ -87,8 +90,13 @@ def extract(
     resumes. Progress and notes go to stderr, unless `progress` is False.
     """
     given = dict(locals())
-    from gaid.extract.driver import Extraction
     from gaid.extract.options import Options
+
+    if watch:
+        from gaid.extract.watch import follow
+
+        return follow(Options(**given))
+    from gaid.extract.driver import Extraction
 
     return Extraction(Options(**given)).run()
 

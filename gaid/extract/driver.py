@@ -5,7 +5,7 @@ The work itself is in `plan`, `local`, `cluster` and `gaid.stores`.
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,9 +48,13 @@ class _Planned:
 class Extraction:
     """The steps of one extraction: `run` does them in order."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, backbones: "Backbones | None" = None) -> None:
+        """`backbones`: those that the options name, where they are loaded already."""
         self.options = options
         self.started = time.monotonic()
+        self.stop_asked = False
+        if backbones is not None:
+            self.backbones = backbones
 
     def run(self) -> ExtractReport:
         """Extracts. Wrong options, and encoders that are not at hand, are found before a clip is made or read."""
@@ -72,6 +76,14 @@ class Extraction:
         if plan.attrs["random_weights"]:
             self._say("random weights: the features mean nothing, and the store says so")
         return self._fill(_Planned(dataset, choice, self.backbones, plan, out))
+
+    @contextmanager
+    def _stop_on_signal(self) -> Iterator[StopWish]:
+        with stop_on_signal(STOPPING if self.options.progress else "") as stop:
+            try:
+                yield stop
+            finally:
+                self.stop_asked = stop.asked
 
     def _out(self, dataset: str) -> Path:
         return Path(default_out(dataset, self.names[0]) if self.options.out is None else self.options.out).expanduser()
@@ -137,7 +149,7 @@ class Extraction:
 
         out, plan = planned.out, planned.plan
         with ExitStack() as stack:
-            stop = stack.enter_context(stop_on_signal(STOPPING if self.options.progress else ""))
+            stop = stack.enter_context(self._stop_on_signal())
             writer = stack.enter_context(StoreWriter.open(out, plan, overwrite=self.options.overwrite))
             if plan.audio_text and not writer.has_audio_text:
                 self._say(
@@ -180,7 +192,7 @@ class Extraction:
         from gaid.stores.library_writer import LibraryWriter
 
         with ExitStack() as stack:
-            stop = stack.enter_context(stop_on_signal(STOPPING if self.options.progress else ""))
+            stop = stack.enter_context(self._stop_on_signal())
             writer = stack.enter_context(LibraryWriter.open(out))
             library = Library(writer, self.options, spec, self.backbones)
             self.options = library.options

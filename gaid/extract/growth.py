@@ -58,7 +58,7 @@ class Growth:
         return arrays | {"files": np.array(facts, np.int64).reshape(len(facts), 4)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Known:
     """A live clip of the library: its id, where its features are, and its files when the library last looked at them; none
     where they were not recorded."""

@@ -88,6 +88,7 @@ class Options:
     random_weights: bool
     max_missing: float
     limit: int | None
+    watch: bool
     progress: bool
 
     @property

@@ -62,11 +62,28 @@ class Inventory:
     root: Path
     markers: dict[str, dict[str, Any]] = field(init=False)
     files: dict[str, Mapping[str, Any]] = field(init=False)
+    _files: dict[str, Path] = field(init=False)
     _checked: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.markers = {name: read_marker(file) for name, file in marker_files(self.root).items()}
+        # What rows were made from is most of a marker, and seldom asked for: a million rows would hold a gigabyte.
+        self._files = marker_files(self.root)
+        self.markers = {}
+        for name, file in self._files.items():
+            self.markers[name] = marker = read_marker(file)
+            marker.pop("sources", None)
         self.files = {place: told for marker in self.markers.values() for place, told in marker["files"].items()}
+
+    def sources(self, rows: int) -> list[Any] | None:
+        """The source files of each of a store's rows, none for rows that are not done; None where none was recorded."""
+        found: list[Any] = [[]] * rows
+        recorded = False
+        for file in (file for name, file in self._files.items() if name.isdigit()):
+            marker = read_marker(file)
+            if "sources" in marker:
+                found[slice(*marker["rows"])] = marker["sources"]
+                recorded = True
+        return found if recorded else None
 
     def check(self, attributes: Mapping[str, Any]) -> None:
         """Raises StoreCorrupt for the first file that is missing or not of its size, and for changed attributes."""

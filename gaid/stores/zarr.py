@@ -123,14 +123,7 @@ class ZarrArrays:
     def sources(self) -> list[Any] | None:
         """The source files of each row as the markers have them, none for rows that are not done; None where none was
         recorded."""
-        shards = [marker for name, marker in self.inventory.markers.items() if name.isdigit()]
-        if not any("sources" in marker for marker in shards):
-            return None
-        found: list[Any] = [[]] * self.attributes["layout"]["videos"]
-        for marker in shards:
-            if "sources" in marker:
-                found[slice(*marker["rows"])] = marker["sources"]
-        return found
+        return self.inventory.sources(self.attributes["layout"]["videos"])
 
     def missing(self, parts: Iterable[str]) -> tuple[str, ...]:
         """Those of a store's parts (shard numbers, `captions`) that are not written yet."""
