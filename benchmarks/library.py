@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.harness import Case, Findings, Goal, Options, once
 from gaid.datasets import get_spec, load_dataset
-from gaid.extract.growth import compare, known_listing
+from gaid.extract.growth import Growth, compare, known_listing
 from gaid.source_files import Listing, Source
 from gaid.stores import StorePlan, StoreWriter
 from gaid.stores.library_writer import LibraryWriter, Row
@@ -68,10 +68,9 @@ def grow(root: Path, out: Path) -> None:
         dataset = load_dataset("folder", root)
         plan = plan_of([video.id for video in dataset.videos], root)
         growth = compare(library, dataset, listing, plan)
-        assert len(growth.lacking) in (0, NEW)
-        if growth.lacking:
-            part = library.parts[_fill(library, plan_of([video.id for video in growth.lacking], root))]
-            growth.rows |= {video.id: Row(part.name, row) for row, video in enumerate(growth.lacking)}
+        assert len(growth.lacking) == NEW
+        part = _fill(library, plan_of([video.id for video in growth.lacking], root))
+        growth.rows |= {video.id: Row(part, row) for row, video in enumerate(growth.lacking)}
         library.commit(plan, [growth.rows[name] for name in plan.video_ids], [], growth.arrays)
 
 
@@ -81,10 +80,15 @@ def make_library(root: Path, out: Path) -> None:
     ids = [path.removesuffix(".mp4") for path in listing.paths()]
     facts = zip(listing.sizes.tolist(), listing.changed_ns.tolist(), strict=True)
     sources = [[Source(size, changed, f"sha256:{size:064d}")] for size, changed in facts]
-    with StoreWriter.open(out, plan_of(ids, root)) as writer:
+    plan = plan_of(ids, root)
+    with StoreWriter.open(out, plan) as writer:
         _write(writer, sources)
         writer.finish()
-    grow(root, out)
+    growth = Growth(listing)
+    for path, [source] in zip(listing.paths(), sources, strict=True):
+        growth.files.append(((path,), ((source.size, source.changed_ns),)))
+    with LibraryWriter.open(out) as library:
+        library.commit(plan, [Row("", row) for row in range(len(ids))], [], growth.arrays)
 
 
 def plan_of(ids: list[str], root: Path) -> StorePlan:

@@ -46,6 +46,9 @@ def info(path: Place, json: Json = False) -> None:
     show_features(features)
     for line in _provenance(told["attributes"]):
         show(line)
+    if grown := told.get("library"):
+        unused = f"{grown['superseded']:,} replaced and {grown['vanished']:,} gone, which gaid store prune deletes"
+        show(f"library: {grown['live']:,} live rows in {grown['parts']} parts; {unused}")
     recorded = told["sources_recorded"]
     show(f"source files: {f'size, time and digest of {recorded:,} clips' if recorded else 'not recorded'}")
     for failure in failures[:20]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import BackboneUnavailable, DataMissing, HeadMismatch, OptionInvalid, StoresDisagree
+from gaid.extract.growth import SOUNDS
 from gaid.paths import shown_path
 
 if TYPE_CHECKING:
@@ -43,12 +44,40 @@ def find_videos(store: "Store", ids: Iterable[str], root: str | Path | None = No
 
     Raises OptionInvalid, DataMissing, also where it has none of them.
     """
-    dataset = find_dataset(store, root)
-    by_id = {video.id: video for video in dataset.videos}
-    found = {one: by_id[one] for one in ids if one in by_id}
+    if store.file_names is None:
+        dataset = find_dataset(store, root)
+        place, by_id = dataset.root, {video.id: video for video in dataset.videos}
+        found = {one: by_id[one] for one in ids if one in by_id}
+    else:
+        place = _root_of(store, root)
+        found = _find_by_name(store, ids, place)
     if not found:
-        raise DataMissing(f"{shown_path(dataset.root)} holds none of these clips")
+        raise DataMissing(f"{shown_path(place)} holds none of these clips")
     return found
+
+
+def _root_of(store: "Store", root: str | Path | None) -> Path:
+    place = Path(store.attrs["dataset"]["root"] if root is None else root).expanduser()
+    if not place.exists():
+        raise DataMissing(f"{shown_path(place)} is not there")
+    return place
+
+
+def _find_by_name(store: "Store", ids: Iterable[str], root: Path) -> dict[str, "Video"]:
+    """Those of the clips whose files are there, by the names that a library keeps: a folder of a million is not listed."""
+    from gaid.datasets import Video
+
+    wanted, sounds = dict.fromkeys(ids), store.attrs["dataset"].get("audio_root")
+    names = dict(zip(store.ids, store.file_names or [], strict=True))
+    found = {}
+    for one in wanted.keys() & names.keys():
+        path, sound = names[one]
+        separate = sound.startswith(SOUNDS)
+        beside = Path(sounds, sound.removeprefix(SOUNDS)) if separate and sounds else root / sound
+        video = Video(one, root / path, audio_path=beside if sound else None)
+        if video.path.exists():
+            found[one] = video
+    return {one: found[one] for one in wanted if one in found}
 
 
 @overload

@@ -25,6 +25,7 @@ class Hdf5Arrays:
     """
 
     format = "hdf5"
+    file_names = growth = None  # a library has them
 
     def __init__(self, path: Path) -> None:
         _check_length(path)

@@ -153,6 +153,30 @@ class LibraryArrays:
         pairs = ((of_parts[part], row) for part, row in zip(places.part.tolist(), places.row.tolist(), strict=True))
         return [[] if of_part is None else of_part[row] for of_part, row in pairs]
 
+    @cached_property
+    def file_names(self) -> list[tuple[str, str]] | None:
+        """The path of each live video's file and of its sound's ("" for none), relative to the root; None where not kept."""
+        if f"{OWN}path_bytes" not in self.view:
+            return None
+        columns = [
+            decode_texts(*(read_all(self.view[f"{OWN}{name}_{what}"]) for what in ("bytes", "offsets")))
+            for name in ("path", "sound")
+        ]
+        return list(zip(*columns, strict=True))
+
+    @property
+    def growth(self) -> dict[str, int]:
+        """How many parts there are, and rows in them that are live, superseded (their file was replaced) and vanished."""
+        places, ids = self._places["videos"], set(ids_of(self.view))
+        live = set(zip(places.part.tolist(), places.row.tolist(), strict=True))
+        superseded = vanished = 0
+        for number, part in enumerate(self.parts):
+            names = ids_of(part)
+            dead = [row for row in part.done_rows() if (number, row) not in live]
+            superseded += sum(names[row] in ids for row in dead)
+            vanished += sum(names[row] not in ids for row in dead)
+        return {"parts": len(self.parts), "live": len(live), "superseded": superseded, "vanished": vanished}
+
     # Arrays
 
     def missing(self, parts: Iterable[str]) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class Part:
     @cached_property
     def rows(self) -> list[int]:
         """The rows that are done."""
-        return [row for shard in self.shards for row in self.rows_of(shard)]
+        return self.arrays.done_rows()
 
     @cached_property
     def ids(self) -> list[str]:

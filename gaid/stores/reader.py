@@ -202,6 +202,11 @@ class StoreReader:
             return {}
         return {name: [Source.of(one) for one in files] for name, files in zip(self.ids, found, strict=True) if files}
 
+    @property
+    def file_names(self) -> list[tuple[str, str]] | None:
+        """The path of each video's file and of its sound's ("" for none) under the data set's root, where they are kept."""
+        return self.arrays.file_names
+
     # Arrays
 
     def __getitem__(self, name: str) -> Any:

@@ -73,6 +73,7 @@ class ZarrArrays:
     """The arrays of a store on disk, read only, and its markers."""
 
     format = "zarr"
+    file_names = growth = None  # a library has them
 
     def __init__(self, path: Path) -> None:
         damaged = (path / "shards" / "plan.json").is_file()
@@ -124,6 +125,11 @@ class ZarrArrays:
         """The source files of each row as the markers have them, none for rows that are not done; None where none was
         recorded."""
         return self.inventory.sources(self.attributes["layout"]["videos"])
+
+    def done_rows(self) -> list[int]:
+        """The rows of the shards that are written."""
+        shards = (marker for name, marker in self.inventory.markers.items() if name.isdigit())
+        return [row for marker in shards for row in range(*marker["rows"])]
 
     def missing(self, parts: Iterable[str]) -> tuple[str, ...]:
         """Those of a store's parts (shard numbers, `captions`) that are not written yet."""

@@ -35,6 +35,12 @@ def test_a_layout_without_its_package_is_told_not_an_error(monkeypatch):
     assert not any("tar" in who for case in found.cases for who in case.timings)
 
 
+@pytest.mark.slow
+def test_a_folder_is_compared_with_its_library():
+    found = library.run(QUICK)  # asserts that nothing is new, and then that what is new is found
+    assert [case.name for case in found.cases] == ["2,000 files, as it was", "2,000 files, 10 files new"]
+
+
 def test_the_published_loop_has_our_loss_and_gradient(tmp_path, monkeypatch):
     features = write_store(tmp_path / "random.zarr", 24, 16, 4, validation=8)
     noise = torch.rand(16, 16, generator=torch.Generator().manual_seed(1))

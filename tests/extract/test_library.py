@@ -6,8 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
+from gaid.cli import run as gaid_command
 from gaid.errors import DataMissing, ExtractInterrupted, StoreCorrupt, StoresDisagree
 from gaid.extract import extract
+from gaid.extract.sources import find_videos
 from gaid.stores import convert_store, iter_clips, open_store
 from tests.extract.folder_world import make_clip, write_captions
 from tests.extract.stubs import NAMES, StubText, StubVisual
@@ -265,6 +267,35 @@ def test_a_part_that_lost_a_shard_is_made_anew(here):
     os.utime(here / "clips")
     StubVisual.reset()
     assert again(here).extracted == len(StubVisual.calls) == 1
+    assert_is_fresh(here)
+
+
+def test_the_files_of_a_library_are_found_without_looking_at_the_folder(here, monkeypatch):
+    shutil.copyfile(here / "clips/a/clip 0.mp4", here / "clips/b/clip 1.m4a")
+    again(here)
+    (here / "clips/a/clip 2.mp4").unlink()
+    monkeypatch.setattr("gaid.extract.sources.find_dataset", lambda *given: pytest.fail("looked at"))
+    store = open_store(here / "s.zarr")
+    found = find_videos(store, ["b/clip 1", "a/clip 2", "a/clip 0"])
+    assert list(found) == ["b/clip 1", "a/clip 0"]
+    assert found["b/clip 1"].path == here / "clips/b/clip 1.mp4"
+    assert found["b/clip 1"].audio_path == here / "clips/b/clip 1.m4a"
+    (here / "clips").rename(here / "moved")
+    assert find_videos(store, ["a/clip 0"], here / "moved")["a/clip 0"].path == here / "moved/a/clip 0.mp4"
+    with pytest.raises(DataMissing, match="clips is not there"):
+        find_videos(store, ["a/clip 0"])
+
+
+def test_store_info_counts_the_rows_of_a_library(here, capsys):
+    make_clip(here / "clips/a/clip 2.mp4", 21, here / "bases")
+    (here / "clips/b/clip 1.mp4").unlink()
+    again(here)
+    told = open_store(here / "s.zarr").info()["library"]
+    assert told == {"parts": 2, "live": 7, "superseded": 1, "vanished": 1}
+    assert gaid_command(["store", "info", str(here / "s.zarr")]) == 0
+    assert "7 live rows in 2 parts; 1 replaced and 1 gone" in " ".join(capsys.readouterr().out.split())
+    assert gaid_command(["store", "prune", str(here / "s.zarr")]) == 0
+    assert open_store(here / "s.zarr").info()["library"]["superseded"] == 0
     assert_is_fresh(here)
 
 

@@ -16,6 +16,7 @@ from gaid.cli import run as gaid_command
 from gaid.errors import StoreCorrupt, StoreIncomplete, StoreInvalid
 from gaid.stores import convert_store, iter_clips, open_store, verify_store
 from tests.stores.toy import fill, make_plan
+from tests.stores.toy_library import grow
 
 LEFT_BY_OTHERS = ("._00000.json", "._zarr.json", ".DS_Store", "Thumbs.db", "desktop.ini", "._0")
 
@@ -197,3 +198,36 @@ def test_a_file_that_goes_while_the_store_is_open_is_not_read_as_nothing(tmp_pat
     shutil.rmtree(store.path / "videos/visual/c/1")
     with pytest.raises(StoreCorrupt, match="is missing"):
         store.whole("videos/visual")
+
+
+@pytest.mark.slow
+def test_no_damage_to_a_library_is_read_as_other_values(tmp_path):
+    """One damage of each file of a store that has grown twice. Of the view before the current one, only verify finds it."""
+    whole = fill(tmp_path / "s.zarr", make_plan(shard_rows=4, chunk_rows=2)).path
+    grow(whole, ["x", "y", "z"], keep=[0, 1, 5])
+    grow(whole, ["v"], keep=[0, 1, 2, 3, 4], seed=60)
+    values, random = read(whole), np.random.default_rng(5)
+    files = sorted(file for file in whole.rglob("*") if file.is_file())
+    kinds = []
+    for number, file in enumerate(files):
+        if file.name in ("failures.jsonl",) or file.name.endswith(".lock"):
+            continue
+        data = file.read_bytes()
+        kind, changed = list(damages(data, random).items())[number % 5]
+        if changed == data:
+            continue
+        if changed is None:
+            file.unlink()
+        else:
+            file.write_bytes(changed)
+        found = outcome(whole, values)
+        kinds.append(found)
+        earlier, needless = "view-00001" in str(file), kind == "deleted" and file.parent.name == "shards"
+        features = kind == "flipped" and "/c/" in str(file)  # and the marker of rows that are not live may go
+        assert found == "a line" or earlier or needless or features, f"{file.relative_to(whole)} {kind}: {found}"
+        assert found != "other values" or features
+        if earlier and not needless and file.parent.name != "view-00001.zarr":
+            assert not verify_store(whole).ok
+        file.write_bytes(data)
+    assert kinds.count("a line") > 60
+    assert outcome(whole, values) == "whole"
