@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from benchmarks import decode, extract, growth, published, search, store, tables, train
+from benchmarks import decode, extract, growth, library, published, search, store, tables, train
 from benchmarks.__main__ import main
 from benchmarks.features import write_store
 from benchmarks.harness import Case, Findings, Goal, Options, Timing
