@@ -210,6 +210,9 @@ class Extraction:
             if found is None:
                 return None
             changes, extracted = found
+            for what, clips in vars(changes).items():
+                if clips:
+                    self._say(f"{what}: {name_some(clips)}")
             return self._report(open_store(out), extracted=extracted, shown=shown, changes=changes)
 
     def _take_arrived(self, writer: "StoreWriter", dataset: Dataset) -> list[str]:

@@ -17,6 +17,7 @@ from gaid.extract.growth import SOUNDS, compare, known_listing
 from gaid.extract.options import Options
 from gaid.extract.plan import make_plan, shard_rows
 from gaid.extract.report import Changes
+from gaid.extract.shard import naming_disk_faults
 from gaid.paths import whole_path
 from gaid.source_files import Listing
 from gaid.stores.compaction import merge_small_parts
@@ -61,6 +62,8 @@ class Library:
         empty = Dataset(spec.name, Path(self.options.root or spec.default_root), (), (), {}, "all")
         self.kind = self._plan(empty)  # what all parts share
         found = differences_in_kind(writer.attributes, self.kind)
+        if about.get("name") != spec.name:
+            found.insert(0, f"the data set: {about.get('name')} there, {spec.name} now")
         if found:
             raise StoresDisagree(
                 f"{writer.path}: can't take more clips, since its own were made in another way: {'; '.join(found)}; give "
@@ -103,13 +106,14 @@ class Library:
             part = self.writer.reread(writer)
             growth.rows |= {name: Row(part.name, row) for row, name in enumerate(ids)}
             texts |= {text: Row(part.name, row) for row, text in enumerate(new_texts)}
-        self.writer.commit(
-            plan,
-            [growth.rows[name] for name in plan.video_ids],
-            [texts[text] for text in plan.caption_texts],
-            growth.arrays,
-        )
-        merge_small_parts(self.writer)
+        with naming_disk_faults(self.writer.path):
+            self.writer.commit(
+                plan,
+                [growth.rows[name] for name in plan.video_ids],
+                [texts[text] for text in plan.caption_texts],
+                growth.arrays,
+            )
+            merge_small_parts(self.writer)
         return growth.changes, extracted
 
     def _known_texts(self) -> tuple[dict[str, Row], dict[str, int]]:

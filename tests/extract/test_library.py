@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from gaid.cli import run as gaid_command
-from gaid.errors import DataMissing, ExtractInterrupted, StoreCorrupt, StoresDisagree
+from gaid.errors import DataMissing, ExtractInterrupted, StoreCorrupt, StoreIncomplete, StoresDisagree
 from gaid.extract import extract
 from gaid.extract.sources import find_videos
 from gaid.stores import convert_store, iter_clips, open_store
+from gaid.stores.library_writer import LibraryWriter
 from tests.extract.folder_world import make_clip, write_captions
 from tests.extract.stubs import NAMES, StubText, StubVisual
 
@@ -182,6 +183,43 @@ def test_other_encoders_or_another_sampling_are_refused(here):
     with pytest.raises(StoresDisagree, match="weights of the visual backbone stub: v1 there, v2 now"):
         again(here)
     assert open_store(here / "s.zarr").content_digest() == before
+
+
+def test_a_store_of_another_data_set_is_no_library_of_a_folder(tmp_path, made):
+    shutil.copytree(made / "clips", tmp_path / "clips")
+    (tmp_path / "clips/captions.csv").unlink()
+    write_captions(tmp_path / "clips", {"a/clip 0.mp4": ["a clip"]})
+    extract("csv", root=tmp_path / "clips", out=tmp_path / "s.zarr", progress=False, **NAMES)
+    with pytest.raises(StoresDisagree, match="the data set: csv there, folder now"):
+        again(tmp_path)
+
+
+def test_a_full_disk_ends_the_growth_in_a_line(here, monkeypatch):
+    def fail(self, *arguments):
+        raise OSError(28, "No space left on device")
+
+    make_clip(here / "clips/new.mp4", 20, here / "bases")
+    with monkeypatch.context() as patch:
+        patch.setattr(LibraryWriter, "commit", fail)
+        with pytest.raises(StoreIncomplete, match=r"No space left.*the same command resumes"):
+            again(here)
+    assert again(here).extracted == 0  # it was decoded
+    assert_is_fresh(here)
+
+
+def test_what_differs_is_named(here, capsys):
+    make_clip(here / "clips/a/clip 2.mp4", 21, here / "bases")
+    (here / "clips/b/clip 1.mp4").unlink()
+    report = again(here, progress=True)
+    told = capsys.readouterr().err
+    assert "replaced: a/clip 2\n" in told
+    assert "gone: b/clip 1\n" in told
+    assert report.to_dict()["changes"] == {
+        "added": [],
+        "replaced": ["a/clip 2"],
+        "recognised": [],
+        "gone": ["b/clip 1"],
+    }
 
 
 def test_a_library_moves_with_its_folder(here):
