@@ -113,7 +113,7 @@ def convert(
 @app.command("prune")
 def prune(path: Place, json: Json = False) -> None:
     """Delete what a library of a folder keeps of clips that are gone or were replaced."""
-    from gaid.stores.compaction import prune_store
+    from gaid.stores import prune_store
 
     report = prune_store(path)
     if json:

@@ -1,6 +1,7 @@
 """The store between the two stages: one data set's features under one set of backbones, in zarr or HDF5 (docs/format.md)."""
 
 from gaid.stores.census import members_of
+from gaid.stores.compaction import PruneReport, prune_store
 from gaid.stores.controls import derangement, with_audio, with_noise
 from gaid.stores.convert import convert_store
 from gaid.stores.deletion import delete_store
@@ -16,6 +17,7 @@ __all__ = [
     "AUDIO_STATES",
     "SCHEMA_VERSION",
     "FeatureReport",
+    "PruneReport",
     "Split",
     "Store",
     "StorePlan",
@@ -29,6 +31,7 @@ __all__ = [
     "iter_clips",
     "members_of",
     "open_store",
+    "prune_store",
     "read_clips",
     "valid_rows",
     "verify_store",

@@ -12,6 +12,7 @@ from gaid.errors import DataMissing, ExtractInterrupted, OptionInvalid, StoresDi
 from gaid.extract import extract
 from gaid.extract.cluster import check_address
 from gaid.stores import open_store
+from tests.extract.folder_world import make_clip
 from tests.extract.world import content, load_world, make_world
 
 pytestmark = pytest.mark.slow
@@ -176,3 +177,17 @@ def test_no_scheduler_at_an_address_is_one_line(world, tmp_path, monkeypatch):
     with pytest.raises(OptionInvalid, match="no dask scheduler answers") as caught:
         extract(load_world(world.root), out=tmp_path / "s.zarr", scheduler="tcp://127.0.0.1:9", progress=False, **TINY)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_library_grows_on_a_cluster_as_on_this_machine(cluster, tmp_path):
+    for number in range(12):
+        make_clip(tmp_path / f"clips/clip {number}.mp4", number, tmp_path / "bases")
+        if number == 3:
+            extract("folder", root=tmp_path / "clips", out=tmp_path / "store.zarr", progress=False, **TINY)
+    (tmp_path / "clips/clip 1.mp4").unlink()
+    options = {"root": tmp_path / "clips", "progress": False, **TINY}
+    report = extract("folder", out=tmp_path / "store.zarr", scheduler=cluster.scheduler_address, **options)
+    assert report.extracted == 8
+    extract("folder", out=tmp_path / "fresh.zarr", **options)
+    assert content(open_store(tmp_path / "store.zarr")) == content(open_store(tmp_path / "fresh.zarr"))
