@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _READERS = 4
 COLUMNS = tuple(Listing.__dataclass_fields__)
 ABSENT = (-1, 0)
+SOUNDS = "//"  # what the names of files in a separate folder of sounds begin with
 Facts = tuple[tuple[int, int], ...]
 """Size and time of change (ns) of a clip's files, its own and that of its sound; ABSENT where there is none."""
 
@@ -68,53 +69,57 @@ class _Known:
     facts: Facts
 
 
+_Uncertain = tuple[Video, _Known | None, Facts]
+"""A video, its clip in the library if there is one, and its files as they are now."""
+
+
 def compare(library: LibraryWriter, dataset: Dataset, listing: Listing, plan: StorePlan) -> Growth:
     """What of the data set the library has. Raises StoresDisagree where the folder is neither the library's nor a copy."""
-    growth, known = Growth(listing), known_clips(library)
-    now = dict(zip(listing.paths(), zip(listing.sizes.tolist(), listing.changed_ns.tolist(), strict=True), strict=True))
-    for video in dataset.videos:
-        names = _names(dataset, video)
-        facts = tuple(now.get(name) or look_at(path) or ABSENT for name, path in zip(names, _paths(video), strict=True))
-        growth.files.append((names, facts))
+    growth, known = Growth(listing, files=_look(dataset, listing)), known_clips(library)
     _check_root(library, dataset, known, growth)
-    usable = {name: set(part.rows) if part.holds(plan) else set() for name, part in library.parts.items()}
-
-    def is_usable(row: Row) -> bool:
-        return row.row in usable.get(row.part, ())
-
-    uncertain: list[tuple[Video, _Known | None, Facts]] = []
+    usable = {Row(name, row) for name, part in library.parts.items() if part.holds(plan) for row in part.rows}
+    uncertain: list[_Uncertain] = []
     for video, (names, facts) in zip(dataset.videos, growth.files, strict=True):
         clip = known.get(names) or known.get((video.id,))
-        if (
-            clip is not None
-            and is_usable(clip.row)
-            and clip.facts in ((), facts)
-            and not _is_doubtful(library, clip, video)
-        ):
+        if clip is not None and clip.row not in usable:
+            clip = None  # its shard is lost
+        if clip is not None and clip.facts in ((), facts) and not _is_doubtful(library, clip, video):
             growth.rows[video.id] = clip.row
         else:
             uncertain.append((video, clip, facts))
-    by_size = _by_size(library, is_usable) if uncertain else {}
+    _settle(library, uncertain, usable, growth)
+    there = {names for names, _ in growth.files} | {(video.id,) for video in dataset.videos}
+    used = set(growth.rows.values())
+    growth.changes.gone.extend(clip.id for key, clip in known.items() if key not in there and clip.row not in used)
+    return growth
+
+
+def _look(dataset: Dataset, listing: Listing) -> list[tuple[tuple[str, ...], Facts]]:
+    """The names of each clip's files and what they are like now: as they were listed, so that a later change is seen later."""
+    now = dict(zip(listing.paths(), zip(listing.sizes.tolist(), listing.changed_ns.tolist(), strict=True), strict=True))
+    found = []
+    for video in dataset.videos:
+        names = _names(dataset, video)
+        pairs = zip(names, _paths(video), strict=True)
+        found.append((names, tuple(now.get(name) or look_at(path) or ABSENT for name, path in pairs)))
+    return found
+
+
+def _settle(library: LibraryWriter, uncertain: list[_Uncertain], usable: set[Row], growth: Growth) -> None:
+    """Finds the rows of clips whose files are known by their digests; the others lack features."""
+    by_size = _by_size(library, usable) if uncertain else {}
     with ThreadPoolExecutor(_READERS) as pool:
         found = pool.map(lambda one: _find(library, one[0], one[2], by_size), uncertain)
         for (video, clip, _), rows in zip(uncertain, found, strict=True):
             growth.read += bool(rows)
             if not rows:
                 growth.lacking.append(video)
-                (growth.changes.added if clip is None or not is_usable(clip.row) else growth.changes.replaced).append(
-                    video.id
-                )
+                (growth.changes.added if clip is None else growth.changes.replaced).append(video.id)
             elif clip is not None and clip.row in rows:
                 growth.rows[video.id] = clip.row
             else:
                 growth.rows[video.id] = rows[0]
                 growth.changes.recognised.append(video.id)
-    there, used = (
-        {names for names, _ in growth.files} | {(video.id,) for video in dataset.videos},
-        set(growth.rows.values()),
-    )
-    growth.changes.gone.extend(clip.id for key, clip in known.items() if key not in there and clip.row not in used)
-    return growth
 
 
 def known_listing(library: LibraryWriter) -> Listing | None:
@@ -156,9 +161,6 @@ def _names(dataset: Dataset, video: Video) -> tuple[str, ...]:
     return tuple(names)
 
 
-SOUNDS = "//"  # what the names of files in a separate folder of sounds begin with
-
-
 def _paths(video: Video) -> tuple[str, ...]:
     return tuple(os.fspath(path) for path in (video.path, video.audio_path) if path is not None)
 
@@ -170,13 +172,13 @@ def _is_doubtful(library: LibraryWriter, clip: _Known, video: Video) -> bool:
     return any(one is not None and not one[2] and Path(path).is_file() for one, path in pairs)
 
 
-def _by_size(library: LibraryWriter, is_usable: Any) -> Mapping[int, list[Row]]:
+def _by_size(library: LibraryWriter, usable: set[Row]) -> Mapping[int, list[Row]]:
     """The rows whose files are known, by the size of the first."""
     found: dict[int, list[Row]] = defaultdict(list)
     for part in library.parts.values():
         for row in part.rows:
             files = part.sources[row]
-            if files and all(files) and is_usable(Row(part.name, row)):
+            if files and all(files) and Row(part.name, row) in usable:
                 found[files[0][0]].append(Row(part.name, row))
     return found
 

@@ -73,9 +73,8 @@ class Part:
 
     def texts(self, plan: StorePlan) -> list[str]:
         """The captions that are encoded here as a store of this plan has them."""
-        if CAPTIONS not in self.arrays.inventory.markers or not set(caption_arrays(plan.layout)) <= {
-            *self.arrays.names()
-        }:
+        done = CAPTIONS in self.arrays.inventory.markers
+        if not done or not set(caption_arrays(plan.layout)) <= set(self.arrays.names()):
             return []
         return decode_texts(*(read_all(self.arrays[f"captions/text_{what}"]) for what in ("bytes", "offsets")))
 
