@@ -199,14 +199,22 @@ class LibraryArrays:
         if name not in self.specs:
             return self.view.rows(name, rows)
         spec, places = self.specs[name], self.places(self.specs[name].rows)
-        found = np.empty((len(rows), *spec.shape[1:]), spec.dtype)
         of_part = places.part[rows]
-        for number in np.unique(of_part).tolist():
+        numbers = np.unique(of_part).tolist()
+        if len(numbers) == 1:
+            return self._rows_of_part(numbers[0], name, places.row[rows])
+        found = np.empty((len(rows), *spec.shape[1:]), spec.dtype)
+        for number in numbers:
             mine = of_part == number
-            wanted, back = np.unique(places.row[rows[mine]], return_inverse=True)
-            read = self.parts[number].rows(name, wanted)
-            found[mine] = read if len(read) == len(back) and (np.diff(back) == 1).all() else read[back]
+            found[mine] = self._rows_of_part(number, name, places.row[rows[mine]])
         return found
+
+    def _rows_of_part(self, number: int, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Rows of a part, in any order; a part gives them ascending and once."""
+        if (np.diff(rows) > 0).all():
+            return self.parts[number].rows(name, rows)
+        wanted, back = np.unique(rows, return_inverse=True)
+        return self.parts[number].rows(name, wanted)[back]
 
     def bytes_on_disk(self, name: str) -> int:
         """Bytes of an array in the view and its parts, with those of rows that are no longer live."""
