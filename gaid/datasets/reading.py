@@ -31,6 +31,7 @@ def find_files(root: Path, suffixes: Collection[str]) -> list[Path]:
     too: opening it is then an error, which is better than leaving it out silently.
     """
     found: list[Path] = []
+    named_like: list[Path] = []  # folders
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(root, followlinks=True):
         here = os.stat(place)  # noqa: PTH116 (an entry of os.walk)
@@ -39,12 +40,13 @@ def find_files(root: Path, suffixes: Collection[str]) -> list[Path]:
             continue
         seen.add((here.st_dev, here.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        named_like += [Path(place, name) for name in folders if suffix_of(name) in suffixes]
         named = [name for name in files if suffix_of(name) in suffixes and not name.startswith(".")]
         found += [Path(place, name) for name in named]
-    if named_like := _folders_named_like(root, suffixes):
+    if named_like:
         holding = {folder for file in found for folder in file.parents}
         found += [folder for folder in named_like if folder not in holding]
-    return sorted(found, key=lambda path: path.parts)
+    return sorted(found, key=lambda path: os.fspath(path).split(os.sep))  # noqa: PTH206 (a path keeps its parts)
 
 
 def unreadable_folders(root: Path) -> list[Path]:
@@ -53,15 +55,6 @@ def unreadable_folders(root: Path) -> list[Path]:
     for _, folders, _ in os.walk(root, onerror=faults.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
     return sorted(Path(fault.filename) for fault in faults)
-
-
-def _folders_named_like(root: Path, suffixes: Collection[str]) -> list[Path]:
-    return [
-        Path(place, name)
-        for place, folders, _ in os.walk(root)
-        for name in folders
-        if suffix_of(name) in suffixes and not name.startswith(".")
-    ]
 
 
 def plain_name(path: Path | str) -> str:

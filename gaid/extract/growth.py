@@ -6,7 +6,7 @@ A file is the known one where its path, size and time of change are the same; ot
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,11 +77,11 @@ def compare(library: LibraryWriter, dataset: Dataset, listing: Listing, plan: St
     """What of the data set the library has. Raises StoresDisagree where the folder is neither the library's nor a copy."""
     growth, known = Growth(listing, files=_look(dataset, listing)), known_clips(library)
     _check_root(library, dataset, known, growth)
-    usable = {Row(name, row) for name, part in library.parts.items() if part.holds(plan) for row in part.rows}
+    usable = _usable(library, plan)
     uncertain: list[_Uncertain] = []
     for video, (names, facts) in zip(dataset.videos, growth.files, strict=True):
         clip = known.get(names) or known.get((video.id,))
-        if clip is not None and clip.row not in usable:
+        if clip is not None and not usable(clip.row):
             clip = None  # its shard is lost
         if clip is not None and clip.facts in ((), facts) and not _is_doubtful(library, clip, video):
             growth.rows[video.id] = clip.row
@@ -92,6 +92,14 @@ def compare(library: LibraryWriter, dataset: Dataset, listing: Listing, plan: St
     used = set(growth.rows.values())
     growth.changes.gone.extend(clip.id for key, clip in known.items() if key not in there and clip.row not in used)
     return growth
+
+
+def _usable(library: LibraryWriter, plan: StorePlan) -> Callable[[Row], bool]:
+    """Says of a row whether it is in a finished shard of a part that has all that the plan has."""
+    done = {name: np.zeros(part.layout["videos"], bool) for name, part in library.parts.items() if part.holds(plan)}
+    for name, rows in done.items():
+        rows[library.parts[name].rows] = True
+    return lambda row: row.part in done and bool(done[row.part][row.row])
 
 
 def _look(dataset: Dataset, listing: Listing) -> list[tuple[tuple[str, ...], Facts]]:
@@ -105,7 +113,7 @@ def _look(dataset: Dataset, listing: Listing) -> list[tuple[tuple[str, ...], Fac
     return found
 
 
-def _settle(library: LibraryWriter, uncertain: list[_Uncertain], usable: set[Row], growth: Growth) -> None:
+def _settle(library: LibraryWriter, uncertain: list[_Uncertain], usable: Callable[[Row], bool], growth: Growth) -> None:
     """Finds the rows of clips whose files are known by their digests; the others lack features."""
     by_size = _by_size(library, usable) if uncertain else {}
     with ThreadPoolExecutor(_READERS) as pool:
@@ -151,13 +159,15 @@ def _clips_of_parts(library: LibraryWriter) -> Iterator[tuple[tuple[str, ...], _
 
 def _names(dataset: Dataset, video: Video) -> tuple[str, ...]:
     """The names of a clip's files in a listing: their paths under the root, or under the folder of the sounds."""
-    starts = [(f"{os.fspath(dataset.root)}{os.sep}", "")]
-    if dataset.audio_root is not None:
-        starts.append((f"{os.fspath(dataset.audio_root)}{os.sep}", SOUNDS))
+    starts = [
+        (os.fspath(folder) + os.sep, prefix)
+        for folder, prefix in ((dataset.root, ""), (dataset.audio_root, SOUNDS))
+        if folder
+    ]
     names = []
     for path in _paths(video):
         start, prefix = next((one for one in starts if path.startswith(one[0])), ("", ""))
-        names.append(prefix + path.removeprefix(start).replace(os.sep, "/"))
+        names.append(prefix + path.removeprefix(start))
     return tuple(names)
 
 
@@ -172,13 +182,13 @@ def _is_doubtful(library: LibraryWriter, clip: _Known, video: Video) -> bool:
     return any(one is not None and not one[2] and Path(path).is_file() for one, path in pairs)
 
 
-def _by_size(library: LibraryWriter, usable: set[Row]) -> Mapping[int, list[Row]]:
+def _by_size(library: LibraryWriter, usable: Callable[[Row], bool]) -> Mapping[int, list[Row]]:
     """The rows whose files are known, by the size of the first."""
     found: dict[int, list[Row]] = defaultdict(list)
     for part in library.parts.values():
         for row in part.rows:
             files = part.sources[row]
-            if files and all(files) and Row(part.name, row) in usable:
+            if files and all(files) and usable(Row(part.name, row)):
                 found[files[0][0]].append(Row(part.name, row))
     return found
 

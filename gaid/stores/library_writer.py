@@ -120,12 +120,17 @@ class LibraryWriter:
             name = current_view(self.path)
             if name is None:
                 return None
-            view = LibraryArrays(self.path, name)
-            view.parts = [self.parts[part].arrays for part in view.attributes["library"]["parts"]]
+            view = self._open(name)
             view.check()
             return view
         except (StoreCorrupt, KeyError):
             return None
+
+    def _open(self, name: str) -> LibraryArrays:
+        """A view of the parts that are open already: a part of a million rows is not read again."""
+        view = LibraryArrays(self.path, name)
+        view.parts = [self.parts[part].arrays for part in view.attributes["library"]["parts"]]
+        return view
 
     @property
     def grown(self) -> bool:
@@ -226,12 +231,11 @@ class LibraryWriter:
         before = current_view(self.path) if self.view is not None else None
         view = f"view-{_next(self.folder, 'view-'):05d}.zarr"
         create_folder(self.folder / view, attributes, arrays, [])
-        store = StoreReader(self.path, LibraryArrays(self.path, view))
-        finish_folder(self.folder / view, store)
+        finish_folder(self.folder / view, StoreReader(self.path, self._open(view)))
         write_marker(self.folder / CURRENT, {"view": view})
         write_bytes(self.path / "failures.jsonl", (self.folder / view / "failures.jsonl").read_bytes())
         self._forget_views(view, before)
-        self.view = LibraryArrays(self.path, view)
+        self.view = self._open(view)
 
     def forget_earlier_views(self) -> None:
         """Deletes all views but the one that counts."""
