@@ -1,7 +1,7 @@
 """`gaid search`: the clips that match a sentence."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -46,6 +46,10 @@ def search(
         str, option("Memory limit of scoring beside a block of features; auto is 1GiB, on a GPU up to 8GiB.", "SIZE")
     ] = "auto",
     seed: Annotated[int, option("Seed of an untrained head.", "N", callback=check_seed)] = 0,
+    index: Annotated[
+        Literal["exact", "faiss"],
+        option("exact scores every clip; faiss takes candidates from an index kept beside the store.", "exact|faiss"),
+    ] = "exact",
     json: Json = False,
 ) -> None:
     """Find the clips of a store that match a sentence, by picture and sound; the clips need no captions.
@@ -56,7 +60,7 @@ def search(
 
     page = chosen_page(html, "--html")
     found = gaid.search(query or (), run=run, store=store, preset=preset, query_file=query_file or (), top=top, text=text,
-                 root=root, device=device, memory=memory, seed=seed)  # fmt: skip
+                 root=root, device=device, memory=memory, seed=seed, index=index)  # fmt: skip
     if not json:
         _print_found(found)
 

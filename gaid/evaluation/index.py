@@ -79,14 +79,14 @@ class VideoIndex:
         """Adds videos: features (videos, frames, visual_dim), (videos, frames, audio_dim) and the mask (videos, frames)."""
         import faiss
 
-        vectors = _unit(self.head.embed_videos(visual, audio, audio_mask))
+        vectors = unit(self.head.embed_videos(visual, audio, audio_mask))
         self._index = self._index or faiss.IndexFlatIP(vectors.shape[1])
         self._index.add(vectors)
 
     @torch.inference_mode()
     def nearest(self, text: torch.Tensor, count: int) -> np.ndarray:
         """Rows (captions, count) of each caption's nearest videos, nearest first; `text` (captions, text_dim) as stored."""
-        rows: np.ndarray = self._index.search(_unit(self.head.embed_text(text)), count)[1]
+        rows: np.ndarray = self._index.search(unit(self.head.embed_text(text)), count)[1]
         return rows
 
 
@@ -190,6 +190,6 @@ def _best(scores: np.ndarray, count: int) -> np.ndarray:
     return np.argpartition(-scores, count - 1)[:count]
 
 
-def _unit(vectors: torch.Tensor) -> np.ndarray:
+def unit(vectors: torch.Tensor) -> np.ndarray:
     vectors = torch.nn.functional.normalize(vectors.float(), dim=-1)
     return np.ascontiguousarray(vectors.cpu().numpy())

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from gaid.stores import AUDIO_STATES, iter_clips, open_store, read_clips, valid_
 if TYPE_CHECKING:
     from gaid.datasets.types import Video
     from gaid.heads import Head
+    from gaid.retrieval.index import ClipIndex, IndexAbout
     from gaid.stores import Store
 
 Sentences = dict[str, Any]
@@ -124,6 +125,7 @@ def search(
     device: str = "auto",
     memory: str | int = "auto",
     seed: int = 0,
+    index: Literal["exact", "faiss"] = "exact",
 ) -> SearchResults:
     """The best clips of a store for each sentence, by a run's head (its first seed's) or by an untrained one.
 
@@ -140,6 +142,8 @@ def search(
         device: of the encoder and the head.
         memory: bound on what is held beside a block of features.
         seed: of an untrained head and of trials in scoring.
+        index: `exact` scores every clip; `faiss` takes candidates from an index that is kept beside the store, made when it is
+            first asked for and extended when the store has grown, and scores these.
 
     Raises OptionInvalid, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid, BackboneUnavailable.
     """
@@ -147,6 +151,8 @@ def search(
     queries = _collect(query, query_file)
     if top < 1:
         raise OptionInvalid(f"--top {top} must be at least 1")
+    if index not in ("exact", "faiss"):
+        raise OptionInvalid(f"--index {index}: choose exact or faiss")
     if run is None and store is None:
         raise OptionInvalid("search where? Give a run (--run RUN), or a store (--store PATH)")
     if run is None and preset is None and store is not None:
@@ -160,17 +166,22 @@ def search(
         raise DataMissing(f"{opened.path}: holds no clip with features (gaid store info {opened.path} shows why)")
     if subject.audio not in ("own", "silence", "none"):
         raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by another run")
+    _check_index(index, bench.head())
     own_name = text or own_clip(subject.run, opened, "text")
     encode = load_sentence_encoder(opened, bench.device, bench.head().text_input, own_name, "--text")
+    kept = _open_index(bench, index)
     loaded = time.perf_counter()
     embedded = encode(queries)
     encoded = time.perf_counter()
-    rows, scores = find_best(bench, embedded, min(top, count))
+    wanted = min(top, count)
+    rows, scores = find_best(bench, embedded, wanted) if kept is None else kept[0].find_best(embedded, wanted)
     scored = time.perf_counter()
     basis = Basis.of_library(subject, opened, [opened.ids[row] for row in valid], bench.device)
     notes = notes_of([basis]) + overlap_notes([basis])
     if len(subject.seeds) > 1:
         notes.append(f"a run of {len(subject.seeds)} seeds: the head of seed {basis.seeds[0]} searches")
+    if kept is not None:
+        notes.append(str(kept[1]))
     answers = _answers(queries, rows, scores, bench, embedded)
     try:
         _locate(answers, opened, root)
@@ -187,6 +198,25 @@ def search(
         opened=opened,
         root=root,
     )
+
+
+def _check_index(index: str, head: "Head") -> None:
+    """Raises OptionInvalid for a head that an index can't be made with."""
+    if index == "exact":
+        return
+    if not head.has_video_embedding:
+        raise OptionInvalid("--index faiss: this head has no vector of a video without a query; use --index exact")
+    if head.has_trials:
+        raise OptionInvalid("--index faiss: this head draws trials for every clip of a store; use --index exact")
+
+
+def _open_index(bench: Bench, index: str) -> "tuple[ClipIndex, IndexAbout] | None":
+    """The index beside the store, where it is asked for."""
+    if index == "exact":
+        return None
+    from gaid.retrieval.index import ClipIndex
+
+    return ClipIndex.open(bench, find_best)
 
 
 @torch.inference_mode()

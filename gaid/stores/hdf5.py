@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.stores.arrays import Reading, StoreArray
+from gaid.stores.schema import digest_json, number_rows
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ATTRIBUTES = "gaid"  # a dataset of bytes: HDF5 holds no attribute over 64 KiB
@@ -72,6 +73,10 @@ class Hdf5Arrays:
     def sources(self) -> list[Any] | None:
         """The source files of each row; None where none was recorded."""
         return self.attributes.get("sources")
+
+    def row_keys(self) -> NDArray[np.uint64]:
+        """(V) a number for each row that changes with the bytes of the file."""
+        return number_rows(digest_json(self.attributes.get("digests", {})), self.attributes["layout"]["videos"])
 
     def missing(self, parts: Iterable[str]) -> tuple[str, ...]:
         """A file is whole: none of the parts is missing."""

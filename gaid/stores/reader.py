@@ -207,6 +207,11 @@ class StoreReader:
         """The path of each video's file and of its sound's ("" for none) under the data set's root, where they are kept."""
         return self.arrays.file_names
 
+    def row_keys(self) -> NDArray[np.uint64]:
+        """(V) a number for each video by which what was made of its features is known again: it follows from the bytes of the
+        features, so that another extraction gives other numbers. Rows that share their features share it."""
+        return self.arrays.row_keys()
+
     # Arrays
 
     def __getitem__(self, name: str) -> Any:

@@ -13,7 +13,7 @@ from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.files import sync_file, sync_folder
 from gaid.stores.arrays import Reading, StoreArray
 from gaid.stores.inventory import Inventory
-from gaid.stores.schema import ArraySpec
+from gaid.stores.schema import ArraySpec, digest_json, number_rows
 
 # Arrays that are not sharded have their bytes on disk even where all values are the fill value.
 _WRITE_ALL: Any = {"write_empty_chunks": True}
@@ -130,6 +130,15 @@ class ZarrArrays:
         """The rows of the shards that are written."""
         shards = (marker for name, marker in self.inventory.markers.items() if name.isdigit())
         return [row for marker in shards for row in range(*marker["rows"])]
+
+    def row_keys(self) -> NDArray[np.uint64]:
+        """(V) a number for each row that changes with the bytes of its shard; 0 for rows that are not done."""
+        keys = np.zeros(self.attributes["layout"]["videos"], np.uint64)
+        for name, marker in self.inventory.markers.items():
+            if name.isdigit():
+                rows = slice(*marker["rows"])
+                keys[rows] = number_rows(digest_json(marker["files"]), rows.stop - rows.start)
+        return keys
 
     def missing(self, parts: Iterable[str]) -> tuple[str, ...]:
         """Those of a store's parts (shard numbers, `captions`) that are not written yet."""

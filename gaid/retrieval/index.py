@@ -1,0 +1,261 @@
+"""The index beside a store: a vector of each clip by a head, kept on the disk, from which a search takes candidates.
+
+It is made when a search first asks for it, and extended when the store has grown. It only chooses which clips the head
+scores; how many it takes to hold what an exact search finds is measured when it is made. Scores are the head's.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from gaid.errors import StoreCorrupt
+from gaid.evaluation.bench import Bench
+from gaid.evaluation.index import default_candidates, unit
+from gaid.files import check_folder, replacing
+from gaid.source_files import digest_of, look_at
+from gaid.stores import read_clips, valid_rows
+from gaid.stores.creation import write_marker
+from gaid.stores.inventory import read_marker
+
+Exact = Callable[[Bench, dict[str, Any], int], tuple[NDArray[np.int64], NDArray[np.float32]]]
+"""The best rows of a bench's store for some sentences, and their scores, without an index."""
+
+FLAT, GRAPH = 20_000, 300_000  # up to so many clips all vectors are compared, and a graph of them is walked
+SAMPLED, BEST, WANTED = 64, 10, 0.99  # captions, places and the share of these that candidates must hold
+LEAST = 50  # candidates
+TRAINED = 100_000  # vectors that the cells of a large index are fitted to
+DEAD = 0.25  # share of vectors of clips that are gone above which an index is made anew
+
+
+def factory_of(clips: int) -> str:
+    """faiss's name of the index for so many clips."""
+    if clips <= FLAT:
+        return "Flat"
+    if clips <= GRAPH:
+        return "HNSW32,SQfp16"
+    return f"IVF{1 << round(np.log2(4 * clips**0.5))},SQfp16"
+
+
+@dataclass(frozen=True)
+class IndexAbout:
+    """An index: `held` is the share of the exact ten best of `captions` captions that the candidates held, None where the
+    store has none; `added` says how many clips came to it now."""
+
+    kind: str
+    clips: int
+    candidates: int
+    captions: int
+    held: float | None
+    added: int
+    seconds: float
+
+    def __str__(self) -> str:
+        held = "not measured: the store has no captions"
+        if self.held is not None:
+            held = f"they hold {100 * self.held:.1f} % of the exact {BEST} best of {self.captions} captions"
+        new = f", {self.added:,} of them new in {self.seconds:.1f} s" if self.added else ""
+        return f"index {self.kind} of {self.clips:,} clips{new}; {self.candidates:,} are scored per sentence ({held})"
+
+
+class ClipIndex:
+    """The index of a bench's store by its first head, up to date. Made by `open`."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        self.bench, self.folder = bench, folder
+        self.rows = valid_rows(bench.store)
+        keys = bench.store.row_keys()[self.rows]
+        self._order = np.argsort(keys, kind="stable")
+        self._sorted = keys[self._order]
+        self.keys: NDArray[np.uint64] = np.empty(0, np.uint64)  # of the index's vectors, in their order
+        self.about: dict[str, Any] = {}
+        self._index: Any = None
+
+    @classmethod
+    def open(cls, bench: Bench, exact: Exact) -> tuple["ClipIndex", IndexAbout]:
+        """Reads the index of the store, extends it or makes it. Raises OptionInvalid where none can be written."""
+        started = time.perf_counter()
+        folder = bench.store.path.with_name(f"{bench.store.path.name}.index") / key_of(bench)
+        check_folder(folder, "--index")
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            index = cls(bench, folder)
+            added = index._bring_up_to_date(exact)
+        about = index.about
+        seconds = time.perf_counter() - started
+        told = {name: about[name] for name in ("kind", "candidates", "captions", "held")}
+        return index, IndexAbout(clips=len(index.rows), added=added, seconds=seconds, **told)
+
+    def _bring_up_to_date(self, exact: Exact) -> int:
+        """Returns how many vectors were added."""
+        wanted = np.unique(self._sorted)
+        kind, stale = factory_of(len(wanted)), True
+        if self._read():
+            stale = self.about["kind"] != kind or not np.isin(self.keys, wanted).mean() > 1 - DEAD
+        if stale:
+            self.keys, self._index, self.about = np.empty(0, np.uint64), None, {"kind": kind, "measured": 0}
+        new = np.setdiff1d(wanted, self.keys)
+        if len(new):
+            self._add(new)
+        if len(wanted) > 1.25 * self.about["measured"]:
+            self._measure(exact)
+        if len(new) or stale:
+            self._write()
+        return len(new)
+
+    # On the disk
+
+    def _read(self) -> bool:
+        """Whether there is an index that was written whole; it is mapped, not read."""
+        import faiss
+
+        try:
+            self.about = read_marker(self.folder / "index.json")
+        except StoreCorrupt:
+            return False
+        for name, told in self.about["files"].items():
+            place = self.folder / name
+            facts = look_at(place)
+            # faiss trusts what it reads, so only a file that was written here is given to it.
+            if facts is None or facts[0] != told["bytes"] or digest_of(str(place), *facts) != told["digest"]:
+                return False
+        names = sorted(self.about["files"])
+        self.keys = np.load(self.folder / names[1], allow_pickle=False)
+        self._index = faiss.read_index(str(self.folder / names[0]), faiss.IO_FLAG_MMAP_IFC)
+        return True
+
+    def _write(self) -> None:
+        import faiss
+
+        numbers = [int(one.stem.removeprefix("clips-")) for one in self.folder.glob("clips-*.faiss")]
+        number = max(numbers, default=0) + 1
+        names = f"clips-{number:05d}.faiss", f"keys-{number:05d}.npy"
+        with replacing(self.folder / names[0]) as part:
+            faiss.write_index(self._index, str(part))
+        with replacing(self.folder / names[1]) as part, part.open("wb") as file:
+            np.save(file, self.keys, allow_pickle=False)
+        files = {}
+        for name in names:
+            facts = look_at(self.folder / name) or (0, 0)
+            files[name] = {"bytes": facts[0], "digest": digest_of(str(self.folder / name), *facts)}
+        self.about = {**self.about, "files": files}
+        write_marker(self.folder / "index.json", self.about)
+        for left in [*self.folder.glob("clips-*.faiss"), *self.folder.glob("keys-*.npy")]:
+            if left.name not in names:
+                left.unlink()
+
+    # Making it
+
+    def _add(self, keys: NDArray[np.uint64]) -> None:
+        """Adds the vectors of the clips with these keys."""
+        import faiss
+
+        rows = np.sort(self.rows[self._order[np.searchsorted(self._sorted, keys)]])
+        if self._index is None:
+            sample = rows[np.linspace(0, len(rows) - 1, min(TRAINED, len(rows))).astype(np.int64)]
+            first = np.concatenate([vectors for _, vectors in self._embed(np.unique(sample))])
+            self._index = faiss.index_factory(first.shape[1], self.about["kind"], faiss.METRIC_INNER_PRODUCT)
+            self._index.train(first)
+        else:  # a mapped index can't be added to
+            name = min(self.about["files"])
+            self._index = faiss.read_index(str(self.folder / name))
+        of_row = self.bench.store.row_keys()
+        for block, vectors in self._embed(rows):
+            self._index.add(vectors)
+            self.keys = np.concatenate([self.keys, of_row[block]])
+
+    @torch.inference_mode()
+    def _embed(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Unit vectors of clips by the head, a block of clips at a time."""
+        head, store = self.bench.head(), self.bench.store
+        per_clip = 8 * store.frames * (store.visual_dim + store.audio_dim)
+        size = max(store.layout["chunk_rows"], self.bench.memory // 4 // per_clip)
+        for start in range(0, len(rows), size):
+            block = rows[start : start + size]
+            features = self.bench.on(read_clips(store, block)).features()
+            yield block, unit(head.embed_videos(*features.videos(slice(None))))
+
+    def _measure(self, exact: Exact) -> None:
+        """Chooses the number of candidates by captions of the store, whose exact best are known."""
+        store, count = self.bench.store, len(self.rows)
+        captions = store.layout["captions"]
+        rows = np.unique(np.linspace(0, captions - 1, min(SAMPLED, captions)).astype(np.int64))
+        self.about |= {"measured": count, "held": None, "captions": len(rows), "candidates": default_candidates(count)}
+        if not captions:
+            return
+        sentences = {"text": store.rows("captions/embedding", rows)}
+        if store.has_audio_text:
+            sentences["audio_text"] = store.rows("captions/audio_embedding", rows)
+        best = exact(self.bench, sentences, min(BEST, count))[0]
+        wanted = LEAST
+        while True:
+            wanted = min(wanted, count)
+            found = self.nearest(sentences, wanted)
+            held = float(np.mean([np.isin(of_exact, one).mean() for of_exact, one in zip(best, found, strict=True)]))
+            self.about |= {"held": held, "candidates": wanted}
+            if held >= WANTED or wanted == count:
+                return
+            wanted *= 2
+
+    # Searching
+
+    @torch.inference_mode()
+    def nearest(self, sentences: dict[str, Any], count: int) -> list[NDArray[np.int64]]:
+        """For each sentence the rows of the store whose vectors are nearest, `count` of them; all rows where there are no more."""
+        import faiss
+
+        if count >= len(self.rows):
+            return [self.rows] * len(sentences["text"])
+        features = self.bench.on(replace(read_clips(self.bench.store, self.rows[:0]), **sentences)).features()
+        if not self.about["kind"].startswith("Flat"):
+            name, value = ("efSearch", 2 * count) if self.about["kind"].startswith("HNSW") else ("nprobe", 64)
+            faiss.ParameterSpace().set_index_parameter(self._index, name, value)
+        dead = len(self.keys) - len(np.unique(self._sorted))
+        found = self._index.search(
+            unit(self.bench.head().embed_text(features.text)), min(count + dead, len(self.keys))
+        )[1]
+        rows = [self._rows_of(self.keys[one[one >= 0]])[:count] for one in found]
+        return [one if len(one) == count else self.rows for one in rows]  # too few in the cells that were looked at
+
+    def _rows_of(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The rows with these keys, in their order: none for clips that are gone, several for copies."""
+        starts, ends = (np.searchsorted(self._sorted, keys, side) for side in ("left", "right"))
+        places = [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]
+        return self.rows[self._order[np.concatenate([np.empty(0, np.int64), *places])]]
+
+    @torch.inference_mode()
+    def find_best(self, sentences: dict[str, Any], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rows (queries, count) with the best scores among each query's candidates, best first, and the scores."""
+        candidates = self.nearest(sentences, max(int(self.about["candidates"]), 2 * count))
+        known, bench = np.unique(np.concatenate(candidates)), self.bench
+        features = bench.on(replace(read_clips(bench.store, known), **sentences)).features()
+        rows = np.empty((len(candidates), count), np.int64)
+        scores = np.empty((len(candidates), count), np.float32)
+        for query, mine in enumerate(candidates):
+            places = np.searchsorted(known, np.sort(mine))
+            clips = features.videos(torch.from_numpy(places).to(features.text.device))
+            one = features.text[query : query + 1]
+            block = bench.head().score(one, *clips, memory=bench.memory // 2, seed=bench.seed)
+            found = block[0].float().cpu().numpy()
+            order = np.argsort(-found, kind="stable")[:count]
+            rows[query], scores[query] = known[places[order]], found[order]
+        return rows, scores
+
+
+def key_of(bench: Bench) -> str:
+    """By which an index is found: the head's class, sizes and weights, as it meets this store, and the sound that it hears."""
+    head = bench.head()
+    digest = hashlib.sha256(
+        json.dumps([type(head).__name__, dict(head.config), bench.subject.audio], default=str, sort_keys=True).encode()
+    )
+    for name, values in sorted(head.state_dict().items()):
+        digest.update(name.encode() + values.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()[:16]
