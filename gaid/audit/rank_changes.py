@@ -115,5 +115,7 @@ def _change(row: int, before: float, after: float, first: int, bench: "Bench", s
 def _standing(evidence: np.ndarray, video: int, sounding: np.ndarray) -> str:
     """Where a clip's sound stands among the gallery's sounds for a sentence."""
     others = evidence[sounding]
-    below = 100 * float((others < evidence[video]).sum()) / max(1, len(others) - 1)
-    return f"nearer to the sentence than {below:.0f} % of the sounds here"
+    below = int((others < evidence[video]).sum())
+    if below == len(others) - 1:
+        return "the nearest to the sentence of all sounds here"
+    return f"nearer to the sentence than {100 * below / (len(others) - 1):.0f} % of the sounds here"

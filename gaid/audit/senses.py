@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 PICTURE, SOUND, SUM, WEIGHTED = "picture only", "sound only", "both, summed", "both, weighted"
 PRESETS = {PICTURE: "mean-pool", SOUND: "sound", SUM: "av-sum", WEIGHTED: "av-weighted"}
 ALL, WORDS, NAMES = (
-    "all captions",
+    "captions, all of them",
     "captions with a word of sound, as heard or barks",
     "captions with the name of an AudioSet class",
 )
+NAMED = {WORDS: "that name a sound", NAMES: "that have the name of an AudioSet class"}
 ENOUGH = 20  # captions of a part that the first sentence speaks of
 CHANGE = "change t2v R@1"
 NO_TEXT_SIDE = (
@@ -186,7 +187,8 @@ def compare_senses(bench: Bench, trained: list[Bench]) -> Comparison:
     section.findings = [_in_words(section, parts, hears, without)]
     if silent:
         section.notes.append(
-            f"trained heads are compared with {silent}, which takes no sound, the others with {PICTURE}"
+            f"trained heads are compared with {silent}, which takes no sound, the others with {PICTURE}; two trained heads differ in "
+            "more than sound (gaid audit --only audio replaces the sound of one)"
         )
     common = Counter(name for caption in bench.split.caption_texts for name in set(named_sounds(caption))).most_common(
         6
@@ -216,7 +218,7 @@ def parts_of(split: "Split") -> list[Part]:
 
 
 def _group(part: Part) -> str:
-    return f"{part.name} ({part.captions.sum():,})"
+    return f"{part.captions.sum():,} {part.name}"
 
 
 def _untrained(bench: Bench, notes: list[str]) -> dict[str, Bench]:
@@ -225,12 +227,11 @@ def _untrained(bench: Bench, notes: list[str]) -> dict[str, Bench]:
     if not store.has_audio_text:
         notes.append(NO_TEXT_SIDE)
         return {}
-    shared = {"pictures": store.shares_space("visual"), "sounds": store.hears_without_training}
-    apart = [name for name, there in shared.items() if not there]
-    if apart:
+    if not store.hears_without_training:
         notes.append(
-            f"{' and '.join(apart)} here share no space with sentences: untrained heads find by chance with them"
+            f"sound is not measured without training: sounds of {store.backbone('audio')} share no space with sentences"
         )
+        return {}
     found = {SOUND: _beside(bench, SOUND)}
     if store.visual_dim != store.text_dim:
         return found
@@ -291,12 +292,14 @@ def _in_words(section: Section, parts: list[Part], hears: str | None, without: s
         return section.line(hears, _group(of)).values[CHANGE]
 
     to = "picture alone" if without == PICTURE else without
-    unit, against = f"points of text to video R@1 compared with {to}", f"({hears})"
+    unit = f"points of text to video R@1 compared with {to}"
+    # Trained heads differ in more than in what they take.
+    subject = f"Sound ({hears})" if without == PICTURE else f"The head with sound ({hears})"
     if part is None:
-        return f"Sound {against} {_effect(change(parts[0]), unit)} on all {len(parts[0].captions):,} captions."
+        return f"{subject} {_effect(change(parts[0]), unit)} on all {len(parts[0].captions):,} captions."
     others = parts[parts.index(part) + 1]
     return (
-        f"Sound {against} {_effect(change(part), unit)} on the {part.captions.sum():,} captions that name a sound, and "
+        f"{subject} {_effect(change(part), unit)} on the {part.captions.sum():,} captions {NAMED[part.name]}, and "
         f"{_effect(change(others))} on the {others.captions.sum():,} others."
     )
 

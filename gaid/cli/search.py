@@ -8,7 +8,6 @@ import typer
 import gaid
 from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
 from gaid.console import print_table, say, show
-from gaid.evaluation.ranks import signed
 from gaid.settings import check_seed
 
 
@@ -104,7 +103,9 @@ def _print(answer: Any) -> None:
 
 
 def _found_by(sense: str, hit: Any) -> str:
-    """What one sense has found, above or below the average sound; nothing where the clip has none."""
+    """What one sense has found, of the sound what is above the level of sounds; nothing where the clip has none."""
+    from gaid.evaluation.ranks import signed
+
     if sense not in hit.senses or (sense == "sound" and hit.audio != "sound"):
         return ""
     return f"{hit.senses[sense]:.3f}" if sense == "picture" else signed(hit.senses[sense], 3)

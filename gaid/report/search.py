@@ -33,6 +33,8 @@ def _(found: SearchResults, path: str | Path) -> Path:
         title=f"Search in {found.basis.dataset}",
         found=found,
         cards=cards,
+        has_lanes=any(lanes for card in cards for _, _, lanes in card.clips),
+        has_senses=any(hit.senses for card in cards for hit, _, _ in card.clips),
         absent=absent,
     )
 
