@@ -13,8 +13,10 @@ from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.files import sync_file, sync_folder
 from gaid.stores.arrays import Reading, StoreArray
 from gaid.stores.inventory import Inventory
+from gaid.stores.scattered import can_read, read_scattered
 from gaid.stores.schema import ArraySpec, digest_json, number_rows
 
+SPARSE = 8  # rows that are further apart than this on average are read one by one
 # Arrays that are not sharded have their bytes on disk even where all values are the fill value.
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 
@@ -163,7 +165,14 @@ class ZarrArrays:
         array = self[name]
         numbers = np.unique(rows // array.rows_per_file).tolist()
         self.inventory.check_sizes(_file_of(name, number, array.ndim) for number in numbers)
-        return array.rows(rows)
+        if not len(rows) or rows[-1] - rows[0] < SPARSE * len(rows):
+            return array.rows(rows)
+        with Reading(self.path / name, self.path):
+            raw: Any = self.group[name]
+            if not can_read(raw):
+                return array.rows(rows)
+            self._check(name, array.dtype)
+            return read_scattered(raw, rows, lambda number: self.path / _file_of(name, number, array.ndim))
 
     def _check(self, name: str, dtype: Any) -> None:
         """Compares everything but features, which are in half precision, with its digest."""
