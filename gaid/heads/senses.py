@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from gaid.errors import HeadMismatch, OptionInvalid
 from gaid.heads.base import HeadBase, Scoring, every_frame
-from gaid.heads.scoring.plan import prefers_large_launches
+from gaid.heads.scoring import plan
 
 KEPT = 128  # clips whose sounds stand for the library's
 SHARPNESS = 20.0  # by which cosines are told apart where validation has not said; that of sentence encoders in training
@@ -138,7 +138,7 @@ class SensesHead(HeadBase):
         """The weighted sum, a block of pairs at a time. `direct` makes each pair's pooled vector; `folded` does without."""
         self._check(text, visual, audio)
         direct, temperature = how.algorithm == "direct", float(self.numbers[2])
-        scores = torch.zeros(len(text), len(visual), device=self.numbers.device)
+        scores = self.numbers.new_empty(len(text), len(visual))
         rows, columns = self._block(len(text), how.memory, direct)
         for first in range(0, len(text), rows):
             t = slice(first, first + rows)
@@ -156,7 +156,7 @@ class SensesHead(HeadBase):
         have sound, (videos)."""
         self._check(text, visual, audio)
         of_picture, of_sound = self._sentences(text)
-        picture = sound = torch.zeros(len(text), len(visual), device=of_sound.device)
+        picture = sound = of_sound.new_zeros(len(text), len(visual))
         heard = torch.zeros(len(visual), dtype=torch.bool, device=of_sound.device)
         if self.uses_visual:
             frames, there = _directions(visual.to(of_picture), every_frame(visual).to(of_picture.device))
@@ -186,7 +186,7 @@ class SensesHead(HeadBase):
 
     def _block(self, texts: int, memory: int, direct: bool) -> tuple[int, int]:
         """Texts and videos that are scored at once: as many as the memory holds on a GPU, as fit a cache on the CPU."""
-        large = prefers_large_launches(self.numbers.device)
+        large = plan.prefers_large_launches(self.numbers.device)
         rows = max(1, min(texts, GPU_TEXTS if large else CPU_TEXTS))
         frames, dim = self.config["frames"], max(self.config["audio_dim"], self.config["visual_dim"])
         per_video = 4 * (3 * frames * dim + frames * frames + rows * (4 * frames + (dim if direct else 0)))

@@ -24,7 +24,8 @@ def make(preset=None, texts=30, videos=12, **parts):
         for weight in head.parameters():
             weight.add_(0.3 * torch.randn_like(weight))
     patches = (5,) if head.visual_input == "patches" else ()
-    shapes = ((texts, 16), (videos, 4, *patches, 16), (videos, 4, 12))
+    width = 16 + (12 if head.text_input == "both" else 0)
+    shapes = ((texts, width), (videos, 4, *patches, 16), (videos, 4, 12))
     return head, (*(torch.randn(shape).double() for shape in shapes), torch.rand(videos, 4) > 0.3)
 
 
