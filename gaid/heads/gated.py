@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.heads.base import By, Explanation, HeadBase, LossParts, Scoring, every_frame
+from gaid.heads.base import By, Explanation, HeadBase, LossParts, Noise, Scoring, every_frame
 from gaid.heads.gate import GATES, Fusion
 from gaid.heads.losses import PositiveWeights, info_nce, positive_weights, support_embedding
 from gaid.heads.perturbation import PerturbationName, Prior, make_perturbation
@@ -16,7 +16,7 @@ from gaid.heads.pooling import POOLINGS, PoolingName
 from gaid.heads.projection import check_one_size, projection
 from gaid.heads.scoring import blocks, direct, folded
 from gaid.heads.scoring.parts import Parts
-from gaid.heads.scoring.plan import few_texts
+from gaid.heads.scoring.plan import Moved, few_texts
 
 CHOICES: dict[str, Any] = {
     "fusion": Fusion,
@@ -211,8 +211,14 @@ class GatedHead(HeadBase):
 
     def few_texts(self, videos: int, tokens: int = 1) -> int:
         """How many texts at most `direct` scores faster than `folded`, with so many videos of `tokens` per frame, on this device."""
-        moves, draws = self.perturbation.moves, self.perturbation.trials > 0
-        return few_texts(videos, tokens, moves, draws, self.neutral_text.device)
+        return self._few_texts(videos, tokens, "text")
+
+    def _few_texts(self, videos: int, tokens: int, noise: Noise) -> int:
+        moved: Moved = "once" if self.perturbation.moves else "not"
+        if self.perturbation.trials:
+            moved = "by own trials" if noise == "pair" else "by trials"
+        dim, device = len(self.neutral_text), self.neutral_text.device
+        return few_texts(videos, tokens, dim, moved, self.pooling.attends, device)
 
     def score_pairs(
         self, text: Tensor, visual: Tensor, audio: Tensor, audio_mask: Tensor, how: Scoring
@@ -233,7 +239,7 @@ class GatedHead(HeadBase):
         texts = len(text) if how.text_rows is None else how.text_rows
         videos = len(visual) if how.video_rows is None else how.video_rows
         noise = self.perturbation.trial_noise(how.seed, texts, videos if how.noise == "pair" else None)
-        few = how.algorithm == "auto" and len(text) <= self.few_texts(len(visual), source.tokens_per_frame)
+        few = how.algorithm == "auto" and len(text) <= self._few_texts(len(visual), source.tokens_per_frame, how.noise)
         if few or how.algorithm == "direct":
             own = (own_caption, pool_caption, how.gate_by, how.pool_by)
             return direct.score(self.parts, text, source, *own, how.memory, noise)

@@ -20,7 +20,12 @@ PoolingName = Literal["mean", "attention"]
 
 
 class Pooling(nn.Module):
-    """What heads ask of a pooling. Leading dimensions of text and frames broadcast."""
+    """What heads ask of a pooling. Leading dimensions of text and frames broadcast.
+
+    `attends`: whether it weighs the frames, with layers that folding joins first.
+    """
+
+    attends = False
 
     @property
     def drops(self) -> bool:
@@ -54,6 +59,8 @@ class AttentionPooling(Pooling):
     One head, one LayerNorm shared by texts and frames. Weights start as the identity and biases as 0, so an untrained one
     takes a softmax-weighted mean of the normalised frames.
     """
+
+    attends = True
 
     def __init__(self, dim: int, dropout: float = 0.3) -> None:
         super().__init__()

@@ -34,10 +34,12 @@ def test_with_all_videos_as_candidates_the_search_is_the_exact_ranking(parts):
 
 
 @pytest.mark.slow
-def test_candidates_are_scored_as_the_head_scores_them(parts):
+def test_candidates_are_scored_as_the_head_scores_them(parts, monkeypatch):
     _, head, features, exact = parts
     rows = np.random.default_rng(0).permuted(np.tile(np.arange(80), (160, 1)), axis=1)[:, :7]
-    found = rescore(head, features, rows, memory=2**30)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(head), "few_texts", lambda *_: 0)  # video by video
+        found = rescore(head, features, rows, memory=2**30)
     np.testing.assert_allclose(found, np.take_along_axis(exact, rows, 1), atol=2e-6)
     few = Features(features.text[:5], features.visual, features.audio, features.audio_mask)  # scored caption by caption
     np.testing.assert_allclose(rescore(head, few, rows[:5], memory=2**30), found[:5], atol=2e-6)

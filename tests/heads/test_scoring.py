@@ -200,6 +200,14 @@ def test_few_texts_are_scored_directly_and_many_folded_with_equal_scores(parts, 
     assert ways == ["direct", "blocks"]
 
 
+@pytest.mark.parametrize("parts", [{}, {"fusion": "none", "perturbation": "none"}, {"perturbation": "stp"}])
+def test_the_fewer_the_videos_the_more_texts_are_scored_directly_since_folding_has_its_own_start(parts):
+    head = build_head(visual_dim=64, audio_dim=64, text_dim=64, dim=512, **parts)
+    few = [head.few_texts(videos) for videos in (1, 8, 100, 10_000)]
+    assert few == sorted(few, reverse=True)
+    assert few[0] > 60 > 20 >= few[-1] >= 5
+
+
 def test_scores_do_not_depend_on_blocks_or_memory():
     head, features = make(texts=300, videos=70, frames=4, dim=16, perturbation="stp", trials=3)
     whole = head.score(*features)

@@ -7,12 +7,24 @@ results differ by rounding alone.
 
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
+# How an evaluation moves texts: not, once, or by trials, which are the text's or each pair's own.
+Moved = Literal["not", "once", "by trials", "by own trials"]
 CPU_VIDEOS = 32
 # Texts with trials in one block on the CPU, whose noise is held; and those whose trials are compared at once.
 CPU_TEXTS_WITH_TRIALS, CPU_TRIED_TEXTS = 64, 16
+# CPU: how many texts direct scoring takes as long for as folding takes to fold one video, and how many as it takes to fold
+# attention's weights, once per call (at 512 dimensions), by what moves the texts. Measured (docs/performance.md).
+CPU_FEW: dict[Moved, tuple[int, int]] = {
+    "not": (20, 570),
+    "once": (11, 140),
+    "by trials": (5, 90),
+    "by own trials": (20, 1100),
+}
+CPU_FEW_MEANS = 100  # videos that are means of their frames, and texts that are not moved
 GPU_TEXTS = 2048
 GPU_FEW_PAIRS = 5000  # direct scoring takes as long for these as folding takes to start
 GPU_TRIED_TEXTS = 256
@@ -66,14 +78,18 @@ def prefers_large_launches(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def few_texts(videos: int, tokens: int, moves: bool, draws: bool, device: torch.device) -> int:
-    """How many texts at most are scored faster directly: too few share what folding computes once per video.
+def few_texts(videos: int, tokens: int, dim: int, moved: Moved, attends: bool, device: torch.device) -> int:
+    """How many texts at most are scored faster directly: too few share what folding computes once per video and per call.
 
-    `tokens`: per frame. `moves`, `draws`: whether texts are perturbed, and by trials. Measured (docs/performance.md).
+    `tokens`: per frame. `moved`: how texts are. `attends`: whether the pooling has weights to fold.
     """
+    videos = max(videos, 1)
     if prefers_large_launches(device):
-        return GPU_FEW_PAIRS // max(videos, 1) + (5 if moves else 1)
-    return (4 if draws else 8) * max(1, tokens // 8)
+        return GPU_FEW_PAIRS // videos + (1 if moved == "not" else 5)
+    of_video, of_call = CPU_FEW[moved]
+    if not attends:
+        of_video, of_call = CPU_FEW_MEANS if moved == "not" else of_video, 0
+    return of_video * max(1, tokens // 8) + of_call * dim // 512 // videos
 
 
 def make_plan(work: Work, memory: int, device: torch.device) -> Plan:
