@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,23 +107,38 @@ def frames_to_tensor(frames: Frames, mean: list[float], std: list[float], device
     """Frames (n, H, W, 3) as normalised (n, 3, H, W); bytes are copied to the GPU, not floats."""
     pixels = to_device(frames, device).permute(0, 3, 1, 2)
     scaled = pixels.float().div_(255)
-    return scaled.sub_(torch.tensor(mean, device=device)[:, None, None]).div_(
-        torch.tensor(std, device=device)[:, None, None]
-    )
+    return scaled.sub_(_per_channel(tuple(mean), device)).div_(_per_channel(tuple(std), device))
+
+
+@lru_cache(maxsize=32)
+def _per_channel(numbers: tuple[float, ...], device: str) -> Tensor:
+    """Kept on the device: to copy them there would wait for all that it has been asked for."""
+    return torch.tensor(numbers, device=device)[:, None, None]
 
 
 def to_device(array: NDArray[Any], device: str) -> Tensor:
-    """A copy of an array on a device; to a GPU through pinned memory."""
+    """A copy of an array on a device; to a GPU through pinned memory and on a stream of its own, so that it is copied while
+    the tower is at work on what came before."""
     if not device.startswith("cuda"):
         return torch.from_numpy(np.array(array)).to(device)  # a copy: the array may be read-only
     staged = torch.empty(array.shape, dtype=torch.from_numpy(np.empty(0, array.dtype)).dtype, pin_memory=True)
     staged.numpy()[...] = array
-    return staged.to(device, non_blocking=True)
+    copying, working = _copies(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(copying):
+        copied = staged.to(device, non_blocking=True)
+    working.wait_stream(copying)
+    copied.record_stream(working)  # its memory is not given to the next copy before the tower has read it
+    return copied
+
+
+@lru_cache(maxsize=8)
+def _copies(device: str) -> "torch.cuda.Stream":
+    return torch.cuda.Stream(device)
 
 
 def to_numpy(features: Tensor) -> Features:
-    """Features as float32 on the CPU."""
-    return features.float().cpu().numpy()
+    """Features as float32 on the CPU; waits for them."""
+    return features.cpu().float().numpy()
 
 
 def is_still(frames: Frames) -> bool:

@@ -25,16 +25,24 @@ NOT_FINITE = "not finite"
 
 
 def encode_batch(
-    clips: Sequence[Clip], backbones: "Backbones", patches: bool = False, audio_tokens: bool = False
+    clips: Sequence[Clip],
+    backbones: "Backbones",
+    patches: bool = False,
+    audio_tokens: bool = False,
+    beside: ThreadPoolExecutor | None = None,
 ) -> list[ClipFeatures | str]:
-    """The features of clips, in their order; a string in place of features says why there are none."""
+    """The features of clips, in their order; a string in place of features says why there are none.
+
+    `beside`: whose thread encodes the sound while this one encodes the pictures.
+    """
+    sound = None if beside is None else beside.submit(encode_sound, clips, backbones.audio, audio_tokens)
     frames = np.stack([clip.frames for clip in clips])
     of_patches: NDArray[np.float32] | None = None
     if patches:
         visual, of_patches = backbones.visual.encode_patches(frames)
     else:
         visual = backbones.visual.encode_frames(frames)
-    audio, tokens = encode_sound(clips, backbones.audio, audio_tokens)
+    audio, tokens = encode_sound(clips, backbones.audio, audio_tokens) if sound is None else sound.result()
     return [
         _checked(
             visual[row],
@@ -90,7 +98,9 @@ class Encoder:
     by side.
 
     A clip that is encoded by itself, by one thread, gets the same bytes beside any other clips and on any number of cores,
-    which is why there are no batches on the CPU. Backbones that are not `thread_safe` encode one clip at a time.
+    which is why there are no batches on the CPU. On a GPU one batch is encoded while the next one is gathered, its pictures
+    in one thread and its sound in another, so that neither decoding nor a tower waits for the slower of the two.
+    Backbones that are not `thread_safe` encode one clip, or one batch, at a time, in the caller's thread.
     A context manager: its threads end with it.
     """
 
@@ -106,14 +116,16 @@ class Encoder:
         self.backbones = backbones
         self.patches, self.audio_tokens = patches, audio_tokens
         on_gpu = device.startswith("cuda")
-        self.side_by_side = device == "cpu" and all(
-            getattr(one, "thread_safe", False) for one in (backbones.visual, backbones.audio)
-        )
+        safe = all(getattr(one, "thread_safe", False) for one in (backbones.visual, backbones.audio))
+        self.side_by_side = safe and device == "cpu"
         self.batch_size = batch_size if on_gpu else 1
         self.threads = threads if self.side_by_side else 1
+        # Tasks that may be at work or wait for a thread while the next one is made; None: there are no threads.
+        self._ahead = self.threads if self.side_by_side else 1 if safe and on_gpu else None
         self._waiting: list[_Place] = []
-        self._running: deque[tuple[_Place, Future[ClipFeatures | str]]] = deque()
+        self._running: deque[tuple[list[_Place], Future[list[ClipFeatures | str]]]] = deque()
         self._pool: ThreadPoolExecutor | None = None
+        self._beside: ThreadPoolExecutor | None = None
         self._torch_threads = 0
 
     def __enter__(self) -> "Encoder":
@@ -122,11 +134,12 @@ class Encoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-            if self._torch_threads:  # a thread's number is also that of threads which start later
-                sys.modules["torch"].set_num_threads(self._torch_threads)
+        for pool in (self._pool, self._beside):
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+        self._pool = self._beside = None
+        if self._torch_threads:  # a thread's number is also that of threads which start later
+            sys.modules["torch"].set_num_threads(self._torch_threads)
 
     def add(self, rows: ShardRows, row: int, video: str, clip: Clip | MediaError) -> list[Failure | None]:
         """Takes one clip; gives a result (None: it has features) for each clip that is finished by now."""
@@ -135,43 +148,47 @@ class Encoder:
             failure = Failure(video, clip.reason, clip.message)
             rows.fail(row, failure)
             return [failure]
-        place = _Place(rows, row, video, clip)
-        if self.side_by_side:
-            self._running.append((place, self._start(clip)))
-            # One clip more than there are threads, so that none of them waits for the next.
-            return self._collect(self.threads)
-        self._waiting.append(place)
-        return self.flush() if len(self._waiting) >= self.batch_size else []
+        self._waiting.append(_Place(rows, row, video, clip))
+        return self.end_batch() if len(self._waiting) >= self.batch_size else []
+
+    def end_batch(self) -> list[Failure | None]:
+        """Encodes the clips that wait as a batch of their own: call it after each shard, since batches end with shards.
+        Gives a result for each clip that is finished by now."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return []
+        if self._ahead is None:
+            with _noting(waiting):
+                return _fill(waiting, self._encode([place.clip for place in waiting]))
+        self._running.append((waiting, self._start([place.clip for place in waiting])))
+        return self._collect(self._ahead)
 
     def flush(self) -> list[Failure | None]:
-        """Encodes the clips that wait. Call it at the end, and after each shard unless clips run side by side: batches
-        end with shards."""
-        waiting, self._waiting = self._waiting, []
-        results = self._collect(0)
-        if waiting:
-            with _noting(waiting):
-                encoded = self._encode([place.clip for place in waiting])
-            results += [place.fill(features) for place, features in zip(waiting, encoded, strict=True)]
-        return results
+        """Encodes the clips that wait, and waits for all that are in work. Call it at the end."""
+        return self.end_batch() + self._collect(0)
 
     def _encode(self, clips: list[Clip]) -> list[ClipFeatures | str]:
-        return encode_batch(clips, self.backbones, self.patches, self.audio_tokens)
+        return encode_batch(clips, self.backbones, self.patches, self.audio_tokens, self._beside)
 
-    def _start(self, clip: Clip) -> "Future[ClipFeatures | str]":
+    def _start(self, clips: list[Clip]) -> "Future[list[ClipFeatures | str]]":
         if self._pool is None:
-            torch = sys.modules.get("torch")  # not loaded: no backbone uses it
-            self._torch_threads = torch.get_num_threads() if torch is not None else 0
-            one_core = (lambda: None) if torch is None else (lambda: torch.set_num_threads(1))
+            one_core = None
+            if self.side_by_side:
+                torch = sys.modules.get("torch")  # not loaded: no backbone uses it
+                self._torch_threads = torch.get_num_threads() if torch is not None else 0
+                one_core = None if torch is None else lambda: torch.set_num_threads(1)
+            else:
+                self._beside = ThreadPoolExecutor(1, thread_name_prefix="encode-sound")
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="encode", initializer=one_core)
-        return self._pool.submit(lambda: self._encode([clip])[0])
+        return self._pool.submit(self._encode, clips)
 
     def _collect(self, left: int) -> list[Failure | None]:
-        """Results of the clips in work, the oldest first, until so many are left."""
+        """Results of the clips in work, the oldest first, until so many tasks are left."""
         results = []
         while len(self._running) > left:
-            place, running = self._running.popleft()
-            with _noting([place]):
-                results.append(place.fill(running.result()))
+            places, running = self._running.popleft()
+            with _noting(places):
+                results += _fill(places, running.result())
         return results
 
 
@@ -191,6 +208,10 @@ class _Place:
             return failure
         self.rows.put(self.row, self.video, self.clip, features)
         return None
+
+
+def _fill(places: Sequence[_Place], encoded: Sequence[ClipFeatures | str]) -> list[Failure | None]:
+    return [place.fill(features) for place, features in zip(places, encoded, strict=True)]
 
 
 @contextmanager

@@ -73,8 +73,7 @@ def run_local(
             open_shards.append(rows)
             for row in range(end - start):
                 count(encoder.add(rows, row, ids[start + row], next(decoded)))
-            if not encoder.side_by_side:
-                count(encoder.flush())
+            count(encoder.end_batch())
         count(encoder.flush())
         if writing is not None:
             writing.result()

@@ -386,7 +386,7 @@ def test_a_device_without_memory_names_the_option(world):
         def encode_frames(self, frames):
             raise OutOfMemoryError
 
-    encoder = Encoder(SimpleNamespace(visual=Full()), "cuda:0", 1, False)
+    encoder = Encoder(SimpleNamespace(visual=Full(), audio=None), "cuda:0", 1, False)
     clip = SimpleNamespace(frames=np.zeros((2, 4, 4, 3), np.uint8), audio_mask=np.zeros(2, bool), sources=())
     with pytest.raises(OptionInvalid, match="smaller --batch-size"):
         encoder.add(SimpleNamespace(sources={}), 0, "v", clip)

@@ -66,7 +66,7 @@ class ClapAudio:
     def encode_audio(self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]) -> Features:
         """B clips' windows, each (F, samples) at `audio_spec.rate`, as (B, F, dim); zeros where `mask` is False."""
         features = np.zeros((*mask.shape, self.dim), dtype=np.float32)
-        for place, embedding, _ in self._encoded(windows, mask):
+        for place, embedding, _ in list(self._encoded(windows, mask)):  # all are asked for before one is waited for
             features[place] = to_numpy(embedding)
         return features
 
@@ -77,7 +77,7 @@ class ClapAudio:
         its map a token (HTSAT: 64 of 768 per window), not projected."""
         features = np.zeros((*mask.shape, self.dim), dtype=np.float32)
         tokens = np.zeros((*mask.shape, *self.token_shape), dtype=np.float32)
-        for place, embedding, hidden in self._encoded(windows, mask):
+        for place, embedding, hidden in list(self._encoded(windows, mask)):
             features[place] = to_numpy(embedding)
             tokens[place] = to_numpy(hidden.flatten(2).transpose(1, 2))
         return features, tokens

@@ -22,7 +22,7 @@ from gaid.errors import BackboneUnavailable, OptionInvalid
 from gaid.files import sha256_of
 from gaid.specs import FrameSpec
 
-FRAMES_AT_ONCE = 512  # on a GPU: about 2 GB of activations for ViT-B/16
+FRAMES_AT_ONCE = 128  # on a GPU: some are copied there while those before are encoded
 TEXTS_AT_ONCE = 512
 
 
@@ -68,16 +68,17 @@ class ClipVisual:
 
     def _run(self, frames: Frames, patches: bool = False) -> tuple[Features, Features]:
         clips, per_clip = frames.shape[:2]
-        pooled, tokens = [], []
-        for batch, times in self._batches(frames):
-            one, of_patches = self._encode(batch, patches)
-            pooled.append(to_numpy(one).repeat(times, axis=0))
-            if patches:
-                tokens.append(to_numpy(of_patches).repeat(times, axis=0))
-        joined = np.concatenate(pooled).reshape(clips, per_clip, -1)
-        if not patches:
-            return joined, np.empty((0,), dtype=np.float32)
-        return joined, np.concatenate(tokens).reshape(clips, per_clip, *tokens[0].shape[1:])
+        batches = list(self._batches(frames))
+        # All of a GPU's work is given to it before anything is waited for.
+        encoded = [self._encode(batch, patches) for batch, _ in batches]
+
+        def joined(which: int) -> Features:
+            parts = [
+                to_numpy(one[which]).repeat(times, axis=0) for one, (_, times) in zip(encoded, batches, strict=True)
+            ]
+            return np.concatenate(parts).reshape(clips, per_clip, *parts[0].shape[1:])
+
+        return joined(0), joined(1) if patches else np.empty((0,), dtype=np.float32)
 
     def _batches(self, frames: Frames) -> Iterator[tuple[Frames, int]]:
         """What is encoded at once, and how often each result is repeated. On a CPU each clip is a batch of its own, so its
