@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
 from gaid.backbones import load_text, load_visual
+from gaid.backbones.clip import towers
 from gaid.backbones.clip.weights import REPOSITORIES, resolve_clip
 from gaid.errors import BackboneUnavailable, OptionInvalid
 from gaid.files import sha256_of
@@ -258,3 +262,39 @@ def test_the_real_architecture_is_open_clips_with_openais_activation() -> None:
         words = model.encode_text(open_clip.get_tokenizer("ViT-B-32")(TEXTS[:2]))
     np.testing.assert_allclose(visual.encode_frames(np.asarray(square)[None, None])[0], image, atol=1e-4)
     np.testing.assert_allclose(text.encode_text(TEXTS[:2]).embedding, words, atol=1e-4)
+
+
+PLAIN = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.one_of(
+        PLAIN,
+        st.text(max_size=30),
+        st.sampled_from(["caf\u00e9 &amp; bar", "a\tb \r\n c", "\u00e2\u20ac\u2122s", "&lt;b>"]),
+    )
+)
+def test_a_text_has_the_tokens_of_open_clips_tokeniser(text):
+    assert tokenizer().encode(text) == open_clip_tokenizer().encode(text)
+
+
+@cache
+def tokenizer():
+    return towers._tokenizer("ViT-B-32")
+
+
+@cache
+def open_clip_tokenizer():
+    return open_clip.get_tokenizer("ViT-B-32")
+
+
+def test_texts_that_are_counted_and_then_encoded_are_read_once(small_clip, monkeypatch):
+    read = []
+    clean = towers._clean_quickly
+    monkeypatch.setattr(towers, "_clean_quickly", lambda text: read.append(text) or clean(text))
+    text = towers.ClipText(towers.ClipWeights(small_clip, None, None, False), seed=7)
+    texts = ["a red car", "rain", "a red car", "", "rain " * 100, "an <end_of_text> within"]
+    counts = text.count_tokens(texts)
+    assert counts == [len(tokens) for tokens in text.encode_text(texts).tokens] == [5, 3, 5, 2, 77, 3]
+    assert read == list(dict.fromkeys(texts))
