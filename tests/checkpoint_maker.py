@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tests.ast_maker import tower_weights
+
 KINDS = ("gaid", "t-mass", "x-pool", "avigate", "clip4clip")
 DIM, FRAMES = 64, 12
 MODEL = "gaid-small-openai"
@@ -142,9 +144,9 @@ def _avigate(draw, dim, layers=2, audio=48):
         "query_tokens": draw(dim, 5),
         "query_position_embeddings.weight": draw(5, dim),
         "frame_position_embeddings.weight": draw(77, dim),
-        # Sound's encoder and its projection lie within CLIP; AST has 768 numbers and many more weights.
+        # Sound's encoder and its projection lie within CLIP; AST has 768 numbers and twelve blocks.
         "clip.audio_projection": draw(audio, dim),
-        **{f"clip.audio.v.blocks.{number}.norm1.weight": draw(audio) for number in range(6)},
+        **tower_weights(draw, audio),
     }
     for stack, names in (("transformer_Fusion", block), ("transformerClip", gated)):
         found |= {f"{stack}.resblocks.{n}.{name}": draw(*shape) for n in range(layers) for name, shape in names.items()}

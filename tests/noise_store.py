@@ -8,7 +8,7 @@ from gaid.stores import StorePlan, StoreWriter
 from tests.checkpoint_maker import DIM, FRAMES
 
 
-def write_store(path: Path, audio_dim: int, backbones: dict) -> Path:
+def write_store(path: Path, audio_dim: int, backbones: dict, clip_tokens: int = 0) -> Path:
     rng = np.random.default_rng(0)
     plan = StorePlan(
         video_ids=[f"clip{number}" for number in range(8)],
@@ -22,10 +22,12 @@ def write_store(path: Path, audio_dim: int, backbones: dict) -> Path:
         visual_dim=DIM,
         audio_dim=audio_dim,
         text_dim=DIM,
+        audio_clip_tokens=(clip_tokens, audio_dim) if clip_tokens else None,
         attrs={"dataset": {"name": "noise", "root": str(path.parent)}, "backbones": backbones},
         shard_rows=8,
         chunk_rows=8,
     )
+    tokens = np.random.default_rng(1).normal(size=(8, clip_tokens, audio_dim)).astype(np.float16)
     with StoreWriter.open(path, plan) as writer:
         for number in writer.pending_shards:
             writer.write_shard(
@@ -38,6 +40,7 @@ def write_store(path: Path, audio_dim: int, backbones: dict) -> Path:
                     "time": np.zeros((8, FRAMES), np.float32),
                     "duration": np.ones(8, np.float32),
                     "valid": np.ones(8, bool),
+                    **({"audio_clip_tokens": tokens} if clip_tokens else {}),
                 },
                 [],
             )

@@ -58,12 +58,14 @@ def load_backbones(
     patches: bool = False,
     seed: int = 0,
     audio_tokens: bool = False,
+    audio_clip_tokens: bool = False,
 ) -> Backbones:
     """The three encoders of a store; `text` defaults to the visual backbone's own.
 
     The same arguments give the same objects within a process. `random_weights` builds the real architecture from `seed`
     where a family has weights to fetch; the others come with theirs. `patches` requires a visual backbone
-    with patches, `audio_tokens` an audio backbone with tokens. Raises BackboneUnavailable (weights), DependencyMissing (an extra) or OptionInvalid.
+    with patches, `audio_tokens` an audio backbone with tokens, `audio_clip_tokens` one with tokens of a whole clip. Raises
+    BackboneUnavailable (weights), DependencyMissing (an extra) or OptionInvalid.
     """
     # All three are looked for before the first is built, so that whatever is missing is reported at once.
     built = Backbones(*[build() for build in _find_all(visual, audio, text, device, random_weights, seed)])
@@ -71,6 +73,10 @@ def load_backbones(
         raise OptionInvalid(f"backbone {visual!r} has no patches to give; leave out --patches, or use a ViT of clip")
     if audio_tokens and built.audio.token_shape is None:
         raise OptionInvalid(f"backbone {audio!r} has no audio tokens to give; leave out --audio-tokens, or use clap")
+    if audio_clip_tokens and built.audio.clip_token_shape is None:
+        raise OptionInvalid(
+            f"backbone {audio!r} has no tokens of a whole clip to give; leave out --audio-clip-tokens, or use ast"
+        )
     return built
 
 
@@ -144,6 +150,10 @@ def _load_own(name: str, kind: str, device: str, random_weights: bool, seed: int
             built.has_text = False
         elif built.has_text:
             wanted_members = (*wanted_members, "encode_text")
+        if not hasattr(built, "clip_token_shape"):
+            built.clip_token_shape = None
+        elif built.clip_token_shape is not None:
+            wanted_members = (*wanted_members, "encode_clip")
     lacking = [member for member in wanted_members if not hasattr(built, member)]
     if lacking:
         missing = ", ".join(lacking)

@@ -54,6 +54,7 @@ class AudioBackbone(Protocol):
 
     `token_shape` is (tokens per window, dim of a token), or None where there are none; a class without the member has none.
     `has_text`: it also encodes sentences, into the space of its sounds (`encode_text`); a class without the member does not.
+    `clip_token_shape` is (tokens per clip, dim of a token) of one that also hears a clip as one; None or absent in others.
     `thread_safe` as a visual backbone's.
     """
 
@@ -63,6 +64,7 @@ class AudioBackbone(Protocol):
     provenance: dict[str, Any]
     token_shape: tuple[int, int] | None
     has_text: bool
+    clip_token_shape: tuple[int, int] | None
     thread_safe: bool
 
     def encode_audio(self, windows: list[NDArray[np.float32]], mask: NDArray[np.bool_]) -> Features:
@@ -79,6 +81,12 @@ class AudioBackbone(Protocol):
 
     def encode_text(self, texts: list[str]) -> Features:
         """Sentences as embeddings (B, dim) that are compared with those of sounds by their cosine, not normalised."""
+        ...
+
+    # Where `clip_token_shape` is not None.
+
+    def encode_clip(self, sounds: list[NDArray[np.float32] | None]) -> Features:
+        """Whole sounds (samples,), None for a clip without, as tokens (B, N, Dn) of each clip."""
         ...
 
     # Where `audio_spec.whole`, these in place of `encode_audio` and `encode_audio_tokens`.

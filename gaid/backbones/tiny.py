@@ -69,6 +69,7 @@ class TinyAudio:
     audio_spec = AudioSpec(rate=16_000, shortest=0.3, longest=1.0)
     token_shape = (4, DIM)
     has_text = True
+    clip_token_shape = None
 
     def __init__(self) -> None:
         self._layer = _Layer("audio", _AUDIO_STATISTICS)

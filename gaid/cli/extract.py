@@ -84,6 +84,9 @@ def extract(
     ] = None,
     patches: Annotated[bool, flag("Also keep the patch tokens of every frame (large).", "--patches")] = False,
     audio_tokens: Annotated[bool, flag("Also keep the audio tokens of every frame (large).", "--audio-tokens")] = False,
+    audio_clip_tokens: Annotated[
+        bool, flag("Also keep the audio tokens of every whole clip, 1.9 MB each with ast.", "--audio-clip-tokens")
+    ] = False,
     overwrite: Annotated[bool, flag("Delete the store at --out and start again.", "--overwrite")] = False,
     random_weights: Annotated[
         bool, flag("Use untrained encoders, to try everything out without downloads.", "--random-weights")

@@ -33,7 +33,7 @@ def import_checkpoint(
     overwrite: Annotated[bool, flag("Replace the run in --out.", "--overwrite")] = False,
     json: Json = False,
 ) -> None:
-    """Turn a published checkpoint into a run: its head, and its CLIP as a file for gaid extract.
+    """Turn a published checkpoint into a run: its head, and its CLIP (AVIGATE: and its AST) as files for gaid extract.
 
     No code in the file is run. Weights that were not used are listed.
     """
@@ -41,7 +41,7 @@ def import_checkpoint(
 
     found = gaid.imports.import_checkpoint(file, kind, out=out, frames=frames, prior=prior, overwrite=overwrite)
     if json:
-        return give({"run": found.run.path, "preset": found.run.preset, "kind": found.kind, "visual": found.visual,
+        return give({"run": found.run.path, "preset": found.run.preset, "kind": found.kind, "visual": found.visual, "audio": found.audio,
                      "imported": found.run.imported, "head": found.run.describe()["head"]["arguments"],
                      "unused": found.unused, "others": found.others})  # fmt: skip
     for line in _grouped(found.unused):
@@ -54,7 +54,10 @@ def import_checkpoint(
         f"(text) numbers; {sizes['frames']} frames"
     )
     if found.visual:
-        show(f"{found.run.path}: {found.kind} is imported; now: gaid extract --dataset NAME --visual {found.visual}")
+        sound = f" --audio {found.audio} --audio-clip-tokens" if found.audio else ""
+        show(
+            f"{found.run.path}: {found.kind} is imported; now: gaid extract --dataset NAME --visual {found.visual}{sound}"
+        )
     else:
         show(
             f"{found.run.path}: {found.kind} is imported, without a CLIP in it; now: gaid eval --run {found.run.path} --store PATH"

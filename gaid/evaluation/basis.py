@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from gaid.stores import Split, Store
 
 RANDOM_WEIGHTS = "backbones with RANDOM weights: these results show that the programs run, and nothing else"
-_AUDIO_INPUTS = {"tokens": "sound tokens", "frames": "one embedding per frame"}
+_AUDIO_INPUTS = {
+    "clip": "sound tokens of the whole clip",
+    "tokens": "sound tokens",
+    "frames": "one embedding per frame",
+}
 
 
 @dataclass(frozen=True)
 class Basis:
     """Whose heads were measured, and on what.
 
-    `seeds` are those that take part. `audio_input` is what the head was built to hear, `frames` or `tokens`, and None for
+    `seeds` are those that take part. `audio_input` is what the head was built to hear, `frames`, `tokens` or `clip`, and None for
     a head without that choice. `noise` says, for a head with trials, how its noise is drawn under each protocol (a name
     of `conditioning.NOISES`); it is empty for other heads. `notes` are what a reader must know of these heads.
     """
@@ -132,7 +136,7 @@ def _heads_on(
 
 
 def audio_input_of(head: "Head") -> str | None:
-    """What a head that has the choice was built to hear, `frames` or `tokens`; None for one that has not."""
+    """What a head that has the choice was built to hear, `frames`, `tokens` or `clip`; None for one that has not."""
     chosen = head.config.get("audio_input")
     return None if chosen is None else str(chosen)
 

@@ -90,7 +90,7 @@ class Subject:
                     audio_dim=store.audio_dim,
                     text_dim=store.text_dim,
                     frames=store.frames,
-                    audio_token_dim=store.audio_token_shape[1] if store.audio_token_shape else None,
+                    audio_token_dims=store.audio_token_dims,
                 )
             meet_library(head, store)
             return head.to(device).eval()
@@ -146,15 +146,17 @@ def open_for(run: Run | None, store: "str | Path | Store | None") -> "Store":
     return open_store(store) if isinstance(store, str | Path) else store
 
 
-def own_clip(run: Run | None, store: "Store", sense: str) -> str | None:
-    """The CLIP of an imported run, as a backbone's name, where it encoded the store's `sense` (visual or text); else None.
+def own_encoder(run: Run | None, store: "Store", sense: str) -> str | None:
+    """The CLIP of an imported run, as a backbone's name, where it encoded the store's `sense` (visual or text), or its audio
+    encoder where that encoded the store's audio; else None.
 
     A store remembers weights by their digest and not where they lie, and these lie in the run.
     """
     about = store.attrs.get("backbones", {}).get(sense) or {}
-    if run is None or not about.get("sha256") or run.imported.get("clip_sha256") != about["sha256"]:
+    own = "ast_sha256" if sense == "audio" else "clip_sha256"
+    if run is None or not about.get("sha256") or run.imported.get(own) != about["sha256"]:
         return None
-    return run.visual
+    return run.audio_encoder if sense == "audio" else run.visual
 
 
 def load_subject(
@@ -192,9 +194,14 @@ def load_subject(
 def check_head_fits(head: "Head", split: "Split", what: str) -> None:
     """Raises HeadMismatch where a head was built for features of another size, or for audio tokens that are not there."""
     config = dict(head.config)
-    if head.audio_input != "frames" and split.read_audio_tokens is None:
+    if head.audio_input == "tokens" and split.read_audio_tokens is None:
         raise HeadMismatch(
             f"{what} takes audio tokens, the store has none; evaluate it on a store of `gaid extract --audio-tokens`"
+        )
+    if head.audio_input == "clip" and split.read_audio_clip_tokens is None:
+        raise HeadMismatch(
+            f"{what} takes audio tokens of whole clips, the store has none; evaluate it on a store of "
+            "`gaid extract --audio-clip-tokens`"
         )
     if not head.uses_audio or head.audio_input != "frames":  # the head itself checks the size of tokens
         config.pop("audio_dim", None)

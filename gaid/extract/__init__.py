@@ -44,6 +44,7 @@ def extract(
     scheduler: str | None = None,
     patches: bool = False,
     audio_tokens: bool = False,
+    audio_clip_tokens: bool = False,
     overwrite: bool = False,
     random_weights: bool = False,
     max_missing: float = 0.1,
@@ -75,7 +76,8 @@ def extract(
     or as the file stores them (`stored`), which is what published features were made of.
 
     `patches` keeps the tokens of each frame's picture as well, `audio_tokens` those of each frame's sound, for heads that
-    take them; OptionInvalid where the backbone has none to give.
+    take them; OptionInvalid where the backbone has none to give. `audio_clip_tokens` keeps what a backbone such as `ast`
+    makes of the clip's sound as one (its first channel, at most 300 s): 1,213 tokens of 768 numbers, 1.9 MB per clip.
 
     `workers` are plain processes that decode for the one model in this process: decoding is what scales with cores, a
     second model would only take memory from the first, and no package is needed for it. `scheduler` is the address of a

@@ -42,7 +42,8 @@ class _Planned:
     @property
     def shape(self) -> ShardShape:
         plan = self.plan
-        return ShardShape(plan.frames, plan.visual_dim, plan.audio_dim, plan.patches, plan.audio_tokens)
+        tokens = (plan.patches, plan.audio_tokens, plan.audio_clip_tokens)
+        return ShardShape(plan.frames, plan.visual_dim, plan.audio_dim, *tokens)
 
 
 class Extraction:
@@ -72,9 +73,12 @@ class Extraction:
                 return report
         choice = self.choice  # found before a data set makes its clips
         dataset, out = self.dataset, self._out(self.dataset.name)
-        plan = make_plan(dataset, self.backbones, options.sampling, options.patches, options.audio_tokens)
+        kept = (options.patches, options.audio_tokens, options.audio_clip_tokens)
+        plan = make_plan(dataset, self.backbones, options.sampling, *kept)
         if plan.attrs["random_weights"]:
             self._say("random weights: the features mean nothing, and the store says so")
+        if plan.audio_clip_tokens is not None:
+            self._say(describe_clip_tokens(plan.audio_clip_tokens, len(plan.video_ids), plan.shard_rows))
         return self._fill(_Planned(dataset, choice, self.backbones, plan, out))
 
     @contextmanager
@@ -253,7 +257,8 @@ class Extraction:
 
     def _shards(self, writer: "StoreWriter", planned: _Planned, stop: StopWish) -> int:
         options, ids = self.options, [video.id for video in planned.dataset.videos]
-        requests = make_requests(planned.dataset, planned.backbones, options.sampling)
+        clip_sound = planned.plan.audio_clip_tokens is not None
+        requests = make_requests(planned.dataset, planned.backbones, options.sampling, clip_sound)
         already = len(ids) - sum(_count(writer.shard_slice(number)) for number in writer.pending_shards)
         if already:
             self._say(f"{planned.out}: resuming after {already} of {len(ids)} clips")
@@ -366,6 +371,16 @@ class Extraction:
 
 def _count(rows: slice) -> int:
     return int(rows.stop - rows.start)
+
+
+def describe_clip_tokens(shape: tuple[int, int], clips: int, shard_rows: int) -> str:
+    """What tokens of whole clips take on disk, and in memory while a shard is made and the one before is written."""
+    count, dim = shape
+    each = 2e-6 * count * dim
+    return (
+        f"{count:,} audio tokens of {dim} numbers per clip: {each:.1f} MB each, {1e-3 * each * clips:.1f} GB for {clips:,} "
+        f"clips; up to {2e-3 * each * min(shard_rows, clips):.1f} GB of memory while they are made"
+    )
 
 
 def no_clip_has_a_track(store: "Store") -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gaid.errors import MediaError, OptionInvalid
 from gaid.extract.report import Failure
 from gaid.extract.rows import ClipFeatures, ShardRows
-from gaid.extract.steps import encode_whole
+from gaid.extract.steps import encode_clips, encode_whole
 from gaid.media.clip import Clip
 
 if TYPE_CHECKING:
@@ -29,29 +29,35 @@ def encode_batch(
     backbones: "Backbones",
     patches: bool = False,
     audio_tokens: bool = False,
+    audio_clip_tokens: bool = False,
     beside: ThreadPoolExecutor | None = None,
 ) -> list[ClipFeatures | str]:
     """The features of clips, in their order; a string in place of features says why there are none.
 
     `beside`: whose thread encodes the sound while this one encodes the pictures.
     """
-    sound = None if beside is None else beside.submit(encode_sound, clips, backbones.audio, audio_tokens)
+    of_sound = (clips, backbones.audio, audio_tokens, audio_clip_tokens)
+    sound = None if beside is None else beside.submit(_encode_audio, *of_sound)
     frames = np.stack([clip.frames for clip in clips])
     of_patches: NDArray[np.float32] | None = None
     if patches:
         visual, of_patches = backbones.visual.encode_patches(frames)
     else:
         visual = backbones.visual.encode_frames(frames)
-    audio, tokens = encode_sound(clips, backbones.audio, audio_tokens) if sound is None else sound.result()
+    audio, tokens, of_clips = _encode_audio(*of_sound) if sound is None else sound.result()
+    optional = (of_patches, tokens, of_clips)
     return [
-        _checked(
-            visual[row],
-            audio[row],
-            None if of_patches is None else of_patches[row],
-            None if tokens is None else tokens[row],
-        )
+        _checked(visual[row], audio[row], *(None if one is None else one[row] for one in optional))
         for row in range(len(clips))
     ]
+
+
+def _encode_audio(
+    clips: Sequence[Clip], backbone: "AudioBackbone", tokens: bool, clip_tokens: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """All that is kept of clips' sound: embeddings, tokens of the frames' and tokens of the whole, the latter two where they are
+    wanted."""
+    return *encode_sound(clips, backbone, tokens), encode_clips(clips, backbone) if clip_tokens else None
 
 
 def encode_sound(
@@ -76,11 +82,16 @@ def encode_sound(
 
 
 def _checked(
-    visual: NDArray[Any], audio: NDArray[Any], patches: NDArray[Any] | None, audio_tokens: NDArray[Any] | None
+    visual: NDArray[Any],
+    audio: NDArray[Any],
+    patches: NDArray[Any] | None,
+    audio_tokens: NDArray[Any] | None,
+    clip_tokens: NDArray[Any] | None,
 ) -> ClipFeatures | str:
     """Features in the store's precision, or what is wrong with them: half precision ends at 65504."""
     narrow: dict[str, NDArray[np.float16]] = {}
     given = {"visual": visual, "audio": audio, "patch": patches, "audio token": audio_tokens}
+    given["audio clip token"] = clip_tokens
     for name, array in given.items():
         if array is None:
             continue
@@ -90,7 +101,8 @@ def _checked(
             if np.isfinite(array).all():
                 return f"{name} features of up to {np.abs(array).max():.3g} do not fit into half precision"
             return f"the backbone gave {name} features that are not finite"
-    return ClipFeatures(narrow["visual"], narrow["audio"], narrow.get("patch"), narrow.get("audio token"))
+    optional = map(narrow.get, ("patch", "audio token", "audio clip token"))
+    return ClipFeatures(narrow["visual"], narrow["audio"], *optional)
 
 
 class Encoder:
@@ -112,8 +124,10 @@ class Encoder:
         patches: bool,
         audio_tokens: bool = False,
         threads: int = 1,
+        audio_clip_tokens: bool = False,
     ) -> None:
         self.backbones = backbones
+        self.audio_clip_tokens = audio_clip_tokens
         self.patches, self.audio_tokens = patches, audio_tokens
         on_gpu = device.startswith("cuda")
         safe = all(getattr(one, "thread_safe", False) for one in (backbones.visual, backbones.audio))
@@ -168,7 +182,8 @@ class Encoder:
         return self.end_batch() + self._collect(0)
 
     def _encode(self, clips: list[Clip]) -> list[ClipFeatures | str]:
-        return encode_batch(clips, self.backbones, self.patches, self.audio_tokens, self._beside)
+        kept = (self.patches, self.audio_tokens, self.audio_clip_tokens)
+        return encode_batch(clips, self.backbones, *kept, self._beside)
 
     def _start(self, clips: list[Clip]) -> "Future[list[ClipFeatures | str]]":
         if self._pool is None:

@@ -76,7 +76,8 @@ class Library:
 
     def _plan(self, dataset: Dataset, counted: dict[str, int] | None = None) -> StorePlan:
         options = self.options
-        return make_plan(dataset, self.backbones, options.sampling, options.patches, options.audio_tokens, counted)
+        kept = (options.patches, options.audio_tokens, options.audio_clip_tokens)
+        return make_plan(dataset, self.backbones, options.sampling, *kept, counted)
 
     @property
     def unchanged(self) -> bool:

@@ -29,6 +29,7 @@ class BackboneChoice:
     random_weights: bool = False
     patches: bool = False
     audio_tokens: bool = False
+    audio_clip_tokens: bool = False
 
     @property
     def resolved_device(self) -> str:
@@ -48,6 +49,7 @@ class BackboneChoice:
             random_weights=self.random_weights,
             patches=self.patches,
             audio_tokens=self.audio_tokens,
+            audio_clip_tokens=self.audio_clip_tokens,
         )
 
 
@@ -84,6 +86,7 @@ class Options:
     scheduler: str | None
     patches: bool
     audio_tokens: bool
+    audio_clip_tokens: bool
     overwrite: bool
     random_weights: bool
     max_missing: float
@@ -102,7 +105,8 @@ class Options:
     def choice(self, visual: str, audio: str, text: str | None) -> BackboneChoice:
         """The backbones of these names. Files of code get their whole path, since a worker's current folder is another."""
         visual, audio, text = plugins.absolute(visual), plugins.absolute(audio), text and plugins.absolute(text)
-        return BackboneChoice(visual, audio, text, self.device, self.random_weights, self.patches, self.audio_tokens)
+        kept = (self.patches, self.audio_tokens, self.audio_clip_tokens)
+        return BackboneChoice(visual, audio, text, self.device, self.random_weights, *kept)
 
     def check(self) -> None:
         """Raises OptionInvalid or DependencyMissing for what can be seen to be wrong before anything is read."""

@@ -103,12 +103,12 @@ def restrict(dataset: Dataset, limit: int) -> Dataset:
     )
 
 
-def make_requests(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> list[ClipRequest]:
-    """One request per video, in row order."""
-    return [
-        ClipRequest.of(video, sampling, backbones.visual.frame_spec, backbones.audio.audio_spec)
-        for video in dataset.videos
-    ]
+def make_requests(
+    dataset: Dataset, backbones: "Backbones", sampling: Sampling, clip_sound: bool = False
+) -> list[ClipRequest]:
+    """One request per video, in row order; `clip_sound`: with the whole sound of each clip."""
+    specs = (backbones.visual.frame_spec, backbones.audio.audio_spec)
+    return [replace(ClipRequest.of(video, sampling, *specs), clip_sound=clip_sound) for video in dataset.videos]
 
 
 def check_audio_sampling(backbone: "AudioBackbone", audio_sampling: AudioSampling) -> None:
@@ -133,6 +133,7 @@ def make_plan(
     sampling: Sampling,
     patches: bool,
     audio_tokens: bool = False,
+    audio_clip_tokens: bool = False,
     counted: Mapping[str, int] | None = None,
 ) -> "StorePlan":
     """The store's plan: everything that its contents depend on, and what it records of its making.
@@ -167,6 +168,7 @@ def make_plan(
         patches=backbones.visual.patch_shape if patches else None,
         audio_tokens=backbones.audio.token_shape if audio_tokens else None,
         audio_text=backbones.audio.has_text,
+        audio_clip_tokens=backbones.audio.clip_token_shape if audio_clip_tokens else None,
         attrs=describe(dataset, backbones, sampling),
         shard_rows=rows,
         chunk_rows=min(50, rows),

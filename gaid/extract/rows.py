@@ -20,6 +20,7 @@ class ClipFeatures:
     audio: NDArray[np.float16]  # (F, Da)
     patches: NDArray[np.float16] | None  # (F, P, Dp)
     audio_tokens: NDArray[np.float16] | None = None  # (F, N, Da)
+    audio_clip_tokens: NDArray[np.float16] | None = None  # (N, Dn)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ShardShape:
     audio_dim: int
     patches: tuple[int, int] | None = None
     audio_tokens: tuple[int, int] | None = None
+    audio_clip_tokens: tuple[int, int] | None = None
 
 
 class ShardRows:
@@ -56,6 +58,8 @@ class ShardRows:
             self.arrays["patches"] = np.zeros((rows, shape.frames, *shape.patches), np.float16)
         if shape.audio_tokens is not None:
             self.arrays["audio_tokens"] = np.zeros((rows, shape.frames, *shape.audio_tokens), np.float16)
+        if shape.audio_clip_tokens is not None:
+            self.arrays["audio_clip_tokens"] = np.zeros((rows, *shape.audio_clip_tokens), np.float16)
 
     def put(self, row: int, video: str, clip: Clip, features: ClipFeatures) -> None:
         """Row `row` is `clip` of `video`, encoded."""
@@ -66,6 +70,8 @@ class ShardRows:
             self.arrays["patches"][row] = features.patches
         if features.audio_tokens is not None:
             self.arrays["audio_tokens"][row] = features.audio_tokens
+        if features.audio_clip_tokens is not None:
+            self.arrays["audio_clip_tokens"][row] = features.audio_clip_tokens
         self.arrays["audio_mask"][row] = clip.audio_mask
         self.arrays["audio_state"][row] = AUDIO_STATES.index(clip.audio_state)
         self.arrays["short"][row] = clip.short

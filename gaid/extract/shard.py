@@ -90,6 +90,7 @@ def working(
         shape.patches is not None,
         shape.audio_tokens is not None,
         resources.threads,
+        shape.audio_clip_tokens is not None,
     )
     limits, ahead = DecodeLimits(seconds=resources.clip_seconds), 2 * resources.workers + 1 + encoder.batch_size
     pool = DecodePool(resources.workers, limits, ahead=ahead, sources=True)

@@ -32,6 +32,11 @@ def encode_whole(clips: Sequence[Clip], backbone: "AudioBackbone") -> Features:
     return found
 
 
+def encode_clips(clips: Sequence[Clip], backbone: "AudioBackbone") -> Features:
+    """Tokens (B, N, Dn) of clips' whole sounds; the backbone says what a clip without sound has."""
+    return backbone.encode_clip([clip.clip_sound if len(clip.clip_sound) else None for clip in clips])
+
+
 def mean_of_windows(steps: Sequence[Features], clip: Clip, per_second: float) -> Features:
     """Steps (S_g, dim) of each of a clip's pieces as frames (F, dim): of the steps whose middles lie in a frame's window, else the
     nearest one."""

@@ -1,9 +1,10 @@
 """AVIGATE's head (Jeong et al., CVPR 2025; docs/method.md, section 5): its fusion does not depend on the text, so each video
 is encoded once.
 
-The published form reads an audio encoder's tokens, and so does this one where the store holds any (`audio_input` "tokens");
-from other stores it reads one embedding per frame ("frames"). Frames without audio are masked in its attention, and in a
-video without any audio the gates are 0.
+The published form reads all tokens of the whole clip's sound, and so does this one where the store holds them (`audio_input`
+"clip"); from other stores it reads tokens of each frame's sound ("tokens") or one embedding per frame ("frames"). Frames
+without audio are masked in its attention, and in a video without any audio the gates are 0, unless they stay open as in the
+published form.
 """
 
 from typing import Literal
@@ -93,16 +94,19 @@ class AvigateHead(HeadBase):
         attention_heads: of every attention layer; D / 64 by default, at least 1.
         layers: blocks in the resampler, and again in the fusion.
         queries: tokens that the audio is resampled to.
-        audio_input: "frames" for one audio embedding per frame, "tokens" for several: audio is then (videos, frames, tokens,
-            audio_dim), and `audio_dim` is a token's size. `gaid train-head` chooses tokens where the store holds them.
+        audio_input: "frames" for one audio embedding per frame; "tokens" for several: audio is then (videos, frames, tokens,
+            audio_dim), and `audio_dim` is a token's size; "clip" for tokens of the whole clip, (videos, tokens, audio_dim).
+            `gaid train-head` chooses tokens where the store holds them, those of the clip first.
+        gates_without_audio: "closed" where a video without audio is its frames alone; "open" where it is fused with the tokens
+            that the encoder gave for no sound, as the published form does (for `audio_input` "clip").
         logit_scale: factor on the cosines (s); frozen.
         margin: maximum of the adaptive margin (delta).
         margin_scale: its scale (beta).
         projections: whether visual and text each get a learnt linear layer. The published head has none; without them their
             sizes must be equal. The audio always has one, as it is published.
 
-    Raises: OptionInvalid where `dim` is not a multiple of `attention_heads`, for another `audio_input`, and for embeddings of
-        several sizes without projections.
+    Raises: OptionInvalid where `dim` is not a multiple of `attention_heads`, for another `audio_input`, for open gates where
+        the audio is not the clip's, and for embeddings of several sizes without projections.
     """
 
     has_video_embedding = True
@@ -119,7 +123,8 @@ class AvigateHead(HeadBase):
         attention_heads: int | None = None,
         layers: int = 4,
         queries: int = 12,
-        audio_input: Literal["frames", "tokens"] = "frames",
+        audio_input: Literal["frames", "tokens", "clip"] = "frames",
+        gates_without_audio: Literal["closed", "open"] = "closed",
         logit_scale: float = 100.0,
         margin: float = 0.1,
         margin_scale: float = 0.2,
@@ -131,14 +136,19 @@ class AvigateHead(HeadBase):
             raise OptionInvalid(
                 f"dim {dim} is not a multiple of {attention_heads} attention heads; set head.dim or head.attention_heads"
             )
-        if audio_input not in ("frames", "tokens"):
-            raise OptionInvalid(f"audio_input {audio_input!r} does not exist; choose frames or tokens")
+        if audio_input not in ("frames", "tokens", "clip"):
+            raise OptionInvalid(f"audio_input {audio_input!r} does not exist; choose frames, tokens or clip")
+        if gates_without_audio == "open" and audio_input != "clip":
+            raise OptionInvalid(
+                "gates_without_audio=open needs audio_input=clip: only a clip's tokens say what no sound is"
+            )
         super().__init__(
             visual_dim=visual_dim, audio_dim=audio_dim, text_dim=text_dim, dim=dim, frames=frames,
-            attention_heads=attention_heads, layers=layers, queries=queries, audio_input=audio_input, logit_scale=logit_scale, margin=margin,
-            margin_scale=margin_scale, projections=projections,
+            attention_heads=attention_heads, layers=layers, queries=queries, audio_input=audio_input,
+            gates_without_audio=gates_without_audio, logit_scale=logit_scale, margin=margin, margin_scale=margin_scale,
+            projections=projections,
         )  # fmt: skip
-        self.audio_input = audio_input
+        self.audio_input, self.gates_without_audio = audio_input, gates_without_audio
         if not projections:
             check_one_size(dim, visual=visual_dim, text=text_dim)
         self.visual_proj = projection(visual_dim, dim, projections)
@@ -190,9 +200,13 @@ class AvigateHead(HeadBase):
         """
         like = self.queries
         mask = audio_mask.to(like.device)
-        if audio.ndim == 4:
+        if self.audio_input == "tokens":
             mask = mask.repeat_interleave(audio.shape[2], dim=1)
             audio = audio.flatten(1, 2)
+        elif self.audio_input == "clip":
+            mask = mask.any(1, keepdim=True).expand(-1, audio.shape[1])
+            if self.gates_without_audio == "open":
+                mask = torch.ones_like(mask)
         audio = audio.to(like.device, like.dtype).masked_fill(~mask[..., None], 0)
         return self.visual_proj(visual.to(like.device, like.dtype)), self.audio_proj(audio), mask
 
@@ -222,6 +236,8 @@ class AvigateHead(HeadBase):
     def _check(self, visual: Tensor, audio: Tensor) -> None:
         if audio.ndim != (4 if self.audio_input == "tokens" else 3):
             raise HeadMismatch(f"this head takes {self.audio_input} as its audio, not shape {tuple(audio.shape)}")
+        if self.audio_input == "frames" and audio.shape[1] != visual.shape[1]:
+            raise HeadMismatch(f"{visual.shape[1]} frames have {audio.shape[1]} audio embeddings; expected one each")
         wanted = (self.config["frames"], self.config["visual_dim"])
         if tuple(visual.shape[1:]) != wanted or audio.shape[-1] != self.config["audio_dim"]:
             raise HeadMismatch(
@@ -233,7 +249,7 @@ class AvigateHead(HeadBase):
         self,
         text: Float[Tensor, "batch text_dim"],
         visual: Float[Tensor, "batch frames visual_dim"],
-        audio: Float[Tensor, "batch frames *tokens audio_dim"],
+        audio: Float[Tensor, "batch steps *tokens audio_dim"],
         audio_mask: Bool[Tensor, "batch frames"],
         same: Bool[Tensor, "batch batch"] | None = None,
     ) -> LossParts:
@@ -255,8 +271,8 @@ class AvigateHead(HeadBase):
         scores = text.new_empty(len(text), len(visual))
         frames, dim = visual.shape[1], self.config["dim"]
         per_video = frames * (3 * len(text) + 16 * dim)
-        if audio.ndim == 4:  # a token is widened, projected, normed, and once a key and once a value
-            per_video += frames * audio.shape[2] * (self.config["audio_dim"] + 6 * dim)
+        if self.audio_input != "frames":  # a token is widened, projected, normed, and once a key and once a value
+            per_video += audio.shape[1:-1].numel() * (self.config["audio_dim"] + 6 * dim)
         step = max(1, how.memory // (4 * per_video))
         for start in range(0, len(visual), step):
             rows = slice(start, start + step)
@@ -270,7 +286,7 @@ class AvigateHead(HeadBase):
         """The unit mean of each video's fused frames, for an index of candidates. It is one of the two terms of the score:
         re-score the candidates."""
         audio_mask = every_frame(visual) if audio_mask is None else audio_mask
-        step = 256 if audio.ndim == 3 else max(1, 256 // max(1, audio.shape[2]))
+        step = max(1, 256 * visual.shape[1] // max(1, audio.shape[1:-1].numel()))
         blocks = [slice(start, start + step) for start in range(0, len(visual), step)]
         parts = [
             functional.normalize(self.encode_videos(visual[rows], audio[rows], audio_mask[rows]).mean(1), dim=-1)

@@ -96,7 +96,8 @@ class Head(nn.Module):
         "text"  # or "both": `text` is then (texts, text_dim + audio_dim), the second in the sound's own text space
     )
     visual_input = "frames"  # or "patches": `visual` is then (videos, frames, patches, visual_dim)
-    audio_input = "frames"  # or "tokens": `audio` is then (videos, frames, tokens, audio_dim)
+    # Or "tokens": `audio` is then (videos, frames, tokens, audio_dim); or "clip": (videos, tokens, audio_dim).
+    audio_input = "frames"
     has_video_embedding = False  # or True: `embed_videos` and `embed_text` give vectors for an index of candidates
     meets_library = (
         False  # or True: `meet_library` is called with a library's sounds before the head scores or is trained
@@ -115,7 +116,7 @@ class Head(nn.Module):
         self,
         text: Float[Tensor, "batch text_dim"],
         visual: Float[Tensor, "batch frames *patches visual_dim"],
-        audio: Float[Tensor, "batch frames *tokens audio_dim"],
+        audio: Float[Tensor, "batch steps *tokens audio_dim"],
         audio_mask: Bool[Tensor, "batch frames"],
         same: Bool[Tensor, "batch batch"] | None = None,
     ) -> LossParts:
@@ -126,7 +127,7 @@ class Head(nn.Module):
         self,
         text: Float[Tensor, "texts text_dim"],
         visual: Float[Tensor, "videos frames *patches visual_dim"],
-        audio: Float[Tensor, "videos frames *tokens audio_dim"],
+        audio: Float[Tensor, "videos steps *tokens audio_dim"],
         audio_mask: Bool[Tensor, "videos frames"] | None = None,
         *,
         gate_by: By = "query",

@@ -29,12 +29,13 @@ class Features:
     """Features as stored (float16), on one device; heads widen what they work on.
 
     `text` has one vector per sentence, followed by that in the sound's own text space for a head that takes both.
-    `visual` and `audio` have one embedding per frame, or a frame's patch tokens and audio tokens for a head that takes them.
+    `visual` and `audio` have one embedding per frame, or a frame's patch tokens and audio tokens for a head that takes them;
+    `audio` may also be tokens of the whole clip.
     """
 
     text: Float[Tensor, "texts _"]
     visual: Float[Tensor, "videos frames *patches _"]
-    audio: Float[Tensor, "videos frames *tokens _"]
+    audio: Float[Tensor, "videos steps *tokens _"]
     audio_mask: Bool[Tensor, "videos frames"]
 
     @classmethod

@@ -1,6 +1,7 @@
-"""Makes a run of a published checkpoint: the head's weights as a checkpoint of gaid, its CLIP as a file for open_clip.
+"""Makes a run of a published checkpoint: the head's weights as a checkpoint of gaid, its CLIP as a file for open_clip, its audio
+encoder as a folder for transformers.
 
-Names and shapes are checked here and in `gaid.heads.published` and `gaid.backbones.clip.published`; the file is read in
+Names and shapes are checked here, in `gaid.heads.published` and in `published` of the backbones; the file is read in
 `published_file`. Nothing is trained, and the run records that.
 """
 
@@ -14,7 +15,7 @@ from gaid.errors import CheckpointInvalid, HeadMismatch, OptionInvalid
 from gaid.files import check_folder, write_bytes, write_json
 from gaid.imports.published_file import read_published
 from gaid.runs.factory import SIZES
-from gaid.runs.files import CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, write_checkpoint
+from gaid.runs.files import AST, CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, write_checkpoint
 from gaid.runs.run import Run, clear_run, load_run
 from gaid.settings import nearest
 from gaid.versions import version_of
@@ -22,6 +23,7 @@ from gaid.versions import version_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gaid.backbones.ast.published import PublishedAst
     from gaid.backbones.clip.published import PublishedClip
     from gaid.heads import Head
 
@@ -49,12 +51,14 @@ _PROTOCOL = {"gaid": "published"}
 
 @dataclass(frozen=True)
 class Imported:
-    """The result of an import. `visual`: the `gaid extract --visual` argument for its CLIP (None: it holds none). `unused`:
-    names of the weights that were not needed. `others`: what else is in the file."""
+    """The result of an import. `visual` and `audio`: the `gaid extract --visual` and `--audio` arguments for its CLIP and its
+    audio encoder (None: it holds none). `unused`: names of the weights that were not needed. `others`: what else is in the
+    file."""
 
     run: Run
     kind: str
     visual: str | None
+    audio: str | None
     unused: tuple[str, ...]
     others: tuple[str, ...]
 
@@ -81,6 +85,7 @@ def import_checkpoint(
 
     Raises OptionInvalid, DataMissing, CheckpointInvalid (unreadable, incomplete, or of another kind).
     """
+    from gaid.backbones.ast.published import convert_ast
     from gaid.backbones.clip.published import convert_clip
     from gaid.files import sha256_of
 
@@ -94,12 +99,19 @@ def import_checkpoint(
     found = read_published(file)
     _check_kind(file, kind, found.weights)
     clip_names = {n: n.removeprefix("clip.") for n in found.weights if _is_clip(n)}
-    clip, unused = None, [n for n in found.weights if n.startswith(_AUDIO_ENCODER)]
+    of_audio = {
+        n.removeprefix(_AUDIO_ENCODER): value for n, value in found.weights.items() if n.startswith(_AUDIO_ENCODER)
+    }
+    clip, ast = None, None
+    unused: list[str] = []
     try:
         if clip_names:
             clip = convert_clip({short: found.weights[name] for name, short in clip_names.items()})
             unused += [f"clip.{name}" for name in clip.unused]
-        head, strange = _head(kind, found.weights, clip, frames, num_heads, prior)
+        if of_audio:
+            ast = convert_ast(of_audio)
+            unused += [_AUDIO_ENCODER + name for name in ast.unused]
+        head, strange = _head(kind, found.weights, clip, ast, frames, num_heads, prior)
     except (CheckpointInvalid, HeadMismatch) as error:
         raise CheckpointInvalid(f"{file}: {error}") from error
     unused += strange
@@ -114,10 +126,13 @@ def import_checkpoint(
         digest = sha256_of(_write_clip(out / CLIP, clip, about))
         about |= {"clip": clip.model, "clip_layout": clip.layout, "clip_sha256": digest}
         backbones = {sense: {"name": f"clip:{clip.model}", "sha256": digest} for sense in ("visual", "text")}
+    if ast is not None:
+        about["ast_sha256"] = digest = sha256_of(_write_ast(out / AST, ast))
+        backbones["audio"] = {"name": f"ast:{AST}", "sha256": digest}
     _write_run(out, kind, head, about, backbones)
     write_json(out / IMPORTED, {**about, "unused": unused, "others": list(found.others)})
     run = load_run(out)
-    return Imported(run, kind, run.visual, tuple(unused), found.others)
+    return Imported(run, kind, run.visual, run.audio_encoder, tuple(unused), found.others)
 
 
 def _check_place(out: Path, overwrite: bool) -> None:
@@ -160,6 +175,7 @@ def _head(
     kind: str,
     weights: Mapping[str, "Tensor"],
     clip: "PublishedClip | None",
+    ast: "PublishedAst | None",
     frames: int | None,
     num_heads: int | None,
     prior: str | None,
@@ -194,6 +210,14 @@ def _head(
             raise CheckpointInvalid(f"{_AUDIO_PROJECTION} has shape {tuple(projection.shape)}, expected (any, {dim})")
         changed["audio_dim"] = projection.shape[0]
         state["audio_proj.weight"] = projection.t()
+    if ast is not None:
+        taken = changed.get("audio_dim", head.config["audio_dim"])
+        if taken != ast.dim:
+            raise CheckpointInvalid(
+                f"its head takes {taken} numbers per audio token, its audio encoder gives {ast.dim}"
+            )
+        # The published head reads every token of the clip, and those of no sound where there is none.
+        changed |= {"audio_input": "clip", "gates_without_audio": "open"}
     # Built again instead of changed, since a run builds its head from its configuration.
     head = build_head(preset, **{**head.config, **changed})
     head.load_state_dict(state)
@@ -207,6 +231,17 @@ def _write_clip(folder: Path, clip: "PublishedClip", about: Mapping[str, Any]) -
     write_json(folder / "open_clip_config.json", clip.open_clip_config)
     path = folder / "open_clip_model.safetensors"
     write_bytes(path, save(clip.weights, {"imported": json.dumps(about)}))
+    return path
+
+
+def _write_ast(folder: Path, ast: "PublishedAst") -> Path:
+    """Writes the audio encoder as transformers keeps one in a folder."""
+    from safetensors.torch import save
+
+    write_json(folder / "config.json", ast.config)
+    write_json(folder / "preprocessor_config.json", ast.preprocessor)
+    path = folder / "model.safetensors"
+    write_bytes(path, save(ast.weights, {"format": "pt"}))
     return path
 
 

@@ -88,7 +88,8 @@ class ClipRequest:
     the sound where it is a file of its own; its first sample then belongs to the first picture of the video.
     `frame_sampling`, `audio_sampling` and `pixels` are those of `Sampling`. `sound_late` delays the sound by that many seconds, a fault that only `gaid stress` asks for. `entry`
     is the annotation that asks for the clip: errors name it where the file does not have the times asked for. `may_be_whole`:
-    a file that is no longer than the clip is the clip itself (`gaid.media.decode.clip_times`).
+    a file that is no longer than the clip is the clip itself (`gaid.media.decode.clip_times`). `clip_sound`:
+    the clip's whole sound is wanted beside that of its frames (`Clip.clip_sound`).
     """
 
     path: str
@@ -105,6 +106,7 @@ class ClipRequest:
     frame_sampling: FrameSampling = "even"
     entry: str = ""
     may_be_whole: bool = False
+    clip_sound: bool = False
 
     @classmethod
     def of(cls, video: "Video", sampling: Sampling, frame_spec: FrameSpec, audio_spec: AudioSpec) -> "ClipRequest":
@@ -138,6 +140,7 @@ class Clip:
     `audio` is a window per frame, or pieces of the whole sound (`gaid.media.pieces`), mono at `audio_rate` Hz.
     `audio_starts` are their first samples, counted from the clip's start, and `audio_window` is the length in seconds of
     the sound that belongs to a frame. None: the frames share all of it in equal parts, whenever they are.
+    `clip_sound` is the first channel of the whole sound, of up to 300 s; empty where there is none, or none was asked for.
     """
 
     frames: NDArray[np.uint8]  # (F, H, W, 3)
@@ -152,6 +155,7 @@ class Clip:
     short: bool
     decoded: int
     frame_times: NDArray[np.float32]  # (F,)
+    clip_sound: NDArray[np.float32]  # (n,)
     remarks: tuple[Remark, ...] = ()
     sources: Sources = ()  # its files, where a decode pool was asked to look at them
 

@@ -72,7 +72,7 @@ def _decode_sound_file(
         probed = file.probe()
         if probed.audio is None:
             return windows.nothing("no track")
-        return Sounds(file, probed, windows, probed.sound_start + offset, windows.total / windows.rate).decode()
+        return Sounds(file, probed, windows, probed.sound_start + offset, windows.seconds).decode()
     except MediaError as error:
         if error.reason == "too slow":
             raise

@@ -248,6 +248,7 @@ def make_clip(
         audio_starts=sound.starts,
         audio_rate=sound.rate,
         audio_window=sound.window,
+        clip_sound=sound.whole,
         short=short,
         decoded=decoded,
         frame_times=frame_times.astype(np.float32),

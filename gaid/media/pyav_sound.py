@@ -44,7 +44,7 @@ class Track:
         self.complete = False
         self._good = self._bad = 0
         self._skipped = False
-        self._end = float(np.max(windows.starts)) / windows.rate + windows.length
+        self._end = windows.end
 
     def feed(self, packet: Any) -> None:
         if self.context is None or self.complete:

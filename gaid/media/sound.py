@@ -30,7 +30,8 @@ from gaid.media.sampling import frame_step, middles
 
 
 class Sound(NamedTuple):
-    """What of a clip is its sound (`Clip`): samples (F or G, n), the frames' mask (F,), the state, first samples, window."""
+    """What of a clip is its sound (`Clip`): samples (F or G, n), the frames' mask (F,), the state, first samples, window, and
+    the whole sound (n,) where it was asked for."""
 
     samples: NDArray[np.float32]
     mask: NDArray[np.bool_]
@@ -38,6 +39,7 @@ class Sound(NamedTuple):
     starts: NDArray[np.int64]
     rate: int
     window: float | None
+    whole: NDArray[np.float32]
 
 
 SILENCE = 10 ** (-60 / 20)  # root mean square of -60 dBFS
@@ -46,6 +48,7 @@ SPREAD_SECONDS = 30.0  # what the published code pads or cuts a sound to
 PUBLISHED_BOUND = (
     120.0  # s of a whole sound that are held at once; only the loudest moment of what follows could be missed
 )
+WHOLE_BOUND = 300.0  # s of a whole sound that are held for a backbone that hears the clip as one: 19 MB at 16 kHz
 HELD = 2**17  # samples of a channel that are put together before they are resampled: a codec's pieces are small
 WARM_UP = 0.25  # s decoded ahead of a window, for codecs whose first piece after a jump is not yet right
 # Channels cancel each other where the mix has less than this share of the power that it would have if they were unrelated (20 dB)
@@ -61,6 +64,13 @@ class SoundWindows:
     @classmethod
     def of(cls, request: ClipRequest, moments: NDArray[np.float64], duration: float) -> "SoundWindows":
         """The windows, or the pieces, that a request wants of a clip whose frames are at `moments`."""
+        found = cls._of_frames(request, moments, duration)
+        if request.clip_sound:
+            found.whole = WholeSound(found.rate, duration, request.sound_late)
+        return found
+
+    @classmethod
+    def _of_frames(cls, request: ClipRequest, moments: NDArray[np.float64], duration: float) -> "SoundWindows":
         spec, late = request.audio_spec, request.sound_late
         step = frame_step(request.frame_sampling, duration, len(moments))
         if spec.whole:
@@ -95,12 +105,27 @@ class SoundWindows:
         self._begins: list[float] = (self.starts / self.rate).tolist()
         self._ends = [begin + self.length for begin in self._begins]
         self._stretch: Stretch | None = None
+        self.whole: WholeSound | None = None
         # Of each window, at the file's own rate: the power of the loudest channel, and that of what was put into the window
         self.loudest = np.zeros(len(moments))
         self.mixed = np.zeros(len(moments))
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of the clip from which sound is taken."""
+        mine = self.total / self.rate
+        return mine if self.whole is None else max(mine, self.whole.seconds)
+
+    @property
+    def end(self) -> float:
+        """The second after which no sound is wanted."""
+        last = float(np.max(self.starts)) / self.rate + self.length
+        return last if self.whole is None else max(last, self.whole.end)
+
     def wants(self, start: float, end: float) -> bool:
         """Whether sound of [start, end] s touches a window, or is needed to warm the decoder up for one."""
+        if self.whole is not None and self.whole.wants(start, end):
+            return True
         first = bisect_left(self._ends, start)
         return first < len(self._begins) and end >= self._begins[first] - WARM_UP
 
@@ -108,6 +133,8 @@ class SoundWindows:
         self, time: float | None, rate: int, piece: Sequence[NDArray[np.float32]], names: Sequence[str] = ()
     ) -> None:
         """Takes the next piece, a row per channel of those names; with `time` None it follows the last one."""
+        if self.whole is not None:
+            self.whole.add(time, rate, piece[:1])
         stretch = self._stretch
         expected = 0.0 if stretch is None else stretch.end
         if time is None:
@@ -159,7 +186,31 @@ class SoundWindows:
 
     def _sound(self, mask: NDArray[np.bool_], state: AudioState) -> Sound:
         window = self.length if self._frames is None else self._frames.window
-        return Sound(self.windows, mask, state, self.places, self.rate, window)
+        whole = np.zeros(0, np.float32)
+        if self.whole is not None and state in ("sound", "silent"):
+            whole = self.whole.samples_heard()
+        return Sound(self.windows, mask, state, self.places, self.rate, window, whole)
+
+
+class WholeSound(SoundWindows):
+    """All of a clip's sound as its first channel has it, silence and all, for a backbone that hears the clip as one.
+
+    It is held in memory, so of a clip longer than `WHOLE_BOUND` it is the beginning.
+    """
+
+    def __init__(self, rate: int, duration: float, late: float) -> None:
+        heard = min(duration, WHOLE_BOUND)
+        super().__init__(rate, np.array([heard / 2]), heard, heard, late)
+        self._until = 0
+
+    def place(self, begin: int, piece: NDArray[np.float32], rows: Iterable[int]) -> None:
+        super().place(begin, piece, rows)
+        self._until = max(self._until, min(self.total, begin + len(piece)))
+
+    def samples_heard(self) -> NDArray[np.float32]:
+        """The samples (n,) up to the end of the sound, which may be before the end of the clip."""
+        self._end_stretch()
+        return np.clip(self.windows[0, : self._until], -1.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ LONGEST_HEADER = 1 << 20
 LONGEST_BODY = 4 << 30
 # In the order of their items' sizes, so that each lies in a message as its items want to be aligned.
 ARRAYS = {
-    "audio_starts": "int64", "times": "float32", "frame_times": "float32", "audio": "float32", "frames": "uint8",
+    "audio_starts": "int64", "times": "float32", "frame_times": "float32", "audio": "float32", "clip_sound": "float32", "frames": "uint8",
     "audio_mask": "bool",
 }  # fmt: skip
 VALUES = ("duration", "audio_state", "audio_rate", "audio_window", "short", "decoded", "remarks")

@@ -17,7 +17,7 @@ import torch
 from gaid.errors import DataMissing, GaidError, MediaError, OptionInvalid
 from gaid.evaluation.basis import Basis, notes_of, overlap_notes
 from gaid.evaluation.bench import Bench, open_bench
-from gaid.evaluation.subject import own_clip, zero_shot_preset
+from gaid.evaluation.subject import own_encoder, zero_shot_preset
 from gaid.extract.sources import find_videos, load_sentence_encoder
 from gaid.heads.features import Features
 from gaid.runs import Run
@@ -167,7 +167,7 @@ def search(
     if subject.audio not in ("own", "silence", "none"):
         raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by another run")
     _check_index(index, bench.head())
-    own_name = text or own_clip(subject.run, opened, "text")
+    own_name = text or own_encoder(subject.run, opened, "text")
     encode = load_sentence_encoder(opened, bench.device, bench.head().text_input, own_name, "--text")
     kept = _open_index(bench, index)
     loaded = time.perf_counter()
@@ -232,7 +232,10 @@ def find_best(bench: Bench, sentences: Sentences, count: int) -> tuple[np.ndarra
     if head.audio_input == "tokens" and store.audio_token_shape:
         audio_size = store.audio_token_shape[0] * store.audio_token_shape[1]
     queries = len(sentences["text"])
-    per_clip = max(4 * store.frames * (visual_size + audio_size), 8 * queries)
+    audio_size *= store.frames
+    if head.audio_input == "clip" and store.audio_clip_token_shape:
+        audio_size = store.audio_clip_token_shape[0] * store.audio_clip_token_shape[1]
+    per_clip = max(4 * (store.frames * visual_size + audio_size), 8 * queries)
     best_rows = np.empty((queries, 0), np.int64)
     best_scores = np.empty((queries, 0), np.float32)
     for rows, clips in iter_clips(store, max(1, bench.memory // 4 // per_clip)):

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 # Arguments of a head that the store decides; all others are its options.
 SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
 # Options that heads did not have when runs were first written, with the value that those heads have.
-_LATER = {"audio_input": "frames", "positive_weights": "published", "projections": True}
+_LATER = {
+    "audio_input": "frames",
+    "gates_without_audio": "closed",
+    "positive_weights": "published",
+    "projections": True,
+}
+# What a head may take in place of embeddings, and the option of `gaid extract` that makes it.
+_TOKENS = {
+    "tokens": ("audio tokens", "--audio-tokens"),
+    "clip": ("audio tokens of whole clips", "--audio-clip-tokens"),
+}
 
 
 def resolve_head(
@@ -25,24 +35,27 @@ def resolve_head(
     text_dim: int,
     frames: int,
     options: Mapping[str, Any] | None = None,
-    audio_token_dim: int | None = None,
+    audio_token_dims: Mapping[str, int] | None = None,
 ) -> tuple["Head", dict[str, Any]]:
     """A head by the name of a preset or by the path of a class, and the description that builds it again.
 
     A class is `module:Class`, importable as usual or from the current folder, or `some/file.py:Class`; it is called with
-    `visual_dim`, `audio_dim`, `text_dim`, `dim`, `frames` and the options. `audio_token_dim` is the size of a store's audio
-    tokens, None where it has none: a head that can take either takes tokens where the store has them. Raises OptionInvalid, and
-    HeadMismatch for a head that takes tokens where there are none.
+    `visual_dim`, `audio_dim`, `text_dim`, `dim`, `frames` and the options. `audio_token_dims` are the sizes of a
+    store's audio tokens, of whole clips (`clip`) and of frames (`tokens`), where it has them: a head that can take any takes
+    tokens where there are some, those of clips first. Raises OptionInvalid, and HeadMismatch for a head that takes tokens where
+    there are none.
     """
     options = dict(options or {})
-    audio_input = _audio_input(preset, options, audio_token_dim)
-    if audio_input == "tokens":
-        if audio_token_dim is None:
+    token_dims = audio_token_dims or {}
+    audio_input = _audio_input(preset, options, token_dims)
+    if audio_input in _TOKENS:
+        if audio_input not in token_dims:
+            what, option = _TOKENS[audio_input]
             raise HeadMismatch(
-                f"{preset} takes audio tokens here and the store has none; `gaid extract --audio-tokens` makes one that has, "
+                f"{preset} takes {what} here and the store has none; `gaid extract {option}` makes one that has, "
                 "and head.audio_input=frames takes its embeddings"
             )
-        audio_dim = audio_token_dim
+        audio_dim = token_dims[audio_input]
     sizes = {"visual_dim": visual_dim, "audio_dim": audio_dim, "text_dim": text_dim, "frames": frames}
     if ":" in preset:
         arguments = {**sizes, "dim": options.pop("dim", None) or text_dim, **options}
@@ -61,13 +74,13 @@ def resolve_head(
     return head, {"preset": preset, "arguments": head.config}
 
 
-def _audio_input(preset: str, options: dict[str, Any], audio_token_dim: int | None) -> str:
-    """`frames` or `tokens`. Where the head has the choice and the options do not make it, the store does, in `options`."""
+def _audio_input(preset: str, options: dict[str, Any], token_dims: Mapping[str, int]) -> str:
+    """`frames`, `tokens` or `clip`. Where the head has the choice and the options do not make it, the store does, in `options`."""
     kind = _class_of(preset)
     if "audio_input" not in inspect.signature(kind).parameters:
         return kind.audio_input
     if options.get("audio_input") is None:
-        options["audio_input"] = "frames" if audio_token_dim is None else "tokens"
+        options["audio_input"] = next((kind for kind in ("clip", "tokens") if kind in token_dims), "frames")
     return str(options["audio_input"])
 
 

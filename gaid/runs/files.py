@@ -8,7 +8,8 @@ head.py            the code of a head of the user's own
 checkpoints/       best.safetensors, last.safetensors, and a JSON beside each; resume.safetensors while unfinished;
                    step-000009.safetensors ... where the head of every evaluation was to be kept
 imported.json      of a published checkpoint that became a run: where it came from and which parts were not used; clip/
-                   is then its CLIP (open_clip_model.safetensors, open_clip_config.json). There is no log
+                   is then its CLIP (open_clip_model.safetensors, open_clip_config.json), ast/ its audio encoder, in
+                   transformers' layout. There is no log
 seed-0/, seed-1/   of a run of several seeds: one run each, and nothing else but config.toml and metrics.json
 
 A checkpoint's description is in its header as well, so that weights and description cannot be separated.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 CONFIG, ENVIRONMENT, LOG, METRICS = "config.toml", "environment.json", "log.jsonl", "metrics.json"
 CHECKPOINTS, RESUME, HEAD_SOURCE = "checkpoints", "resume", "head.py"
-IMPORTED, CLIP = "imported.json", "clip"
+IMPORTED, CLIP, AST = "imported.json", "clip", "ast"
 KEPT = "step-"
 
 # The key of a safetensors header under which a checkpoint keeps its description.

@@ -16,6 +16,7 @@ from gaid.errors import CodeRefused, DataMissing, HeadMismatch, OptionInvalid, R
 from gaid.paths import shown_path
 from gaid.runs.factory import build_described_head, with_later_options
 from gaid.runs.files import (
+    AST,
     CHECKPOINTS,
     CLIP,
     CONFIG,
@@ -133,6 +134,11 @@ class Run:
         return f"clip:{model}/{self.path / CLIP}" if model else None
 
     @property
+    def audio_encoder(self) -> str | None:
+        """The `gaid extract --audio` argument for the audio encoder of an imported checkpoint; None where there is none."""
+        return f"ast:{self.path / AST}" if self.imported.get("ast_sha256") else None
+
+    @property
     def audio(self) -> str:
         """The audio that it was trained with: own, shuffled or none."""
         return str(self.config.get("audio", "own"))
@@ -220,15 +226,17 @@ class Run:
         described, given = self.describe(), backbones_of(store)
         for kind, published in described["store"]["backbones"].items():
             if (given.get(kind) or {}).get("sha256") != published["sha256"]:
+                own = "audio encoder" if kind == "audio" else "CLIP"
+                option = f"--audio {self.audio_encoder}" if kind == "audio" else f"--visual {self.visual}"
                 doubts.append(
-                    f"the store's {kind} features are of {_named(given.get(kind))}, not of the checkpoint's own CLIP: this is "
-                    f"not the published system (gaid extract --visual {self.visual})"
+                    f"the store's {kind} features are of {_named(given.get(kind))}, not of the checkpoint's own {own}: this "
+                    f"is not the published system (gaid extract {option})"
                 )
-        if not described["store"]["backbones"]:
+        if "visual" not in described["store"]["backbones"]:
             doubts.append(
                 "the checkpoint holds no CLIP, so it is unknown whether the store's is the one that it was trained with"
             )
-        if described["preset"] in ("gaid", "avigate"):
+        if described["preset"] in ("gaid", "avigate") and "audio" not in described["store"]["backbones"]:
             doubts.append(
                 "the checkpoint does not record which audio encoder its head was trained with; the store's is "
                 f"{_named(given.get('audio'))}"

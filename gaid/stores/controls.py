@@ -33,15 +33,29 @@ def with_audio(split: Split, audio: Audio | str, seed: int = 0) -> Split:
         return split
     if audio == "shuffled":
         other = derangement(len(split.video_ids), seed)
-        return split.change_audio(lambda sound: sound[other], audio_mask=split.audio_mask[other])
+        return split.change_audio(
+            lambda sound: sound[other], lambda tokens: tokens[other], audio_mask=split.audio_mask[other]
+        )
     if audio == "moved":
         videos, frames = split.audio_mask.shape
         # A rotation by one frame at least: every frame gets the audio of another moment, in the same order.
         by = np.random.default_rng([seed, 18]).integers(1, max(2, frames), videos)
         place = (np.arange(frames) + by[:, None]) % frames
         rows = np.arange(videos)[:, None]
-        return split.change_audio(lambda sound: sound[rows, place], audio_mask=split.audio_mask[rows, place])
-    return split.change_audio(np.zeros_like, audio_mask=np.full_like(split.audio_mask, audio == "silence"))
+        return split.change_audio(
+            lambda sound: sound[rows, place],
+            lambda tokens: _rotated(tokens, by * tokens.shape[1] // frames),
+            audio_mask=split.audio_mask[rows, place],
+        )
+    return split.change_audio(
+        np.zeros_like, np.zeros_like, audio_mask=np.full_like(split.audio_mask, audio == "silence")
+    )
+
+
+def _rotated(tokens: NDArray, by: NDArray[np.int64]) -> NDArray:
+    """Each clip's tokens (V, N, D) rotated by so many places; a head that reads them as a set does not notice."""
+    count = tokens.shape[1]
+    return np.take_along_axis(tokens, ((np.arange(count) + by[:, None]) % count)[:, :, None], axis=1)
 
 
 def with_noise(split: Split, seed: int = 0) -> Split:
@@ -61,7 +75,7 @@ def with_noise(split: Split, seed: int = 0) -> Split:
     heard = split.audio_mask
     seen = noise(split.visual, split.visual.reshape(-1, split.visual.shape[-1]))
     sound = np.where(heard[..., None], noise(split.audio, split.audio[heard]), 0).astype(split.audio.dtype)
-    read, read_sound = split.read_patches, split.read_audio_tokens
+    read, read_sound, read_clips = split.read_patches, split.read_audio_tokens, split.read_audio_clip_tokens
 
     def patches() -> NDArray:
         tokens = split.visual_as("patches")
@@ -72,10 +86,15 @@ def with_noise(split: Split, seed: int = 0) -> Split:
         drawn = noise(tokens, tokens[heard].reshape(-1, tokens.shape[-1]), np.random.default_rng([seed, 20]))
         return np.where(heard[..., None, None], drawn, 0).astype(tokens.dtype)
 
+    def clip_tokens() -> NDArray:
+        tokens = split.audio_as("clip")
+        return noise(tokens, tokens.reshape(-1, tokens.shape[-1]), np.random.default_rng([seed, 21]))
+
     return replace(
         split,
         visual=seen,
         audio=sound,
         read_patches=None if read is None else patches,
         read_audio_tokens=None if read_sound is None else audio_tokens,
+        read_audio_clip_tokens=None if read_clips is None else clip_tokens,
     )

@@ -73,5 +73,6 @@ def plan_of(store: StoreReader) -> StorePlan:
         default_protocol=store.default_protocol,
         frames=store.frames, visual_dim=store.visual_dim, audio_dim=store.audio_dim, text_dim=store.text_dim,
         patches=store.patch_shape, audio_tokens=store.audio_token_shape, audio_text=store.has_audio_text,
+        audio_clip_tokens=store.audio_clip_token_shape,
         attrs=store.provenance, shard_rows=layout["shard_rows"], chunk_rows=layout["chunk_rows"], schema=store.schema,
     )  # fmt: skip

@@ -48,7 +48,7 @@ def differences_in_kind(attributes: Mapping[str, Any], plan: StorePlan) -> list[
     found = _of_backbones(there.get("backbones") or {}, now.get("backbones") or {})
     found += _of_sampling(there.get("sampling") or {}, now.get("sampling") or {}, same_backbones=not found)
     layout = attributes["layout"]
-    return found + _of_tokens((layout["patches"], layout.get("audio_tokens")), plan)
+    return found + _of_tokens(layout, plan)
 
 
 def _of_backbones(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -80,8 +80,13 @@ def _of_sampling(there: Mapping[str, Any], now: Mapping[str, Any], same_backbone
     ]
 
 
-def _of_tokens(there: tuple[Any, Any], plan: StorePlan) -> list[str]:
-    kept = (("--patches", there[0], plan.patches), ("--audio-tokens", there[1], plan.audio_tokens))
+def _of_tokens(there: Mapping[str, Any], plan: StorePlan) -> list[str]:
+    """`there`: the layout of the store."""
+    kept = (
+        ("--patches", there["patches"], plan.patches),
+        ("--audio-tokens", there.get("audio_tokens"), plan.audio_tokens),
+        ("--audio-clip-tokens", there.get("audio_clip_tokens"), plan.audio_clip_tokens),
+    )
     return [
         f"{option} {'there, not now' if old else 'now, not there'}"
         for option, old, new in kept

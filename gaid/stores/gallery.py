@@ -43,4 +43,7 @@ def read_clips(store: StoreReader, rows: NDArray[np.int64]) -> Split:
         gallery_hash=hash_gallery(video_ids),
         read_patches=partial(store.rows, "videos/patches", rows) if store.patch_shape else None,
         read_audio_tokens=partial(store.rows, "videos/audio_tokens", rows) if store.audio_token_shape else None,
+        read_audio_clip_tokens=(
+            partial(store.rows, "videos/audio_clip_tokens", rows) if store.audio_clip_token_shape else None
+        ),
     )

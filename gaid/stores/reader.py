@@ -147,6 +147,18 @@ class StoreReader:
         return int(self.arrays.attributes["gaid_schema"])
 
     @property
+    def audio_clip_token_shape(self) -> tuple[int, int] | None:
+        """(tokens, dim) of a clip's whole sound; None where the store has none."""
+        tokens = self.layout.get("audio_clip_tokens")
+        return (int(tokens[0]), int(tokens[1])) if tokens else None
+
+    @property
+    def audio_token_dims(self) -> dict[str, int]:
+        """Sizes of the audio tokens that the store has, by what a head calls them: of frames (`tokens`), of clips (`clip`)."""
+        shapes = {"tokens": self.audio_token_shape, "clip": self.audio_clip_token_shape}
+        return {name: shape[1] for name, shape in shapes.items() if shape is not None}
+
+    @property
     def default_protocol(self) -> str:
         return str(self.layout["default_protocol"])
 

@@ -38,9 +38,10 @@ class StorePlan:
 
     `caption_video`: the row of each caption's video, -1 in a part of a library (`library`). `token_offsets` (C + 1): where
     each caption's tokens begin. `splits`: protocol -> part -> rows of captions. `attrs`: where the features come from;
-    `backbones` and `sampling` in it belong to the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens, where they are kept. `audio_text`:
-    captions are kept in the sound's own text space as well. `shard_rows`: clips in one unit of work; `chunk_rows`: clips read
-    at once. `schema`: that of the store, an older one where a store of it is resumed or converted.
+    `backbones` and `sampling` in it belong to the fingerprint. `patches` and `audio_tokens`: (number, dim) of a frame's tokens,
+    where they are kept; `audio_clip_tokens`: of a clip's. `audio_text`: captions are kept in the sound's own text space as
+    well. `shard_rows`: clips in one unit of work; `chunk_rows`: clips read at once. `schema`: that of the store, an older one
+    where a store of it is resumed or converted.
 
     Raises DataInvalid for plans that contradict themselves.
     """
@@ -59,6 +60,7 @@ class StorePlan:
     patches: tuple[int, int] | None = None
     audio_tokens: tuple[int, int] | None = None
     audio_text: bool = False
+    audio_clip_tokens: tuple[int, int] | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     shard_rows: int = 200
     chunk_rows: int = 50
@@ -146,8 +148,9 @@ class StorePlan:
     @property
     def _later(self) -> dict[str, Any]:
         """Parts that were added to the schema later, named only where they are used: other stores keep their fingerprint."""
+        shapes = {"audio_tokens": self.audio_tokens, "audio_clip_tokens": self.audio_clip_tokens}
         return {
-            **({"audio_tokens": list(self.audio_tokens)} if self.audio_tokens else {}),
+            **{name: list(shape) for name, shape in shapes.items() if shape},
             **({"audio_text": True} if self.audio_text else {}),
         }
 
@@ -183,6 +186,9 @@ def video_arrays(layout: Mapping[str, Any]) -> dict[str, ArraySpec]:
     tokens = layout.get("audio_tokens")  # layouts written before audio tokens existed do not name them
     if tokens:
         specs.append(ArraySpec("videos/audio_tokens", "float16", (videos, frames, *tokens), "videos", nan))
+    of_clip = layout.get("audio_clip_tokens")
+    if of_clip:
+        specs.append(ArraySpec("videos/audio_clip_tokens", "float16", (videos, *of_clip), "videos", nan))
     return {spec.name: spec for spec in specs}
 
 

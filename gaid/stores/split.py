@@ -55,6 +55,7 @@ class Split:
     audio_text: NDArray[np.float16] | None = None
     read_patches: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
     read_audio_tokens: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
+    read_audio_clip_tokens: Callable[[], NDArray[np.float16]] | None = field(default=None, repr=False)
 
     def visual_as(self, kind: str) -> NDArray[np.float16]:
         """The visual features that a head takes: `frames` (V, F, Dv), or `patches` (V, F, P, Dp), read now.
@@ -68,12 +69,20 @@ class Split:
         return self.read_patches()
 
     def audio_as(self, kind: str) -> NDArray[np.float16]:
-        """The audio features that a head takes: `frames` (V, F, Da), or `tokens` (V, F, N, Dn), read now.
+        """The audio features that a head takes: `frames` (V, F, Da), or `tokens` (V, F, N, Dn) of each frame or `clip` (V, N, Dn)
+        of the whole clip, read now.
 
         Tokens of a frame whose `audio_mask` is false are not sound. Raises HeadMismatch where the store has no tokens.
         """
         if kind == "frames":
             return self.audio
+        if kind == "clip":
+            if self.read_audio_clip_tokens is None:
+                raise HeadMismatch(
+                    "the head takes audio tokens of whole clips and the store has none; `gaid extract --audio-clip-tokens` "
+                    "makes one that has"
+                )
+            return self.read_audio_clip_tokens()
         if self.read_audio_tokens is None:
             raise HeadMismatch(
                 "the head takes audio tokens and the store has none; `gaid extract --audio-tokens` makes one that has"
@@ -103,7 +112,7 @@ class Split:
         rows = np.flatnonzero(videos) if videos.dtype == bool else videos
         place = np.full(len(self.video_ids), -1, np.int64)
         place[rows] = np.arange(len(rows))
-        read, read_sound = self.read_patches, self.read_audio_tokens
+        read, read_sound, read_clips = self.read_patches, self.read_audio_tokens, self.read_audio_clip_tokens
         video_ids = [self.video_ids[row] for row in rows.tolist()]
         kept = self._with_captions(np.flatnonzero(place[self.caption_video] >= 0))
         return replace(
@@ -119,20 +128,34 @@ class Split:
             gallery_hash=hash_gallery(video_ids),
             read_patches=None if read is None else lambda: read()[rows],
             read_audio_tokens=None if read_sound is None else lambda: read_sound()[rows],
+            read_audio_clip_tokens=None if read_clips is None else lambda: read_clips()[rows],
         )
 
     def first_captions(self) -> "Split":
         """All videos, each with its first caption alone, in the order of the videos."""
         return self._with_captions(first_captions(self.caption_video, len(self.video_ids)))
 
-    def change_audio(self, change: Callable[[NDArray[Any]], NDArray[Any]], **others: Any) -> "Split":
-        """This split with its audio embeddings (V, F, Da), and tokens (V, F, N, Dn) when they are read, changed alike.
+    def change_audio(
+        self,
+        change: Callable[[NDArray[Any]], NDArray[Any]],
+        of_clips: Callable[[NDArray[Any]], NDArray[Any]],
+        **others: Any,
+    ) -> "Split":
+        """This split with its audio embeddings (V, F, Da), and tokens (V, F, N, Dn) when they are read, changed alike by `change`,
+        and tokens of whole clips (V, N, Dn) by `of_clips`.
 
         `others`: further arrays of it, by name, such as another `audio_mask`.
         """
-        read = self.read_audio_tokens
+        read, read_clips = self.read_audio_tokens, self.read_audio_clip_tokens
         tokens = None if read is None else lambda: change(read())
-        return replace(self, audio=change(self.audio), read_audio_tokens=tokens, **others)
+        clip_tokens = None if read_clips is None else lambda: of_clips(read_clips())
+        return replace(
+            self,
+            audio=change(self.audio),
+            read_audio_tokens=tokens,
+            read_audio_clip_tokens=clip_tokens,
+            **others,
+        )
 
     def _with_captions(self, rows: NDArray[np.int64]) -> "Split":
         """All videos with some of the captions; `caption_video` still counts these videos."""

@@ -13,7 +13,7 @@ from gaid import console
 from gaid.errors import GaidError, OptionInvalid
 from gaid.evaluation.basis import notes_of, overlap_notes
 from gaid.evaluation.bench import open_bench
-from gaid.evaluation.subject import Subject, own_clip
+from gaid.evaluation.subject import Subject, own_encoder
 from gaid.extract.encoder import fixed_threads
 from gaid.extract.sources import load_sentence_encoder
 from gaid.runs import Run
@@ -80,16 +80,14 @@ def stress(
             console.say(f"stress: {line}")
 
     # Before the long work, so that missing files and backbones are reported at once.
-    tokens = any(one.head().audio_input == "tokens" for one in test.benches.values())
-    files = (
-        open_files(store, bench.split, root, clips, device, seed, own_clip(bench.run, store, "visual"), tokens)
-        if media
-        else None
-    )
+    inputs = {one.head().audio_input for one in test.benches.values()}
+    own = {sense: own_encoder(bench.run, store, sense) for sense in ("visual", "audio")}
+    tokens = ("tokens" in inputs, "clip" in inputs)
+    files = open_files(store, bench.split, root, clips, device, seed, own, *tokens) if media else None
     results = StressResults({label: one.basis for label, one in test.benches.items()}, seed)
     bases = list(results.heads.values())
     results.notes = notes_of(bases, list(results.heads)) + overlap_notes(bases)
-    _measure(results, test, names, say, own_clip(bench.run, store, "text"))
+    _measure(results, test, names, say, own_encoder(bench.run, store, "text"))
     if files is not None:
         results.media = files[1]
         results.findings += media_faults(test, files[0], names, say)

@@ -24,7 +24,15 @@ SNR = (INF, 20.0, 10.0, 5.0, 0.0, -5.0, -10.0, -INF)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SECONDS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0)
 Unit = Literal["dB", "%", "s"]
-Sound = NDArray[np.float16]  # (V, F, Da), or as tokens (V, F, N, Da)
+Sound = NDArray[np.float16]  # (V, F, Da), or as tokens (V, F, N, Da); as tokens of whole clips (V, N, Da)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What is mixed into the sound: into that of frames, and into the tokens of whole clips."""
+
+    of_frames: Callable[[Sound], NDArray[np.float32]]
+    of_clips: Callable[[Sound], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -77,19 +85,33 @@ def amplitudes(snr: float) -> tuple[float, float]:
     return signal, float(np.sqrt(max(0.0, 1 - signal**2)))
 
 
-def _mix(
-    split: "Split", other: Callable[[Sound], NDArray[np.float32]], snr: float, frames: NDArray[np.bool_]
-) -> "Split":
-    """`other(sound)` mixed into the sound of `frames`, scaled to the length of the vector that it is mixed into."""
+def _mix(split: "Split", other: Foreign, snr: float, frames: NDArray[np.bool_], rng: np.random.Generator) -> "Split":
+    """A foreign sound mixed into the sound of `frames`, scaled to the length of the vector that it is mixed into. Of the tokens of
+    a whole clip, which belong to no frame, the same share is mixed."""
     signal, noise = amplitudes(snr)
+    choose = _share_of_tokens(frames.sum(axis=1) / np.maximum(1, split.audio_mask.sum(axis=1)), rng)
 
-    def mixed(sound: Sound) -> Sound:
-        own, foreign = sound.astype(np.float32), other(sound)
+    def mixed(sound: Sound, foreign: NDArray[np.float32], chosen: NDArray[np.bool_]) -> Sound:
+        own = sound.astype(np.float32)
         length = np.linalg.norm(own, axis=-1, keepdims=True)
         foreign = foreign * (length / np.maximum(np.linalg.norm(foreign, axis=-1, keepdims=True), 1e-12))
-        return np.where(_as_wide(frames, sound), (signal * own + noise * foreign).astype(sound.dtype), sound)
+        return np.where(_as_wide(chosen, sound), (signal * own + noise * foreign).astype(sound.dtype), sound)
 
-    return split.change_audio(mixed)
+    return split.change_audio(
+        lambda sound: mixed(sound, other.of_frames(sound), frames),
+        lambda tokens: mixed(tokens, other.of_clips(tokens), choose(tokens)),
+    )
+
+
+def _share_of_tokens(shares: NDArray[np.float64], rng: np.random.Generator) -> Callable[[Sound], NDArray[np.bool_]]:
+    """Which tokens of whole clips (V, N): of each clip a share, drawn when they are read, the same at every reading."""
+    seed = rng.spawn(1)[0].bit_generator.seed_seq.generate_state(4)
+
+    def choose(tokens: Sound) -> NDArray[np.bool_]:
+        order = _order(tokens.shape[:2], np.random.default_rng(seed))
+        return np.asarray(order < np.round(shares * tokens.shape[1])[:, None])
+
+    return choose
 
 
 def _as_wide(of_frames: NDArray[Any], sound: Sound) -> NDArray[Any]:
@@ -97,15 +119,15 @@ def _as_wide(of_frames: NDArray[Any], sound: Sound) -> NDArray[Any]:
     return of_frames.reshape(*of_frames.shape, *(1,) * (sound.ndim - 2))
 
 
-def _white(split: "Split", rng: np.random.Generator) -> Callable[[Sound], NDArray[np.float32]]:
+def _white(split: "Split", rng: np.random.Generator) -> Foreign:
     """White noise: for embeddings drawn now, for tokens drawn when they are read, the same at every reading."""
     of_frames = rng.standard_normal(split.audio.shape, np.float32)
     seed = rng.spawn(1)[0].bit_generator.seed_seq.generate_state(4)
 
-    def draw(sound: Sound) -> NDArray[np.float32]:
-        return of_frames if sound.ndim == 3 else np.random.default_rng(seed).standard_normal(sound.shape, np.float32)
+    def of_tokens(sound: Sound) -> NDArray[np.float32]:
+        return np.random.default_rng(seed).standard_normal(sound.shape, np.float32)
 
-    return draw
+    return Foreign(lambda sound: of_frames if sound.ndim == 3 else of_tokens(sound), of_tokens)
 
 
 def partners(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -119,14 +141,18 @@ def partners(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.in
     return partner
 
 
-def _others(split: "Split", rng: np.random.Generator) -> Callable[[Sound], NDArray[np.float32]]:
-    """For each frame the sound of a random frame with sound of the clip's partner; tokens keep their places in a frame."""
+def _others(split: "Split", rng: np.random.Generator) -> Foreign:
+    """For each frame the sound of a random frame with sound of the clip's partner; tokens keep their places in a frame, or in the
+    clip."""
     partner = partners(split.audio_mask, rng)
     drawn = np.where(
         split.audio_mask[partner][:, None], rng.random((*split.audio_mask.shape, split.audio.shape[1])), -1
     )
     frame = drawn.argmax(axis=2)
-    return lambda sound: sound[partner[:, None], frame].astype(np.float32)
+    return Foreign(
+        lambda sound: sound[partner[:, None], frame].astype(np.float32),
+        lambda tokens: tokens[partner].astype(np.float32),
+    )
 
 
 def _order(
@@ -143,34 +169,35 @@ def share_of_sounding(sounding: NDArray[np.bool_], share: float, rng: np.random.
 
 
 def _noise(split: "Split", snr: float, rng: np.random.Generator) -> "Split":
-    return _mix(split, _white(split, rng), snr, split.audio_mask)
+    return _mix(split, _white(split, rng), snr, split.audio_mask, rng)
 
 
 def _noise_frames(split: "Split", share: float, rng: np.random.Generator) -> "Split":
-    return _mix(split, _white(split, rng), -INF, share_of_sounding(split.audio_mask, share, rng))
+    return _mix(split, _white(split, rng), -INF, share_of_sounding(split.audio_mask, share, rng), rng)
 
 
 def _other(split: "Split", snr: float, rng: np.random.Generator) -> "Split":
-    return _mix(split, _others(split, rng), snr, split.audio_mask)
+    return _mix(split, _others(split, rng), snr, split.audio_mask, rng)
 
 
 def _other_frames(split: "Split", share: float, rng: np.random.Generator) -> "Split":
-    return _mix(split, _others(split, rng), -INF, share_of_sounding(split.audio_mask, share, rng))
+    return _mix(split, _others(split, rng), -INF, share_of_sounding(split.audio_mask, share, rng), rng)
 
 
 def _late(split: "Split", seconds: float, rng: np.random.Generator) -> "Split":
-    return _at_moments(split, split.time - seconds)
+    return _at_moments(split, split.time - seconds, rng)
 
 
 def _turned(split: "Split", seconds: float, rng: np.random.Generator) -> "Split":
     moments = split.time if seconds == 0 else np.mod(split.time - seconds, np.maximum(split.duration, 1e-6)[:, None])
-    return _at_moments(split, moments)
+    return _at_moments(split, moments, rng)
 
 
-def _at_moments(split: "Split", moments: NDArray[np.float32]) -> "Split":
+def _at_moments(split: "Split", moments: NDArray[np.float32], rng: np.random.Generator) -> "Split":
     """The sound of other moments (V, F), interpolated linearly between two frames.
 
-    A moment outside the clip has no sound, and neither has one whose nearer frame has none.
+    A moment outside the clip has no sound, and neither has one whose nearer frame has none. Tokens of a whole clip have no
+    moments: of them the share is lost that the frames lose.
     """
     time, frames = split.time, split.time.shape[1]
     own = np.arange(frames)
@@ -195,7 +222,13 @@ def _at_moments(split: "Split", moments: NDArray[np.float32]) -> "Split":
         between = np.where(_as_wide(sounding, sound), between, 0).astype(sound.dtype)
         return np.where(_as_wide(moments == time, sound), sound, between)
 
-    return split.change_audio(moved, audio_mask=sounding)
+    before, after = split.audio_mask.sum(axis=1), sounding.sum(axis=1)
+    lost = _share_of_tokens(np.clip(1 - after / np.maximum(1, before), 0, 1) * (before > 0), rng)
+    return split.change_audio(
+        moved,
+        lambda tokens: np.where(lost(tokens)[:, :, None], np.zeros((), tokens.dtype), tokens),
+        audio_mask=sounding,
+    )
 
 
 def _missing(split: "Split", share: float, rng: np.random.Generator) -> "Split":
@@ -204,6 +237,7 @@ def _missing(split: "Split", share: float, rng: np.random.Generator) -> "Split":
     every = np.broadcast_to(lost[:, None], split.audio_mask.shape)
     return split.change_audio(
         lambda sound: np.where(_as_wide(every, sound), np.zeros((), sound.dtype), sound),
+        lambda tokens: np.where(lost[:, None, None], np.zeros((), tokens.dtype), tokens),
         audio_mask=split.audio_mask & ~lost[:, None],
         audio_state=np.where(lost, AUDIO_STATES.index("no track"), split.audio_state).astype(split.audio_state.dtype),
     )

@@ -4,7 +4,7 @@ A sample of the gallery is enough; it is the whole gallery of these curves. The 
 decoded again, since a window does not contain what comes before it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from gaid.backbones import AudioBackbone, VisualBackbone
 from gaid.errors import DataMissing, MediaError, OptionInvalid
 from gaid.extract.encoder import encode_sound, fixed_threads
 from gaid.extract.sources import find_videos, load_encoder
+from gaid.extract.steps import encode_clips
 from gaid.media import pieces
 from gaid.media.clip import Clip, ClipRequest, Sampling
 from gaid.media.pool import DecodePool
@@ -53,7 +54,8 @@ _HOW = {
 
 @dataclass
 class Files:
-    """The decoded clips of a sample and their encoders; `tokens`: sound is also encoded as tokens."""
+    """The decoded clips of a sample and their encoders; `tokens`: sound is also encoded as tokens. Clips that were decoded with
+    their whole sound are also encoded as one."""
 
     split: "Split"
     clips: list[Clip]
@@ -63,6 +65,11 @@ class Files:
     seed: int
     tokens: bool = False
     late: dict[float, list[Clip]] = field(default_factory=dict, repr=False)
+
+    @property
+    def of_clips(self) -> bool:
+        """Whether a head listens to tokens of whole clips."""
+        return self.requests[0].clip_sound
 
     # Encoding: one clip at a time, as extraction does on the CPU, so that clean features have the cached bytes.
 
@@ -77,7 +84,7 @@ class Files:
 
     def change_sound(self, change: Callable[[int, Clip], Clip]) -> "Split":
         """The sample with its sound changed: `change(row, clip)` returns the clip with other sound."""
-        features, tokens, masks = [], [], []
+        features, tokens, masks, of_clips = [], [], [], []
         with fixed_threads(1):
             for row, clip in enumerate(self.clips):
                 changed = change(row, clip)
@@ -86,11 +93,14 @@ class Files:
                 masks.append(changed.audio_mask)
                 if of_tokens is not None:
                     tokens.append(of_tokens[0].astype(np.float16))
+                if self.of_clips:
+                    of_clips.append(encode_clips([changed], self.audio)[0].astype(np.float16))
         return replace(
             self.split,
             audio=np.stack(features),
             audio_mask=np.stack(masks),
             read_audio_tokens=(lambda: np.stack(tokens)) if self.tokens else None,
+            read_audio_clip_tokens=(lambda: np.stack(of_clips)) if self.of_clips else None,
         )
 
     # Faults
@@ -122,39 +132,58 @@ class Files:
         frames = None
         if fault.name.endswith("-frames"):
             frames = share_of_sounding(np.stack([clip.audio_mask for clip in self.clips]), strength, rng)
-        return self.change_sound(self._mixer(fault.name.removesuffix("-frames"), strength, frames, rng))
-
-    def _mixer(
-        self, kind: str, strength: float, frames: NDArray[np.bool_] | None, rng: np.random.Generator
-    ) -> Callable[[int, Clip], Clip]:
-        """Mixes in noise or another clip's sound: at `strength` dB everywhere, or in place of the sound of `frames`."""
-        partner = partners(np.stack([clip.audio_mask for clip in self.clips]), rng) if kind == "other" else None
-        seeds = rng.integers(2**63, size=len(self.clips))
-        signal, noise = amplitudes(strength if frames is None else -np.inf)
+        partner = None
+        if fault.name.startswith("other"):
+            partner = partners(np.stack([clip.audio_mask for clip in self.clips]), rng)
+        mixing = Mixing(partner, rng.integers(2**63, size=len(self.clips)), strength, frames)
+        ones = [_as_one(clip) for clip in self.clips] if self.of_clips else []
 
         def change(row: int, clip: Clip) -> Clip:
-            if not clip.audio_mask.any() or (frames is None and noise == 0):
-                return clip
-            own, shape = pieces.of_clip(clip), clip.audio.shape
-            if partner is None:
-                other = np.random.default_rng(seeds[row]).standard_normal(shape, np.float32)
-                sounding = np.ones(shape, np.bool_)
-            else:
-                neighbour = self.clips[partner[row]]
-                other, sounding = _fitted(neighbour.audio, shape), _fitted(_with_sound(neighbour), shape)
-            other = other * (_level(clip.audio, _with_sound(clip)) / max(_level(other, sounding), 1e-9))
-            mixed = np.clip(signal * clip.audio + noise * other, -1, 1).astype(np.float32)
-            if frames is not None:
-                mixed = np.where(pieces.inside(shape, own, frames[row]), mixed, clip.audio)
-            if clip.audio_window is None:  # published: silence is encoded too
-                return replace(clip, audio=mixed)
-            mask = np.sqrt(pieces.powers(mixed, own)) >= SILENCE
-            if frames is not None:
-                mask = np.where(frames[row], mask, clip.audio_mask)
-            mixed[~pieces.inside(shape, own, mask)] = 0
-            return replace(clip, audio=mixed, audio_mask=mask)
+            mixed = mixing.mix(self.clips, row)
+            return replace(mixed, clip_sound=mixing.mix(ones, row).audio[0]) if ones else mixed
 
-        return change
+        return self.change_sound(change)
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Noise (without `partner`) or the partner's sound (V,) in a clip's own: at `strength` dB everywhere, or in place of the sound
+    of `frames` (V, F)."""
+
+    partner: NDArray[np.int64] | None
+    seeds: NDArray[np.int64]
+    strength: float
+    frames: NDArray[np.bool_] | None
+
+    def mix(self, clips: list[Clip], row: int) -> Clip:
+        """The clip of a row with its sound mixed."""
+        clip, frames = clips[row], self.frames
+        signal, noise = amplitudes(self.strength if frames is None else -np.inf)
+        if not clip.audio_mask.any() or (frames is None and noise == 0):
+            return clip
+        own, shape = pieces.of_clip(clip), clip.audio.shape
+        if self.partner is None:
+            other = np.random.default_rng(self.seeds[row]).standard_normal(shape, np.float32)
+            sounding = np.ones(shape, np.bool_)
+        else:
+            neighbour = clips[self.partner[row]]
+            other, sounding = _fitted(neighbour.audio, shape), _fitted(_with_sound(neighbour), shape)
+        other = other * (_level(clip.audio, _with_sound(clip)) / max(_level(other, sounding), 1e-9))
+        mixed = np.clip(signal * clip.audio + noise * other, -1, 1).astype(np.float32)
+        if frames is not None:
+            mixed = np.where(pieces.inside(shape, own, frames[row]), mixed, clip.audio)
+        if clip.audio_window is None:  # published: silence is encoded too
+            return replace(clip, audio=mixed)
+        mask = np.sqrt(pieces.powers(mixed, own)) >= SILENCE
+        if frames is not None:
+            mask = np.where(frames[row], mask, clip.audio_mask)
+        mixed[~pieces.inside(shape, own, mask)] = 0
+        return replace(clip, audio=mixed, audio_mask=mask)
+
+
+def _as_one(clip: Clip) -> Clip:
+    """The clip with its whole sound in place of that around its frames, which share it in equal parts."""
+    return replace(clip, audio=clip.clip_sound[None], audio_starts=np.zeros(1, np.int64), audio_window=None)
 
 
 def _with_sound(clip: Clip) -> NDArray[np.bool_]:
@@ -190,13 +219,14 @@ def open_files(
     clips: int,
     device: str,
     seed: int,
-    visual: str | None = None,
+    names: Mapping[str, str | None] | None = None,
     tokens: bool = False,
+    clip_tokens: bool = False,
 ) -> tuple[Files, MediaSample]:
     """Decodes a sample of a split's clips, drawn by `seed`; those that fail are left out and named.
 
-    `visual` names the picture's backbone where it is called otherwise here than in the store. `tokens`: a head listens to
-    the sound's tokens.
+    `names` has the names of backbones (`visual`, `audio`) that are called otherwise here than in the store. `tokens`: a head listens to
+    tokens of the frames' sound; `clip_tokens`: to those of whole clips.
 
     Raises GaidError where the data set, its files or the backbones are not at hand.
     """
@@ -209,9 +239,14 @@ def open_files(
     lacking = [one for one in wanted if one not in videos]
     if lacking:
         raise DataMissing(f"--media: the data set has no clip {lacking[0]!r}; say with --root where its files are")
-    pictures, sounds = load_encoder(store, "visual", device, visual), load_encoder(store, "audio", device)
+    names = names or {}
+    pictures = load_encoder(store, "visual", device, names.get("visual"))
+    sounds = load_encoder(store, "audio", device, names.get("audio"))
     sampling = Sampling.of_store(store)
-    requests = [ClipRequest.of(one, sampling, pictures.frame_spec, sounds.audio_spec) for one in videos.values()]
+    requests = [
+        replace(ClipRequest.of(one, sampling, pictures.frame_spec, sounds.audio_spec), clip_sound=clip_tokens)
+        for one in videos.values()
+    ]
     decoded = _decode(requests)
     good = [row for row, clip in enumerate(decoded) if isinstance(clip, Clip)]
     failed = [split.video_ids[rows[row]] for row, clip in enumerate(decoded) if not isinstance(clip, Clip)]

@@ -236,7 +236,7 @@ def _build(store: Store, settings: TrainConfig) -> _Built:
         text_dim=store.text_dim,
         frames=store.frames,
         options=settings.head,
-        audio_token_dim=store.audio_token_shape[1] if store.audio_token_shape else None,
+        audio_token_dims=store.audio_token_dims,
     )
     meet_library(head, store)
     return head, described

@@ -1,4 +1,4 @@
-"""AST: its picture of a sound and AVIGATE's way from the sound to the tokens, written out here in numpy; checkpoints."""
+"""AST: its picture of a sound and AVIGATE's way from the sound to the tokens, held to numpy (tests/ast_maker.py); checkpoints."""
 
 import json
 import math
@@ -16,57 +16,14 @@ from gaid.errors import BackboneUnavailable, OptionInvalid  # noqa: E402
 from gaid.extract.encoder import encode_sound  # noqa: E402
 from gaid.files import sha256_of  # noqa: E402
 from gaid.media.decode import decode_clip  # noqa: E402
-from tests.backbones.small_ast import MEAN, STD, save_ast  # noqa: E402
+from tests.ast_maker import MEAN, RATE, STD, published_picture, save_ast, sound_of  # noqa: E402
 from tests.media import asking  # noqa: E402
 from tests.media_maker import write_video  # noqa: E402
-
-RATE = 16_000
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     return save_ast(tmp_path_factory.mktemp("ast") / "ast-small-of-tests")
-
-
-def sound_of(seconds: float) -> np.ndarray:
-    """Tones that change, louder toward the end, over a little noise."""
-    times = np.arange(round(seconds * RATE)) / RATE
-    rng = np.random.default_rng(1)
-    pitch = 200 + 300 * np.sin(2 * np.pi * 0.3 * times)
-    loud = 0.02 + 0.4 * times / max(seconds, 1)
-    return (loud * np.sin(2 * np.pi * pitch * times) + 0.003 * rng.standard_normal(len(times))).astype(np.float32)
-
-
-def kaldi_rows(sound: np.ndarray, shift: int) -> np.ndarray:
-    """Kaldi's 128 log-mel numbers of each 25 ms (rows, 128): by a matrix of cosines and sines, triangle by triangle."""
-    rows = 1 + (len(sound) - 400) // shift
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 399)
-    angles = 2 * np.pi * np.outer(np.arange(400), np.arange(257)) / 512
-    mel_of = [1127 * math.log(1 + hertz / 700) for hertz in np.arange(257) * RATE / 512]
-    low, high = 1127 * math.log(1 + 20 / 700), 1127 * math.log(1 + 8000 / 700)
-    width = (high - low) / 129
-    triangles = np.zeros((257, 128))
-    for band in range(128):
-        middle = low + (band + 1) * width
-        for place in range(256):
-            triangles[place, band] = max(0.0, 1 - abs(mel_of[place] - middle) / width)
-    shaped = np.empty((rows, 400))
-    for row in range(rows):
-        window = sound[row * shift : row * shift + 400].astype(np.float64)
-        window = window - window.mean()
-        emphasised = window.copy()
-        emphasised[1:] -= 0.97 * window[:-1]
-        emphasised[0] -= 0.97 * window[0]
-        shaped[row] = emphasised * hann
-    power = (shaped @ np.cos(angles)) ** 2 + (shaped @ np.sin(angles)) ** 2
-    return np.log(np.maximum(power @ triangles, 1.1920929e-07))
-
-
-def published_picture(sound: np.ndarray) -> np.ndarray:
-    """A clip's whole sound in 1,024 rows, its rows' distance a 1,024th of its length; missing rows 0, THEN normalised."""
-    sound = sound - sound.mean()
-    rows = kaldi_rows(sound, max(1, len(sound) // 1024))[:1024]
-    return (np.pad(rows, ((0, 1024 - len(rows)), (0, 0))) + 5.118) / (2 * 3.2527153)
 
 
 def before_the_norm(checkpoint: Path, picture: np.ndarray) -> tuple[np.ndarray, torch.nn.LayerNorm]:

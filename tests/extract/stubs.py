@@ -11,6 +11,7 @@ from gaid.specs import AudioSpec, FrameSpec
 VISUAL, AUDIO, TEXT = (f"tests.extract.stubs:Stub{kind}" for kind in ("Visual", "Audio", "Text"))
 AUDIO_TOKENS = "tests.extract.stubs:StubAudioTokens"
 AUDIO_TEXT = "tests.extract.stubs:StubAudioText"
+CLIP = "tests.extract.stubs:StubClip"
 NAMES = {"visual": VISUAL, "audio": AUDIO, "text": TEXT}
 
 
@@ -126,6 +127,24 @@ class StubLoudness(StubSteps):
 
     def encode_published(self, sounds: list[np.ndarray]) -> list[np.ndarray]:
         return self.encode_steps(sounds)
+
+
+class StubClip(StubLoudness):
+    """The same, and a clip as one: three tokens of how long its sound is and how loud each third; -1 twice where it has none."""
+
+    name = "tests.extract.stubs:StubClip"
+    clip_token_shape = (3, 2)
+    provenance: ClassVar[dict[str, Any]] = {"name": name, "weights": "none", "dim": 2}
+
+    def encode_clip(self, sounds: list[np.ndarray | None]) -> np.ndarray:
+        found = []
+        for sound in sounds:
+            if sound is None:
+                found.append(np.full((3, 2), -1))
+                continue
+            thirds = np.array_split(sound, 3)
+            found.append(np.array([[len(sound) / 16000, np.abs(part).mean()] for part in thirds]))
+        return np.stack(found).astype(np.float32)
 
 
 class StubText:

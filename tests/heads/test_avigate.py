@@ -195,6 +195,53 @@ def test_training_on_tokens_has_gradients_for_every_part(of_tokens, inputs, toke
         assert torch.isfinite(parameter.grad).all(), name
 
 
+@pytest.fixture
+def of_clips():
+    torch.manual_seed(2)
+    sizes = {"visual_dim": 16, "audio_dim": 10, "text_dim": 16, "frames": 5}
+    return build_head("avigate", **sizes, layers=2, queries=3, audio_input="clip").eval()
+
+
+@pytest.fixture
+def clip_tokens():
+    """Eleven tokens a clip, of another size than the embeddings have."""
+    return torch.randn(6, 11, 10, generator=torch.Generator().manual_seed(4))
+
+
+def test_tokens_of_a_whole_clip_are_all_read_where_any_frame_has_sound(of_clips, inputs, clip_tokens):
+    text, visual, _, mask = inputs
+    with torch.no_grad():
+        _, sound, heard = of_clips.project_videos(visual, clip_tokens, mask)
+    assert heard.tolist() == [[row != 1] * 11 for row in range(6)]  # the second clip has no sound
+    torch.testing.assert_close(sound[[0, 2]], of_clips.audio_proj(clip_tokens[[0, 2]]))
+    scores = of_clips.score(text, visual, clip_tokens, mask)
+    order = torch.randperm(11, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(of_clips.score(text, visual, clip_tokens[:, order], mask), scores)
+    torch.testing.assert_close(of_clips.score(text, visual, clip_tokens, mask, memory=1), scores)
+    torch.testing.assert_close(
+        of_clips.embed_videos(visual, clip_tokens, mask),
+        torch.cat([of_clips.embed_videos(visual[[n]], clip_tokens[[n]], mask[[n]]) for n in range(6)]),
+    )
+
+
+def test_gates_of_a_clip_without_sound_are_closed_or_stay_open_as_published(of_clips, inputs, clip_tokens):
+    text, visual, _, mask = inputs
+    closed = of_clips.score(text, visual, clip_tokens, mask)
+    other = clip_tokens.clone()
+    other[1] = 9
+    torch.testing.assert_close(of_clips.score(text, visual, other, mask), closed)
+    open_head = AvigateHead(**{**of_clips.config, "gates_without_audio": "open"}).eval()
+    open_head.load_state_dict(of_clips.state_dict())
+    opened = open_head.score(text, visual, clip_tokens, mask)
+    others = [row for row in range(6) if row != 1]
+    torch.testing.assert_close(opened[:, others], closed[:, others])
+    assert not torch.isclose(opened[:, 1], closed[:, 1]).any()
+    assert not torch.isclose(open_head.score(text, visual, other, mask)[:, 1], opened[:, 1]).any()
+    torch.testing.assert_close(opened, open_head.score(text, visual, clip_tokens, torch.ones_like(mask)))
+    with pytest.raises(OptionInvalid, match="needs audio_input=clip"):
+        AvigateHead(16, 16, 16, gates_without_audio="open")
+
+
 def test_sound_of_the_other_kind_is_refused(unchecked, of_tokens, head, inputs, tokens):
     text, visual, audio, mask = inputs
     with pytest.raises(HeadMismatch, match="takes tokens as its audio"):

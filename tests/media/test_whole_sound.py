@@ -1,5 +1,6 @@
 """The whole sound of a clip in pieces, for backbones that do not hear one window per frame."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -109,3 +110,55 @@ def test_pieces_come_out_of_a_decode_worker_as_they_are(tmp_path):
             np.testing.assert_array_equal(found.audio, expected.audio)
             np.testing.assert_array_equal(found.audio_starts, expected.audio_starts)
             assert (found.audio_rate, found.audio_window) == (RATE, expected.audio_window)
+
+
+# The clip's sound as one, beside that of its frames
+
+
+def stereo(seconds: float, rate: int = RATE) -> np.ndarray:
+    """Two channels of noise that differ."""
+    return np.random.default_rng(3).uniform(-0.5, 0.5, (2, round(seconds * rate))).astype(np.float32)
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
+@pytest.mark.parametrize("spec", [WHOLE, AudioSpec(RATE, 0.5, 5.0)], ids=["pieces", "windows"])
+def test_the_sound_as_one_is_the_first_channel_of_all_of_it(tmp_path, decoder, spec):
+    sound = stereo(9)
+    path = write_video(
+        tmp_path / "a.mkv", frames=45, rate=5, sound=sound, sound_rate=RATE, sound_codec="pcm_s16le", layout="stereo"
+    )
+    asked = asking.request(path, audio_spec=spec, decoder=asking.skip_without(decoder))
+    clip = decode_clip(replace(asked, clip_sound=True))
+    np.testing.assert_allclose(clip.clip_sound, sound[0], atol=1e-4)
+    without = decode_clip(asked)
+    assert len(without.clip_sound) == 0
+    np.testing.assert_array_equal(clip.audio, without.audio)
+
+
+def test_the_sound_as_one_ends_where_the_sound_ends_and_begins_with_the_clip(tmp_path):
+    sound = stereo(6)
+    path = write_video(
+        tmp_path / "a.mkv", frames=50, rate=5, sound=sound, sound_rate=RATE, sound_codec="pcm_s16le", layout="stereo"
+    )
+    clip = decode_clip(request(path, clip_sound=True))
+    np.testing.assert_allclose(clip.clip_sound, sound[0], atol=1e-4)
+    part = decode_clip(request(path, clip_sound=True, start=2.0, end=5.0))
+    np.testing.assert_allclose(part.clip_sound, sound[0, 2 * RATE : 5 * RATE], atol=1e-4)
+
+
+def test_a_clip_without_a_track_has_no_sound_as_one_and_a_silent_one_has_zeros(tmp_path):
+    none = decode_clip(request(write(tmp_path / "a.mkv", 2, None), clip_sound=True))
+    assert none.clip_sound.shape == (0,)
+    silent = decode_clip(request(write(tmp_path / "b.mkv", 2, np.zeros((1, 96_000), np.float32)), clip_sound=True))
+    assert silent.audio_state == "silent"
+    np.testing.assert_array_equal(silent.clip_sound, np.zeros(2 * RATE))
+
+
+def test_of_a_long_clip_the_sound_as_one_is_the_beginning(tmp_path, monkeypatch):
+    monkeypatch.setattr("gaid.media.sound.WHOLE_BOUND", 3.0)
+    sound = stereo(8)
+    path = write_video(
+        tmp_path / "a.mkv", frames=40, rate=5, sound=sound, sound_rate=RATE, sound_codec="pcm_s16le", layout="stereo"
+    )
+    clip = decode_clip(request(path, clip_sound=True))
+    np.testing.assert_allclose(clip.clip_sound, sound[0, : 3 * RATE], atol=1e-4)

@@ -88,7 +88,7 @@ def test_a_store_of_before_audio_tokens_is_the_same_store_still():
     # As the version before computed it: what is extracted already must open and go on.
     plan = make_plan(patches=(2, 4), schema=1)
     assert plan.fingerprint == "ff2179c12e0f210cdce77dda56aedc612cf5f9643ddab9f0d93b09bf77f9f20b"
-    assert "audio_tokens" not in {**plan.layout, **plan.identity}
+    assert not {"audio_tokens", "audio_clip_tokens"} & {*plan.layout, *plan.identity}
 
 
 @pytest.mark.slow
@@ -107,6 +107,31 @@ def test_audio_tokens_are_kept_through_conversion_and_read_when_asked_for(path):
     assert there.content_digest() == store.content_digest()
     with pytest.raises(StoresDisagree, match="audio_tokens"):
         StoreWriter.open(path, make_plan())
+
+
+@pytest.mark.slow
+def test_tokens_of_whole_clips_are_kept_through_conversion_and_read_when_asked_for(path):
+    plan = make_plan(audio_clip_tokens=(4, 6))
+    store = fill(path, plan)
+    there = convert_store(store.path, path.with_name("other" + {".zarr": ".h5", ".h5": ".zarr"}[path.suffix]))
+    wanted = np.concatenate([shard_arrays(rows, plan, n)["audio_clip_tokens"] for n, rows in enumerate((2, 2, 2, 1))])
+    for one in (store, there):
+        assert one.audio_clip_token_shape == (4, 6)
+        assert one.audio_token_dims == {"clip": 6}
+        split = one.split("test")
+        assert np.array_equal(split.audio_as("clip"), wanted[[5, 6]])
+        assert np.array_equal(split.take(np.array([1])).audio_as("clip"), wanted[[6]])
+        assert one.info()["arrays"]["videos/audio_clip_tokens"]["shape"] == [7, 4, 6]
+        assert one.verify().ok
+    assert there.content_digest() == store.content_digest()
+    with pytest.raises(StoresDisagree, match="audio-clip-tokens there, not now"):
+        StoreWriter.open(path, make_plan())
+
+
+@pytest.mark.slow
+def test_a_store_without_tokens_of_whole_clips_says_what_makes_one(path):
+    with pytest.raises(HeadMismatch, match="gaid extract --audio-clip-tokens"):
+        fill(path).split("test").audio_as("clip")
 
 
 @pytest.mark.slow

@@ -32,6 +32,8 @@ def shard_arrays(rows, plan, seed):
     if plan.audio_tokens:
         tokens["audio_tokens"] = random.standard_normal((rows, plan.frames, *plan.audio_tokens)).astype(np.float16)
         tokens["audio_tokens"][~mask] = 0
+    if plan.audio_clip_tokens:
+        tokens["audio_clip_tokens"] = random.standard_normal((rows, *plan.audio_clip_tokens)).astype(np.float16)
     return {
         "visual": random.standard_normal((rows, plan.frames, plan.visual_dim)).astype(np.float16),
         "audio": audio,

@@ -13,7 +13,7 @@ from gaid.media.sound import SILENCE
 from gaid.stores import open_store
 from gaid.stress import stress
 from gaid.stress.faults import FAULTS, INF, dropped, generator, repeated
-from gaid.stress.media import open_files
+from gaid.stress.media import Mixing, open_files
 from tests.media_maker import tone, write_video
 from tests.stress.test_stress import write_run
 
@@ -125,14 +125,14 @@ def test_a_late_sound_begins_with_silence_and_keeps_the_rest(files):
 
 
 def test_noise_comes_at_the_ratio_that_was_asked_for(files):
-    change = files._mixer("noise", 6.0, None, np.random.default_rng(0))
+    seeds = np.random.default_rng(0).integers(2**63, size=len(files.clips))
     clip = files.clips[0]
-    changed = change(0, clip)
+    changed = Mixing(None, seeds, 6.0, None).mix(files.clips, 0)
     mixed, mask = changed.audio, changed.audio_mask
     assert mask.all()
     own = (mixed * clip.audio).sum() / np.square(clip.audio).sum() * clip.audio
     assert 10 * np.log10(np.square(own).mean() / np.square(mixed - own).mean()) == pytest.approx(6, abs=0.5)
-    alone = files._mixer("noise", -INF, None, np.random.default_rng(0))(0, clip).audio
+    alone = Mixing(None, seeds, -INF, None).mix(files.clips, 0).audio
     level = np.sqrt(np.square(alone).mean())
     assert level == pytest.approx(np.sqrt(np.square(clip.audio).mean()), rel=0.05)
     assert level > SILENCE
@@ -169,6 +169,30 @@ def test_tokens_of_real_sounds_are_those_of_the_cache_and_suffer_with_them(folde
     run = write_run(tmp_path / "avigate", store, "avigate", audio_dim=store.audio_token_shape[1], audio_input="tokens")
     results = stress(run, split_protocol="all", faults=["noise"], media=True, progress=False)
     assert [one.name for one in results.findings] == ["noise", "media-noise"]
+    assert results.finding("media-noise").curves[0].points[0].difference["MnR"] == 0
+
+
+def test_tokens_of_real_whole_sounds_are_those_of_the_cache_and_suffer_with_them(folder, tmp_path):
+    extract("folder", root=folder, out=tmp_path / "t.zarr", visual="tiny", audio="tests.extract.stubs:StubClip", text="tiny",
+            frames=6, workers=0, progress=False, audio_clip_tokens=True)  # fmt: skip
+    store = open_store(tmp_path / "t.zarr")
+    split = store.split("test", "all")
+    files = open_files(store, split, None, 50, "cpu", 0, clip_tokens=True)[0]
+    own = split.audio_as("clip")
+    assert files.split.audio_as("clip").tobytes() == own.tobytes()
+    sounding = split.audio_mask.any(axis=1)
+    for name in ("noise", "other", "noise-frames", "late"):
+        fault = FAULTS[name]
+        clean, worst = (files.spoil(fault, one).audio_as("clip") for one in (fault.clean, fault.strengths[-1]))
+        assert clean.tobytes() == own.tobytes(), name
+        changed = (worst != own).any(axis=(1, 2))
+        assert changed[sounding].all(), name
+        assert not changed[~sounding].any(), name
+    assert files.spoil(FAULTS["black"], 1.0).audio_as("clip").tobytes() == own.tobytes()
+    run = write_run(
+        tmp_path / "avigate", store, "avigate", audio_dim=store.audio_clip_token_shape[1], audio_input="clip"
+    )
+    results = stress(run, split_protocol="all", faults=["noise"], media=True, progress=False)
     assert results.finding("media-noise").curves[0].points[0].difference["MnR"] == 0
 
 

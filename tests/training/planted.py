@@ -63,11 +63,13 @@ def planted_maps():
 
 def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbones: dict = BACKBONES, shards=None,
                 patches: int | None = None, audio_tokens: int | None = None,
+                audio_clip_tokens: int | None = None,
                 more_splits: dict[str, dict[str, range]] | None = None):  # fmt: skip
     """A store in which a caption's embedding is its video's hidden vector, seen and heard through fixed maps.
 
     With `patches`, so many patch tokens a frame as well: each is the frame's embedding. With `audio_tokens`, so many tokens
-    of each frame's sound: each is its embedding, and a number more. `more_splits`: further split protocols, each part as
+    of each frame's sound: each is its embedding, and a number more. With `audio_clip_tokens`, so many tokens of a clip's: each
+    is the mean of its frames' embeddings, its own number, and a 1. `more_splits`: further split protocols, each part as
     the rows of its videos.
     """
     rng, (to_seen, to_heard) = np.random.default_rng(seed), planted_maps()
@@ -98,6 +100,7 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
         text_dim=TEXT,
         patches=(patches, VISUAL) if patches else None,
         audio_tokens=(audio_tokens, AUDIO + 1) if audio_tokens else None,
+        audio_clip_tokens=(audio_clip_tokens, AUDIO + 2) if audio_clip_tokens else None,
         attrs={"dataset": {"name": "planted"}, "backbones": backbones, "sampling": {"seed": seed}},
         shard_rows=20,
         chunk_rows=20,
@@ -108,6 +111,10 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
     tokens = np.repeat(
         np.pad(heard, ((0, 0), (0, 0), (0, 1)), constant_values=1)[:, :, None], audio_tokens or 1, axis=2
     )
+    count = audio_clip_tokens or 1
+    numbers = np.broadcast_to(np.arange(count)[None, :, None], (videos, count, 1))
+    means = np.broadcast_to(heard.mean(axis=1)[:, None], (videos, count, AUDIO))
+    of_clips = np.concatenate([means, numbers, np.ones_like(numbers)], axis=2).astype(np.float16)
     with StoreWriter.open(path, plan) as writer:
         for number in writer.pending_shards if shards is None else shards:
             rows = writer.shard_slice(number)
@@ -125,6 +132,7 @@ def write_store(path: Path, seed: int = 0, parts: dict[str, int] = SIZES, backbo
                     "duration": np.full(count, 3, np.float32),
                     **({"patches": np.repeat(seen[rows][:, :, None], patches, axis=2)} if patches else {}),
                     **({"audio_tokens": tokens[rows]} if audio_tokens else {}),
+                    **({"audio_clip_tokens": of_clips[rows]} if audio_clip_tokens else {}),
                 },
                 [],
             )

@@ -57,7 +57,7 @@ def test_embeddings_can_be_asked_for_and_tokens_that_are_not_there_can_not(store
     with pytest.raises(HeadMismatch, match="the store has none; `gaid extract --audio-tokens`") as caught:
         train(store, "avigate", out=tmp_path / "none", set=[*SMALL, "head.audio_input=tokens"], progress=False)
     assert "\n" not in str(caught.value)
-    with pytest.raises(OptionInvalid, match=r"head\.audio_input = 'words' should be 'frames' or 'tokens'"):
+    with pytest.raises(OptionInvalid, match=r"head\.audio_input = 'words' should be 'frames', 'tokens' or 'clip'"):
         train(store, "avigate", out=tmp_path / "none", set=[*SMALL, "head.audio_input=words"], progress=False)
 
 

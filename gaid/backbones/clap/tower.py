@@ -51,6 +51,7 @@ class ClapAudio:
         )
         config = self._model.config
         side = config.spec_size // config.patch_stride[0] // 2 ** (len(config.depths) - 1)
+        self.clip_token_shape = None
         self.token_shape = (side * side, int(config.patch_embeds_hidden_size) * 2 ** (len(config.depths) - 1))
         file = None if folder is None else hub.weights_in(folder)
         self.provenance: dict[str, Any] = {

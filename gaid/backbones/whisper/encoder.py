@@ -50,6 +50,7 @@ class WhisperAudio:
     thread_safe = True
     token_shape = None
     has_text = False
+    clip_token_shape = None
     audio_spec = AudioSpec(rate=RATE, shortest=SHORTEST, longest=SECONDS, whole=True)
     steps_per_second = RATE / SAMPLES_PER_STEP
 
