@@ -101,11 +101,11 @@ def test_an_imported_avigate_scores_as_published_with_the_sound_of_its_own_encod
 
     split = store.split("test", "all")
     text, visual = (torch.from_numpy(one.astype(np.float32)) for one in (split.text, split.visual))
-    expected = published_scores(weights, text, visual, tokens)
+    expected = published_scores(weights, text, visual, tokens).numpy()
     audio, mask = torch.from_numpy(split.audio_as("clip")), torch.from_numpy(split.audio_mask)
-    found = run.head.score(text, visual, audio, mask)
+    found = run.head.score(text, visual, audio, mask).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    deaf = published_scores(weights, text, visual, torch.zeros_like(tokens))
+    deaf = published_scores(weights, text, visual, torch.zeros_like(tokens)).numpy()
     assert np.abs(found - deaf).max() > 1e-3  # what is heard matters
 
     told = gaid("eval", "--run", "run", "--store", "own.zarr", "--split-protocol", "all", "--report", "none", "--json")
