@@ -99,6 +99,7 @@ class AvigateHead(HeadBase):
             `gaid train-head` chooses tokens where the store holds them, those of the clip first.
         gates_without_audio: "closed" where a video without audio is its frames alone; "open" where it is fused with the tokens
             that the encoder gave for no sound, as the published form does (for `audio_input` "clip").
+        query_rate: how many times the learning rate the queries learn at; 100 as published.
         logit_scale: factor on the cosines (s); frozen.
         margin: maximum of the adaptive margin (delta).
         margin_scale: its scale (beta).
@@ -106,7 +107,7 @@ class AvigateHead(HeadBase):
             sizes must be equal. The audio always has one, as it is published.
 
     Raises: OptionInvalid where `dim` is not a multiple of `attention_heads`, for another `audio_input`, for open gates where
-        the audio is not the clip's, and for embeddings of several sizes without projections.
+        the audio is not the clip's, for a `query_rate` that is not above 0, and for embeddings of several sizes without projections.
     """
 
     has_video_embedding = True
@@ -125,6 +126,7 @@ class AvigateHead(HeadBase):
         queries: int = 12,
         audio_input: Literal["frames", "tokens", "clip"] = "frames",
         gates_without_audio: Literal["closed", "open"] = "closed",
+        query_rate: float = 1.0,
         logit_scale: float = 100.0,
         margin: float = 0.1,
         margin_scale: float = 0.2,
@@ -138,6 +140,8 @@ class AvigateHead(HeadBase):
             )
         if audio_input not in ("frames", "tokens", "clip"):
             raise OptionInvalid(f"audio_input {audio_input!r} does not exist; choose frames, tokens or clip")
+        if query_rate <= 0:
+            raise OptionInvalid(f"query_rate {query_rate:g} must be above 0")
         if gates_without_audio == "open" and audio_input != "clip":
             raise OptionInvalid(
                 "gates_without_audio=open needs audio_input=clip: only a clip's tokens say what no sound is"
@@ -145,10 +149,11 @@ class AvigateHead(HeadBase):
         super().__init__(
             visual_dim=visual_dim, audio_dim=audio_dim, text_dim=text_dim, dim=dim, frames=frames,
             attention_heads=attention_heads, layers=layers, queries=queries, audio_input=audio_input,
-            gates_without_audio=gates_without_audio, logit_scale=logit_scale, margin=margin, margin_scale=margin_scale,
+            gates_without_audio=gates_without_audio, query_rate=query_rate, logit_scale=logit_scale, margin=margin, margin_scale=margin_scale,
             projections=projections,
         )  # fmt: skip
         self.audio_input, self.gates_without_audio = audio_input, gates_without_audio
+        self.rates = {"queries": query_rate}
         if not projections:
             check_one_size(dim, visual=visual_dim, text=text_dim)
         self.visual_proj = projection(visual_dim, dim, projections)

@@ -90,6 +90,8 @@ class Head(nn.Module):
     config: Mapping[str, Any] = types.MappingProxyType({})  # sizes and options; sizes that are missing are not checked
     # Settings of training that a class of your own brings, as a preset does.
     training_defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
+    # Factors of the learning rate for parameters by their names; 1 for all others.
+    rates: Mapping[str, float] = types.MappingProxyType({})
     uses_audio = True
     uses_visual = True
     text_input = (

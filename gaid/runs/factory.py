@@ -17,6 +17,7 @@ SIZES = ("visual_dim", "audio_dim", "text_dim", "frames")
 _LATER = {
     "audio_input": "frames",
     "gates_without_audio": "closed",
+    "query_rate": 1.0,
     "positive_weights": "published",
     "projections": True,
 }

@@ -73,7 +73,7 @@ class Loop:
             self.optimiser = make_optimiser(
                 head, config.lr, config.weight_decay, self.device,
                 decayed=config.decayed, eps=config.adam_eps, beta2=config.adam_beta2,
-                decay_to=config.decay_to,
+                decay_to=config.decay_to, rates=head.rates,
             )  # fmt: skip
         self.take_step: Step | None = None
         if self.optimiser is not None:

@@ -1,7 +1,7 @@
 """AdamW for a head, its learning rate at each step, and the running average of weights."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -48,26 +48,37 @@ def make_optimiser(
     eps: float = 1e-8,
     beta2: float = 0.999,
     decay_to: DecayTo = "zero",
+    rates: Mapping[str, float] | None = None,
 ) -> torch.optim.AdamW:
     """AdamW, with weight decay for the parameters that are `decayed`.
 
     `matrices`: what has two dimensions or more, so no norms, biases and scalars; `weights`: everything but biases; `all`.
-    They decay to `zero`, or to the `start`: what the head is now.
+    They decay to `zero`, or to the `start`: what the head is now. Parameters named in `rates` learn at so many times the
+    rate (`rate_factor` of their group).
     On a GPU its rate is a tensor there, so that a recorded step (`step`) reads the current rate.
     """
     trained = {name: parameter for name, parameter in head.named_parameters() if parameter.requires_grad}
     decaying = [name for name, parameter in trained.items() if _decays(name, parameter, decayed)]
-    groups = [
-        {"params": [trained[name] for name in decaying], "weight_decay": weight_decay},
-        {"params": [trained[name] for name in trained if name not in decaying], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    factors = {name: (rates or {}).get(name, 1.0) for name in trained}
+    groups: list[dict[str, Any]] = []
+    for decays in (True, False):
+        chosen = [name for name in trained if (name in decaying) == decays]
+        for factor in sorted({factors[name] for name in chosen}):
+            alike = [trained[name] for name in chosen if factors[name] == factor]
+            groups.append(
+                {
+                    "params": alike,
+                    "weight_decay": weight_decay if decays else 0.0,
+                    "rate_factor": factor,
+                    "lr": factor * lr,
+                }
+            )
     betas = (0.9, beta2)
     kind = AdamWTowardStart if decay_to == "start" else torch.optim.AdamW
     if device.type != "cuda":
         return kind(groups, lr=lr, betas=betas, eps=eps, fused=True)
     for group in groups:
-        group["lr"] = torch.tensor(lr, device=device)
+        group["lr"] = torch.tensor(group["lr"], device=device)
     return kind(groups, betas=betas, eps=eps, fused=True, capturable=True)
 
 

@@ -81,7 +81,7 @@ RECIPES: dict[str, Recipe] = {
             "lsmdc": ({"lr": 1e-5}, {"prior": "normal", "support_loss_weight": 0.0}),
         },
     ),
-    "avigate": Recipe(_CLIP4CLIP),
+    "avigate": Recipe(_CLIP4CLIP, {"query_rate": 100.0}),
     "gaid-sample": _GAID,
     "gaid-token": _GAID,
     "gaid": _GAID,

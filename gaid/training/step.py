@@ -126,7 +126,8 @@ def make_step(
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """The learning rate of the next step: written into the tensor that a recording reads, where there is one."""
     for group in optimiser.param_groups:
+        mine = rate * group["rate_factor"]
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
+            group["lr"].fill_(mine)
         else:
-            group["lr"] = rate
+            group["lr"] = mine

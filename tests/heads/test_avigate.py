@@ -122,6 +122,13 @@ def test_training_has_gradients_for_every_part(inputs):
         assert torch.isfinite(parameter.grad).all(), name
 
 
+def test_its_queries_can_learn_at_another_rate():
+    assert AvigateHead(16, 16, 16, query_rate=100.0).rates == {"queries": 100.0}
+    assert AvigateHead(16, 16, 16).rates == {"queries": 1.0}
+    with pytest.raises(OptionInvalid, match="must be above 0"):
+        AvigateHead(16, 16, 16, query_rate=0.0)
+
+
 def test_a_dimension_that_heads_cannot_share_is_refused():
     with pytest.raises(OptionInvalid, match="is not a multiple of 3 attention heads"):
         AvigateHead(16, 16, 16, attention_heads=3)

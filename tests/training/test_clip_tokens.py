@@ -125,6 +125,26 @@ def test_audits_and_faults_reach_a_head_of_clips(tokened, tmp_path, monkeypatch)
         assert worst.figures.values["MnR"] != clean.figures.values["MnR"], finding.name
 
 
+def test_queries_move_further_at_a_hundred_times_the_rate(tokened, tmp_path):
+    """One step of Adam with no warm-up: every number of the queries moves by its rate."""
+
+    def moved(factor: float) -> float:
+        again = [
+            *SMALL,
+            "epochs=1",
+            "batch_size=1000",
+            "warmup=0",
+            "weight_decay=0",
+            "lr=1e-5",
+            f"head.query_rate={factor}",
+        ]
+        run = train(tokened, "avigate", out=tmp_path / str(factor), set=again, progress=False)
+        torch.manual_seed(run.seed)
+        return float((run.load_head("last").queries - run.build_head().queries).abs().max())
+
+    assert moved(100.0) == pytest.approx(100 * moved(1.0), rel=0.05)
+
+
 def test_a_part_of_the_clips_has_its_own_tokens(tokened):
     split = tokened.split("test")
     keep = np.arange(len(split.video_ids)) % 3 == 0

@@ -60,6 +60,21 @@ def test_what_decays_can_be_chosen(decayed, expected):
     assert {name for name, value in head.state_dict().items() if not torch.equal(value, before[name])} == expected
 
 
+def test_a_parameter_learns_at_so_many_times_the_rate_through_all_the_schedule():
+    """Adam's first step moves each parameter by its rate, whatever its gradient."""
+    head = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    optimiser = make_optimiser(head, lr=0.1, weight_decay=0.0, device=CPU, rates={"0.weight": 100.0, "1.bias": 5.0})
+    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([10.0, 0.1, 0.5])
+    set_rate(optimiser, 0.01)
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    for parameter in head.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    moved = {name: (before[name] - value).mean().item() for name, value in head.state_dict().items()}
+    expected = {"0.weight": 1.0, "0.bias": 0.01, "1.weight": 0.01, "1.bias": 0.05}
+    assert moved == pytest.approx(expected, rel=1e-4)
+
+
 def test_epsilon_and_the_second_decay_are_adams():
     """Two steps of gradient 1 and 3 with neither warm-up nor decay, written out."""
     weight = nn.Parameter(torch.tensor([[2.0]]))

@@ -57,7 +57,7 @@ def test_gaids_recipe_for_msrvtt():
         ("t-mass", "didemo", (1e-5, 32, 5), {"dropout": 0.4, "support_loss_weight": 0.0}),
         ("x-pool", "lsmdc", (1e-5, 32, 5), {"dropout": 0.3}),
         ("mean-pool", "msrvtt", (1e-4, 128, 5), {}),
-        ("avigate", "msrvtt", (1e-4, 128, 5), {}),
+        ("avigate", "msrvtt", (1e-4, 128, 5), {"query_rate": 100.0}),
     ],
 )
 def test_a_data_set_has_what_its_published_script_sets(preset, dataset, training, head):
