@@ -73,8 +73,18 @@ def published_scores(weights, text, visual, tokens):
     return (of_frames + text @ functional.normalize(fused.mean(1), dim=-1).T) / 2
 
 
+def loud_weights():
+    """The checkpoint's weights, its gates and what attends to sound made larger: sound then moves scores by far more than the
+    tolerance."""
+    larger = ("gate", "cross")
+    return {
+        name: 3 * value if name.startswith("transformer") and any(one in name for one in larger) else value
+        for name, value in published_weights("avigate").items()
+    }
+
+
 @pytest.mark.slow
-def test_an_imported_avigate_scores_as_published_with_the_sound_of_its_own_encoder(gaid, checkpoints):
+def test_an_imported_avigate_scores_as_published_with_the_sound_of_its_own_encoder(gaid):
     """Sounds of 2.6 to 11 s in stereo, a silent one, and a clip without a track, whose gates stay open."""
     sounds = [np.stack([sound_of(s, k), -0.5 * sound_of(s, k + 3)]) for k, s in enumerate((2.6, 5.0, 11.0), 1)]
     sounds += [np.zeros((2, 3 * RATE), np.float32), None]
@@ -84,7 +94,9 @@ def test_an_imported_avigate_scores_as_published_with_the_sound_of_its_own_encod
                     sound=sound, sound_rate=RATE, sound_codec="pcm_s16le", layout="stereo")  # fmt: skip
     lines = "".join(f"clip {n}.mkv,number {n}\n" for n in range(len(sounds)))
     Path("mine/captions.csv").write_text(f"video,caption\n{lines}")
-    told = gaid("import-checkpoint", checkpoints["avigate"], "--kind", "avigate", "-o", "run", "--json")
+    weights = loud_weights()
+    write_checkpoint(Path("avigate.pth"), "avigate", weights)
+    told = gaid("import-checkpoint", "avigate.pth", "--kind", "avigate", "-o", "run", "--json")
     assert told.code == 0, told.err
     assert (told.json["visual"], told.json["audio"]) == (f"clip:{MODEL}/run/clip", "ast:run/ast")
     told = gaid("extract", "--dataset", "folder", "--root", "mine", "--visual", told.json["visual"],
@@ -92,7 +104,6 @@ def test_an_imported_avigate_scores_as_published_with_the_sound_of_its_own_encod
     assert told.code == 0, told.err
     assert "1,213 audio tokens of 48 numbers per clip: 0.1 MB each" in told.err
 
-    weights = published_weights("avigate")
     store, run = open_store("own.zarr"), load_run("run")
     pictures = [np.zeros((1024, 128)) if sound is None else published_picture(sound) for sound in sounds]
     tokens = torch.stack([tower_tokens(weights, picture, heads=1) for picture in pictures])
@@ -106,7 +117,7 @@ def test_an_imported_avigate_scores_as_published_with_the_sound_of_its_own_encod
     found = run.head.score(text, visual, audio, mask).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4)
     deaf = published_scores(weights, text, visual, torch.zeros_like(tokens)).numpy()
-    assert np.abs(found - deaf).max() > 1e-3  # what is heard matters
+    assert np.abs(found - deaf).max(axis=0).min() > 1e-3  # what is heard matters, and so does that nothing is
 
     told = gaid("eval", "--run", "run", "--store", "own.zarr", "--split-protocol", "all", "--report", "none", "--json")
     assert told.code == 0, told.err
@@ -117,8 +128,8 @@ def test_an_imported_avigate_scores_as_published_with_the_sound_of_its_own_encod
     stress = ("stress", "run", "--store", "own.zarr", "--split-protocol", "all", "--fault", "noise", "--media")
     told = gaid(*stress, "--root", "mine", "--clips", "5", "--json", "-o", "stress")
     assert told.code == 0, told.err
-    media = next(one for one in told.json["findings"] if one["name"] == "media-noise")
-    assert media["curves"][0]["points"][0]["difference"]["MnR"] == 0
+    (points,) = told.json["faults"]["media-noise"]["curves"].values()
+    assert points[0]["difference"]["MnR"] == 0
 
 
 def test_the_encoder_is_a_folder_with_its_scale_and_a_store_of_another_is_noted(gaid, checkpoints):
