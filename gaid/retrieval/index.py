@@ -176,8 +176,7 @@ class ClipIndex:
     def _embed(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Unit vectors of clips by the head, a block of clips at a time."""
         head, store = self.bench.head(), self.bench.store
-        per_clip = 8 * store.frames * (store.visual_dim + store.audio_dim)
-        size = max(store.layout["chunk_rows"], self.bench.memory // 4 // per_clip)
+        size = max(store.layout["chunk_rows"], self.bench.memory // 4 // (2 * self.bench.bytes_per_clip))
         for start in range(0, len(rows), size):
             block = rows[start : start + size]
             features = self.bench.on(read_clips(store, block)).features()

@@ -226,16 +226,8 @@ def find_best(bench: Bench, sentences: Sentences, count: int) -> tuple[np.ndarra
     `sentences`: as a `SentenceEncoder` gives them. Clips are read and scored a block at a time, so a store may be larger than memory.
     """
     head, store = bench.head(), bench.store
-    visual_size, audio_size = store.visual_dim, store.audio_dim
-    if head.visual_input == "patches" and store.patch_shape:
-        visual_size = store.patch_shape[0] * store.patch_shape[1]
-    if head.audio_input == "tokens" and store.audio_token_shape:
-        audio_size = store.audio_token_shape[0] * store.audio_token_shape[1]
     queries = len(sentences["text"])
-    audio_size *= store.frames
-    if head.audio_input == "clip" and store.audio_clip_token_shape:
-        audio_size = store.audio_clip_token_shape[0] * store.audio_clip_token_shape[1]
-    per_clip = max(4 * (store.frames * visual_size + audio_size), 8 * queries)
+    per_clip = max(bench.bytes_per_clip, 8 * queries)
     best_rows = np.empty((queries, 0), np.int64)
     best_scores = np.empty((queries, 0), np.float32)
     for rows, clips in iter_clips(store, max(1, bench.memory // 4 // per_clip)):

@@ -67,7 +67,7 @@ def test_tokens_of_clips_are_what_is_scored_searched_and_exported(tokened, train
     with np.load(tmp_path / "vectors.npz") as file:
         np.testing.assert_allclose(file["scores"], scores, atol=1e-5)
     bench = Bench(Subject("avigate", [0], lambda _: head), tokened, split, range(1), 2**30, "cpu")
-    _, best = find_best(bench, split.text[:3], 5)
+    _, best = find_best(bench, {"text": split.text[:3]}, 5)
     every = torch.from_numpy(tokened.whole("videos/audio_clip_tokens"))
     whole = head.score(text[:3], torch.from_numpy(tokened.whole("videos/visual")), every).numpy()
     np.testing.assert_allclose(best, np.sort(whole, axis=1)[:, :-6:-1], atol=1e-5)
