@@ -30,7 +30,8 @@ class VisualBackbone(Protocol):
 
     `provenance` is JSON: name, weights, sha256, dim, input (size, resize), mean, std, interpolation, random_weights.
     `patch_shape` is (patches per frame, dim of a patch), or None where there are none. `thread_safe`: threads may encode clips
-    side by side on the CPU; a class without the member gets one clip at a time.
+    side by side on the CPU, and on a GPU a thread of its own encodes batches; a class without the member is called in
+    the main thread, with one clip or batch at a time.
     """
 
     name: str
