@@ -14,7 +14,7 @@ from gaid.heads.gated import GatedHead
 from gaid.retrieval import index as module
 from gaid.retrieval.index import ClipIndex, factory_of
 from gaid.retrieval.search import find_best
-from gaid.stores import StorePlan, StoreWriter, convert_store
+from gaid.stores import StorePlan, StoreWriter, convert_store, valid_rows
 from tests.extract.folder_world import TINY, make_clip, write_captions
 
 DIM, FRAMES = 32, 2
@@ -104,6 +104,23 @@ def test_an_index_is_kept_and_read_again(tmp_path, embedded):
     assert about_again.added == 0
     assert (about_again.candidates, about_again.held) == (about.candidates, about.held)
     np.testing.assert_array_equal(again.find_best(sentences(), 5)[0], first.find_best(sentences(), 5)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["Flat", "HNSW32,SQfp16", "IVF8,SQfp16"])
+def test_clips_come_and_go(tmp_path, monkeypatch, kind):
+    """New clips are added; of those that are gone the vectors stay, and are not found, until they are a quarter of all."""
+    monkeypatch.setattr(module, "factory_of", lambda clips: kind)
+    bench = bench_of(write_store(tmp_path / "s.zarr"))
+    everything = valid_rows(bench.store)
+    counts = []
+    for rows in (everything[:300], everything, everything[20:], everything[200:]):
+        monkeypatch.setattr(module, "valid_rows", lambda store, rows=rows: rows)
+        kept, about = ClipIndex.open(bench, find_best)
+        counts.append((about.added, len(kept.keys)))
+        found = kept.nearest(sentences(), 30)
+        assert all(np.isin(one, rows).all() and len(one) == 30 for one in found)
+    assert counts == [(300, 300), (43, 343), (0, 343), (143, 143)]
 
 
 @pytest.mark.slow
