@@ -65,6 +65,7 @@ def train_head(
         return give({"run": run.path, "preset": run.preset, "seeds": run.seeds, "metrics": run.metrics})
     state = "kept as it was, untrained" if run.untrained else "trained"
     if not any(member.metrics["steps"] for member in run.members):
-        state = "as it was built, since no step was taken"
+        fitted = run.members[0].load_head().fits_validation
+        state = "found on validation, without a step" if fitted else "as it was built, since no step was taken"
     show(f"{run.path}: {run.preset} is {state}; now: gaid eval --run {run.path}")
     return None
