@@ -29,6 +29,13 @@ def test_json_and_a_page_of_ones_own(gaid, heard, tmp_path):
     assert not (tmp_path / "reports").exists()
 
 
+@pytest.mark.slow
+def test_a_head_with_nothing_to_train_is_found_on_validation(gaid, heard):
+    told = gaid("train-head", "--store", heard.path, "--preset", "av-weighted", "--out", "fitted")
+    assert told.code == 0
+    assert "av-weighted is found on validation, without a step" in told.out
+
+
 def test_mistakes_are_one_line(gaid):
     assert gaid("senses", "nowhere.zarr").last_word.startswith("gaid: nowhere.zarr: no store there")
     assert "Missing argument 'STORE'" in gaid("senses").last_word
