@@ -119,6 +119,8 @@ class TextBackbone(Protocol):
         """How many tokens `encode_text` gives for each text. Does not run the model."""
         ...
 
+    # CLIP's has `first_blocks(count)` besides, from which a head may start (`gaid.training.start`).
+
 
 @dataclass(frozen=True)
 class Backbones:

@@ -7,6 +7,7 @@ without audio are masked in its attention, and in a video without any audio the 
 published form.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -21,6 +22,16 @@ from gaid.heads.projection import check_one_size, projection
 
 FUSED = 0.05
 """Share of the transformer's output in a fused frame; the rest is the frame's own embedding."""
+
+
+# CLIP's names of a text block's parts, and those of a block here that start as them.
+_AS_IN_TEXT = {
+    "attn": "attention",
+    "ln_1": "norm_attention",
+    "ln_2": "norm_mlp",
+    "mlp.c_fc": "mlp.0",
+    "mlp.c_proj": "mlp.2",
+}
 
 
 class QuickGELU(nn.Module):
@@ -153,7 +164,7 @@ class AvigateHead(HeadBase):
             projections=projections,
         )  # fmt: skip
         self.audio_input, self.gates_without_audio = audio_input, gates_without_audio
-        self.rates = {"queries": query_rate}
+        self.rates, self.text_blocks = {"queries": query_rate}, layers
         if not projections:
             check_one_size(dim, visual=visual_dim, text=text_dim)
         self.visual_proj = projection(visual_dim, dim, projections)
@@ -165,6 +176,24 @@ class AvigateHead(HeadBase):
         self.resampler = nn.ModuleList(ResamplerBlock(dim, attention_heads) for _ in range(layers))
         self.fusion = nn.ModuleList(FusionBlock(dim, attention_heads) for _ in range(layers))
         self.logit_scale, self.margin, self.margin_scale = logit_scale, margin, margin_scale
+
+    @torch.no_grad()
+    def start_as_text(self, blocks: Sequence[Mapping[str, Tensor]], positions: Tensor) -> None:
+        """Both stacks start as the blocks, but for their attention to the audio and their gates, and the frames' positions as
+        the first ones, as published."""
+        for stack in (self.resampler, self.fusion):
+            for block, weights in zip(stack, blocks, strict=False):  # a small text encoder may have fewer
+                for theirs, ours in _AS_IN_TEXT.items():
+                    part = block.get_submodule(ours)
+                    part.load_state_dict(
+                        {
+                            name.removeprefix(f"{theirs}."): value
+                            for name, value in weights.items()
+                            if name.startswith(f"{theirs}.")
+                        }
+                    )
+        count = min(len(positions), len(self.frame_positions))
+        self.frame_positions[:count] = positions[:count]
 
     def embed_text(self, text: Float[Tensor, "texts text_dim"]) -> Float[Tensor, "texts dim"]:
         """Texts as unit vectors in the space that they share with the videos."""

@@ -6,7 +6,7 @@ does not define comes from here.
 
 import inspect
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, cast, get_args
 
@@ -92,6 +92,7 @@ class Head(nn.Module):
     training_defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
     # Factors of the learning rate for parameters by their names; 1 for all others.
     rates: Mapping[str, float] = types.MappingProxyType({})
+    text_blocks = 0  # or how many first blocks of a text encoder `start_as_text` takes
     uses_audio = True
     uses_visual = True
     text_input = (
@@ -204,6 +205,11 @@ class Head(nn.Module):
     def meet_library(self, sounds: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Takes what it needs to know of a library, from the (audio, audio_mask) of its clips, block by block; for heads with
         `meets_library`, which keep it among their tensors."""
+        raise NotImplementedError
+
+    def start_as_text(self, blocks: Sequence[Mapping[str, Tensor]], positions: Tensor) -> None:
+        """Takes the weights of a text encoder's first blocks, by CLIP's names, and its positions (length, dim); for heads with
+        `text_blocks`."""
         raise NotImplementedError
 
     def fit(

@@ -80,6 +80,10 @@ class TrainConfig:
     audio: Literal["own", "shuffled", "none"] = setting(
         "own", "the audio of each clip: its own, another clip's, or none; controls for what the audio contributes"
     )
+    start: Literal["random", "text"] = setting(
+        "random",
+        "how the head starts: at random, or, as AVIGATE's published training, as the text encoder's first blocks",
+    )
     sound_dropout: float = setting(
         0.0, "share of a batch's clips whose sound is left out in training, drawn anew in each epoch", least=0, most=1
     )

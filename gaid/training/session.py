@@ -39,6 +39,7 @@ from gaid.training.options import (
     preset_of,
     with_head,
 )
+from gaid.training.start import start_as_text
 from gaid.training.validation import Validation
 from gaid.versions import version_of
 
@@ -238,6 +239,8 @@ def _build(store: Store, settings: TrainConfig) -> _Built:
         options=settings.head,
         audio_token_dims=store.audio_token_dims,
     )
+    if settings.start == "text":
+        start_as_text(head, store)
     meet_library(head, store)
     return head, described
 

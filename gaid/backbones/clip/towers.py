@@ -160,6 +160,13 @@ class ClipText:
         ids = ([*self._tokenizer.encode(text), end] for text in texts)
         return [min(one.index(end) + 2, longest) for one in ids]
 
+    def first_blocks(self, count: int) -> tuple[list[dict[str, Features]], Features]:
+        """The weights of the first blocks of its transformer by CLIP's names (at most `count`), and its positions
+        (length, width), for heads that start as them."""
+        blocks = list(self._tower.transformer.resblocks)[:count]
+        weights = [{name: to_numpy(value) for name, value in block.state_dict().items()} for block in blocks]
+        return weights, to_numpy(self._tower.positional_embedding)
+
     def _encode(self, ids: Tensor) -> Tensor:
         tower, length = self._tower, ids.shape[1]
         with inferring(self._device, half_weights=True):
