@@ -5,6 +5,8 @@ a hub. Weights that are not at hand are an error with the command that fetches t
 """
 
 import os
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +53,32 @@ def shown_name(name: str, folder: Path | None) -> str:
     return folder.name if folder is not None and Path(name).expanduser().exists() else name
 
 
-def weights_provenance(folder: Path | None, seed: int) -> dict[str, Any]:
-    """What a store records of a checkpoint's weights: their file, its digest and the hub's revision; None: drawn from `seed`."""
+def weights_provenance(folder: Path | None, seed: int, files: Sequence[Path] = ()) -> dict[str, Any]:
+    """What a store records of a checkpoint's weights: their file, its digest and the hub's revision; None: drawn from `seed`.
+
+    `files` where there are several: the digest is then that of the lines `DIGEST  NAME`, as sha256sum prints them.
+    """
     if folder is None:
         return {"weights": None, "sha256": None, "random_weights": True, "seed": seed}
-    file = weights_in(folder)
-    found: dict[str, Any] = {"weights": file.name, "sha256": sha256_of(file), "random_weights": False}
+    files = files or (weights_in(folder),)
+    names = [file.relative_to(folder).as_posix() for file in files]
+    digests = [sha256_of(file) for file in files]
+    lines = "".join(f"{digest}  {name}\n" for digest, name in zip(digests, names, strict=True))
+    found: dict[str, Any] = {
+        "weights": ", ".join(names),
+        "sha256": digests[0] if len(digests) == 1 else sha256(lines.encode()).hexdigest(),
+        "random_weights": False,
+    }
     return found | ({"revision": folder.name} if folder.parent.name == "snapshots" else {})
+
+
+def all_weights_in(folder: Path) -> list[Path]:
+    """Every file of weights in a folder and those within it, by name; of a folder that has both formats, the safetensors."""
+    found: list[Path] = []
+    for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        if not {"onnx", "openvino"} & set(place.relative_to(folder).parts):  # the same weights for other programs
+            found += list(place.glob("*.safetensors")) or list(place.glob("pytorch_model*.bin"))
+    return sorted(found)
 
 
 def cached_file(repository: str, names: tuple[str, ...]) -> Path | None:
@@ -84,8 +105,23 @@ def download(backbone: str, repository: str, names: tuple[str, ...]) -> Path:
         try:
             return Path(hf_hub_download(repository, name, etag_timeout=5))
         except Exception as error:  # the hub's client raises its own, httpx's and the system's errors
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = _reason(error)
     raise BackboneUnavailable(f"{backbone}: downloading {' or '.join(names)} of {repository} failed: {reason}")
+
+
+def download_folder(backbone: str, repository: str) -> Path:
+    """A repository's folder in the local cache, with all its files but those for other programs. Raises BackboneUnavailable."""
+    from huggingface_hub import snapshot_download
+
+    others = ["onnx/*", "openvino/*", "*.onnx", "*.msgpack", "*.h5", "*.gguf"]
+    try:
+        return Path(snapshot_download(repository, ignore_patterns=others, etag_timeout=5))
+    except Exception as error:  # as in `download`
+        raise BackboneUnavailable(f"{backbone}: downloading {repository} failed: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def not_at_hand(backbone: str, fetch: str, instead: str) -> BackboneUnavailable:

@@ -105,3 +105,73 @@ def change_config(folder: Path, file: str = "config.json", **values: object) -> 
     """Sets entries of a checkpoint's configuration."""
     path = folder / file
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def save_st_text(folder: Path, seed: int = 1) -> Path:
+    """A text model with a last norm, mean pooling, vectors of length 1, and a prompt for queries that documents don't have."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+    from transformers import ModernBertConfig, ModernBertModel
+
+    torch.manual_seed(seed)
+    config = ModernBertConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, vocab_size=VOCABULARY,
+        max_position_embeddings=64, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3,
+        initializer_range=0.3,
+    )  # fmt: skip
+    model = ModernBertModel(config)
+    torch.nn.init.uniform_(model.final_norm.weight, 0.2, 3)
+    plain = folder.with_name(folder.name + "-plain")
+    model.save_pretrained(plain)
+    save_tokenizer(plain)
+    modules = [Transformer(str(plain)), Pooling(32), Normalize()]
+    prompts = {"query": "query : ", "document": "document : "}
+    SentenceTransformer(modules=modules, prompts=prompts, device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+def save_st_clip(folder: Path, seed: int = 2) -> Path:
+    """A CLIP of pictures of 32 and texts, 24 dims."""
+    from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = CLIPConfig(
+        text_config={
+            **sizes, "vocab_size": VOCABULARY, "max_position_embeddings": 64, "bos_token_id": 2, "eos_token_id": 3,
+            "pad_token_id": 0,
+        },
+        vision_config={**sizes, "image_size": 32, "patch_size": 8},
+        projection_dim=24,
+    )  # fmt: skip
+    save_tokenizer(folder)
+    CLIPModel(config).save_pretrained(folder)
+    pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    CLIPProcessor(pictures, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
+    return folder
+
+
+def save_st_clap(folder: Path, fused: bool = False, seed: int = 3) -> Path:
+    """A CLAP of sounds of up to 2 s and texts, 24 dims."""
+    from transformers import AutoTokenizer, ClapConfig, ClapFeatureExtractor, ClapModel, ClapProcessor
+
+    torch.manual_seed(seed)
+    config = ClapConfig(
+        text_config={
+            "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "vocab_size": VOCABULARY, "max_position_embeddings": 70, "pad_token_id": 0, "initializer_factor": 10.0,
+        },
+        audio_config={
+            "num_mel_bins": 64, "spec_size": 128, "patch_size": 4, "patch_stride": [4, 4], "depths": [1, 1],
+            "num_attention_heads": [1, 2], "patch_embeds_hidden_size": 16, "hidden_size": 32, "window_size": 4,
+            "enable_fusion": fused, "aff_block_r": 2, "initializer_factor": 10.0,
+        },
+        projection_dim=24,
+    )  # fmt: skip
+    save_tokenizer(folder)
+    ClapModel(config).save_pretrained(folder)
+    sounds = ClapFeatureExtractor(max_length_s=2, truncation="fusion" if fused else "rand_trunc")
+    ClapProcessor(sounds, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
+    sounds.save_pretrained(folder)  # older checkpoints have it in a file of its own
+    return folder
