@@ -15,6 +15,7 @@ from gaid.backbones.protocol import (
     Backbones,
     BackboneSpec,
     BackboneStatus,
+    PublishedModel,
     TextBackbone,
     TextFeatures,
     VisualBackbone,
@@ -29,6 +30,7 @@ __all__ = [
     "BackboneStatus",
     "Backbones",
     "FrameSpec",
+    "PublishedModel",
     "TextBackbone",
     "TextFeatures",
     "VisualBackbone",
@@ -36,11 +38,14 @@ __all__ = [
     "load_backbones",
     "load_text",
     "load_visual",
+    "published_models",
     "statuses",
 ]
 
 # Each is a module of this folder with its SPEC; the others of the folder are what they share.
-FAMILIES: Mapping[str, BackboneSpec] = plugins.BuiltIn(__name__, __path__, besides=("protocol", "hub", "inference"))
+FAMILIES: Mapping[str, BackboneSpec] = plugins.BuiltIn(
+    __name__, __path__, besides=("protocol", "hub", "inference", "hashed_words")
+)
 MEMBERS = {
     "visual": ("name", "dim", "frame_spec", "provenance", "patch_shape", "encode_frames", "encode_patches"),
     "audio": ("name", "dim", "audio_spec", "provenance", "encode_audio"),
@@ -103,6 +108,11 @@ def load_text(name: str, device: str = "cpu", random_weights: bool = False, seed
 def statuses() -> list[BackboneStatus]:
     """Which built-in backbones can be used now, found without loading any or using a network."""
     return [status for spec in FAMILIES.values() for status in spec.statuses()]
+
+
+def published_models() -> list[PublishedModel]:
+    """Models of the built-in families that `gaid doctor` lists."""
+    return [model for spec in FAMILIES.values() for model in spec.models]
 
 
 def _find_all(

@@ -109,13 +109,17 @@ def download(backbone: str, repository: str, names: tuple[str, ...]) -> Path:
     raise BackboneUnavailable(f"{backbone}: downloading {' or '.join(names)} of {repository} failed: {reason}")
 
 
-def download_folder(backbone: str, repository: str) -> Path:
-    """A repository's folder in the local cache, with all its files but those for other programs. Raises BackboneUnavailable."""
+def download_folder(backbone: str, repository: str, only: Sequence[str] | None = None) -> Path:
+    """A repository's folder in the local cache: the files that fit a pattern of `only`, or all but those for other programs.
+
+    Raises BackboneUnavailable.
+    """
     from huggingface_hub import snapshot_download
 
     others = ["onnx/*", "openvino/*", "*.onnx", "*.msgpack", "*.h5", "*.gguf"]
+    patterns = None if only is None else list(only)
     try:
-        return Path(snapshot_download(repository, ignore_patterns=others, etag_timeout=5))
+        return Path(snapshot_download(repository, allow_patterns=patterns, ignore_patterns=others, etag_timeout=5))
     except Exception as error:  # as in `download`
         raise BackboneUnavailable(f"{backbone}: downloading {repository} failed: {_reason(error)}") from error
 

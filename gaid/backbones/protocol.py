@@ -146,11 +146,25 @@ class BackboneStatus:
 
 
 @dataclass(frozen=True)
+class PublishedModel:
+    """A model of a family that others published.
+
+    `name` is how gaid takes it, `parameters` are in millions, of all its parts, `dim` is the size of its vectors, `licence`
+    is what its card or its package states, else "unknown".
+    """
+
+    name: str
+    parameters: int
+    dim: int
+    licence: str
+
+
+@dataclass(frozen=True)
 class BackboneSpec:
     """A family of backbones, as its module's `SPEC`. Importing that module imports no torch and builds nothing.
 
     `usage` is how its backbones are named ("clip:MODEL/WEIGHTS"; the bare name where there are no variants), `kinds` what
-    they encode, `extra` the extra of the package that brings what the family needs.
+    they encode, `extra` the extra of the package that brings what the family needs, `models` those that `gaid doctor` lists.
 
     `find(kind, variant, random_weights)` makes sure that a backbone can be had, and returns what builds it from a device's
     name and a seed; the same arguments give the same object. It raises BackboneUnavailable (weights), DependencyMissing (a
@@ -163,6 +177,7 @@ class BackboneSpec:
     find: Callable[[str, str, bool], Callable[[str, int], Any]]
     statuses: Callable[[], list[BackboneStatus]]
     extra: str = ""
+    models: tuple[PublishedModel, ...] = ()
 
     @property
     def has_variants(self) -> bool:

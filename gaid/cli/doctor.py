@@ -4,6 +4,7 @@ import importlib.util
 import os
 import platform
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ def doctor(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Report what this machine has (versions, devices, decoders, encoders' weights, disk) and what to install."""
+    """Report what this machine has (versions, devices, decoders, encoders' weights, disk), models, and what to install."""
     from gaid.stores import examine_features, open_store
 
     features = None if store is None else examine_features(open_store(store, incomplete=True))
@@ -46,6 +47,8 @@ def doctor(
         for one in told["backbones"]
     ]
     print_table("Encoders", ["name", "encodes", "available", "weights"], rows)
+    rows = [[one["name"], f"{one['parameters']:,} M", str(one["dim"]), one["licence"]] for one in told["models"]]
+    print_table("Published models", ["name", "parameters", "dims", "licence"], rows)
     for line in told["advice"]:
         show(line)
     if features is not None:
@@ -57,7 +60,7 @@ def examine() -> dict[str, Any]:
     """All that `gaid doctor` reports."""
     import torch
 
-    from gaid.backbones import statuses
+    from gaid.backbones import published_models, statuses
 
     gpus = [
         f"cuda:{number} ({torch.cuda.get_device_name(number)}, {human_bytes(torch.cuda.mem_get_info(number)[1])})"
@@ -82,6 +85,7 @@ def examine() -> dict[str, Any]:
         "machine": machine,
         "packages": packages,
         "backbones": found,
+        "models": [asdict(one) for one in published_models()],
         "advice": _advise(found, packages, bool(gpus)),
     }
 

@@ -32,7 +32,7 @@ def test_clips_in_batches_are_clips_one_by_one(small_clip: str, device: str, mon
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_texts_in_batches_are_texts_one_by_one(small_clip: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gaid.backbones.clip.towers.TEXTS_AT_ONCE", 3)
+    monkeypatch.setattr("gaid.backbones.clip.text.TEXTS_AT_ONCE", 3)
     expected = load_text(f"clip:{small_clip}", random_weights=True).encode_text(TEXTS)
     found = load_text(f"clip:{small_clip}", device=device, random_weights=True).encode_text(TEXTS)
     np.testing.assert_allclose(found.embedding, expected.embedding, atol=tolerance(device))

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from gaid.backbones import load_text, load_visual
-from gaid.backbones.clip import towers
+from gaid.backbones.clip import text as texts_tower
 from gaid.backbones.clip.weights import REPOSITORIES, resolve_clip
 from gaid.errors import BackboneUnavailable, OptionInvalid
 from gaid.files import sha256_of
@@ -281,7 +281,7 @@ def test_a_text_has_the_tokens_of_open_clips_tokeniser(text):
 
 @cache
 def tokenizer():
-    return towers._tokenizer("ViT-B-32")
+    return texts_tower._own_tokenizer("ViT-B-32")
 
 
 @cache
@@ -291,9 +291,9 @@ def open_clip_tokenizer():
 
 def test_texts_that_are_counted_and_then_encoded_are_read_once(small_clip, monkeypatch):
     read = []
-    clean = towers._clean_quickly
-    monkeypatch.setattr(towers, "_clean_quickly", lambda text: read.append(text) or clean(text))
-    text = towers.ClipText(towers.ClipWeights(small_clip, None, None, False), seed=7)
+    clean = texts_tower._clean_quickly
+    monkeypatch.setattr(texts_tower, "_clean_quickly", lambda text: read.append(text) or clean(text))
+    text = texts_tower.ClipText(texts_tower.ClipWeights(small_clip, None, None, False), seed=7)
     texts = ["a red car", "rain", "a red car", "", "rain " * 100, "an <end_of_text> within"]
     counts = text.count_tokens(texts)
     assert counts == [len(tokens) for tokens in text.encode_text(texts).tokens] == [5, 3, 5, 2, 77, 3]

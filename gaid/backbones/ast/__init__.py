@@ -11,7 +11,7 @@ from typing import Any
 
 from gaid import devices
 from gaid.backbones import hub
-from gaid.backbones.protocol import BackboneSpec, BackboneStatus
+from gaid.backbones.protocol import BackboneSpec, BackboneStatus, PublishedModel
 from gaid.errors import DependencyMissing
 from gaid.versions import not_installed
 
@@ -43,5 +43,6 @@ def statuses() -> list[BackboneStatus]:
 
 
 SPEC = BackboneSpec(
-    name="ast", usage="ast:CHECKPOINT", kinds=("audio",), extra="ast", find=find, statuses=statuses
+    name="ast", usage="ast:CHECKPOINT", kinds=("audio",), extra="ast", find=find, statuses=statuses,
+    models=(PublishedModel(f"ast:{DEFAULT}", 87, 768, "BSD-3-Clause"),),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from gaid import devices
 from gaid.backbones import hub
 from gaid.backbones.clap.weights import DEFAULT, resolve_clap
-from gaid.backbones.protocol import BackboneSpec, BackboneStatus
+from gaid.backbones.protocol import BackboneSpec, BackboneStatus, PublishedModel
 from gaid.versions import not_installed
 
 
@@ -33,4 +33,12 @@ def statuses() -> list[BackboneStatus]:
     return [BackboneStatus(f"clap:{DEFAULT}", "audio", str(file or DEFAULT), ", then ".join(remedies))]
 
 
-SPEC = BackboneSpec(name="clap", usage="clap:CHECKPOINT", kinds=("audio",), extra="clap", find=find, statuses=statuses)
+SPEC = BackboneSpec(
+    name="clap",
+    usage="clap:CHECKPOINT",
+    kinds=("audio",),
+    extra="clap",
+    find=find,
+    statuses=statuses,
+    models=(PublishedModel(f"clap:{DEFAULT}", 153, 512, "Apache-2.0"),),
+)

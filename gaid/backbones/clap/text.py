@@ -4,7 +4,6 @@ A folder has a text side where its tokenizer lies beside the weights. The tower 
 most of what runs the audio tower (a worker of an extraction) encodes none.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import numpy as np
 import torch
 from transformers import ClapConfig, ClapTextModelWithProjection
 
-from gaid.backbones.inference import check_complete, inferring, loading, quietly, seeded, to_numpy
+from gaid.backbones.hashed_words import hashed_words
+from gaid.backbones.inference import check_complete, check_texts_differ, inferring, loading, quietly, seeded, to_numpy
 from gaid.backbones.protocol import Features
 
 TOKENIZER = "tokenizer.json"
@@ -27,6 +27,8 @@ class ClapText:
         self._device = device
         self._model, self._tokens = _load(name, folder, seed)
         self._model = self._model.to(device).eval().requires_grad_(False)
+        if folder is not None:  # some published checkpoints have a text tower that was never trained
+            check_texts_differ(f"clap:{name}", self)
 
     def __call__(self, texts: list[str]) -> Features:
         """Sentences as (B, dim)."""
@@ -65,13 +67,12 @@ def _load(name: str, folder: Path | None, seed: int) -> tuple[Any, Any]:
 
 
 class _HashedWords:
-    """The tokenizer of a tower with random weights, which has no vocabulary: a number for each word, from its digest."""
+    """The tokenizer of a tower with random weights, which has no vocabulary."""
 
     def __init__(self, config: Any) -> None:
         self._config = config
 
     def __call__(self, text: str) -> list[int]:
         first, last, usable = self._config.bos_token_id, self._config.eos_token_id, self._config.vocab_size - 4
-        digests = (hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest() for word in text.lower().split())
-        words = [4 + int.from_bytes(digest[:8], "big") % usable for digest in digests]
+        words = [4 + word for word in hashed_words(text, usable)]
         return [first, *words[: CONTEXT - 2], last]

@@ -1,4 +1,5 @@
-"""CLIP: pictures, patches and texts in one space. `weights` finds it, `towers` runs it, `published` converts checkpoints."""
+"""CLIP: pictures, patches and texts in one space. `weights` finds it, `model` builds it, `towers` and `text` run it,
+`published` converts checkpoints."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -6,7 +7,8 @@ from typing import Any
 
 from gaid import devices
 from gaid.backbones import hub
-from gaid.backbones.clip.weights import FILES, REPOSITORIES, ClipWeights, resolve_clip
+from gaid.backbones.clip.catalogue import PUBLISHED
+from gaid.backbones.clip.weights import FILES, REPOSITORIES, ClipWeights, find_tokenizer, resolve_clip
 from gaid.backbones.protocol import BackboneSpec, BackboneStatus
 
 # Those of the repositories that `gaid doctor` reports.
@@ -16,12 +18,15 @@ SHOWN = ("ViT-B-32/openai", "ViT-B-16/openai")
 def find(kind: str, variant: str, random_weights: bool) -> Callable[[str, int], Any]:
     """What builds a tower from (device, seed), once its weights are at hand."""
     weights = resolve_clip(variant, random_weights)
+    if kind == "text":
+        find_tokenizer(weights)
     return lambda device, seed: _build(kind, weights, devices.pick_device(device), seed)
 
 
 @lru_cache(maxsize=4)
 def _build(kind: str, weights: ClipWeights, device: str, seed: int) -> Any:
-    from gaid.backbones.clip.towers import ClipText, ClipVisual
+    from gaid.backbones.clip.text import ClipText
+    from gaid.backbones.clip.towers import ClipVisual
 
     return (ClipVisual if kind == "visual" else ClipText)(weights, device=device, seed=seed)
 
@@ -37,4 +42,11 @@ def statuses() -> list[BackboneStatus]:
     return found
 
 
-SPEC = BackboneSpec(name="clip", usage="clip:MODEL/WEIGHTS", kinds=("visual", "text"), find=find, statuses=statuses)
+SPEC = BackboneSpec(
+    name="clip",
+    usage="clip:MODEL/WEIGHTS",
+    kinds=("visual", "text"),
+    find=find,
+    statuses=statuses,
+    models=PUBLISHED,
+)

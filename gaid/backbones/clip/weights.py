@@ -18,6 +18,7 @@ REPOSITORIES = {
     "ViT-B-16/openai": "timm/vit_base_patch16_clip_224.openai",
     "ViT-L-14/openai": "timm/vit_large_patch14_clip_224.openai",
 }
+TOKENIZERS = ("tokenizer.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
 FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -79,6 +80,34 @@ def resolve_clip(rest: str, random_weights: bool = False) -> ClipWeights:
     if random_weights:
         return ClipWeights(model, None, None, model.endswith("-quickgelu"))
     return _bare_file(model, pretrained, tags)
+
+
+def find_tokenizer(weights: ClipWeights) -> Path | None:
+    """The folder of the tokeniser that a model's texts are cut by, where it is one of a hub: beside the weights, or in the
+    cache. None where open_clip ships it, and for random weights.
+
+    Raises BackboneUnavailable where it is not at hand.
+    """
+    if weights.file is None or f"{weights.model}/{weights.tag}" in REPOSITORIES:
+        return None
+    from open_clip.factory import get_model_config
+
+    name = get_model_config(weights.model)["text_cfg"].get("hf_tokenizer_name")
+    if not name:
+        return None
+    if any(weights.file.with_name(file).is_file() for file in TOKENIZERS):
+        return weights.file.parent
+    file = hub.cached_file(name, TOKENIZERS)
+    if file is not None:
+        return file.parent
+    if hub.may_download():
+        return hub.download_folder(
+            f"clip:{weights.model}", name, only=("tokenizer*", "*.model", "special_tokens_map.json")
+        )
+    raise BackboneUnavailable(
+        f"clip:{weights.model}: no tokeniser at hand for its texts: `hf download {name} --include 'tokenizer*' '*.model'` "
+        f"where there is a network (or set GAID_DOWNLOAD=1), or put its files into {weights.file.parent}"
+    )
 
 
 def _split_model(rest: str, models: list[str]) -> tuple[str, str]:

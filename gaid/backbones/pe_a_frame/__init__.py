@@ -11,7 +11,7 @@ from typing import Any
 
 from gaid import devices
 from gaid.backbones import hub
-from gaid.backbones.protocol import BackboneSpec, BackboneStatus
+from gaid.backbones.protocol import BackboneSpec, BackboneStatus, PublishedModel
 from gaid.errors import DependencyMissing
 from gaid.versions import not_installed
 
@@ -48,5 +48,15 @@ def statuses() -> list[BackboneStatus]:
 
 
 SPEC = BackboneSpec(
-    name="pe-a-frame", usage="pe-a-frame:CHECKPOINT", kinds=("audio",), extra="pe-a-frame", find=find, statuses=statuses
+    name="pe-a-frame",
+    usage="pe-a-frame:CHECKPOINT",
+    kinds=("audio",),
+    extra="pe-a-frame",
+    find=find,
+    statuses=statuses,
+    models=(
+        PublishedModel("pe-a-frame:facebook/pe-a-frame-small", 450, 1024, "Apache-2.0"),
+        PublishedModel("pe-a-frame:facebook/pe-a-frame-base", 561, 1024, "Apache-2.0"),
+        PublishedModel("pe-a-frame:facebook/pe-a-frame-large", 1457, 1024, "Apache-2.0"),
+    ),
 )

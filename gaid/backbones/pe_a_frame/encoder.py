@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, PeAudioConfig, PeAudioFeatureExtractor, PeAudioFrameLevelModel
 
 from gaid.backbones import hub
+from gaid.backbones.hashed_words import hashed_words
 from gaid.backbones.inference import check_complete, check_texts_differ, loading, quietly, seeded, to_device, to_numpy
 from gaid.backbones.protocol import Features
 from gaid.errors import BackboneUnavailable, OptionInvalid
@@ -95,15 +96,15 @@ def random_config(name: str) -> PeAudioConfig:
 
 
 def _random(name: str, seed: int) -> tuple[Any, PeAudioFeatureExtractor, Tokenize]:
-    """Its texts are cut by CLIP's tokeniser: PE-A-Frame's own comes with the weights."""
-    from open_clip.tokenizer import SimpleTokenizer
-
+    """The model, and in place of its tokeniser, which comes with the weights, a number for each word."""
+    config = random_config(name)
     with seeded(seed), quietly():
-        model = _without_last_norm(PeAudioFrameLevelModel(random_config(name)))
-    tokenizer = SimpleTokenizer()
+        model = _without_last_norm(PeAudioFrameLevelModel(config))
+    texts: Any = config.text_config
 
     def tokenize(text: str) -> Tensor:
-        return torch.tensor([[tokenizer.sot_token_id, *tokenizer.encode(text)][:CONTEXT]])
+        words = hashed_words(text, texts.vocab_size)[: CONTEXT - 2]
+        return torch.tensor([[texts.cls_token_id, *words, texts.sep_token_id]])
 
     return model, PeAudioFeatureExtractor(), tokenize
 

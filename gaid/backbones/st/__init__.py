@@ -12,7 +12,7 @@ from typing import Any
 
 from gaid import devices
 from gaid.backbones import hub
-from gaid.backbones.protocol import BackboneSpec, BackboneStatus
+from gaid.backbones.protocol import BackboneSpec, BackboneStatus, PublishedModel
 from gaid.errors import BackboneUnavailable, DependencyMissing, OptionInvalid
 from gaid.versions import version_of
 
@@ -88,5 +88,11 @@ def statuses() -> list[BackboneStatus]:
 
 
 SPEC = BackboneSpec(
-    name="st", usage="st:MODEL", kinds=("visual", "audio", "text"), extra="st", find=find, statuses=statuses
+    name="st",
+    usage="st:MODEL",
+    kinds=("visual", "audio", "text"),
+    extra="st",
+    find=find,
+    statuses=statuses,
+    models=(PublishedModel(f"st:{EXAMPLE}", 740, 768, "Apache-2.0"),),
 )

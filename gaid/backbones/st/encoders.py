@@ -23,7 +23,7 @@ AT_ONCE = 32  # pictures of one clip, or texts on a GPU
 ANY_SIZE = 512  # for a model that takes pictures of any size
 SHORTEST_WINDOW, LONGEST_WINDOW = 2.0, 30.0  # s, where the model's own feature extractor does not state less
 SAME = 1e-3  # of a vector's length: what rounding may cost a sound among others
-RESAMPLING: dict[int, Literal["bicubic", "bilinear", "area"]] = {
+RESAMPLING: dict[Any, Literal["bicubic", "bilinear", "area"]] = {
     Image.Resampling.BICUBIC: "bicubic",
     Image.Resampling.BILINEAR: "bilinear",
     Image.Resampling.BOX: "area",
@@ -210,7 +210,7 @@ def as_texts(texts: list[str]) -> list[dict[str, str]]:
 def frame_spec_of(processor: dict[str, Any]) -> FrameSpec:
     """The picture that an image processor takes, so that it has nothing left to resize: its square, squashed or cut out as
     it would; a square of 512 where it takes any size."""
-    interpolation = RESAMPLING.get(processor.get("resample"), "bicubic")  # type: ignore[arg-type]
+    interpolation = RESAMPLING.get(processor.get("resample"), "bicubic")
     size = processor.get("size") or {}
     shortest, height, width = size.get("shortest_edge"), size.get("height"), size.get("width")
     if shortest and processor.get("do_center_crop"):

@@ -19,12 +19,12 @@ MODALITIES = {"visual": "image", "audio": "audio", "text": "text"}
 
 
 @lru_cache(maxsize=2)
-def load_model(name: str, folder: Path, device: str, seed: int, random_weights: bool) -> SentenceTransformer:
+def load_model(name: str, folder: Path, device: str, seed: int, random_weights: bool) -> Any:
     """The model of a folder, shared by its kinds."""
     lacking: set[str] = set()
     loads = _drawn() if random_weights else _recording(lacking)
     with loading(f"st:{name}", folder, "a model of sentence-transformers"), seeded(seed), loads:
-        model = SentenceTransformer(
+        model: Any = SentenceTransformer(
             str(folder),
             device=device,
             local_files_only=True,
@@ -42,7 +42,7 @@ def load_model(name: str, folder: Path, device: str, seed: int, random_weights: 
     return model.eval().requires_grad_(False)
 
 
-def check_kind(name: str, model: SentenceTransformer, kind: str) -> None:
+def check_kind(name: str, model: Any, kind: str) -> None:
     """Raises OptionInvalid where the model does not encode a kind."""
     able = [one for one, modality in MODALITIES.items() if model.supports(modality)]
     if kind not in able:
@@ -76,13 +76,14 @@ def _drawn() -> Iterator[None]:
 
 @contextmanager
 def _loading_by(load: Any) -> Iterator[None]:
-    kept = PreTrainedModel.__dict__["from_pretrained"]
+    patched: Any = PreTrainedModel
+    kept = patched.__dict__["from_pretrained"]
 
     def from_pretrained(cls: Any, *args: Any, **options: Any) -> Any:
         return load(kept.__get__(None, cls), cls, *args, **options)
 
-    PreTrainedModel.from_pretrained = classmethod(from_pretrained)  # type: ignore[assignment]
+    patched.from_pretrained = classmethod(from_pretrained)
     try:
         yield
     finally:
-        PreTrainedModel.from_pretrained = kept
+        patched.from_pretrained = kept

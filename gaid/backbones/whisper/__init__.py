@@ -11,7 +11,7 @@ from typing import Any
 
 from gaid import devices
 from gaid.backbones import hub
-from gaid.backbones.protocol import BackboneSpec, BackboneStatus
+from gaid.backbones.protocol import BackboneSpec, BackboneStatus, PublishedModel
 from gaid.errors import DependencyMissing
 from gaid.versions import not_installed
 
@@ -64,5 +64,11 @@ def statuses() -> list[BackboneStatus]:
 
 
 SPEC = BackboneSpec(
-    name="whisper", usage="whisper:CHECKPOINT", kinds=("audio",), extra="whisper", find=find, statuses=statuses
+    name="whisper",
+    usage="whisper:CHECKPOINT",
+    kinds=("audio",),
+    extra="whisper",
+    find=find,
+    statuses=statuses,
+    models=(PublishedModel(f"whisper:{DEFAULT}", 73, 512, "Apache-2.0"),),
 )
