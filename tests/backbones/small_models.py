@@ -31,7 +31,7 @@ WORDS = [
 ]
 
 
-def save_tokenizer(folder: Path) -> None:
+def save_tokenizer(folder: Path, longest: int = 64) -> None:
     """A tokeniser of few words and the letters; its first token is [CLS], its last [SEP]."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -47,7 +47,7 @@ def save_tokenizer(folder: Path) -> None:
     )
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
-        mask_token="[MASK]", model_max_length=64,
+        mask_token="[MASK]", model_max_length=longest,
     ).save_pretrained(folder)  # fmt: skip
 
 
@@ -174,4 +174,62 @@ def save_st_clap(folder: Path, fused: bool = False, seed: int = 3) -> Path:
     sounds = ClapFeatureExtractor(max_length_s=2, truncation="fusion" if fused else "rand_trunc")
     ClapProcessor(sounds, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
     sounds.save_pretrained(folder)  # older checkpoints have it in a file of its own
+    return folder
+
+
+def save_st_omni(folder: Path, seed: int = 4) -> Path:
+    """An EmbeddingGemma 2 of pictures, sounds and texts in one space, 24 dims. Its pictures of 512 are cut into few patches."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+    from transformers import (
+        AutoConfig,
+        AutoTokenizer,
+        EmbeddingGemma2Model,
+        EmbeddingGemma2Processor,
+        EmbeddingGemma2VideoProcessor,
+        Gemma4AudioFeatureExtractor,
+        Gemma4ImageProcessor,
+    )
+
+    plain = folder.with_name(folder.name + "-plain")
+    save_tokenizer(plain, longest=512)
+    marks = {
+        "image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>",
+        "audio_token": "<|audio|>", "boa_token": "<|audio>", "eoa_token": "<audio|>",
+    }  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(plain, extra_special_tokens=marks)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|video|>"]})
+    number = {name: tokenizer.convert_tokens_to_ids(mark) for name, mark in marks.items()}
+    torch.manual_seed(seed)
+    heads = {"num_attention_heads": 2, "initializer_range": 0.3}
+    config = AutoConfig.for_model(
+        "embedding_gemma2",
+        text_config={
+            **heads, "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+            "num_key_value_heads": 1, "head_dim": 16, "global_head_dim": 16, "num_global_key_value_heads": 1,
+            "sliding_window_pattern": 2, "hidden_size_per_layer_input": 8, "embedding_dim": 24,
+            "max_position_embeddings": 512, "pad_token_id": 0, "eos_token_id": 3, "bos_token_id": 2,
+        },
+        vision_config={
+            **heads, "model_type": "gemma4_vision", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1,
+            "num_key_value_heads": 2, "head_dim": 16, "position_embedding_size": 64,
+        },
+        audio_config={
+            **heads, "model_type": "gemma4_audio", "hidden_size": 32, "num_hidden_layers": 1, "output_proj_dims": 32,
+            "subsampling_conv_channels": [128, 4],
+        },
+        boi_token_id=number["boi_token"], eoi_token_id=number["eoi_token"], image_token_id=number["image_token"],
+        boa_token_id=number["boa_token"], eoa_token_index=number["eoa_token"], audio_token_id=number["audio_token"],
+        video_token_id=tokenizer.convert_tokens_to_ids("<|video|>"),
+    )  # fmt: skip
+    EmbeddingGemma2Model(config).save_pretrained(plain)
+    EmbeddingGemma2Processor(
+        Gemma4AudioFeatureExtractor(), Gemma4ImageProcessor(max_soft_tokens=70), tokenizer,
+        EmbeddingGemma2VideoProcessor(),
+    ).save_pretrained(plain)  # fmt: skip
+    transformer = Transformer(str(plain))
+    modules = [transformer, Pooling(transformer.get_embedding_dimension()), Normalize()]
+    prompts = {"query": "query : ", "document": "document : "}
+    SentenceTransformer(modules=modules, prompts=prompts, device="cpu").save(str(folder), create_model_card=False)
     return folder

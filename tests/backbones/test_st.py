@@ -28,6 +28,7 @@ from tests.backbones.small_models import (  # noqa: E402
     change_config,
     save_st_clap,
     save_st_clip,
+    save_st_omni,
     save_st_text,
     without_a_tensor,
 )
@@ -126,6 +127,27 @@ def test_sentences_lie_beside_the_sounds_where_the_model_has_texts(models):
     np.testing.assert_allclose(audio.encode_text(TEXTS), text.encode_text(TEXTS).embedding, atol=1e-6)
     assert [one.shape for one in text.encode_text(TEXTS).tokens] == [(1, 24)] * 3  # a model that pools within
     assert text.count_tokens(TEXTS) == [1, 1, 1]
+
+
+@pytest.mark.slow
+def test_one_model_encodes_pictures_sounds_and_texts_into_one_space(tmp_path):
+    """EmbeddingGemma 2's processor takes the pictures of a batch for one input, so each goes in by itself."""
+    pytest.importorskip("transformers.models.embedding_gemma2", reason="needs a newer transformers")
+    name = f"st:{save_st_omni(tmp_path / 'omni')}"
+    visual, audio, text = load_visual(name), load_audio(name), load_text(name)
+    assert (visual.frame_spec, visual.dim, audio.dim, text.dim) == (FrameSpec(512, "crop", "bicubic"), 24, 24, 24)
+    assert (audio.audio_spec.rate, audio.has_text) == (16_000, True)
+    model = SentenceTransformer(name.removeprefix("st:"), device="cpu", local_files_only=True)
+    frames = np.random.default_rng(0).integers(0, 256, (1, 3, 512, 512, 3), dtype=np.uint8)
+    expected = np.concatenate([model.encode_document([Image.fromarray(frame)]) for frame in frames[0]])
+    np.testing.assert_allclose(visual.encode_frames(frames)[0], expected, atol=1e-5)
+    assert np.abs(np.diff(expected, axis=0)).max() > 1e-3
+    sounds = windows_of(1)[:, :32_000]
+    given = [{"array": sound, "sampling_rate": 16_000} for sound in sounds]
+    expected = np.concatenate([model.encode_document([sound]) for sound in given])
+    found = audio.encode_audio([sounds], np.ones((1, 3), dtype=bool))
+    np.testing.assert_allclose(found[0], expected, atol=1e-4)
+    np.testing.assert_allclose(text.encode_text(TEXTS).embedding, model.encode_query(TEXTS, batch_size=1), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_a_family_goes_the_whole_way(gaid, tmp_path, visual, audio, text, dims):
     save_st_text(tmp_path / "models" / "text")
     write_msrvtt(tmp_path / "data" / "msrvtt", train=4, test=2)
     told = gaid("extract", "--dataset", "msrvtt", "--visual", visual, "--audio", audio, "--text", text, "--workers", "1",
-                "--output", "a.zarr", "--json")  # fmt: skip
+                "--out", "a.zarr", "--json")  # fmt: skip
     assert told.code == 0, told.err
     assert (told.json["done"], told.json["random_weights"]) == (6, False)
     store = open_store("a.zarr")

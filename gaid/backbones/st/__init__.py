@@ -17,6 +17,7 @@ from gaid.errors import BackboneUnavailable, DependencyMissing, OptionInvalid
 from gaid.versions import version_of
 
 EXAMPLE = "google/embeddinggemma-2"
+WHAT = {"visual": "pictures", "audio": "sounds", "text": "texts"}
 OLDEST = 6  # sentence-transformers, which then began to say what kinds a model encodes
 # What names a model's parts, in the order in which sentence-transformers looks for it.
 CONFIGURATIONS = ("modules.json", "config.json")
@@ -35,9 +36,12 @@ def find(kind: str, variant: str, random_weights: bool) -> Callable[[str, int], 
 
 @lru_cache(maxsize=4)
 def _build(kind: str, name: str, folder: Path, device: str, seed: int, random_weights: bool) -> Any:
+    from gaid.backbones.inference import loading
     from gaid.backbones.st.encoders import StAudio, StText, StVisual
 
-    return {"visual": StVisual, "audio": StAudio, "text": StText}[kind](name, folder, device, seed, random_weights)
+    encoder = {"visual": StVisual, "audio": StAudio, "text": StText}[kind]
+    with loading(f"st:{name}", folder, f"an encoder of {WHAT[kind]}"):  # each encodes something when it is built
+        return encoder(name, folder, device, seed, random_weights)
 
 
 def _find_folder(name: str, random_weights: bool) -> Path:

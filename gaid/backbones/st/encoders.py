@@ -22,7 +22,7 @@ from gaid.versions import version_of
 AT_ONCE = 32  # pictures of one clip, or texts on a GPU
 ANY_SIZE = 512  # for a model that takes pictures of any size
 SHORTEST_WINDOW, LONGEST_WINDOW = 2.0, 30.0  # s, where the model's own feature extractor does not state less
-SAME = 1e-3  # of a vector's length: what rounding may cost a sound among others
+SAME = 1e-3  # of a vector's length: what rounding may cost a picture or a sound among others
 RESAMPLING: dict[Any, Literal["bicubic", "bilinear", "area"]] = {
     Image.Resampling.BICUBIC: "bicubic",
     Image.Resampling.BILINEAR: "bilinear",
@@ -69,7 +69,7 @@ class StVisual(_StEncoder):
         told = getattr(processor, "image_processor", processor).to_dict()
         self.frame_spec = frame_spec_of(told)
         size = self.frame_spec.size
-        self.dim = int(self.encode_frames(np.zeros((1, 1, size, size, 3), np.uint8)).shape[-1])
+        self._at_once, self.dim = self._check_pair()
         self.provenance: dict[str, Any] = self._provenance | {
             "dim": self.dim,
             "input": {"size": size, "resize": self.frame_spec.resize},
@@ -85,8 +85,22 @@ class StVisual(_StEncoder):
     def _of_clip(self, clip: Frames) -> Features:
         # Pictures, not arrays: an array's channels would be looked for by its shape.
         pictures = [Image.fromarray(frame) for frame in (clip[:1] if is_still(clip) else clip)]
-        found = self._documents(pictures, AT_ONCE)
+        found = self._documents(pictures, self._at_once)
         return found if len(found) == len(clip) else found.repeat(len(clip), axis=0)
+
+    def _check_pair(self) -> tuple[int, int]:
+        """How many pictures are encoded at once, and the dim. One, where the model's processor takes the pictures of a batch for
+        one input (EmbeddingGemma 2's does)."""
+        size = self.frame_spec.size
+        noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+        pair = [Image.fromarray(picture) for picture in noise]
+        alone = self._documents(pair, 1)
+        try:
+            together = self._documents(pair, 2)
+        except Exception:  # sentence-transformers does not check it: what is raised depends on the model
+            return 1, int(alone.shape[1])
+        agree = together.shape == alone.shape and np.linalg.norm(together - alone) <= SAME * np.linalg.norm(alone)
+        return AT_ONCE if agree else 1, int(alone.shape[1])
 
     def encode_patches(self, frames: Frames) -> tuple[Features, Features]:
         """None: sentence-transformers pools before it returns."""
