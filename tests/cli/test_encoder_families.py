@@ -42,3 +42,5 @@ def test_a_family_goes_the_whole_way(gaid, tmp_path, visual, audio, text, dims):
     told = gaid("eval", "--run", "run", "--json")
     assert told.code == 0, told.err
     assert told.json["t2v"]["gallery"] == told.json["t2v"]["queries"] == 2
+    told = gaid("search", "a clip is shown", "--run", "run", "--text", text, "--json")  # a folder is named again
+    assert told.code == 0, told.err
