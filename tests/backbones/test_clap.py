@@ -185,6 +185,18 @@ def test_a_sentence_is_what_transformers_own_model_makes_of_it(with_text: Path) 
     assert audio.encode_text([]).shape == (0, audio.dim)
 
 
+def test_a_text_tower_that_gives_one_vector_for_everything_is_refused_when_a_sentence_comes(with_text: Path) -> None:
+    """As a published music checkpoint's does."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(with_text / "model.safetensors")
+    weights["text_projection.linear2.weight"][:] = 0
+    save_file(weights, with_text / "model.safetensors", metadata={"format": "pt"})
+    audio: Any = load_audio(f"clap:{with_text}")
+    with pytest.raises(BackboneUnavailable, match="same vector for different sentences"):
+        audio.encode_text(["a dog barks"])
+
+
 def test_a_checkpoint_without_a_tokenizer_has_no_text_side(checkpoint: Path) -> None:
     assert load_audio(f"clap:{checkpoint}").has_text is False
 
