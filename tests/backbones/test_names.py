@@ -121,7 +121,7 @@ def test_a_download_that_was_asked_for_and_fails_is_one_line(monkeypatch: pytest
     [
         ("tinny", "did you mean 'tiny'"),
         ("resnet", "known are ast, clap, clip, offline"),
-        ("clap", "encodes no visual; those that do: clip, offline, tiny"),
+        ("clap", "encodes no visual; those that do: clip, offline, st, tiny"),
         ("tiny:large", "no variants"),
         ("clip:ViT-B-99/openai", "no model 'ViT-B-99'; did you mean 'ViT-B-32'"),
         ("clip:ViT-B-16-SigLIP2-384", "clip:ViT-B-16-SigLIP2-384"),
