@@ -32,6 +32,9 @@ Exact = Callable[[Bench, dict[str, Any], int], tuple[NDArray[np.int64], NDArray[
 FLAT, GRAPH = 20_000, 300_000  # up to so many clips all vectors are compared, and a graph of them is walked
 SAMPLED, BEST, WANTED = 64, 10, 0.99  # captions, places and the share of these that candidates must hold
 LEAST = 50  # candidates
+# The most of them, as a share of the clips where that is more than a thousand: an exact search costs as much as a few times that.
+MOST = 0.05
+WALKED = 4096  # vectors that are looked at in a graph
 TRAINED = 100_000  # vectors that the cells of a large index are fitted to
 DEAD = 0.25  # share of vectors of clips that are gone above which an index is made anew
 
@@ -99,9 +102,13 @@ class ClipIndex:
         wanted = np.unique(self._sorted)
         kind, stale = factory_of(len(wanted)), True
         if self._read():
-            stale = self.about["kind"] != kind or not np.isin(self.keys, wanted).mean() > 1 - DEAD
+            stale = self.about["size"] != kind or not np.isin(self.keys, wanted).mean() > 1 - DEAD
         if stale:
-            self.keys, self._index, self.about = np.empty(0, np.uint64), None, {"kind": kind, "measured": 0}
+            self.keys, self._index, self.about = (
+                np.empty(0, np.uint64),
+                None,
+                {"kind": kind, "size": kind, "measured": 0},
+            )
         new = np.setdiff1d(wanted, self.keys)
         if len(new):
             self._add(new)
@@ -194,15 +201,31 @@ class ClipIndex:
         if store.has_audio_text:
             sentences["audio_text"] = store.rows("captions/audio_embedding", rows)
         best = exact(self.bench, sentences, min(BEST, count))[0]
-        wanted = LEAST
+        if not self._find_candidates(sentences, best) and self.about["kind"].startswith("HNSW"):
+            self._compare_all()  # the graph loses too many of these clips
+            self._find_candidates(sentences, best)
+
+    def _find_candidates(self, sentences: dict[str, Any], best: NDArray[np.int64]) -> bool:
+        """Doubles the candidates until they hold enough of the best; whether they do."""
+        count = len(self.rows)
+        most = min(count, max(1000, int(MOST * count)))
+        wanted = min(LEAST, most)
         while True:
-            wanted = min(wanted, count)
             found = self.nearest(sentences, wanted)
             held = float(np.mean([np.isin(of_exact, one).mean() for of_exact, one in zip(best, found, strict=True)]))
             self.about |= {"held": held, "candidates": wanted}
-            if held >= WANTED or wanted == count:
-                return
-            wanted *= 2
+            if held >= WANTED or wanted == most:
+                return held >= WANTED
+            wanted = min(2 * wanted, most)
+
+    def _compare_all(self) -> None:
+        """Makes the graph of vectors a plain list of them."""
+        import faiss
+
+        vectors = self._index.reconstruct_n(0, self._index.ntotal)
+        self._index = faiss.index_factory(vectors.shape[1], "Flat", faiss.METRIC_INNER_PRODUCT)
+        self._index.add(vectors)
+        self.about["kind"] = "Flat"
 
     # Searching
 
@@ -215,7 +238,9 @@ class ClipIndex:
             return [self.rows] * len(sentences["text"])
         features = self.bench.on(replace(read_clips(self.bench.store, self.rows[:0]), **sentences)).features()
         if not self.about["kind"].startswith("Flat"):
-            name, value = ("efSearch", 2 * count) if self.about["kind"].startswith("HNSW") else ("nprobe", 64)
+            name, value = (
+                ("efSearch", min(2 * count, WALKED)) if self.about["kind"].startswith("HNSW") else ("nprobe", 64)
+            )
             faiss.ParameterSpace().set_index_parameter(self._index, name, value)
         dead = len(self.keys) - len(np.unique(self._sorted))
         found = self._index.search(

@@ -2,6 +2,8 @@
 not what was written."""
 
 import shutil
+from dataclasses import replace
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -104,6 +106,18 @@ def test_an_index_is_kept_and_read_again(tmp_path, embedded):
     assert about_again.added == 0
     assert (about_again.candidates, about_again.held) == (about.candidates, about.held)
     np.testing.assert_array_equal(again.find_best(sentences(), 5)[0], first.find_best(sentences(), 5)[0])
+
+
+@pytest.mark.slow
+def test_a_graph_that_loses_too_much_becomes_a_list(tmp_path, monkeypatch, embedded):
+    monkeypatch.setattr(module, "factory_of", lambda clips: "HNSW32,SQfp16")
+    monkeypatch.setattr(module, "WANTED", 1.1)
+    store = write_store(tmp_path / "s.zarr")
+    _, about = ClipIndex.open(bench_of(store), find_best)
+    assert (about.kind, about.candidates) == ("Flat", 343)  # as many as there are: fewer never hold enough
+    embedded.clear()
+    assert ClipIndex.open(bench_of(store), find_best)[1] == replace(about, added=0, seconds=ANY)
+    assert embedded == []
 
 
 @pytest.mark.slow
