@@ -1,6 +1,6 @@
 """What is asked of the decoders and what they give back: plain data, no decoding. `gaid.media.decode` decodes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -155,8 +155,8 @@ class Clip:
     short: bool
     decoded: int
     frame_times: NDArray[np.float32]  # (F,)
-    clip_sound: NDArray[np.float32]  # (n,)
     remarks: tuple[Remark, ...] = ()
+    clip_sound: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))  # (n,)
     sources: Sources = ()  # its files, where a decode pool was asked to look at them
 
 
