@@ -49,9 +49,23 @@ def largest_changes(without: "Bench", hears: "Bench", senses: "Bench | None") ->
     gain = np.log(before / after)
     rows = _largest(gain, without.owner) + _largest(-gain, without.owner)
     best = hears.scores(hears.members[0])
-    return [
+    found = [
         _change(row, float(before[row]), float(after[row]), int(best[row].argmax()), without, senses) for row in rows
     ]
+    for row, one in zip(rows, found, strict=True):
+        one.why += _share_of_sound(row, hears)
+    return found
+
+
+@torch.inference_mode()
+def _share_of_sound(row: int, hears: "Bench") -> list[str]:
+    """How much of what is compared is the sound of the caption's own clip, in a sentence; none from heads that can't say, or for
+    a clip without sound."""
+    own, features = int(hears.owner[row]), hears.features()
+    explained = hears.head().explain(features.text[[row]], *features.videos([own]))
+    if explained is None or not hears.sounding[own]:
+        return []
+    return [f"the sound has {100 * float(explained.sound_weight.sum()):.0f} % of the weight in its clip's embedding"]
 
 
 def _largest(gain: np.ndarray, owner: np.ndarray) -> list[int]:
@@ -91,7 +105,9 @@ def _change(row: int, before: float, after: float, first: int, bench: "Bench", s
     own = int(bench.owner[row])
     found = RankChange(split.caption_texts[row], split.video_ids[own], before, after, split.video_ids[first], [])
     if not bench.sounding[own]:
-        found.why.append("its clip has no sound, so it keeps the score of its picture while sounds move the others")
+        found.why.append(
+            "its clip has no sound" + (", so it keeps its picture's score while sounds move others" if senses else "")
+        )
     if senses is None:
         return found
     head, features = senses.head(), senses.features()

@@ -100,6 +100,9 @@ def test_trained_heads_are_compared_with_the_trained_one_that_takes_no_sound(hea
     first, second = (value(found, label, "captions, all of them").value for label in (found.hears, found.without))
     assert value(found, found.hears, "captions, all of them", "change t2v R@1").value == pytest.approx(first - second)
     assert "compared with mean-pool, trained on the 40 captions" in found.answer
+    gated = train(heard, "gaid", out=tmp_path / "gated", **options)
+    explained = senses(heard, runs=[deaf, gated], device="cpu").changes
+    assert any("% of the weight in its clip's embedding" in line for one in explained for line in one.why)
     section = audit(hears, only=["senses"], device="cpu")["senses"]
     assert [line.label for line in section.lines][:5] == [PICTURE, SOUND, SUM, WEIGHTED, "av-weighted, trained"]
 
