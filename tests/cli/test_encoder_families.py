@@ -15,7 +15,7 @@ pytest.importorskip("sentence_transformers", minversion="6", reason="needs the e
 @pytest.mark.parametrize(
     ("visual", "audio", "text", "dims"),
     [
-        ("tiny", f"pe-a-frame:{Path('models/pe-a-frame')}", "tiny", {"visual": 48, "audio": 32, "text": 48}),
+        ("tiny", f"pe-a-frame:{Path('models/pe-a-frame')}", "tiny", {"visual": 256, "audio": 32, "text": 256}),
         ("st:models/clip", "st:models/clap", "st:models/text", {"visual": 24, "audio": 24, "text": 32}),
         ("st:models/clip", "clap:models/clap", "st:models/clip", {"visual": 24, "audio": 24, "text": 24}),
     ],
