@@ -54,11 +54,11 @@ def test_the_worlds_are_asked_for_by_name_and_are_not_of_the_paper():
 @pytest.mark.slow
 def test_the_worlds_are_extracted_trained_and_written(tmp_path, monkeypatch):
     for world, mentions in zip(WORLDS, ("none", "heard", "all"), strict=True):
-        prepare(tmp_path / "data" / world, sizes=(16, 5, 6), mentions=mentions)
+        prepare(tmp_path / "data" / world, sizes=(6, 2, 3), mentions=mentions)
     monkeypatch.setattr("gaid.paper.worlds.ROWS", ROWS[:2])
     options = PaperOptions(
         root=tmp_path / "data", out=tmp_path / "out", stores=tmp_path / "stores", runs=tmp_path / "runs", seeds=1,
-        set=("epochs=1", "head.dim=16", "batch_size=8"), workers=0, progress=False,
+        set=("epochs=1", "head.dim=16", "batch_size=4"), workers=0, progress=False,
     )  # fmt: skip
     made = reproduce(["worlds"], options)
     assert made.worlds is not None
