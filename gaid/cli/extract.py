@@ -49,7 +49,7 @@ def extract(
     frame_sampling: Annotated[
         Literal["even", "per-second", "keyframes"],
         option(
-            "The middles of N equal parts; 0, 1, 2, ... s, as AVIGATE reads videos; or the key frames nearest to the middles.",
+            "The middles of N equal parts; one frame per second, as AVIGATE; or the key frames nearest to the middles.",
             "even|per-second|keyframes",
         ),
     ] = "even",

@@ -1,19 +1,26 @@
-"""`gaid search`: the clips that match a sentence."""
+"""`gaid search`: the clips that match a sentence or an example."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-import gaid
 from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
 from gaid.console import print_table, say, show
 from gaid.settings import check_seed
 
+if TYPE_CHECKING:
+    from gaid.retrieval.results import Answer, Hit, SearchResults
+    from gaid.retrieval.searcher import Searcher
+
 
 def search(
     query: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY]...", help="A sentence in quotes, or several.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[QUERY]...", help="A sentence in quotes, or several; -WORD leaves out what it describes."
+        ),
     ] = None,
     run: Annotated[Path | None, option("The folder of a run; its first seed's head searches.", "FOLDER")] = None,
     store: Annotated[
@@ -28,6 +35,19 @@ def search(
     query_file: Annotated[
         list[Path] | None,
         option("A file with one sentence per line, or - for standard input; may be repeated.", "FILE", "--query-file"),
+    ] = None,
+    picture: Annotated[Path | None, option("Find clips that look like this picture or video.", "FILE")] = None,
+    sound: Annotated[Path | None, option("Find clips that sound like this file.", "FILE")] = None,
+    like: Annotated[
+        str | None, option("Find clips that look and sound like this clip of the store, or this file.", "ID|FILE")
+    ] = None,
+    sense: Annotated[
+        Literal["all", "picture", "sound"],
+        option("picture ranks clips without their sounds, sound by what their sounds add.", "all|picture|sound"),
+    ] = "all",
+    folder: Annotated[
+        Path | None,
+        option("Folder of videos; what --store lacks of it is extracted first. Default: stores/FOLDER.zarr.", "FOLDER"),
     ] = None,
     top: Annotated[int, option("How many clips to list per sentence.", "N", "--top", "-k", min=1)] = 10,
     text: Annotated[
@@ -53,13 +73,26 @@ def search(
 ) -> None:
     """Find the clips of a store that match a sentence, by picture and sound; the clips need no captions.
 
-    All clips with features are searched, whichever part of the data set they belong to.
+    All clips with features are searched, whichever part of the data set they belong to. Without a query on a terminal, the store
+    stays open and asks for one sentence after the other.
     """
     from gaid.report import write_page
+    from gaid.retrieval.queries import Query, read_queries
+    from gaid.retrieval.search import ask
+    from gaid.retrieval.searcher import Searcher
 
     page = chosen_page(html, "--html")
-    found = gaid.search(query or (), run=run, store=store, preset=preset, query_file=query_file or (), top=top, text=text,
-                 root=root, device=device, memory=memory, seed=seed, index=index)  # fmt: skip
+    examples = [Query(picture=picture, sound=sound, like=like)] if picture or sound or like else []
+    stays = not (query or query_file or examples or json or page) and sys.stdin.isatty()
+    queries = [] if stays else read_queries([*(query or ()), *examples], query_file or ())
+    if folder is not None:
+        store = _bring_up_to_date(folder, store, device)
+    searcher = Searcher.open(
+        run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed, index=index
+    )
+    if stays:
+        return _stay(searcher, top, sense)
+    found = ask(searcher, queries, top=top, sense=sense)
     if not json:
         _print_found(found)
 
@@ -69,14 +102,51 @@ def search(
         elif written:
             say(f"page: {written}")
 
-    write_after(page, lambda path: write_page(found, path), tell)
+    return write_after(page, lambda path: write_page(found, path), tell)
 
 
-def _print_found(found: Any) -> None:
+def _bring_up_to_date(folder: Path, store: Path | None, device: str) -> Path:
+    """The store of a folder, after what it lacks was extracted in the way that it was begun."""
+    import gaid
+    from gaid.extract.sources import options_of
+
+    store = store or Path("stores") / f"{folder.resolve().name}.zarr"
+    options = options_of(gaid.open_store(store)) if store.exists() else {}
+    gaid.extract("folder", root=folder, out=store, device=device, **options)
+    return store
+
+
+def _stay(searcher: "Searcher", top: int, sense: Any) -> None:
+    """Answers sentences from the terminal until the input ends."""
+    from gaid.errors import GaidError
+    from gaid.retrieval.queries import Query
+    from gaid.retrieval.search import ask
+
+    _ = searcher.encoder  # loaded before the first question
+    show(f"{len(searcher.rows):,} clips of {searcher.store.path}. An empty line ends the search.")
+    for note in searcher.notes:
+        say(f"note: {note}")
+    while True:
+        try:
+            line = input("search: ").strip()
+        except EOFError:
+            line = ""
+        if not line:
+            return
+        try:
+            for answer in ask(searcher, [Query.parse(line)], top=top, sense=sense).answers:
+                _print(answer)
+        except GaidError as error:
+            say(str(error))
+
+
+def _print_found(found: "SearchResults") -> None:
     for note in found.notes:
         say(f"note: {note}")
     for answer in found.answers:
         _print(answer)
+    if found.threshold and any(answer.nothing_fits for answer in found.answers):
+        say(f"a clip fits from {found.threshold} on")
     took = found.seconds["text"] + found.seconds["score"]
     heard = f", which hears {found.basis.hears}," if found.basis.hears else ""
     say(
@@ -84,34 +154,44 @@ def _print_found(found: Any) -> None:
     )
 
 
-def _print(answer: Any) -> None:
+def _print(answer: "Answer") -> None:
     """One line per clip; empty columns are left out."""
     hits = answer.hits
-    columns = {
+    columns: dict[str, list[Any]] = {
         "place": [hit.place for hit in hits],
         "score": [f"{hit.score:.3f}" for hit in hits],
         "clip": [hit.video for hit in hits],
         "sound": ["" if hit.sound is None else f"{100 * hit.sound:.0f} %" for hit in hits],
         "by picture": [_found_by("picture", hit) for hit in hits],
         "by sound": [_found_by("sound", hit) for hit in hits],
+        "moment": [_moment(hit) for hit in hits],
+        "found by": [hit.carried or "" for hit in hits],
         "seconds": [_seconds(hit) for hit in hits],
         "file": [hit.path or "" for hit in hits],
     }
     kept = {name: cells for name, cells in columns.items() if any(cells)}
-    show(answer.query)
+    show(f"{answer.query}: nothing fits; the nearest clips are" if answer.nothing_fits else answer.query)
     print_table("", list(kept), [list(row) for row in zip(*kept.values(), strict=True)])
 
 
-def _found_by(sense: str, hit: Any) -> str:
-    """What one sense has found, of the sound what is above the level of sounds; nothing where the clip has none."""
+def _found_by(sense: str, hit: "Hit") -> str:
+    """What one sense adds to the score; nothing where the clip has none, or where `sound` shows its share."""
     from gaid.evaluation.ranks import signed
 
-    if sense not in hit.senses or (sense == "sound" and hit.audio != "sound"):
+    if hit.sound is not None or sense not in hit.senses or (sense == "sound" and hit.audio != "sound"):
         return ""
     return f"{hit.senses[sense]:.3f}" if sense == "picture" else signed(hit.senses[sense], 3)
 
 
-def _seconds(hit: Any) -> str:
+def _moment(hit: "Hit") -> str:
+    """The seconds of the clip, or of its file, that fit best."""
+    if hit.moment is None:
+        return ""
+    start, end = (one + (hit.start or 0.0) for one in hit.moment)
+    return f"{start:.1f}–{end:.1f}"
+
+
+def _seconds(hit: "Hit") -> str:
     """The clip's length, or its moments in a longer file."""
     if hit.start is None:
         return f"{hit.duration:.1f}"

@@ -4,7 +4,6 @@
 scores the heads under a condition and ranks the scores. What figures say of the ranks is left to the callers.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -164,19 +163,6 @@ class Bench:
     def head(self, member: int | None = None) -> "Head":
         """A member's head; the first one's by default, for what all have in common."""
         return self.subject.head(self.members[0] if member is None else member)
-
-    @property
-    def bytes_per_clip(self) -> int:
-        """Size of one clip's features, of the kind that the heads take, once they are widened to float32."""
-        head, store = self.head(), self.store
-        visual, audio = store.frames * store.visual_dim, store.frames * store.audio_dim
-        if head.visual_input == "patches" and store.patch_shape:
-            visual = store.frames * math.prod(store.patch_shape)
-        if head.audio_input == "tokens" and store.audio_token_shape:
-            audio = store.frames * math.prod(store.audio_token_shape)
-        if head.audio_input == "clip" and store.audio_clip_token_shape:
-            audio = math.prod(store.audio_clip_token_shape)
-        return 4 * (visual + audio)
 
     def features(self, head: "Head | None" = None, audio: str | None = None, seed: int | None = None) -> Features:
         """The split's features on the device, of the kind that a head takes (the first member's by default).

@@ -39,6 +39,20 @@ def find_dataset(store: "Store", root: str | Path | None = None) -> "Dataset":
     return load_dataset(name, place, audio_root=audio_root)
 
 
+def options_of(store: "Store") -> dict[str, Any]:
+    """The options of `gaid.extract` that a store was made with, by which it can grow."""
+    from gaid.media.clip import Sampling
+
+    made = {kind: store.attrs.get("backbones", {}).get(kind) or {} for kind in ("visual", "audio", "text")}
+    return {
+        **{kind: about.get("name") for kind, about in made.items()},
+        **vars(Sampling.of_store(store)),
+        "random_weights": store.random_weights,
+        "patches": store.patch_shape is not None,
+        "audio_tokens": store.audio_token_shape is not None,
+    }
+
+
 def find_videos(store: "Store", ids: Iterable[str], root: str | Path | None = None) -> dict[str, "Video"]:
     """Those of the clips that the data set at `root` (default: where the store says) has, by id, in the order of `ids`.
 

@@ -55,6 +55,11 @@ class Features:
         """(visual, audio, audio_mask) of some videos."""
         return self.visual[rows], self.audio[rows], self.audio_mask[rows]
 
+    def take(self, rows: np.ndarray) -> "Features":
+        """Some of the videos, with all texts."""
+        visual, audio, audio_mask = self.videos(torch.from_numpy(rows).to(self.visual.device))
+        return Features(self.text, visual, audio, audio_mask)
+
     @property
     def tokens(self) -> int:
         """Visual vectors per frame: 1 embedding, or the number of its patch tokens."""

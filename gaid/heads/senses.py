@@ -254,6 +254,13 @@ def _mean_direction(
     return functional.normalize(frames.sum(1), dim=-1) * mask.any(1, keepdim=True)
 
 
+def mean_directions(
+    features: Float[Tensor, "videos frames dim"], mask: Bool[Tensor, "videos frames"]
+) -> Float[Tensor, "videos dim"]:
+    """The direction of the mean of each clip's frames, of those in the mask, each as a unit vector; zeros without any."""
+    return _mean_direction(*_directions(features, mask))
+
+
 def _cosines(
     sentences: Float[Tensor, "texts dim"],
     frames: Float[Tensor, "videos frames dim"],

@@ -6,7 +6,7 @@ from pathlib import Path
 from gaid.report.html import write_page, write_template
 from gaid.report.queries import Lane, bars
 from gaid.report.thumbnails import load_strips
-from gaid.retrieval.search import Hit, SearchResults
+from gaid.retrieval.results import Hit, SearchResults
 from gaid.stores import open_store
 
 
@@ -15,6 +15,7 @@ class Card:
     """One sentence and its clips: (hit, strip of frames or None, rows of bars)."""
 
     query: str
+    nothing_fits: bool
     clips: list[tuple[Hit, str | None, list[Lane]]]
 
 
@@ -24,7 +25,7 @@ def _(found: SearchResults, path: str | Path) -> Path:
     store = found.opened or open_store(found.basis.store)
     strips, absent = load_strips(store, [hit.video for answer in found.answers for hit in answer.hits], found.root)
     cards = [
-        Card(answer.query, [(hit, strips.get(hit.video), _lanes(hit)) for hit in answer.hits])
+        Card(answer.query, answer.nothing_fits, [(hit, strips.get(hit.video), _lanes(hit)) for hit in answer.hits])
         for answer in found.answers
     ]
     return write_template(

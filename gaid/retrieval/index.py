@@ -7,27 +7,28 @@ scores; how many it takes to hold what an exact search finds is measured when it
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from gaid.errors import StoreCorrupt
-from gaid.evaluation.bench import Bench
+from gaid.errors import OptionInvalid, StoreCorrupt
 from gaid.evaluation.index import default_candidates, unit
 from gaid.files import check_folder, replacing
+from gaid.retrieval.lens import Lens, best_clips
 from gaid.source_files import digest_of, look_at
-from gaid.stores import read_clips, valid_rows
+from gaid.stores import valid_rows
 from gaid.stores.creation import write_marker
 from gaid.stores.inventory import read_marker
 
-Exact = Callable[[Bench, dict[str, Any], int], tuple[NDArray[np.int64], NDArray[np.float32]]]
-"""The best rows of a bench's store for some sentences, and their scores, without an index."""
+if TYPE_CHECKING:
+    from gaid.heads import Head
+    from gaid.stores import Store
 
 FLAT, GRAPH = 20_000, 300_000  # up to so many clips all vectors are compared, and a graph of them is walked
 SAMPLED, BEST, WANTED = 64, 10, 0.99  # captions, places and the share of these that candidates must hold
@@ -70,12 +71,12 @@ class IndexAbout:
 
 
 class ClipIndex:
-    """The index of a bench's store by its first head, up to date. Made by `open`."""
+    """The index of a store by the head of a lens, up to date. Made by `open`."""
 
-    def __init__(self, bench: Bench, folder: Path) -> None:
-        self.bench, self.folder = bench, folder
-        self.rows = valid_rows(bench.store)
-        keys = bench.store.row_keys()[self.rows]
+    def __init__(self, store: "Store", lens: Lens, folder: Path) -> None:
+        self.store, self.lens, self.folder = store, lens, folder
+        self.rows = valid_rows(store)
+        keys = store.row_keys()[self.rows]
         self._order = np.argsort(keys, kind="stable")
         self._sorted = keys[self._order]
         self.keys: NDArray[np.uint64] = np.empty(0, np.uint64)  # of the index's vectors, in their order
@@ -83,21 +84,25 @@ class ClipIndex:
         self._index: Any = None
 
     @classmethod
-    def open(cls, bench: Bench, exact: Exact) -> tuple["ClipIndex", IndexAbout]:
-        """Reads the index of the store, extends it or makes it. Raises OptionInvalid where none can be written."""
+    def open(cls, store: "Store", lens: Lens) -> tuple["ClipIndex", IndexAbout]:
+        """Reads the index of the store by the lens's head, extends it or makes it; the lens's queries take no part.
+
+        Raises OptionInvalid for a head that none can be made with, and where none can be written.
+        """
         started = time.perf_counter()
-        folder = bench.store.path.with_name(f"{bench.store.path.name}.index") / key_of(bench)
+        check_head(lens.head)
+        folder = store.path.with_name(f"{store.path.name}.index") / key_of(lens)
         check_folder(folder, "--index")
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            index = cls(bench, folder)
-            added = index._bring_up_to_date(exact)
+            index = cls(store, lens, folder)
+            added = index._bring_up_to_date()
         about = index.about
         seconds = time.perf_counter() - started
         told = {name: about[name] for name in ("kind", "candidates", "captions", "held")}
         return index, IndexAbout(clips=len(index.rows), added=added, seconds=seconds, **told)
 
-    def _bring_up_to_date(self, exact: Exact) -> int:
+    def _bring_up_to_date(self) -> int:
         """Returns how many vectors were added."""
         wanted = np.unique(self._sorted)
         kind, stale = factory_of(len(wanted)), True
@@ -113,7 +118,7 @@ class ClipIndex:
         if len(new):
             self._add(new)
         if len(wanted) > 1.25 * self.about["measured"]:
-            self._measure(exact)
+            self._measure()
         if len(new) or stale:
             self._write()
         return len(new)
@@ -174,7 +179,7 @@ class ClipIndex:
         else:  # a mapped index can't be added to
             name = min(self.about["files"])
             self._index = faiss.read_index(str(self.folder / name))
-        of_row = self.bench.store.row_keys()
+        of_row = self.store.row_keys()
         for block, vectors in self._embed(rows):
             self._index.add(vectors)
             self.keys = np.concatenate([self.keys, of_row[block]])
@@ -182,36 +187,30 @@ class ClipIndex:
     @torch.inference_mode()
     def _embed(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Unit vectors of clips by the head, a block of clips at a time."""
-        head, store = self.bench.head(), self.bench.store
-        size = max(store.layout["chunk_rows"], self.bench.memory // 4 // (2 * self.bench.bytes_per_clip))
-        for start in range(0, len(rows), size):
-            block = rows[start : start + size]
-            features = self.bench.on(read_clips(store, block)).features()
-            yield block, unit(head.embed_videos(*features.videos(slice(None))))
+        for block, features in self.lens.blocks(self.store, rows):
+            yield block, unit(self.lens.head.embed_videos(*features.videos(slice(None))))
 
-    def _measure(self, exact: Exact) -> None:
+    def _measure(self) -> None:
         """Chooses the number of candidates by captions of the store, whose exact best are known."""
-        store, count = self.bench.store, len(self.rows)
+        store, count = self.store, len(self.rows)
         captions = store.layout["captions"]
-        rows = np.unique(np.linspace(0, captions - 1, min(SAMPLED, captions)).astype(np.int64))
-        self.about |= {"measured": count, "held": None, "captions": len(rows), "candidates": default_candidates(count)}
+        some = np.unique(np.linspace(0, captions - 1, min(SAMPLED, captions)).astype(np.int64))
+        self.about |= {"measured": count, "held": None, "captions": len(some), "candidates": default_candidates(count)}
         if not captions:
             return
-        sentences = {"text": store.rows("captions/embedding", rows)}
-        if store.has_audio_text:
-            sentences["audio_text"] = store.rows("captions/audio_embedding", rows)
-        best = exact(self.bench, sentences, min(BEST, count))[0]
-        if not self._find_candidates(sentences, best) and self.about["kind"].startswith("HNSW"):
+        asked = self.lens.ask(captions_as(self.lens.head, store, some))
+        best = best_clips(asked, store, min(BEST, count))[0]
+        if not self._find_candidates(asked.text, best) and self.about["kind"].startswith("HNSW"):
             self._compare_all()  # the graph loses too many of these clips
-            self._find_candidates(sentences, best)
+            self._find_candidates(asked.text, best)
 
-    def _find_candidates(self, sentences: dict[str, Any], best: NDArray[np.int64]) -> bool:
+    def _find_candidates(self, text: torch.Tensor, best: NDArray[np.int64]) -> bool:
         """Doubles the candidates until they hold enough of the best; whether they do."""
         count = len(self.rows)
         most = min(count, max(1000, int(MOST * count)))
         wanted = min(LEAST, most)
         while True:
-            found = self.nearest(sentences, wanted)
+            found = self.nearest(text, wanted)
             held = float(np.mean([np.isin(of_exact, one).mean() for of_exact, one in zip(best, found, strict=True)]))
             self.about |= {"held": held, "candidates": wanted}
             if held >= WANTED or wanted == most:
@@ -229,23 +228,24 @@ class ClipIndex:
 
     # Searching
 
+    def candidates(self, text: torch.Tensor, count: int) -> list[NDArray[np.int64]]:
+        """For each query the rows that are scored to find its `count` best, ascending."""
+        return [np.sort(one) for one in self.nearest(text, max(int(self.about["candidates"]), 2 * count))]
+
     @torch.inference_mode()
-    def nearest(self, sentences: dict[str, Any], count: int) -> list[NDArray[np.int64]]:
-        """For each sentence the rows of the store whose vectors are nearest, `count` of them; all rows where there are no more."""
+    def nearest(self, text: torch.Tensor, count: int) -> list[NDArray[np.int64]]:
+        """For each query the rows of the store whose vectors are nearest, `count` of them; all rows where there are no more."""
         import faiss
 
         if count >= len(self.rows):
-            return [self.rows] * len(sentences["text"])
-        features = self.bench.on(replace(read_clips(self.bench.store, self.rows[:0]), **sentences)).features()
+            return [self.rows] * len(text)
         if not self.about["kind"].startswith("Flat"):
             name, value = (
                 ("efSearch", min(2 * count, WALKED)) if self.about["kind"].startswith("HNSW") else ("nprobe", 64)
             )
             faiss.ParameterSpace().set_index_parameter(self._index, name, value)
         dead = len(self.keys) - len(np.unique(self._sorted))
-        found = self._index.search(
-            unit(self.bench.head().embed_text(features.text)), min(count + dead, len(self.keys))
-        )[1]
+        found = self._index.search(unit(self.lens.head.embed_text(text)), min(count + dead, len(self.keys)))[1]
         rows = [self._rows_of(self.keys[one[one >= 0]])[:count] for one in found]
         return [one if len(one) == count else self.rows for one in rows]  # too few in the cells that were looked at
 
@@ -255,30 +255,28 @@ class ClipIndex:
         places = [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]
         return self.rows[self._order[np.concatenate([np.empty(0, np.int64), *places])]]
 
-    @torch.inference_mode()
-    def find_best(self, sentences: dict[str, Any], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows (queries, count) with the best scores among each query's candidates, best first, and the scores."""
-        candidates = self.nearest(sentences, max(int(self.about["candidates"]), 2 * count))
-        known, bench = np.unique(np.concatenate(candidates)), self.bench
-        features = bench.on(replace(read_clips(bench.store, known), **sentences)).features()
-        rows = np.empty((len(candidates), count), np.int64)
-        scores = np.empty((len(candidates), count), np.float32)
-        for query, mine in enumerate(candidates):
-            places = np.searchsorted(known, np.sort(mine))
-            clips = features.videos(torch.from_numpy(places).to(features.text.device))
-            one = features.text[query : query + 1]
-            block = bench.head().score(one, *clips, memory=bench.memory // 2, seed=bench.seed)
-            found = block[0].float().cpu().numpy()
-            order = np.argsort(-found, kind="stable")[:count]
-            rows[query], scores[query] = known[places[order]], found[order]
-        return rows, scores
+
+def captions_as(head: "Head", store: "Store", rows: NDArray[np.int64]) -> NDArray[np.float16]:
+    """Captions of a store (each row once, ascending) as the vectors that a head compares with clips."""
+    text = store.rows("captions/embedding", rows)
+    if head.text_input != "both":
+        return text
+    return np.concatenate([text, store.rows("captions/audio_embedding", rows)], axis=1)
 
 
-def key_of(bench: Bench) -> str:
+def check_head(head: "Head") -> None:
+    """Raises OptionInvalid for a head that an index can't be made with."""
+    if not head.has_video_embedding:
+        raise OptionInvalid("--index faiss: this head has no vector of a video without a query; use --index exact")
+    if head.has_trials:
+        raise OptionInvalid("--index faiss: this head draws trials for every clip of a store; use --index exact")
+
+
+def key_of(lens: Lens) -> str:
     """By which an index is found: the head's class, sizes and weights, as it meets this store, and the sound that it hears."""
-    head = bench.head()
+    head = lens.head
     digest = hashlib.sha256(
-        json.dumps([type(head).__name__, dict(head.config), bench.subject.audio], default=str, sort_keys=True).encode()
+        json.dumps([type(head).__name__, dict(head.config), lens.audio], default=str, sort_keys=True).encode()
     )
     for name, values in sorted(head.state_dict().items()):
         digest.update(name.encode() + values.detach().cpu().float().numpy().tobytes())

@@ -17,13 +17,15 @@ def valid_rows(store: StoreReader) -> NDArray[np.int64]:
     return np.flatnonzero(store.whole("videos/valid")).astype(np.int64)
 
 
-def iter_clips(store: StoreReader, count: int) -> Iterator[tuple[NDArray[np.int64], Split]]:
-    """All valid videos, at most about `count` at once, with their rows."""
-    valid = valid_rows(store)
+def iter_clips(
+    store: StoreReader, count: int, rows: NDArray[np.int64] | None = None
+) -> Iterator[tuple[NDArray[np.int64], Split]]:
+    """All valid videos, or those of `rows` (each once, ascending), at most about `count` at once, with their rows."""
+    valid = valid_rows(store) if rows is None else rows
     whole_chunks = max(1, count // store.layout["chunk_rows"]) * store.layout["chunk_rows"]
-    for rows in np.split(valid, np.flatnonzero(np.diff(valid // whole_chunks)) + 1):
-        if len(rows):
-            yield rows, read_clips(store, rows)
+    for some in np.split(valid, np.flatnonzero(np.diff(valid // whole_chunks)) + 1):
+        if len(some):
+            yield some, read_clips(store, some)
 
 
 def read_clips(store: StoreReader, rows: NDArray[np.int64]) -> Split:

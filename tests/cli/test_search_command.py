@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.media_maker import tone, write_video
+from tests.media_maker import tone, write_sound, write_video
 
 
 @pytest.fixture
@@ -57,3 +57,45 @@ def test_a_mistake_is_one_line(gaid, tmp_path):
         assert told.code == 2
         assert words in told.last_word
         assert len(told.err.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_picture_a_sound_and_a_clip_find_what_is_like_them(gaid, uncaptioned):
+    write_sound(Path("tone.wav"), tone(0.5, 16000, 300.0), 16000)
+    for example in (
+        ("--like", "clip 2"),
+        ("--like", uncaptioned / "clip 2.mp4"),
+        ("--picture", uncaptioned / "clip 2.mp4"),
+    ):
+        told = gaid("search", "--store", "mine.zarr", "--preset", "mean-pool", *example, "--json")
+        assert told.code == 0, told.err
+        (answer,) = told.json["answers"]
+        assert answer["hits"][0]["video"] == "clip 2"
+        assert answer["fitting"] is None
+    told = gaid("search", "--store", "mine.zarr", "--preset", "mean-pool", "--sound", "tone.wav", "--json")
+    assert told.code == 0, told.err
+    assert len(told.json["answers"][0]["hits"]) == 4
+    told = gaid("search", "--store", "mine.zarr", "--preset", "mean-pool", "--picture", "nowhere.png")
+    assert (told.code, told.last_word) == (2, "gaid: nowhere.png: no such file")
+
+
+@pytest.mark.slow
+def test_what_a_folder_has_is_extracted_before_the_search(gaid, uncaptioned):
+    (uncaptioned / "broken.mp4").unlink()
+    write_video(uncaptioned / "new.mp4", frames=12, size=(64, 48), seed=9)
+    told = gaid(
+        "search", "a number", "--folder", uncaptioned, "--store", "mine.zarr", "--preset", "mean-pool", "--json"
+    )
+    assert told.code == 0, told.err
+    assert told.json["clips"] == 5
+
+
+@pytest.mark.slow
+def test_without_a_query_on_a_terminal_the_store_stays_open(gaid, uncaptioned, monkeypatch):
+    lines = iter(["a number", "-number", "another", ""])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+    told = gaid("search", "--store", "mine.zarr", "--preset", "mean-pool", "--top", "2")
+    assert told.code == 0, told.err
+    assert told.out.count(".mp4") == 4
+    assert "only says what to leave out" in told.err

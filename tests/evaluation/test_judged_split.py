@@ -9,6 +9,7 @@ import pytest
 from gaid import evaluate, export, train
 from gaid.audit import audit, compare
 from gaid.errors import OptionInvalid, StoresDisagree
+from gaid.extract import sources
 from gaid.report import write_page
 from gaid.retrieval import search as searching
 from gaid.stores import hash_gallery
@@ -48,7 +49,7 @@ def encoder(monkeypatch):
     backbone = SimpleNamespace(
         name="word", encode_text=lambda texts: SimpleNamespace(embedding=np.ones((len(texts), TEXT)))
     )
-    monkeypatch.setattr(searching, "load_encoder", lambda *_: backbone)
+    monkeypatch.setattr(sources, "load_encoder", lambda *_: backbone)
 
 
 def test_evaluate_judges_on_the_split_that_the_run_was_trained_under(run):

@@ -7,6 +7,7 @@ from unittest.mock import ANY
 
 import numpy as np
 import pytest
+import torch
 
 from gaid import search
 from gaid.errors import OptionInvalid
@@ -15,7 +16,7 @@ from gaid.extract import extract
 from gaid.heads.gated import GatedHead
 from gaid.retrieval import index as module
 from gaid.retrieval.index import ClipIndex, factory_of
-from gaid.retrieval.search import find_best
+from gaid.retrieval.lens import Lens, best_clips
 from gaid.stores import StorePlan, StoreWriter, convert_store, valid_rows
 from tests.extract.folder_world import TINY, make_clip, write_captions
 
@@ -54,12 +55,18 @@ def write_store(path, clips=400, captions=40, seed=0):
     return path
 
 
-def bench_of(path, preset="mean-pool"):
-    return open_bench(None, store=path, preset=preset, split=None, seeds=1, memory="64MiB", device="cpu", seed=0)
+def library_of(path):
+    """The store, and a lens of mean-pool for some sentences."""
+    bench = open_bench(None, store=path, preset="mean-pool", split=None, seeds=1, memory="64MiB", device="cpu", seed=0)
+    text = torch.from_numpy(np.random.default_rng(5).normal(size=(6, DIM)).astype(np.float16))
+    return bench.store, Lens(bench.head(), text, "all", "own", "cpu", bench.memory, 0)
 
 
-def sentences(seed=5, count=6):
-    return {"text": np.random.default_rng(seed).normal(size=(count, DIM)).astype(np.float16)}
+def best_of(index, lens, count):
+    """Rows and scores of the best of an index's candidates."""
+    candidates = index.candidates(lens.text, count)
+    found = [best_clips(lens.of([query]), index.store, count, rows) for query, rows in enumerate(candidates)]
+    return tuple(np.concatenate(one) for one in zip(*found, strict=True))
 
 
 @pytest.fixture
@@ -82,14 +89,14 @@ def test_the_kind_follows_from_the_number_of_clips(clips, kind):
 @pytest.mark.parametrize("kind", ["Flat", "HNSW32,SQfp16", "IVF8,SQfp16"])
 def test_candidates_hold_what_an_exact_search_finds(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(module, "factory_of", lambda clips: kind)
-    bench = bench_of(write_store(tmp_path / "s.zarr"))
-    kept, about = ClipIndex.open(bench, find_best)
+    store, lens = library_of(write_store(tmp_path / "s.zarr"))
+    kept, about = ClipIndex.open(store, lens)
     assert (about.kind, about.clips, about.added) == (kind, 343, 343)
     assert about.held is not None
     assert about.held >= 0.99
     assert about.candidates < 343
-    rows, scores = kept.find_best(sentences(), 5)
-    exact_rows, exact_scores = find_best(bench, sentences(), 5)
+    rows, scores = best_of(kept, lens, 5)
+    exact_rows, exact_scores = best_clips(lens, store, 5)
     assert np.mean(rows == exact_rows) > 0.9
     same = rows == exact_rows
     np.testing.assert_allclose(scores[same], exact_scores[same], atol=1e-5)
@@ -98,14 +105,14 @@ def test_candidates_hold_what_an_exact_search_finds(tmp_path, monkeypatch, kind)
 @pytest.mark.slow
 def test_an_index_is_kept_and_read_again(tmp_path, embedded):
     store = write_store(tmp_path / "s.zarr")
-    first, about = ClipIndex.open(bench_of(store), find_best)
+    first, about = ClipIndex.open(*library_of(store))
     assert sum(embedded) >= 343
     embedded.clear()
-    again, about_again = ClipIndex.open(bench_of(store), find_best)
+    again, about_again = ClipIndex.open(*library_of(store))
     assert embedded == []
     assert about_again.added == 0
     assert (about_again.candidates, about_again.held) == (about.candidates, about.held)
-    np.testing.assert_array_equal(again.find_best(sentences(), 5)[0], first.find_best(sentences(), 5)[0])
+    np.testing.assert_array_equal(best_of(again, again.lens, 5)[0], best_of(first, first.lens, 5)[0])
 
 
 @pytest.mark.slow
@@ -113,10 +120,10 @@ def test_a_graph_that_loses_too_much_becomes_a_list(tmp_path, monkeypatch, embed
     monkeypatch.setattr(module, "factory_of", lambda clips: "HNSW32,SQfp16")
     monkeypatch.setattr(module, "WANTED", 1.1)
     store = write_store(tmp_path / "s.zarr")
-    _, about = ClipIndex.open(bench_of(store), find_best)
+    _, about = ClipIndex.open(*library_of(store))
     assert (about.kind, about.candidates) == ("Flat", 343)  # as many as there are: fewer never hold enough
     embedded.clear()
-    assert ClipIndex.open(bench_of(store), find_best)[1] == replace(about, added=0, seconds=ANY)
+    assert ClipIndex.open(*library_of(store))[1] == replace(about, added=0, seconds=ANY)
     assert embedded == []
 
 
@@ -125,14 +132,14 @@ def test_a_graph_that_loses_too_much_becomes_a_list(tmp_path, monkeypatch, embed
 def test_clips_come_and_go(tmp_path, monkeypatch, kind):
     """New clips are added; of those that are gone the vectors stay, and are not found, until they are a quarter of all."""
     monkeypatch.setattr(module, "factory_of", lambda clips: kind)
-    bench = bench_of(write_store(tmp_path / "s.zarr"))
-    everything = valid_rows(bench.store)
+    store, lens = library_of(write_store(tmp_path / "s.zarr"))
+    everything = valid_rows(store)
     counts = []
     for rows in (everything[:300], everything, everything[20:], everything[200:]):
         monkeypatch.setattr(module, "valid_rows", lambda store, rows=rows: rows)
-        kept, about = ClipIndex.open(bench, find_best)
+        kept, about = ClipIndex.open(store, lens)
         counts.append((about.added, len(kept.keys)))
-        found = kept.nearest(sentences(), 30)
+        found = kept.nearest(lens.text, 30)
         assert all(np.isin(one, rows).all() and len(one) == 30 for one in found)
     assert counts == [(300, 300), (43, 343), (0, 343), (143, 143)]
 
@@ -140,19 +147,19 @@ def test_clips_come_and_go(tmp_path, monkeypatch, kind):
 @pytest.mark.slow
 def test_other_features_under_the_same_ids_are_another_index(tmp_path, embedded):
     store = write_store(tmp_path / "s.zarr")
-    ClipIndex.open(bench_of(store), find_best)
+    ClipIndex.open(*library_of(store))
     shutil.rmtree(store)
-    bench = bench_of(write_store(store, seed=1))
-    kept, about = ClipIndex.open(bench, find_best)
+    opened, lens = library_of(write_store(store, seed=1))
+    kept, about = ClipIndex.open(opened, lens)
     assert about.added == 343
-    np.testing.assert_array_equal(kept.find_best(sentences(), 3)[0], find_best(bench, sentences(), 3)[0])
+    np.testing.assert_array_equal(best_of(kept, lens, 3)[0], best_clips(lens, opened, 3)[0])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "pointer"])
 def test_what_was_not_written_here_is_not_read(tmp_path, damage):
     store = write_store(tmp_path / "s.zarr")
-    ClipIndex.open(bench_of(store), find_best)
+    ClipIndex.open(*library_of(store))
     (folder,) = (tmp_path / "s.zarr.index").iterdir()
     (file,) = folder.glob("clips-*.faiss")
     data = bytearray(file.read_bytes())
@@ -163,20 +170,20 @@ def test_what_was_not_written_here_is_not_read(tmp_path, damage):
         file.unlink()
     else:
         file.write_bytes(data if damage == "flipped" else data[:-5])
-    bench = bench_of(store)
-    kept, about = ClipIndex.open(bench, find_best)
+    opened, lens = library_of(store)
+    kept, about = ClipIndex.open(opened, lens)
     assert about.added == 343
-    np.testing.assert_array_equal(kept.find_best(sentences(), 3)[0], find_best(bench, sentences(), 3)[0])
+    np.testing.assert_array_equal(best_of(kept, lens, 3)[0], best_clips(lens, opened, 3)[0])
     assert len(list(folder.glob("clips-*.faiss"))) == 1
 
 
 @pytest.mark.slow
 def test_an_hdf5_store_and_one_without_captions_have_one(tmp_path):
     store = convert_store(write_store(tmp_path / "s.zarr", captions=0), tmp_path / "s.h5").path
-    _, about = ClipIndex.open(bench_of(store), find_best)
+    _, about = ClipIndex.open(*library_of(store))
     assert about.held is None
     assert "not measured" in str(about)
-    assert ClipIndex.open(bench_of(store), find_best)[1].added == 0
+    assert ClipIndex.open(*library_of(store))[1].added == 0
 
 
 @pytest.mark.slow

@@ -127,7 +127,9 @@ def test_little_memory_changes_nothing(store, monkeypatch):
     whole = search(TEXTS[:3], store=store, preset="gaid", top=6).to_dict()["answers"]
     blocks = []
     original = iter_clips
-    monkeypatch.setattr("gaid.retrieval.search.iter_clips", lambda s, count: blocks.append(count) or original(s, 1))
+    monkeypatch.setattr(
+        "gaid.retrieval.lens.iter_clips", lambda s, count, rows: blocks.append(count) or original(s, 1, rows)
+    )
     assert search(TEXTS[:3], store=store, preset="gaid", top=6, memory="16MiB").to_dict()["answers"] == whole
     assert blocks[0] <= 16 * 2**20 // 4 // (4 * FRAMES * 2 * DIM)
 

@@ -11,14 +11,12 @@ import torch
 from gaid import evaluate, export, load_run, open_store, train
 from gaid.audit import audit, compare
 from gaid.errors import HeadMismatch, OptionInvalid
-from gaid.evaluation.bench import Bench
-from gaid.evaluation.subject import Subject
 from gaid.heads.features import Features
 from gaid.report import write_page
 from gaid.report.audit import print_audit, print_compared
 from gaid.report.stress import print_stress
 from gaid.report.tables import csv_records, findings, markdown, rows
-from gaid.retrieval.search import find_best
+from gaid.retrieval.lens import Lens, best_clips
 from gaid.runs import files as run_files
 from gaid.stress import stress
 from gaid.training.data import load_parts
@@ -132,8 +130,7 @@ def test_tokens_are_what_is_scored_searched_and_exported(tokened, trained, tmp_p
     with np.load(tmp_path / "vectors.npz") as file:
         np.testing.assert_allclose(file["scores"], scores, atol=1e-5)
         assert file["video_embedding"].shape == (len(split.video_ids), 8)
-    bench = Bench(Subject("avigate", [0], lambda _: head), tokened, split, range(1), 2**30, "cpu")
-    rows, best = find_best(bench, {"text": split.text[:3]}, 5)
+    rows, best = best_clips(Lens(head, text[:3], "all", "own", "cpu", 2**30, 0), tokened, 5)
     every = tokened.whole("videos/audio_tokens")
     whole = head.score(text[:3], torch.from_numpy(tokened.whole("videos/visual")), torch.from_numpy(every)).numpy()
     np.testing.assert_allclose(best, np.sort(whole, axis=1)[:, :-6:-1], atol=1e-5)

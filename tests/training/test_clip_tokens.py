@@ -9,11 +9,9 @@ import torch
 from gaid import evaluate, export, load_run, open_store, train
 from gaid.audit import audit
 from gaid.errors import HeadMismatch
-from gaid.evaluation.bench import Bench
-from gaid.evaluation.subject import Subject
 from gaid.heads.features import Features
 from gaid.report.tables import findings
-from gaid.retrieval.search import find_best
+from gaid.retrieval.lens import Lens, best_clips
 from gaid.stores import with_audio
 from gaid.stores.controls import with_noise
 from gaid.stress import stress
@@ -66,8 +64,7 @@ def test_tokens_of_clips_are_what_is_scored_searched_and_exported(tokened, train
     export(trained, out=tmp_path / "vectors.npz")
     with np.load(tmp_path / "vectors.npz") as file:
         np.testing.assert_allclose(file["scores"], scores, atol=1e-5)
-    bench = Bench(Subject("avigate", [0], lambda _: head), tokened, split, range(1), 2**30, "cpu")
-    _, best = find_best(bench, {"text": split.text[:3]}, 5)
+    _, best = best_clips(Lens(head, text[:3], "all", "own", "cpu", 2**30, 0), tokened, 5)
     every = torch.from_numpy(tokened.whole("videos/audio_clip_tokens"))
     whole = head.score(text[:3], torch.from_numpy(tokened.whole("videos/visual")), every).numpy()
     np.testing.assert_allclose(best, np.sort(whole, axis=1)[:, :-6:-1], atol=1e-5)

@@ -1,0 +1,363 @@
+"""A library that is open for search: its store, its head and its encoders, loaded once for any number of queries.
+
+`search` is the command; a prompt and a server ask a `Searcher`. What a head makes of clips is `lens`'s.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from gaid.errors import DataMissing, GaidError, MediaError, OptionInvalid
+from gaid.evaluation.basis import Basis, notes_of, overlap_notes
+from gaid.evaluation.bench import Bench, open_bench
+from gaid.evaluation.subject import own_encoder, zero_shot_preset
+from gaid.extract.sources import SentenceEncoder, find_videos, load_sentence_encoder
+from gaid.retrieval.examples import find_example, head_for
+from gaid.retrieval.index import ClipIndex, IndexAbout, captions_as, check_head
+from gaid.retrieval.lens import Background, Lens, Sense, best_clips
+from gaid.retrieval.moments import best_moment, frame_scores
+from gaid.retrieval.queries import Query
+from gaid.retrieval.results import Answer, Hit
+from gaid.retrieval.threshold import CAPTIONS, UNRELATED, Threshold, threshold_of_captions, threshold_of_unrelated
+from gaid.stores import AUDIO_STATES, open_store, read_clips, valid_rows
+from gaid.stores.census import members_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gaid.datasets.types import Video
+    from gaid.heads import Head
+    from gaid.heads.features import Features
+    from gaid.runs import Run
+    from gaid.stores import Store
+
+LANES = ("gate", "attention", "sound_weight")
+ENOUGH = 20  # captions that a threshold is found on
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Queries that one head answers. Its lens compares the vectors of the queries, then those of what they leave out.
+
+    `places`: of the queries among all. `owners`: the query, by its number in the round, that each phrase left out belongs to.
+    """
+
+    places: list[int]
+    owners: list[int]
+    lens: Lens
+    background: Background
+    by_index: bool = False  # candidates are taken from the index
+
+    def ranked(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        """Scores (queries, V), less by as much as clips fit what a query leaves out, from scores (queries and phrases, V)."""
+        count = len(self.places)
+        less = scores[:count].copy()
+        for owner, fit in zip(self.owners, self.background.fit(scores)[count:], strict=True):
+            less[owner] -= self.background.std[owner] * np.maximum(fit, 0)
+        return less
+
+
+class Searcher:
+    """A library, open. Use `open`. It may be asked any number of times, by one thread at a time."""
+
+    def __init__(
+        self, bench: Bench, encode: Callable[[], SentenceEncoder], root: str | Path | None = None, index: str = "exact"
+    ) -> None:
+        if index not in ("exact", "faiss"):
+            raise OptionInvalid(f"--index {index}: choose exact or faiss")
+        self.bench, self.store, self.root = bench, bench.store, root
+        self._encode, self._by_index = encode, index == "faiss"
+        self.rows = valid_rows(self.store)
+        if not len(self.rows):
+            raise DataMissing(
+                f"{self.store.path}: holds no clip with features (gaid store info {self.store.path} shows why)"
+            )
+        self.seconds = {"load": 0.0, "text": 0.0, "score": 0.0}
+        self._example_heads: dict[tuple[bool, bool], Head] = {}
+        self._thresholds: dict[str, Threshold] = {}
+
+    @classmethod
+    def open(
+        cls,
+        run: "str | Path | Run | None" = None,
+        *,
+        store: "str | Path | Store | None" = None,
+        preset: str | None = None,
+        text: str | None = None,
+        root: str | Path | None = None,
+        device: str = "auto",
+        memory: str | int = "auto",
+        seed: int = 0,
+        index: str = "exact",
+    ) -> "Searcher":
+        """Opens a library. The arguments, and what it raises, are those of `search`."""
+        started = time.perf_counter()
+        if run is None and store is None:
+            raise OptionInvalid("search where? Give a run (--run RUN), or a store (--store PATH)")
+        if run is None and preset is None and store is not None:
+            store = open_store(store) if isinstance(store, str | Path) else store
+            preset = zero_shot_preset(store)
+        bench = open_bench(
+            run, store=store, preset=preset, split=None, seeds=1, memory=memory, device=device, seed=seed
+        )
+        subject, opened = bench.subject, bench.store
+        if subject.audio not in ("own", "silence", "none"):
+            raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by another run")
+        head, own_name = bench.head(), text or own_encoder(subject.run, opened, "text")
+        found = cls(
+            bench, lambda: load_sentence_encoder(opened, bench.device, head.text_input, own_name, "--text"), root, index
+        )
+        if index == "faiss":
+            check_head(head)
+        found.seconds["load"] = time.perf_counter() - started
+        return found
+
+    @cached_property
+    def encoder(self) -> SentenceEncoder:
+        """The encoders of sentences."""
+        started = time.perf_counter()
+        found = self._encode()
+        self.seconds["load"] += time.perf_counter() - started
+        return found
+
+    @cached_property
+    def index(self) -> "tuple[ClipIndex, IndexAbout] | None":
+        """The index beside the store, where searches go through it: read, extended, or made now."""
+        if not self._by_index:
+            return None
+        started = time.perf_counter()
+        found = ClipIndex.open(self.store, self._lens(np.empty((0, 0), np.float16), "all"))
+        self.seconds["load"] += time.perf_counter() - started
+        return found
+
+    @cached_property
+    def basis(self) -> Basis:
+        """What the answers rest on."""
+        ids = [self.store.ids[row] for row in self.rows]
+        return Basis.of_library(self.bench.subject, self.store, ids, self.bench.device)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader of the answers must know."""
+        notes = notes_of([self.basis]) + overlap_notes([self.basis])
+        seeds = len(self.bench.subject.seeds)
+        if seeds > 1:
+            notes.append(f"a run of {seeds} seeds: the head of seed {self.basis.seeds[0]} searches")
+        if self.index is not None:
+            notes.append(str(self.index[1]))
+        return notes
+
+    # Asking
+
+    def ask(
+        self,
+        queries: Sequence[Query],
+        *,
+        top: int = 10,
+        sense: Sense = "all",
+        rows: "NDArray[np.int64] | None" = None,
+        threshold: bool = False,
+    ) -> list[Answer]:
+        """The best clips for each query, in the order of the queries.
+
+        `rows`: of the clips that may be found, ascending; all by default. `threshold`: also says how many of them fit. Candidates are
+        taken from the index, if there is one, for sentences that ask all clips for both senses and leave out nothing.
+        """
+        if top < 1:
+            raise OptionInvalid(f"--top {top} must be at least 1")
+        by_index = self.index is not None and rows is None and sense == "all"
+        rows = self.rows if rows is None else rows
+        answers: dict[int, Answer] = {}
+        for asked in self._rounds(queries, sense, by_index):
+            least = self.threshold(sense) if threshold and not queries[asked.places[0]].is_example else None
+            started = time.perf_counter()
+            found, scores = self._best(asked, min(top, len(rows)), rows)
+            for place, hits in zip(asked.places, self._hits(asked, found, scores), strict=True):
+                fitting = None if least is None else sum(hit.fit >= least.fit for hit in hits)
+                answers[place] = Answer(queries[place].label, hits, fitting)
+            self.seconds["score"] += time.perf_counter() - started
+        located = [hit for answer in answers.values() for hit in answer.hits]
+        self._locate(located)
+        return [answers[place] for place in range(len(queries))]
+
+    def threshold(self, sense: Sense = "all") -> Threshold:
+        """From which fit on a clip is an answer to a sentence, found once per sense: on captions of the validation or training
+        part where there are enough, else on sentences that have nothing to do with the library."""
+        if sense not in self._thresholds:
+            self._thresholds[sense] = self._by_captions(sense) or self._by_unrelated(sense)
+        return self._thresholds[sense]
+
+    def _by_captions(self, sense: Sense) -> Threshold | None:
+        parts = self.store.protocols.get(self.store.default_protocol, {})
+        part = next((one for one in ("validation", "train") if parts.get(one, 0) >= ENOUGH), None)
+        if part is None:
+            return None
+        members = members_of(self.store, part, self.store.default_protocol)
+        usable = np.flatnonzero(np.isin(members.caption_video, self.rows))
+        if len(usable) < ENOUGH:
+            return None
+        some = usable[np.unique(np.linspace(0, len(usable) - 1, CAPTIONS).astype(np.int64))]
+        some = some[np.argsort(members.captions[some], kind="stable")]
+        captions, owners = members.captions[some], members.caption_video[some]
+        lens = self._lens(captions_as(self.bench.head(), self.store, captions), sense)
+        rows, sample = lens.sample(self.store, self.rows)
+        background, (known, place) = Background.of(lens, sample), np.unique(owners, return_inverse=True)
+        theirs = background.fit(lens.scores(lens.features(read_clips(self.store, known))))
+        others = np.where(rows[None] == owners[:, None], -np.inf, background.fit(lens.scores(sample)))
+        return threshold_of_captions(theirs[np.arange(len(place)), place], others.max(axis=1))
+
+    def _by_unrelated(self, sense: Sense) -> Threshold:
+        lens = self._lens(self._encoded(UNRELATED), sense)
+        _, sample = lens.sample(self.store, self.rows)
+        return threshold_of_unrelated(Background.of(lens, sample).fit(lens.scores(sample)).max(axis=1))
+
+    # Which head answers which query
+
+    def _rounds(self, queries: Sequence[Query], sense: Sense, by_index: bool) -> Iterator[_Round]:
+        """Sentences together, by the library's head; examples by heads that compare the senses that they have."""
+        by_senses: dict[tuple[bool, bool], list[tuple[int, NDArray[np.floating]]]] = {}
+        for place, query in enumerate(queries):
+            if query.is_example:
+                if query.without:
+                    raise OptionInvalid(f"{query.label}: nothing can be left out of a search by example")
+                example = find_example(query, self.store, self.bench.device)
+                by_senses.setdefault(example.senses, []).append((place, example.as_text(self.store)))
+        sentences = [place for place, query in enumerate(queries) if not query.is_example]
+        if sentences:
+            phrases = [(owner, one) for owner, place in enumerate(sentences) for one in queries[place].without]
+            text = self._encoded([*(queries[place].text for place in sentences), *(one for _, one in phrases)])
+            owners = [owner for owner, _ in phrases]
+            yield self._round(sentences, owners, self._lens(text, sense), by_index and not owners)
+        for senses, examples in by_senses.items():
+            if senses not in self._example_heads:
+                self._example_heads[senses] = head_for(self.store, senses, self.bench.device)
+            text = np.stack([vector for _, vector in examples])
+            lens = self._lens(text, sense, self._example_heads[senses])
+            yield self._round([place for place, _ in examples], [], lens)
+
+    def _round(self, places: list[int], owners: list[int], lens: Lens, by_index: bool = False) -> _Round:
+        return _Round(places, owners, lens, Background.of(lens, lens.sample(self.store, self.rows)[1]), by_index)
+
+    def _lens(self, text: "NDArray[np.floating]", sense: Sense, head: "Head | None" = None) -> Lens:
+        bench = self.bench
+        audio = bench.subject.audio if head is None else "own"
+        vectors = torch.from_numpy(text).to(bench.device)
+        return Lens(head or bench.head(), vectors, sense, audio, bench.device, bench.memory, bench.seed)
+
+    def _encoded(self, sentences: Sequence[str]) -> "NDArray[np.float16]":
+        encoder, started = self.encoder, time.perf_counter()
+        found = encoder(sentences)
+        self.seconds["text"] += time.perf_counter() - started
+        both = self.bench.head().text_input == "both"
+        return np.concatenate([found["text"], found["audio_text"]], axis=1) if both else found["text"]
+
+    # Finding
+
+    def _best(
+        self, asked: _Round, count: int, rows: "NDArray[np.int64]"
+    ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
+        """Rows (queries, count) of the best clips among `rows`, best first, and their scores."""
+        if not asked.by_index:
+            return best_clips(asked.lens, self.store, count, rows, asked.ranked)
+        assert self.index is not None
+        candidates = self.index[0].candidates(asked.lens.text, count)
+        known = np.unique(np.concatenate(candidates))
+        features = asked.lens.features(read_clips(self.store, known))
+        best_rows = np.empty((len(candidates), count), np.int64)
+        best = np.empty((len(candidates), count), np.float32)
+        for query, mine in enumerate(candidates):
+            found = asked.lens.of([query]).scores(features.take(np.searchsorted(known, mine)))[0]
+            order = np.argsort(-found, kind="stable")[:count]
+            best_rows[query], best[query] = mine[order], found[order]
+        return best_rows, best
+
+    def _hits(self, asked: _Round, rows: "NDArray[np.int64]", scores: "NDArray[np.float32]") -> list[list[Hit]]:
+        """What is to be said of the clips that were found, for each query of the round."""
+        lens, known = asked.lens, np.unique(rows)
+        clips = read_clips(self.store, known)
+        features = lens.features(clips)
+        senses = lens.senses(features) if lens.both else {}
+        places = np.searchsorted(known, rows)
+        frames = self._frames(lens, features, places)
+        fits = asked.background.fit(np.pad(scores, ((0, len(asked.owners)), (0, 0))))
+        answers = []
+        for query, of_query in enumerate(places):
+            lanes = _explain(lens, features, query, of_query)
+            hits = []
+            for place, (clip, of_frames) in enumerate(zip(of_query.tolist(), lanes, strict=True)):
+                found = {name: float(values[query, clip]) for name, values in senses.items()}
+                heard = bool(clips.audio_mask[clip].any())
+                hits.append(
+                    Hit(
+                        place=place + 1,
+                        video=clips.video_ids[clip],
+                        score=float(scores[query, place]),
+                        fit=float(fits[query, place]),
+                        sound=float(of_frames["sound_weight"].sum()) if of_frames and lens.head.uses_audio else None,
+                        audio=AUDIO_STATES[int(clips.audio_state[clip])],
+                        duration=round(float(clips.duration[clip]), 3),
+                        senses=found,
+                        carried=asked.background.carrier(query, found, heard) if lens.sense == "all" else None,
+                        moment=best_moment(frames[clip][query], clips.time[clip], float(clips.duration[clip])),
+                        frames=of_frames,
+                    )
+                )
+            answers.append(hits)
+        return answers
+
+    def _frames(
+        self, lens: Lens, features: "Features", places: "NDArray[np.int64]"
+    ) -> "dict[int, dict[int, NDArray[np.float32]]]":
+        """For each clip that was found, and each query that found it, the scores of its frames (F)."""
+        asked_by: dict[int, list[int]] = {}
+        for query, of_query in enumerate(places.tolist()):
+            for clip in of_query:
+                asked_by.setdefault(clip, []).append(query)
+        return {
+            clip: dict(zip(queries, frame_scores(lens.of(queries), features, clip), strict=True))
+            for clip, queries in asked_by.items()
+        }
+
+    def _locate(self, hits: list[Hit]) -> None:
+        """Where the clips' files are, as far as the data set is there."""
+        try:
+            known = find_videos(self.store, [hit.video for hit in hits], self.root)
+        except (GaidError, OSError) as error:
+            note = f"the clips' files are not listed: {error}; --root FOLDER says where they are"
+            if note not in self.notes:
+                self.notes.append(note)
+            return
+        for hit in hits:
+            video = known.get(hit.video)
+            if video is not None:
+                hit.path, (hit.start, hit.end) = str(video.path), _times(video)
+
+
+@torch.inference_mode()
+def _explain(
+    lens: Lens, features: "Features", query: int, places: "NDArray[np.int64]"
+) -> "list[dict[str, NDArray[np.float32]]]":
+    """For each hit its gate, attention and sound weight (F); nothing for a head that explains nothing."""
+    explanation = lens.head.explain(lens.text[[query]], *features.videos(torch.from_numpy(places)))
+    if explanation is None:
+        return [{} for _ in places]
+    lanes = {name: getattr(explanation, name)[0].float().cpu().numpy() for name in LANES}
+    return [{name: values[number] for name, values in lanes.items()} for number in range(len(places))]
+
+
+def _times(video: "Video") -> tuple[float | None, float | None]:
+    """Where in its file a clip is."""
+    if not video.may_be_whole:
+        return video.start, video.end
+    from gaid.media.decode import clip_times, probe
+
+    try:
+        return clip_times(video, probe(video.path).duration)
+    except MediaError:
+        return video.start, video.end
