@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A published training: its settings for MSR-VTT, and what its scripts for other data sets change (`elsewhere`).
+    """A published training: its settings for MSR-VTT, what its scripts for other data sets change (`elsewhere`), and those of
+    the head where the store has tokens of whole clips, as the method's encoder gives them (`of_clips`).
 
     A data set without a script of its own is trained as MSR-VTT.
     """
@@ -25,6 +26,7 @@ class Recipe:
     training: Mapping[str, Any]
     head: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=dict)
+    of_clips: Mapping[str, Any] = field(default_factory=dict)
     hears: bool = False  # audio embeddings meet the others without a projection, so their size must be equal too
 
     def settings(self, store: "Store") -> dict[str, Any]:
@@ -32,7 +34,8 @@ class Recipe:
         training, head = self.elsewhere.get(store.dataset, ({}, {}))
         sizes = {store.visual_dim, store.text_dim} | ({store.audio_dim} if self.hears else set())
         projections = {"projections": False} if len(sizes) == 1 else {}
-        return {**self.training, **training, "head": {**self.head, **projections, **head}}
+        of_clips = self.of_clips if store.audio_clip_token_shape else {}
+        return {**self.training, **training, "head": {**self.head, **projections, **of_clips, **head}}
 
 
 # X-Pool's training code, which T-MASS and GAID took over.
@@ -81,7 +84,7 @@ RECIPES: dict[str, Recipe] = {
             "lsmdc": ({"lr": 1e-5}, {"prior": "normal", "support_loss_weight": 0.0}),
         },
     ),
-    "avigate": Recipe(_CLIP4CLIP, {"query_rate": 100.0}),
+    "avigate": Recipe(_CLIP4CLIP, {"query_rate": 100.0}, of_clips={"gates_without_audio": "open"}),
     "gaid-sample": _GAID,
     "gaid-token": _GAID,
     "gaid": _GAID,

@@ -43,6 +43,9 @@ def test_avigate_takes_tokens_of_clips_where_the_store_has_them(store, tokened, 
     assert features.audio.shape[1:] == (TOKENS, AUDIO + 2)
     others = train(tokened, "avigate", out=tmp_path / "run", set=[*SMALL, "head.audio_input=tokens"], progress=False)
     assert others.load_head().audio_input == "tokens"
+    published = train(tokened, "avigate", out=tmp_path / "published", recipe="published", set=SMALL, progress=False)
+    assert published.load_head().gates_without_audio == "open"
+    assert trained.load_head().gates_without_audio == "closed"
     with pytest.raises(HeadMismatch, match="the store has none; `gaid extract --audio-clip-tokens`"):
         train(store, "avigate", out=tmp_path / "none", set=[*SMALL, "head.audio_input=clip"], progress=False)
     with pytest.raises(HeadMismatch, match="whole clips, the store has none; evaluate it on a store of"):

@@ -18,7 +18,9 @@ FAST = ("epochs=1", "threads=1")
 
 def store_of(dataset="msrvtt", visual=512, audio=512, text=512):
     """As much of a store as a recipe depends on."""
-    return SimpleNamespace(dataset=dataset, visual_dim=visual, audio_dim=audio, text_dim=text)
+    return SimpleNamespace(
+        audio_clip_token_shape=None, dataset=dataset, visual_dim=visual, audio_dim=audio, text_dim=text
+    )
 
 
 def settings(preset, store=None, *, recipe="published", **request):
