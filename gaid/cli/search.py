@@ -146,7 +146,7 @@ def _print_found(found: "SearchResults") -> None:
     for answer in found.answers:
         _print(answer)
     if found.threshold and any(answer.nothing_fits for answer in found.answers):
-        say(f"a clip fits from {found.threshold} on")
+        say(f"a clip fits from {found.threshold}")
     took = found.seconds["text"] + found.seconds["score"]
     heard = f", which hears {found.basis.hears}," if found.basis.hears else ""
     say(

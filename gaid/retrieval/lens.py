@@ -134,11 +134,10 @@ class _Clips:
 
 @dataclass(frozen=True)
 class Background:
-    """What the library's clips score for each query: mean and standard deviation (Q), and each sense's mean (Q), that of the
-    sound over the clips that have one."""
+    """What the library's clips score for each query on average (Q), and of that each sense (Q), the sound over the clips that
+    have one."""
 
     mean: "NDArray[np.float32]"
-    std: "NDArray[np.float32]"
     senses: "dict[str, NDArray[np.float32]]"
 
     @classmethod
@@ -150,14 +149,11 @@ class Background:
         for name, found in lens.senses(sample).items():
             some = found[:, sounding] if name == "sound" and sounding.any() else found
             senses[name] = some.mean(axis=1)
-        # One clip, or clips that are all alike, have no spread: the scores themselves are then the fit.
-        std = scores.std(axis=1)
-        return cls(scores.mean(axis=1), np.where(std > 1e-6, std, 1.0).astype(np.float32), senses)
+        return cls(scores.mean(axis=1), senses)
 
-    def fit(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
-        """Scores (Q, V) as distances above the library's mean in its standard deviations."""
-        found: NDArray[np.float32] = (scores - self.mean[:, None]) / self.std[:, None]
-        return found
+    def above(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        """How far scores (Q, V) lie above the library's mean."""
+        return scores - self.mean[:, None]
 
     def carrier(self, query: int, senses: dict[str, float], heard: bool) -> str | None:
         """The sense that lifts a clip most above the library, from what each finds in it; None where there are not two."""

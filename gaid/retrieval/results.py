@@ -19,8 +19,7 @@ NOT_IN_JSON = ("frames",)
 class Hit:
     """One clip of an answer.
 
-    score: by which clips are ranked. fit: how far it lies above the library's clips for this query, in their standard
-        deviations.
+    score: by which clips are ranked.
     sound: the share of the clip's sound in the embedding that was compared, 0 to 1, or None.
     senses: the score without the clip's sound (`picture`) and what the sound adds to it (`sound`), of a head that uses both.
     carried: the sense that lifts the clip above the others, `picture` or `sound`; None for a head that uses one.
@@ -33,7 +32,6 @@ class Hit:
     place: int
     video: str
     score: float
-    fit: float = 0.0
     sound: float | None = None
     audio: str = "sound"
     duration: float = 0.0
@@ -50,7 +48,6 @@ class Hit:
         plain = {name: value for name, value in vars(self).items() if name not in NOT_IN_JSON}
         return plain | {
             "score": round(self.score, 6),
-            "fit": round(self.fit, 4),
             "sound": None if self.sound is None else round(self.sound, 4),
             "senses": {name: round(value, 6) for name, value in self.senses.items()},
             "moment": None if self.moment is None else [round(one, 3) for one in self.moment],

@@ -24,7 +24,7 @@ from gaid.retrieval.lens import Background, Lens, Sense, best_clips
 from gaid.retrieval.moments import best_moment, frame_scores
 from gaid.retrieval.queries import Query
 from gaid.retrieval.results import Answer, Hit
-from gaid.retrieval.threshold import CAPTIONS, UNRELATED, Threshold, threshold_of_captions, threshold_of_unrelated
+from gaid.retrieval.threshold import CAPTIONS, UNRELATED, Threshold, find_threshold
 from gaid.stores import AUDIO_STATES, open_store, read_clips, valid_rows
 from gaid.stores.census import members_of
 
@@ -55,11 +55,12 @@ class _Round:
     by_index: bool = False  # candidates are taken from the index
 
     def ranked(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
-        """Scores (queries, V), less by as much as clips fit what a query leaves out, from scores (queries and phrases, V)."""
+        """Scores (queries, V), less by what clips score above the library for what a query leaves out, from scores (queries and
+        phrases, V)."""
         count = len(self.places)
         less = scores[:count].copy()
-        for owner, fit in zip(self.owners, self.background.fit(scores)[count:], strict=True):
-            less[owner] -= self.background.std[owner] * np.maximum(fit, 0)
+        for owner, above in zip(self.owners, self.background.above(scores)[count:], strict=True):
+            less[owner] -= np.maximum(above, 0)
         return less
 
 
@@ -179,7 +180,7 @@ class Searcher:
             started = time.perf_counter()
             found, scores = self._best(asked, min(top, len(rows)), rows)
             for place, hits in zip(asked.places, self._hits(asked, found, scores), strict=True):
-                fitting = None if least is None else sum(hit.fit >= least.fit for hit in hits)
+                fitting = None if least is None else sum(hit.score >= least.score for hit in hits)
                 answers[place] = Answer(queries[place].label, hits, fitting)
             self.seconds["score"] += time.perf_counter() - started
         located = [hit for answer in answers.values() for hit in answer.hits]
@@ -187,35 +188,31 @@ class Searcher:
         return [answers[place] for place in range(len(queries))]
 
     def threshold(self, sense: Sense = "all") -> Threshold:
-        """From which fit on a clip is an answer to a sentence, found once per sense: on captions of the validation or training
-        part where there are enough, else on sentences that have nothing to do with the library."""
+        """From which score on a clip is an answer to a sentence, found once per sense: on sentences that have nothing to do with the
+        library and, where there are enough, on captions of its validation or training part."""
         if sense not in self._thresholds:
-            self._thresholds[sense] = self._by_captions(sense) or self._by_unrelated(sense)
+            captions = self._captions()
+            of_captions = None if captions is None else self._best_scores(captions, sense)
+            self._thresholds[sense] = find_threshold(self._best_scores(self._encoded(UNRELATED), sense), of_captions)
         return self._thresholds[sense]
 
-    def _by_captions(self, sense: Sense) -> Threshold | None:
-        parts = self.store.protocols.get(self.store.default_protocol, {})
-        part = next((one for one in ("validation", "train") if parts.get(one, 0) >= ENOUGH), None)
+    def _captions(self) -> "NDArray[np.floating] | None":
+        """The vectors of up to CAPTIONS captions of clips with features; None where there are too few."""
+        protocol = self.store.default_protocol
+        sizes = self.store.protocols.get(protocol, {})
+        part = next((one for one in ("val", "train") if sizes.get(one, 0) >= ENOUGH), None)
         if part is None:
             return None
-        members = members_of(self.store, part, self.store.default_protocol)
-        usable = np.flatnonzero(np.isin(members.caption_video, self.rows))
-        if len(usable) < ENOUGH:
+        members = members_of(self.store, part, protocol)
+        rows = np.sort(members.captions[np.isin(members.caption_video, self.rows)])
+        if len(rows) < ENOUGH:
             return None
-        some = usable[np.unique(np.linspace(0, len(usable) - 1, CAPTIONS).astype(np.int64))]
-        some = some[np.argsort(members.captions[some], kind="stable")]
-        captions, owners = members.captions[some], members.caption_video[some]
-        lens = self._lens(captions_as(self.bench.head(), self.store, captions), sense)
-        rows, sample = lens.sample(self.store, self.rows)
-        background, (known, place) = Background.of(lens, sample), np.unique(owners, return_inverse=True)
-        theirs = background.fit(lens.scores(lens.features(read_clips(self.store, known))))
-        others = np.where(rows[None] == owners[:, None], -np.inf, background.fit(lens.scores(sample)))
-        return threshold_of_captions(theirs[np.arange(len(place)), place], others.max(axis=1))
+        some = rows[np.unique(np.linspace(0, len(rows) - 1, CAPTIONS).astype(np.int64))]
+        return captions_as(self.bench.head(), self.store, some)
 
-    def _by_unrelated(self, sense: Sense) -> Threshold:
-        lens = self._lens(self._encoded(UNRELATED), sense)
-        _, sample = lens.sample(self.store, self.rows)
-        return threshold_of_unrelated(Background.of(lens, sample).fit(lens.scores(sample)).max(axis=1))
+    def _best_scores(self, text: "NDArray[np.floating]", sense: Sense) -> "NDArray[np.float32]":
+        """For each sentence the score of its best clip."""
+        return best_clips(self._lens(text, sense), self.store, 1)[1][:, 0]
 
     # Which head answers which query
 
@@ -285,7 +282,6 @@ class Searcher:
         senses = lens.senses(features) if lens.both else {}
         places = np.searchsorted(known, rows)
         frames = self._frames(lens, features, places)
-        fits = asked.background.fit(np.pad(scores, ((0, len(asked.owners)), (0, 0))))
         answers = []
         for query, of_query in enumerate(places):
             lanes = _explain(lens, features, query, of_query)
@@ -298,7 +294,6 @@ class Searcher:
                         place=place + 1,
                         video=clips.video_ids[clip],
                         score=float(scores[query, place]),
-                        fit=float(fits[query, place]),
                         sound=float(of_frames["sound_weight"].sum()) if of_frames and lens.head.uses_audio else None,
                         audio=AUDIO_STATES[int(clips.audio_state[clip])],
                         duration=round(float(clips.duration[clip]), 3),

@@ -1,11 +1,12 @@
-"""From which fit on a clip counts as an answer, so that a search can say that nothing fits.
+"""From which score on a clip counts as an answer, so that a search can say that nothing fits.
 
-Fits of clips that are known to belong to a sentence are held against the best fits of clips that do not; or, where the library
-has no captions to learn this from, against the best fits of sentences that have nothing to do with it.
+Sentences that have nothing to do with the library say what its best clip scores by chance. Where the library has captions,
+those say what a clip scores that is there. The score itself tells the two apart better than its distance from the library's
+mean, and much better than that in standard deviations, of which a sentence with many right clips has few.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,43 +28,42 @@ UNRELATED = (
     "the warranty terms of a washing machine", "a comparison of pension funds", "minutes of a meeting of shareholders",
     "the structure of a protein", "a dispute over fishing rights", "a footnote on the categorical imperative",
 )  # fmt: skip
-Source = Literal["captions", "unrelated sentences"]
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The smallest fit of an answer. `source`: what it was found on, `count` of them. `kept`: the share of right clips that
-    lie above it, None where none is known. `false`: the share of sentences for which a clip that is not theirs lies above."""
+    """The smallest score of an answer. `unrelated`: the share of the unrelated sentences whose best clip lies above it. `captions`:
+    how many were looked at, and `found` the share of them whose best clip does; None without captions."""
 
-    fit: float
-    source: Source
-    count: int
-    kept: float | None
-    false: float
+    score: float
+    unrelated: float
+    captions: int = 0
+    found: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
-        kept = None if self.kept is None else round(self.kept, 4)
-        return {**vars(self), "fit": round(self.fit, 4), "kept": kept, "false": round(self.false, 4)}
+        found = None if self.found is None else round(self.found, 4)
+        return {**vars(self), "score": round(self.score, 6), "unrelated": round(self.unrelated, 4), "found": found}
 
     def __str__(self) -> str:
-        found = f"found on {self.count} {self.source}, of which {self.false:.0%} find a clip that is not theirs"
-        return f"fit {self.fit:.1f} ({found}" + (
-            f" and {self.kept:.0%} find their own)" if self.kept is not None else ")"
-        )
+        rest = f"{self.unrelated:.0%} of {len(UNRELATED)} sentences about other things"
+        captions = "" if self.found is None else f"{self.found:.0%} of {self.captions} captions and "
+        return f"a score of {self.score:.3f}, which the best clips of {captions}{rest} reach"
 
 
-def threshold_of_captions(own: "NDArray[np.floating]", others: "NDArray[np.floating]") -> Threshold:
-    """The fit that tells best a caption's own clip, `own` (N), from the best of the others, `others` (N): the difference of the
-    shares above it is the largest."""
-    tried = np.sort(np.concatenate([own, others]))
-    kept = 1 - np.searchsorted(np.sort(own), tried, side="left") / len(own)
-    false = 1 - np.searchsorted(np.sort(others), tried, side="left") / len(others)
-    best = int(np.argmax(kept - false))
-    return Threshold(float(tried[best]), "captions", len(own), float(kept[best]), float(false[best]))
+def find_threshold(unrelated: "NDArray[np.floating]", captions: "NDArray[np.floating] | None" = None) -> Threshold:
+    """The threshold, from the best scores of unrelated sentences (N) and of captions (M).
+
+    With captions it is the score at which the shares of both above it differ most; without, the one that all but FALSE_SHARE of the
+    unrelated sentences stay below.
+    """
+    if captions is None:
+        score = float(np.quantile(unrelated, 1 - FALSE_SHARE))
+        return Threshold(score, _share(unrelated, score))
+    tried = np.sort(np.concatenate([captions, unrelated]))
+    score = max(tried.tolist(), key=lambda one: _share(captions, one) - _share(unrelated, one))
+    return Threshold(score, _share(unrelated, score), len(captions), _share(captions, score))
 
 
-def threshold_of_unrelated(best: "NDArray[np.floating]") -> Threshold:
-    """The fit that all but FALSE_SHARE of unrelated sentences, whose best fits are `best` (N), stay below."""
-    fit = float(np.quantile(best, 1 - FALSE_SHARE))
-    return Threshold(fit, "unrelated sentences", len(best), None, float((best >= fit).mean()))
+def _share(scores: "NDArray[np.floating]", least: float) -> float:
+    return float((scores >= least).mean())

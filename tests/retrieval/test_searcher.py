@@ -9,7 +9,7 @@ from gaid.report import write_page
 from gaid.retrieval.queries import Query
 from gaid.retrieval.search import ask, search
 from gaid.retrieval.searcher import Searcher
-from gaid.retrieval.threshold import UNRELATED, threshold_of_captions, threshold_of_unrelated
+from gaid.retrieval.threshold import UNRELATED, find_threshold
 from gaid.stores import StorePlan, StoreWriter, open_store, reader
 
 DIM, FRAMES, CLIPS = 256, 4, 60
@@ -117,17 +117,17 @@ def test_one_sense_alone_ranks(searcher):
 
 
 def test_a_clip_that_fits_what_is_left_out_is_ranked_lower(searcher):
-    query = Query.parse('a red car -"a drum beats"')
-    assert (query.text, query.without) == ("a red car", ("a drum beats",))
-    plain, less = searcher.ask([Query.parse("a red car"), query], top=3)
-    drums = [hit.video for hit in plain.hits if sounds(int(hit.video.split()[1])) == "a drum beats"]
-    others = [hit.video for hit in plain.hits if hit.video not in drums]
-    kept = {hit.video: hit.score for hit in plain.hits}
-    assert less.query == 'a red car -"a drum beats"'
-    for hit in less.hits:
-        if hit.video in kept:
-            assert hit.score <= kept[hit.video] + 1e-6
-    assert set(others) <= {hit.video for hit in less.hits}
+    cars = [clip for clip in range(CLIPS) if looks(clip) == "a red car"]
+    assert [sounds(clip) for clip in cars] == ["birds sing", None, "birds sing"]
+    query = Query.parse('a red car -"birds sing"')
+    assert (query.text, query.without) == ("a red car", ("birds sing",))
+    plain, less = searcher.ask([Query.parse("a red car"), query], top=CLIPS)
+    assert less.query == 'a red car -"birds sing"'
+    before, after = ({hit.video: hit.score for hit in answer.hits} for answer in (plain, less))
+    lost = [before[name] - after[name] for name in (f"clip {clip:02d}" for clip in cars)]
+    assert min(lost[0], lost[2]) > lost[1] + 0.05
+    assert all(after[name] <= before[name] + 1e-6 for name in before)
+    assert less.hits[0].video == f"clip {cars[1]:02d}"
 
 
 @pytest.mark.parametrize(
@@ -176,26 +176,28 @@ def test_some_rows_alone_are_searched(searcher):
 
 def test_unrelated_sentences_fit_nothing_and_right_ones_fit(searcher, tmp_path):
     found = ask(searcher, [Query.parse("a green house"), *map(Query.parse, UNRELATED)], top=5)
-    assert found.threshold.source == "unrelated sentences"
+    assert found.threshold.found is None
     assert not found.answers[0].nothing_fits
     assert np.mean([answer.nothing_fits for answer in found.answers[1:]]) >= 0.85
     page = write_page(found, tmp_path / "page.html").read_text()
     assert "Nothing fits: these are the nearest clips." in page
-    assert "found on 30 unrelated sentences" in page
+    assert "30 sentences about other things" in page
 
 
 def test_captions_of_the_training_part_set_the_threshold(tmp_path):
     searcher = Searcher.open(store=write_store(tmp_path / "captioned.zarr", captions=40))
-    found = ask(searcher, [Query.parse("a green house"), Query.parse(UNRELATED[0])], top=5)
-    assert found.threshold.source == "captions"
-    assert found.threshold.kept > 0.9
-    assert found.to_dict()["threshold"]["count"] == 40
+    found = ask(searcher, [*map(Query.parse, LOOKS), *map(Query.parse, UNRELATED)], top=5)
+    assert found.threshold.captions == 40
+    assert found.threshold.found > 0.9
+    assert found.to_dict()["threshold"]["captions"] == 40
+    fitting = [not answer.nothing_fits for answer in found.answers]
+    assert np.mean(fitting[: len(LOOKS)]) > 0.9
+    assert np.mean(fitting[len(LOOKS) :]) == pytest.approx(found.threshold.unrelated)
 
 
-def test_thresholds_tell_two_groups_apart():
-    own, others = np.array([3.0, 4.0, 5.0, 1.0]), np.array([0.5, 2.0, 0.1, 0.2])
-    found = threshold_of_captions(own, others)
-    assert (found.fit, found.kept, found.false) == (1.0, 1.0, 0.25)
-    found = threshold_of_unrelated(np.arange(10.0))
-    assert found.fit == pytest.approx(8.1)
-    assert found.false == pytest.approx(0.1)
+def test_thresholds_tell_sentences_with_an_answer_from_those_without():
+    found = find_threshold(np.array([0.5, 2.0, 0.1, 0.2]), np.array([3.0, 4.0, 5.0, 1.0]))
+    assert (found.score, found.unrelated, found.captions, found.found) == (1.0, 0.25, 4, 1.0)
+    found = find_threshold(np.arange(10.0))
+    assert found.score == pytest.approx(8.1)
+    assert (found.unrelated, found.captions, found.found) == (pytest.approx(0.1), 0, None)
