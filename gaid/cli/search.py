@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+import gaid
 from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
 from gaid.console import print_table, say, show
 from gaid.settings import check_seed
 
 if TYPE_CHECKING:
+    from gaid.retrieval.lens import Sense
     from gaid.retrieval.results import Answer, Hit, SearchResults
-    from gaid.retrieval.searcher import Searcher
 
 
 def search(
@@ -77,22 +78,15 @@ def search(
     stays open and asks for one sentence after the other.
     """
     from gaid.report import write_page
-    from gaid.retrieval.queries import Query, read_queries
-    from gaid.retrieval.search import ask
-    from gaid.retrieval.searcher import Searcher
 
     page = chosen_page(html, "--html")
-    examples = [Query(picture=picture, sound=sound, like=like)] if picture or sound or like else []
-    stays = not (query or query_file or examples or json or page) and sys.stdin.isatty()
-    queries = [] if stays else read_queries([*(query or ()), *examples], query_file or ())
-    if folder is not None:
-        store = _bring_up_to_date(folder, store, device)
-    searcher = Searcher.open(
-        run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed, index=index
-    )
-    if stays:
-        return _stay(searcher, top, sense)
-    found = ask(searcher, queries, top=top, sense=sense)
+    examples = (picture, sound, like)
+    if not (query or query_file or any(examples) or json or page) and sys.stdin.isatty():
+        return _stay(top, sense, folder, device, run=run, store=store, preset=preset, text=text, root=root, memory=memory,
+                     seed=seed, index=index)  # fmt: skip
+    found = gaid.search(query or (), run=run, store=store, preset=preset, query_file=query_file or (), picture=picture,
+                 sound=sound, like=like, top=top, sense=sense, folder=folder, text=text, root=root, device=device,
+                 memory=memory, seed=seed, index=index)  # fmt: skip
     if not json:
         _print_found(found)
 
@@ -105,23 +99,16 @@ def search(
     return write_after(page, lambda path: write_page(found, path), tell)
 
 
-def _bring_up_to_date(folder: Path, store: Path | None, device: str) -> Path:
-    """The store of a folder, after what it lacks was extracted in the way that it was begun."""
-    import gaid
-    from gaid.extract.sources import options_of
-
-    store = store or Path("stores") / f"{folder.resolve().name}.zarr"
-    options = options_of(gaid.open_store(store)) if store.exists() else {}
-    gaid.extract("folder", root=folder, out=store, device=device, **options)
-    return store
-
-
-def _stay(searcher: "Searcher", top: int, sense: Any) -> None:
+def _stay(top: int, sense: "Sense", folder: Path | None, device: str, **library: Any) -> None:
     """Answers sentences from the terminal until the input ends."""
     from gaid.errors import GaidError
     from gaid.retrieval.queries import Query
-    from gaid.retrieval.search import ask
+    from gaid.retrieval.search import ask, bring_up_to_date
+    from gaid.retrieval.searcher import Searcher
 
+    if folder is not None:
+        library["store"] = bring_up_to_date(folder, library["store"], device)
+    searcher = Searcher.open(**library, device=device)
     _ = searcher.encoder  # loaded before the first question
     show(f"{len(searcher.rows):,} clips of {searcher.store.path}. An empty line ends the search.")
     for note in searcher.notes:

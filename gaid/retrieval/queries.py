@@ -60,14 +60,19 @@ def _quoted(phrase: str) -> str:
     return f'"{phrase}"' if " " in phrase else phrase
 
 
-def read_queries(query: str | Query | Sequence[str | Query], files: str | Path | Iterable[str | Path]) -> list[Query]:
-    """All queries: those that are given, then the sentences of files, one per line, `-` for standard input.
+def read_queries(
+    query: str | Query | Sequence[str | Query],
+    files: str | Path | Iterable[str | Path],
+    example: Query | None = None,
+) -> list[Query]:
+    """All queries: those that are given, the example, then the sentences of files, one per line, `-` for standard input.
 
     Raises OptionInvalid, also where there are none, and DataMissing.
     """
     from gaid.datasets.reading import read_lines
 
     given: list[str | Query] = [query] if isinstance(query, str | Query) else list(query)
+    given += [example] if example else []
     for file in [files] if isinstance(files, str | Path) else files:
         if str(file) == "-":
             lines = sys.stdin.read().splitlines()

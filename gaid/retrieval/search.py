@@ -12,6 +12,7 @@ from gaid.retrieval.lens import Sense
 from gaid.retrieval.queries import Query, read_queries
 from gaid.retrieval.results import SearchResults
 from gaid.retrieval.searcher import Searcher
+from gaid.stores import open_store
 
 if TYPE_CHECKING:
     from gaid.runs import Run
@@ -25,8 +26,12 @@ def search(
     store: "str | Path | Store | None" = None,
     preset: str | None = None,
     query_file: str | Path | Iterable[str | Path] = (),
+    picture: str | Path | None = None,
+    sound: str | Path | None = None,
+    like: str | Path | None = None,
     top: int = 10,
     sense: Sense = "all",
+    folder: str | Path | None = None,
     text: str | None = None,
     root: str | Path | None = None,
     device: str = "auto",
@@ -38,14 +43,17 @@ def search(
 
     Args:
         query: a sentence or several. A minus before a word or a quoted phrase leaves out clips that it describes: a crowd -music.
-            A `Query` can be an example instead: a picture, a sound, or a clip.
         query_file: files of more sentences, one per line; `-` is standard input.
+        picture, sound, like: an example in place of a sentence: files (both are one example), or the id of a clip of the store, or
+            a file with picture and sound.
         run: on its own store, or on `store`, which must hold features of the same backbones.
         store: features in place of the run's own, or for an untrained head.
         preset: the untrained head on `store`, which makes sense only where the backbones share a space. By default the one that
             compares every sense that shares a space with sentences: av-sum, mean-pool (pictures) or sound.
         top: clips per query.
         sense: `picture` ranks by the score without the clips' sounds, `sound` by what their sounds add to it.
+        folder: a folder of videos; what the store (by default stores/FOLDER.zarr) lacks of it is extracted first, in the way that it
+            was begun.
         text: the encoder of the sentences, where the store's name for it does not load here.
         root: where the clips' files are. Default: where the store says they were. Only for paths and pictures.
         device: of the encoder and the head.
@@ -57,11 +65,39 @@ def search(
     Raises OptionInvalid, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid, BackboneUnavailable, and
     MediaError for an example that can't be read.
     """
-    queries = read_queries(query, query_file)
+    queries = read_queries(query, query_file, make_example(picture, sound, like))
+    if folder is not None:
+        store = bring_up_to_date(folder, store, device)
     searcher = Searcher.open(
         run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed, index=index
     )
     return ask(searcher, queries, top=top, sense=sense)
+
+
+def make_example(
+    picture: str | Path | None = None, sound: str | Path | None = None, like: str | Path | None = None
+) -> Query | None:
+    """The query of an example; None where none is given."""
+    if picture is sound is like is None:
+        return None
+    return Query(
+        picture=None if picture is None else Path(picture),
+        sound=None if sound is None else Path(sound),
+        like=None if like is None else str(like),
+    )
+
+
+def bring_up_to_date(folder: str | Path, store: "str | Path | Store | None", device: str) -> Path:
+    """The store of a folder, after what it lacked was extracted in the way that it was begun. Raises what `extract` raises."""
+    from gaid.extract import extract
+    from gaid.extract.sources import options_of
+
+    if store is None:
+        store = Path("stores") / f"{Path(folder).resolve().name}.zarr"
+    path = Path(store) if isinstance(store, str | Path) else store.path
+    options = options_of(open_store(path)) if path.exists() else {}
+    extract("folder", root=folder, out=path, device=device, **options)
+    return path
 
 
 def ask(searcher: Searcher, queries: Sequence[Query], *, top: int = 10, sense: Sense = "all") -> SearchResults:

@@ -175,8 +175,7 @@ def test_run_gives_the_exit_code_of_the_command():
 
 def test_what_stands_after_two_dashes_is_left_as_it_is_typed(gaid, monkeypatch):
     asked = []
-    reading = lambda query, files: asked.append(query) or (_ for _ in ()).throw(OSError())  # noqa: E731
-    monkeypatch.setattr("gaid.retrieval.queries.read_queries", reading)
+    monkeypatch.setattr("gaid.search", lambda query, **_: asked.append(query) or (_ for _ in ()).throw(OSError()))
     gaid("search", "--run", "x", "--query_file", "y", "--", "--snow_man", "--debug", "--version")
     assert [list(query) for query in asked] == [["--snow_man", "--debug", "--version"]]
 
