@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from gaid.stores import Store
 
 LANES = ("gate", "attention", "sound_weight")
-ENOUGH = 20  # captions that a threshold is found on
+# A threshold is found on at least so many captions, or without any, and among so many clips beside the captions' own.
+ENOUGH, LIBRARY = 20, 2000
 
 
 @dataclass(frozen=True)
@@ -191,28 +192,36 @@ class Searcher:
         """From which score on a clip is an answer to a sentence, found once per sense: on sentences that have nothing to do with the
         library and, where there are enough, on captions of its validation or training part."""
         if sense not in self._thresholds:
-            captions = self._captions()
-            of_captions = None if captions is None else self._best_scores(captions, sense)
-            self._thresholds[sense] = find_threshold(self._best_scores(self._encoded(UNRELATED), sense), of_captions)
+            unrelated = self._encoded(UNRELATED)
+            started = time.perf_counter()
+            some = self.rows[np.unique(np.linspace(0, len(self.rows) - 1, LIBRARY).astype(np.int64))]
+            captions, own = self._captions()
+            of_captions = None
+            if len(captions) >= ENOUGH:
+                text = captions_as(self.bench.head(), self.store, captions)
+                of_captions = self._best_scores(text, sense, np.union1d(some, own))
+            self._thresholds[sense] = find_threshold(self._best_scores(unrelated, sense, some), of_captions)
+            self.seconds["load"] += time.perf_counter() - started
         return self._thresholds[sense]
 
-    def _captions(self) -> "NDArray[np.floating] | None":
-        """The vectors of up to CAPTIONS captions of clips with features; None where there are too few."""
+    def _captions(self) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+        """Rows of up to CAPTIONS captions of clips with features, of the validation part or else the training part, and of their
+        clips."""
         protocol = self.store.default_protocol
         sizes = self.store.protocols.get(protocol, {})
         part = next((one for one in ("val", "train") if sizes.get(one, 0) >= ENOUGH), None)
         if part is None:
-            return None
+            return np.empty(0, np.int64), np.empty(0, np.int64)
         members = members_of(self.store, part, protocol)
-        rows = np.sort(members.captions[np.isin(members.caption_video, self.rows)])
-        if len(rows) < ENOUGH:
-            return None
-        some = rows[np.unique(np.linspace(0, len(rows) - 1, CAPTIONS).astype(np.int64))]
-        return captions_as(self.bench.head(), self.store, some)
+        usable = np.flatnonzero(np.isin(members.caption_video, self.rows))
+        some = usable[np.unique(np.linspace(0, len(usable) - 1, CAPTIONS).astype(np.int64))] if len(usable) else usable
+        return np.sort(members.captions[some]), np.unique(members.caption_video[some])
 
-    def _best_scores(self, text: "NDArray[np.floating]", sense: Sense) -> "NDArray[np.float32]":
-        """For each sentence the score of its best clip."""
-        return best_clips(self._lens(text, sense), self.store, 1)[1][:, 0]
+    def _best_scores(
+        self, text: "NDArray[np.floating]", sense: Sense, rows: "NDArray[np.int64]"
+    ) -> "NDArray[np.float32]":
+        """For each sentence the score of the best of some clips."""
+        return best_clips(self._lens(text, sense), self.store, 1, rows)[1][:, 0]
 
     # Which head answers which query
 
