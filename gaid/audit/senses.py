@@ -292,15 +292,15 @@ def _in_words(section: Section, parts: list[Part], hears: str | None, without: s
         return section.line(hears, _group(of)).values[CHANGE]
 
     to = "picture alone" if without == PICTURE else without
-    unit = f"points of text to video R@1 compared with {to}"
+    unit = "points of text to video R@1"
     # Trained heads differ in more than in what they take.
     subject = f"Sound ({hears})" if without == PICTURE else f"The head with sound ({hears})"
     if part is None:
-        return f"{subject} {_effect(change(parts[0]), unit)} on all {len(parts[0].captions):,} captions."
+        return f"{subject} {_effect(change(parts[0]), unit)} on all {len(parts[0].captions):,} captions, compared with {to}."
     others = parts[parts.index(part) + 1]
     return (
         f"{subject} {_effect(change(part), unit)} on the {part.captions.sum():,} captions {NAMED[part.name]}, and "
-        f"{_effect(change(others))} on the {others.captions.sum():,} others."
+        f"{_effect(change(others))} on the {others.captions.sum():,} others, compared with {to}."
     )
 
 
