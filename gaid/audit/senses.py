@@ -203,13 +203,13 @@ def compare_senses(bench: Bench, trained: list[Bench]) -> Comparison:
 
 def parts_of(split: "Split") -> list[Part]:
     """The parts of a split's queries, with all of them first."""
-    tells, names = tells_of_sound(split.caption_texts), names_sound(split.caption_texts)
+    words, names = tells_of_sound(split.caption_texts), names_sound(split.caption_texts)
     sounding = clips_with_sound(split)
     of_caption = sounding[split.caption_video]
     return [
-        Part(ALL, np.ones(len(tells), bool), np.ones(len(sounding), bool)),
-        Part(WORDS, tells),
-        Part("captions without such a word", ~tells),
+        Part(ALL, np.ones(len(words), bool), np.ones(len(sounding), bool)),
+        Part(WORDS, words),
+        Part("captions without such a word", ~words),
         Part(NAMES, names),
         Part("captions without such a name", ~names),
         Part("captions of clips with sound", of_caption, sounding),

@@ -56,10 +56,15 @@ def default_candidates(videos: int) -> int:
     return min(videos, max(50, min(1000, videos // 10)))
 
 
-def check_indexable(head: "Head", candidates: int | None, videos: int) -> int:
-    """How many candidates a query gets. Raises OptionInvalid for a head without video vectors, or for fewer than one."""
+def check_has_vectors(head: "Head") -> None:
+    """Raises OptionInvalid for a head that has no vector of a video to put into an index."""
     if not head.has_video_embedding:
         raise OptionInvalid("--index faiss: this head has no vector of a video without a query; use --index exact")
+
+
+def check_indexable(head: "Head", candidates: int | None, videos: int) -> int:
+    """How many candidates a query gets. Raises OptionInvalid for a head without video vectors, or for fewer than one."""
+    check_has_vectors(head)
     if candidates is None:
         return default_candidates(videos)
     if candidates < 1:

@@ -20,7 +20,7 @@ from gaid.heads.base import HeadBase, Scoring, every_frame
 from gaid.heads.scoring import plan
 
 KEPT = 128  # clips whose sounds stand for the library's
-SHARPNESS = 20.0  # by which cosines are told apart where validation has not said; that of sentence encoders in training
+SHARPNESS = 20.0  # factor on cosines where validation has not chosen one; that of sentence encoders in training
 TEMPERATURES = (0.0, 0.2, 0.1, 0.05, 0.02)
 CAPTIONS = 2000  # of validation that a fit takes
 CPU_TEXTS, CPU_VIDEOS = 256, 64  # in one block

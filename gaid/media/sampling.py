@@ -245,7 +245,7 @@ def middles(duration: float, frames: int) -> NDArray[np.float64]:
 
 
 def choose_seconds(duration: float, frames: int, closed: bool = False) -> tuple[NDArray[np.float64], bool]:
-    """The moments of `per-second`, and whether there are fewer than `frames`. `closed`: the video goes on after the clip,
+    """The moments of `per-second`, and whether there are fewer than `frames`. `closed`: the video continues after the clip,
     whose last moment may then be its end, as in the published code."""
     count = math.floor(duration + ROUNDING) + 1 if closed else max(1, math.ceil(duration - ROUNDING))
     if count >= frames:

@@ -18,7 +18,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from gaid.errors import OptionInvalid, StoreCorrupt
-from gaid.evaluation.index import default_candidates, unit
+from gaid.evaluation.index import check_has_vectors, default_candidates, unit
 from gaid.files import check_folder, replacing
 from gaid.retrieval.lens import Lens, best_clips
 from gaid.source_files import digest_of, look_at
@@ -266,8 +266,7 @@ def captions_as(head: "Head", store: "Store", rows: NDArray[np.int64]) -> NDArra
 
 def check_head(head: "Head") -> None:
     """Raises OptionInvalid for a head that an index can't be made with."""
-    if not head.has_video_embedding:
-        raise OptionInvalid("--index faiss: this head has no vector of a video without a query; use --index exact")
+    check_has_vectors(head)
     if head.has_trials:
         raise OptionInvalid("--index faiss: this head draws trials for every clip of a store; use --index exact")
 

@@ -108,11 +108,10 @@ class Lens:
             audio = math.prod(store.audio_clip_token_shape)
         return 4 * (visual + audio)
 
-    def sample(self, store: "Store", valid: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], Features]":
-        """Clips that stand for the library, and their rows: up to SAMPLE, spread over it."""
+    def sample(self, store: "Store", valid: "NDArray[np.int64]") -> Features:
+        """Clips that stand for the library: up to SAMPLE, spread over it."""
         count = max(1, min(SAMPLE, len(valid), self.memory // 4 // self._bytes_per_clip(store)))
-        rows = valid[np.linspace(0, len(valid) - 1, count).astype(np.int64)]
-        return rows, self.features(read_clips(store, rows))
+        return self.features(read_clips(store, valid[np.linspace(0, len(valid) - 1, count).astype(np.int64)]))
 
 
 @dataclass

@@ -83,6 +83,7 @@ class Searcher:
         self.seconds = {"load": 0.0, "text": 0.0, "score": 0.0}
         self._example_heads: dict[tuple[bool, bool], Head] = {}
         self._thresholds: dict[str, Threshold] = {}
+        self._samples: dict[tuple[str, str, str], Features] = {}
 
     @classmethod
     def open(
@@ -248,7 +249,14 @@ class Searcher:
             yield self._round([place for place, _ in examples], [], lens)
 
     def _round(self, places: list[int], owners: list[int], lens: Lens, by_index: bool = False) -> _Round:
-        return _Round(places, owners, lens, Background.of(lens, lens.sample(self.store, self.rows)[1]), by_index)
+        return _Round(places, owners, lens, Background.of(lens, self._sample(lens)), by_index)
+
+    def _sample(self, lens: Lens) -> "Features":
+        """Clips that stand for the library, read once for all questions to heads that take the same features."""
+        key = lens.head.visual_input, lens.head.audio_input, lens.audio
+        if key not in self._samples:
+            self._samples[key] = lens.sample(self.store, self.rows)
+        return self._samples[key]
 
     def _lens(self, text: "NDArray[np.floating]", sense: Sense, head: "Head | None" = None) -> Lens:
         bench = self.bench

@@ -1,6 +1,6 @@
 """AST through transformers, always in float32.
 
-`encode_steps` pictures a piece of up to 10.24 s with a row every 10 ms, as AST was trained, and gives the mean over the
+`encode_steps` makes a mel picture of a piece of up to 10.24 s, a row every 10 ms, as AST was trained, and gives the mean over the
 frequencies of each tenth of a second, after the last norm.
 
 `encode_clip` gives the tokens that AVIGATE's published code makes of a whole sound: the rows' distance is a 1,024th of the
