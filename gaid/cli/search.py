@@ -46,6 +46,17 @@ def search(
         Literal["all", "picture", "sound"],
         option("picture ranks clips without their sounds, sound by what their sounds add.", "all|picture|sound"),
     ] = "all",
+    within: Annotated[
+        str | None, option("Only clips in this folder: a part of their paths, such as 2024/may, or a path.", "FOLDER")
+    ] = None,
+    longer: Annotated[float | None, option("Only clips of at least so many seconds.", "SECONDS")] = None,
+    shorter: Annotated[float | None, option("Only clips of at most so many seconds.", "SECONDS")] = None,
+    since: Annotated[
+        str | None, option("Only clips whose file was last changed on this day or later: 2024-05-31.", "DATE")
+    ] = None,
+    until: Annotated[
+        str | None, option("Only clips whose file was last changed on this day or earlier.", "DATE")
+    ] = None,
     folder: Annotated[
         Path | None,
         option("Folder of videos; what --store lacks of it is extracted first. Default: stores/FOLDER.zarr.", "FOLDER"),
@@ -80,13 +91,14 @@ def search(
     from gaid.report import write_page
 
     page = chosen_page(html, "--html")
+    filters: dict[str, Any] = {"within": within, "longer": longer, "shorter": shorter, "since": since, "until": until}
     examples = (picture, sound, like)
     if not (query or query_file or any(examples) or json or page) and sys.stdin.isatty():
-        return _stay(top, sense, folder, device, run=run, store=store, preset=preset, text=text, root=root, memory=memory,
-                     seed=seed, index=index)  # fmt: skip
+        return _stay(top, sense, filters, folder, device, run=run, store=store, preset=preset, text=text, root=root,
+                     memory=memory, seed=seed, index=index)  # fmt: skip
     found = gaid.search(query or (), run=run, store=store, preset=preset, query_file=query_file or (), picture=picture,
-                 sound=sound, like=like, top=top, sense=sense, folder=folder, text=text, root=root, device=device,
-                 memory=memory, seed=seed, index=index)  # fmt: skip
+                 sound=sound, like=like, top=top, sense=sense, folder=folder, text=text, root=root, device=device, memory=memory,
+                 seed=seed, index=index, **filters)  # fmt: skip
     if not json:
         _print_found(found)
 
@@ -99,18 +111,22 @@ def search(
     return write_after(page, lambda path: write_page(found, path), tell)
 
 
-def _stay(top: int, sense: "Sense", folder: Path | None, device: str, **library: Any) -> None:
-    """Answers sentences from the terminal until the input ends."""
+def _stay(top: int, sense: "Sense", filters: dict[str, Any], folder: Path | None, device: str, **library: Any) -> None:
+    """Answers sentences from the terminal until the input ends. A line may name filters of its own."""
     from gaid.errors import GaidError
+    from gaid.retrieval.filters import Filters
     from gaid.retrieval.queries import Query
     from gaid.retrieval.search import ask, bring_up_to_date
     from gaid.retrieval.searcher import Searcher
 
+    of_all = Filters.parse(**filters)
     if folder is not None:
         library["store"] = bring_up_to_date(folder, library["store"], device)
     searcher = Searcher.open(**library, device=device)
     _ = searcher.encoder  # loaded before the first question
-    show(f"{len(searcher.rows):,} clips of {searcher.store.path}. An empty line ends the search.")
+    show(
+        f"{len(searcher.rows):,} clips of {searcher.store.path}. A line may name filters, such as --longer 10; an empty one ends."
+    )
     for note in searcher.notes:
         say(f"note: {note}")
     while True:
@@ -121,7 +137,11 @@ def _stay(top: int, sense: "Sense", folder: Path | None, device: str, **library:
         if not line:
             return
         try:
-            for answer in ask(searcher, [Query.parse(line)], top=top, sense=sense).answers:
+            sentence, of_line = of_all.read(line)
+            found = ask(searcher, [Query.parse(sentence)], top=top, sense=sense, filters=of_line)
+            for note in found.notes[len(searcher.notes) :]:
+                say(f"note: {note}")
+            for answer in found.answers:
                 _print(answer)
         except GaidError as error:
             say(str(error))
@@ -144,6 +164,8 @@ def _print_found(found: "SearchResults") -> None:
 def _print(answer: "Answer") -> None:
     """One line per clip; empty columns are left out."""
     hits = answer.hits
+    if not hits:
+        return show(f"{answer.query}: no clip passes the filters")
     columns: dict[str, list[Any]] = {
         "place": [hit.place for hit in hits],
         "score": [f"{hit.score:.3f}" for hit in hits],

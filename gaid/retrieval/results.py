@@ -9,6 +9,7 @@ import numpy as np
 from gaid.evaluation.basis import Basis
 
 if TYPE_CHECKING:
+    from gaid.retrieval.filters import Filters
     from gaid.retrieval.threshold import Threshold
     from gaid.stores import Store
 
@@ -74,7 +75,8 @@ class Answer:
 
 @dataclass
 class SearchResults:
-    """A search. `seconds` has the times of loading, of encoding the queries, and of scoring. `clips`: how many were compared.
+    """A search. `seconds` has the times of loading, of encoding the queries, and of scoring. `clips`: how many were compared, those that
+    `filters` let through.
 
     `opened` and `root`, the store and where its clips lie if not where it says, are what a page's pictures are drawn from; they
     are kept in memory only.
@@ -84,6 +86,7 @@ class SearchResults:
     basis: Basis
     clips: int
     sense: str
+    filters: "Filters"
     threshold: "Threshold | None"
     text_backbone: str | None
     audio_text_backbone: str | None
@@ -99,6 +102,7 @@ class SearchResults:
             "answers": [answer.to_dict() for answer in self.answers],
             "clips": self.clips,
             "sense": self.sense,
+            "filters": self.filters.to_dict(),
             "threshold": self.threshold.to_dict() if self.threshold else None,
             **self.basis.to_dict("store", "dataset", "preset", "trained", "run"),
             "seed": self.basis.seeds[0],

@@ -5,9 +5,11 @@ are `report`'s and the command's.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gaid.retrieval.filters import NO_FILTERS, Filters
 from gaid.retrieval.lens import Sense
 from gaid.retrieval.queries import Query, read_queries
 from gaid.retrieval.results import SearchResults
@@ -31,6 +33,11 @@ def search(
     like: str | Path | None = None,
     top: int = 10,
     sense: Sense = "all",
+    within: str | Path | None = None,
+    longer: float | None = None,
+    shorter: float | None = None,
+    since: str | date | None = None,
+    until: str | date | None = None,
     folder: str | Path | None = None,
     text: str | None = None,
     root: str | Path | None = None,
@@ -52,6 +59,9 @@ def search(
             compares every sense that shares a space with sentences: av-sum, mean-pool (pictures) or sound.
         top: clips per query.
         sense: `picture` ranks by the score without the clips' sounds, `sound` by what their sounds add to it.
+        within: a folder that the clips must lie in: a part of their paths (holidays, 2024/may), or a path on this machine.
+        longer, shorter: seconds that the clips last at least and at most.
+        since, until: when the clips' files were last changed, both inclusive: 2024-05-31, or 2024-05-31T18:30.
         folder: a folder of videos; what the store (by default stores/FOLDER.zarr) lacks of it is extracted first, in the way that it
             was begun.
         text: the encoder of the sentences, where the store's name for it does not load here.
@@ -66,12 +76,13 @@ def search(
     MediaError for an example that can't be read.
     """
     queries = read_queries(query, query_file, make_example(picture, sound, like))
+    filters = Filters.parse(within, longer, shorter, since, until)
     if folder is not None:
         store = bring_up_to_date(folder, store, device)
     searcher = Searcher.open(
         run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed, index=index
     )
-    return ask(searcher, queries, top=top, sense=sense)
+    return ask(searcher, queries, top=top, sense=sense, filters=filters)
 
 
 def make_example(
@@ -100,22 +111,31 @@ def bring_up_to_date(folder: str | Path, store: "str | Path | Store | None", dev
     return path
 
 
-def ask(searcher: Searcher, queries: Sequence[Query], *, top: int = 10, sense: Sense = "all") -> SearchResults:
+def ask(
+    searcher: Searcher,
+    queries: Sequence[Query],
+    *,
+    top: int = 10,
+    sense: Sense = "all",
+    filters: Filters = NO_FILTERS,
+) -> SearchResults:
     """Answers from a library that is open, with what they rest on. `seconds` are those of all its answers so far."""
-    answers = searcher.ask(queries, top=top, sense=sense, threshold=True)
+    rows, notes = searcher.facts.choose(filters) if filters else (None, [])
+    answers = searcher.ask(queries, top=top, sense=sense, rows=rows, threshold=True)
     sentences = any(not query.is_example for query in queries)
     encoder = searcher.encoder if sentences else None
     return SearchResults(
         answers=answers,
         basis=searcher.basis,
-        clips=len(searcher.rows),
+        clips=len(searcher.rows if rows is None else rows),
         sense=sense,
-        threshold=searcher.threshold(sense) if sentences else None,
+        filters=filters,
+        threshold=searcher.threshold(sense) if sentences and (rows is None or len(rows)) else None,
         text_backbone=encoder.text.name if encoder else None,
         audio_text_backbone=encoder.audio.name if encoder and encoder.audio else None,
         frames=searcher.store.frames,
         seconds=dict(searcher.seconds),
-        notes=list(searcher.notes),
+        notes=[*searcher.notes, *notes],
         opened=searcher.store,
         root=searcher.root,
     )

@@ -19,6 +19,7 @@ from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.subject import own_encoder, zero_shot_preset
 from gaid.extract.sources import SentenceEncoder, find_videos, load_sentence_encoder
 from gaid.retrieval.examples import find_example, head_for
+from gaid.retrieval.filters import ClipFacts
 from gaid.retrieval.index import ClipIndex, IndexAbout, captions_as, check_head
 from gaid.retrieval.lens import Background, Lens, Sense, best_clips
 from gaid.retrieval.moments import best_moment, frame_scores
@@ -156,6 +157,11 @@ class Searcher:
             notes.append(str(self.index[1]))
         return notes
 
+    @cached_property
+    def facts(self) -> ClipFacts:
+        """Folder, length and date of the clips, by which they are filtered."""
+        return ClipFacts(self.store, self.rows, self.root)
+
     # Asking
 
     def ask(
@@ -174,6 +180,8 @@ class Searcher:
         """
         if top < 1:
             raise OptionInvalid(f"--top {top} must be at least 1")
+        if rows is not None and not len(rows):
+            return [Answer(query.label, []) for query in queries]
         by_index = self.index is not None and rows is None and sense == "all"
         rows = self.rows if rows is None else rows
         answers: dict[int, Answer] = {}

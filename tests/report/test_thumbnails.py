@@ -1,16 +1,22 @@
-"""Clips that are decoded again for a page are sampled as the store's were."""
+"""Clips that are decoded again for a page are sampled as the store's were, moments of them at equal distances."""
+
+import base64
+import io
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gaid.errors import MediaError
 from gaid.extract import extract
 from gaid.media.clip import ClipRequest, Sampling
 from gaid.media.pool import DecodePool
-from gaid.report.thumbnails import load_clips
+from gaid.report.thumbnails import MOMENT, MOMENT_SIZE, load_clips, load_moments
+from gaid.retrieval.results import Hit
 from gaid.specs import AudioSpec
 from gaid.stores import open_store
-from tests.media_maker import write_video
+from tests.media_maker import read_number, write_video
 
 TINY = {"visual": "tiny", "audio": "tiny", "text": "tiny"}
 
@@ -57,3 +63,22 @@ def test_a_store_says_how_its_clips_were_decoded_and_an_older_one_took_pixels_as
     for name in ("pixels", "rules"):
         del older.attrs["sampling"][name]
     assert Sampling.of_store(older).pixels == "stored"
+
+
+def test_the_frames_of_a_moment_lie_within_it(store):
+    file = str(Path(store.attrs["dataset"]["root"]) / "a.mp4")
+    hits = [
+        Hit(1, "a", 0.5, path=file, moment=(1.0, 3.4)),  # seconds of the clip, which begins with its file
+        Hit(1, "a", 0.5, path=file, moment=(1.0, 3.4), start=1.2),  # and which begins later: it replaces the first
+        Hit(2, "a", 0.4, path=file),
+        Hit(3, "b", 0.3, moment=(0.0, 1.0)),
+    ]
+    for some, offset in ((hits[:1], 0.0), (hits, 1.2)):
+        pictures = load_moments(store, some)
+        assert list(pictures) == [("a", (1.0, 3.4))]
+        data = base64.b64decode(pictures["a", (1.0, 3.4)].partition(",")[2])
+        strip = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        assert strip.shape == (MOMENT_SIZE, MOMENT * MOMENT_SIZE, 3)
+        numbers = [read_number(one) for one in np.split(strip, MOMENT, axis=1)]
+        middles = offset + 1.0 + 2.4 * (np.arange(MOMENT) + 0.5) / MOMENT
+        assert numbers == np.floor(middles * 5 + 1e-6).astype(int).tolist()  # the picture on screen, 5 per second
