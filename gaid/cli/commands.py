@@ -13,6 +13,7 @@ from gaid.cli import (
     reproduce,
     search,
     senses,
+    serve,
     store,
     stress,
     train_head,
@@ -33,5 +34,6 @@ def register(app: typer.Typer) -> None:
     app.command("senses")(senses.senses)
     app.command("stress")(stress.stress)
     app.command("search")(search.search)
+    app.command("serve")(serve.serve)
     app.command("export")(export.export)
     app.command("reproduce")(reproduce.reproduce)

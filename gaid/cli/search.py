@@ -8,8 +8,8 @@ import typer
 
 import gaid
 from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
+from gaid.cli.library import Folder, HeadSeed, Index, OfStore, Preset, Root, Run, ScoringMemory, TextEncoder
 from gaid.console import print_table, say, show
-from gaid.settings import check_seed
 
 if TYPE_CHECKING:
     from gaid.retrieval.lens import Sense
@@ -23,16 +23,9 @@ def search(
             metavar="[QUERY]...", help="A sentence in quotes, or several; -WORD leaves out what it describes."
         ),
     ] = None,
-    run: Annotated[Path | None, option("The folder of a run; its first seed's head searches.", "FOLDER")] = None,
-    store: Annotated[
-        Path | None, option("A store, for an untrained head, or in place of the run's own.", "PATH")
-    ] = None,
-    preset: Annotated[
-        str | None,
-        option(
-            "An untrained head, on --store. Default: av-sum, mean-pool or sound, whatever its encoders allow.", "NAME"
-        ),
-    ] = None,
+    run: Run = None,
+    store: OfStore = None,
+    preset: Preset = None,
     query_file: Annotated[
         list[Path] | None,
         option("A file with one sentence per line, or - for standard input; may be repeated.", "FILE", "--query-file"),
@@ -57,30 +50,18 @@ def search(
     until: Annotated[
         str | None, option("Only clips whose file was last changed on this day or earlier.", "DATE")
     ] = None,
-    folder: Annotated[
-        Path | None,
-        option("Folder of videos; what --store lacks of it is extracted first. Default: stores/FOLDER.zarr.", "FOLDER"),
-    ] = None,
+    folder: Folder = None,
     top: Annotated[int, option("How many clips to list per sentence.", "N", "--top", "-k", min=1)] = 10,
-    text: Annotated[
-        str | None, option("Encoder of the sentence, if the store's own has another name on this machine.", "NAME")
-    ] = None,
-    root: Annotated[
-        Path | None, option("Folder of the clips' files. Default: where they were extracted from.", "FOLDER")
-    ] = None,
+    text: TextEncoder = None,
+    root: Root = None,
     html: Annotated[
         Path | None,
         option("Page to write, with pictures of the clips that were found.", "FILE", "--html", "-o", "--out"),
     ] = None,
     device: Device = "auto",
-    memory: Annotated[
-        str, option("Memory limit of scoring beside a block of features; auto is 1GiB, on a GPU up to 8GiB.", "SIZE")
-    ] = "auto",
-    seed: Annotated[int, option("Seed of an untrained head.", "N", callback=check_seed)] = 0,
-    index: Annotated[
-        Literal["exact", "faiss"],
-        option("exact scores every clip; faiss takes candidates from an index kept beside the store.", "exact|faiss"),
-    ] = "exact",
+    memory: ScoringMemory = "auto",
+    seed: HeadSeed = 0,
+    index: Index = "exact",
     json: Json = False,
 ) -> None:
     """Find the clips of a store that match a sentence, by picture and sound; the clips need no captions.
@@ -116,13 +97,10 @@ def _stay(top: int, sense: "Sense", filters: dict[str, Any], folder: Path | None
     from gaid.errors import GaidError
     from gaid.retrieval.filters import Filters
     from gaid.retrieval.queries import Query
-    from gaid.retrieval.search import ask, bring_up_to_date
-    from gaid.retrieval.searcher import Searcher
+    from gaid.retrieval.search import ask, open_library
 
     of_all = Filters.parse(**filters)
-    if folder is not None:
-        library["store"] = bring_up_to_date(folder, library["store"], device)
-    searcher = Searcher.open(**library, device=device)
+    searcher = open_library(folder, **library, device=device)
     _ = searcher.encoder  # loaded before the first question
     show(
         f"{len(searcher.rows):,} clips of {searcher.store.path}. A line may name filters, such as --longer 10; an empty one ends."

@@ -30,13 +30,14 @@ def write_page(results: Any, path: str | Path) -> Path:
 
 def write_template(path: str | Path, template: str, *, room: str = "gaid.report", **context: Any) -> Path:
     """Renders a template of `room`, which may build on those beside this file, to `path`, whole or not at all."""
-    text = _environment(room).get_template(template).render(version=gaid.__version__, names=NAMES, **context)
+    text = environment(room).get_template(template).render(version=gaid.__version__, names=NAMES, **context)
     path = Path(path)
     write_bytes(path, text.encode("utf-8", "replace"))
     return path
 
 
-def _environment(room: str) -> "Environment":
+def environment(room: str) -> "Environment":
+    """Templates of a room, which may build on those beside this file. All values are shown as text."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

@@ -7,7 +7,7 @@ are `report`'s and the command's.
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gaid.retrieval.filters import NO_FILTERS, Filters
 from gaid.retrieval.lens import Sense
@@ -77,11 +77,10 @@ def search(
     """
     queries = read_queries(query, query_file, make_example(picture, sound, like))
     filters = Filters.parse(within, longer, shorter, since, until)
-    if folder is not None:
-        store = bring_up_to_date(folder, store, device)
-    searcher = Searcher.open(
-        run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed, index=index
-    )
+    searcher = open_library(
+        folder, run=run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed,
+        index=index,
+    )  # fmt: skip
     return ask(searcher, queries, top=top, sense=sense, filters=filters)
 
 
@@ -96,6 +95,19 @@ def make_example(
         sound=None if sound is None else Path(sound),
         like=None if like is None else str(like),
     )
+
+
+def open_library(
+    folder: str | Path | None = None,
+    *,
+    store: "str | Path | Store | None" = None,
+    device: str = "auto",
+    **options: Any,
+) -> Searcher:
+    """A library, open: `Searcher.open` with its options, after what the store lacked of a folder was extracted."""
+    if folder is not None:
+        store = bring_up_to_date(folder, store, device)
+    return Searcher.open(store=store, device=device, **options)
 
 
 def bring_up_to_date(folder: str | Path, store: "str | Path | Store | None", device: str) -> Path:

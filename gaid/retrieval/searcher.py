@@ -83,7 +83,7 @@ class Searcher:
             )
         self.seconds = {"load": 0.0, "text": 0.0, "score": 0.0}
         self._example_heads: dict[tuple[bool, bool], Head] = {}
-        self._thresholds: dict[str, Threshold] = {}
+        self.thresholds: dict[str, Threshold] = {}  # those that were found so far, by sense
         self._samples: dict[tuple[str, str, str], Features] = {}
 
     @classmethod
@@ -200,7 +200,7 @@ class Searcher:
     def threshold(self, sense: Sense = "all") -> Threshold:
         """From which score on a clip is an answer to a sentence, found once per sense: on sentences that have nothing to do with the
         library and, where there are enough, on captions of its validation or training part."""
-        if sense not in self._thresholds:
+        if sense not in self.thresholds:
             unrelated = self._encoded(UNRELATED)
             started = time.perf_counter()
             some = self.rows[np.unique(np.linspace(0, len(self.rows) - 1, LIBRARY).astype(np.int64))]
@@ -209,9 +209,9 @@ class Searcher:
             if len(captions) >= ENOUGH:
                 text = captions_as(self.bench.head(), self.store, captions)
                 of_captions = self._best_scores(text, sense, np.union1d(some, own))
-            self._thresholds[sense] = find_threshold(self._best_scores(unrelated, sense, some), of_captions)
+            self.thresholds[sense] = find_threshold(self._best_scores(unrelated, sense, some), of_captions)
             self.seconds["load"] += time.perf_counter() - started
-        return self._thresholds[sense]
+        return self.thresholds[sense]
 
     def _captions(self) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
         """Rows of up to CAPTIONS captions of clips with features, of the validation part or else the training part, and of their

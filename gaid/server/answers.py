@@ -1,0 +1,92 @@
+"""What the API takes and gives, as its OpenAPI description shows it. The facts are `gaid.server.library`'s."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gaid.retrieval.lens import Sense
+
+MOST_TOP, MOST_OFFSET, LONGEST_TEXT = 100, 1000, 1000
+
+
+class Asked(BaseModel):
+    """How clips are searched, beside the sentence or example."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sense: Annotated[Sense, Field(description="Which sense ranks: one of the library's `senses`.")] = "all"
+    top: Annotated[int, Field(ge=1, le=MOST_TOP, description="How many clips to list.")] = 20
+    offset: Annotated[int, Field(ge=0, le=MOST_OFFSET, description="How many of the best clips to leave out.")] = 0
+
+
+class AskedByText(Asked):
+    """A search by a sentence, or by a clip of the library."""
+
+    q: Annotated[str, Field(max_length=LONGEST_TEXT, description="A sentence; -WORD leaves out what it describes.")] = (
+        ""
+    )
+    like: Annotated[str | None, Field(max_length=64, description="The key of a clip, in place of a sentence.")] = None
+
+
+class LibraryFacts(BaseModel):
+    """The library that is served."""
+
+    name: str
+    clips: Annotated[int, Field(description="How many clips can be found.")]
+    senses: list[str]
+    folders: Annotated[list[str], Field(description="Folders of the clips, as far as their ids name folders.")]
+    heard: Annotated[str, Field(description="Which sound the head hears, in words; empty for a head without a choice.")]
+    notes: list[str]
+    thresholds: Annotated[
+        dict[str, float],
+        Field(description="From which score on a clip fits a sentence, per sense that was asked so far."),
+    ]
+
+
+class FoundClip(BaseModel):
+    """A clip of an answer. Times are seconds from the clip's start; `start` and `end` say where the clip lies in its file."""
+
+    model_config = ConfigDict(extra="allow")
+
+    key: str
+    place: int
+    video: Annotated[str, Field(description="The clip's id.")]
+    score: float
+    sound: Annotated[float | None, Field(description="The share of the sound in what was compared.")] = None
+    audio: Annotated[str, Field(description="sound, silent, no track or failed.")]
+    duration: float
+    start: float | None = None
+    end: float | None = None
+    senses: Annotated[dict[str, float], Field(description="What each sense adds to the score.")]
+    carried: Annotated[str | None, Field(description="The sense that found it.")] = None
+    moment: Annotated[tuple[float, float] | None, Field(description="The part that fits best.")] = None
+    thumbnails: Annotated[list[str], Field(description="Addresses of pictures of the moment.")]
+    media: Annotated[str, Field(description="Address of the clip's file.")]
+    preview: Annotated[str, Field(description="Address of a preview from the moment on, for files no browser plays.")]
+
+
+class SearchAnswer(BaseModel):
+    """The clips that answer a search, best first."""
+
+    query: str
+    fitting: Annotated[int | None, Field(description="How many of the listed clips reach the threshold.")] = None
+    hits: list[FoundClip]
+    seconds: Annotated[float, Field(description="How long the search took.")]
+
+
+class Fault(BaseModel):
+    """What is wrong with a request."""
+
+    kind: str
+    message: str
+
+
+class FaultAnswer(BaseModel):
+    """Every answer that is not a success."""
+
+    error: Fault
+
+
+def fault_content(kind: str, message: str) -> dict[str, Any]:
+    """The body of an answer that is not a success."""
+    return {"error": {"kind": kind, "message": message}}

@@ -1,0 +1,116 @@
+"""The library that is served: what the API and the agents' tools say of it and of its clips.
+
+A searcher is asked by one thread, on which these functions must run (`gaid.server.turns`). They know nothing of HTTP.
+"""
+
+import time
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from gaid.errors import DataMissing, OptionInvalid
+from gaid.retrieval.lens import SENSES
+from gaid.retrieval.queries import Query
+from gaid.retrieval.results import Hit
+from gaid.retrieval.searcher import Searcher
+from gaid.server.answers import AskedByText, FoundClip, LibraryFacts, SearchAnswer
+from gaid.server.keys import Keys, key_of
+
+API = "/api"
+MOST_FOLDERS = 500
+PICTURES = 3  # of a clip in an answer
+
+
+class ServedLibrary:
+    """A library that is open, and the keys of its clips."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher, self.store = searcher, searcher.store
+        self.keys = Keys(self.store.ids, searcher.rows)
+        self.folders = _folders(self.store.ids)
+
+    def warm_up(self) -> None:
+        """Loads what the first search would wait for."""
+        self.search(AskedByText(q="a picture", top=1))
+
+    def facts(self) -> LibraryFacts:
+        """What the page shows before anything is asked."""
+        return LibraryFacts(
+            name=self.store.dataset,
+            clips=len(self.searcher.rows),
+            senses=self._senses(),
+            folders=self.folders,
+            heard=self.searcher.basis.hears,
+            notes=self.searcher.notes,
+            thresholds={sense: round(found.score, 6) for sense, found in self.searcher.thresholds.items()},
+        )
+
+    def _senses(self) -> list[str]:
+        head = self.searcher.bench.head()
+        used = {"picture": head.uses_visual, "sound": head.uses_audio}
+        return [sense for sense in SENSES if used.get(sense, True)]
+
+    def row(self, key: str) -> int:
+        """The row of the clip with this key. Raises DataMissing."""
+        row = self.keys.row(key)
+        if row is None:
+            raise DataMissing("this library has no clip with this key")
+        return row
+
+    def search(self, asked: AskedByText) -> SearchAnswer:
+        """The clips that answer a sentence, or that are like a clip. Raises OptionInvalid, DataMissing."""
+        if (asked.like is None) == (not asked.q.strip()):
+            raise OptionInvalid("give either q, a sentence, or like, the key of a clip")
+        query = Query.parse(asked.q) if asked.like is None else Query(like=self.store.ids[self.row(asked.like)])
+        started = time.perf_counter()
+        answer = self.searcher.ask([query], top=asked.offset + asked.top, sense=asked.sense, threshold=True)[0]
+        hits = answer.hits[asked.offset :]
+        return SearchAnswer(
+            query=answer.query,
+            fitting=answer.fitting,
+            hits=self._found(hits),
+            seconds=round(time.perf_counter() - started, 4),
+        )
+
+    def _found(self, hits: list[Hit]) -> list[FoundClip]:
+        rows = np.array([self.keys.row(key_of(hit.video)) for hit in hits], np.int64)
+        order = np.argsort(rows)
+        times = np.empty((len(rows), self.store.frames), np.float32)
+        if len(rows):
+            times[order] = self.store.rows("videos/time", rows[order])
+        return [_found_clip(hit, of_clip) for hit, of_clip in zip(hits, times, strict=True)]
+
+
+def _found_clip(hit: Hit, times: Any) -> FoundClip:
+    """A hit with its addresses; where its file lies stays here."""
+    key = key_of(hit.video)
+    clip = f"{API}/clips/{key}"
+    start = hit.moment[0] if hit.moment else 0.0
+    plain = {name: value for name, value in hit.to_dict().items() if name != "path"}
+    return FoundClip(
+        **plain,
+        key=key,
+        thumbnails=[f"{clip}/thumbnail?at={one:.3f}" for one in _shown(times, hit.moment)],
+        media=f"{clip}/media",
+        preview=f"{clip}/preview?start={start:.3f}",
+    )
+
+
+def _shown(times: Any, moment: tuple[float, float] | None) -> list[float]:
+    """Times of up to PICTURES frames of the moment, or of the frame in the middle."""
+    distinct = np.unique(times)
+    inside = distinct[(distinct >= moment[0]) & (distinct <= moment[1])] if moment else distinct[:0]
+    if not len(inside):
+        return [float(distinct[len(distinct) // 2])]
+    return [float(one) for one in np.unique(inside[np.linspace(0, len(inside) - 1, PICTURES).round().astype(int)])]
+
+
+def _folders(ids: list[str]) -> list[str]:
+    """Folders that the clips' ids name, each with those above it; none where there are too many to choose from."""
+    found: set[str] = set()
+    for one in {clip.rpartition("/")[0] for clip in ids if "/" in clip}:
+        found.update(str(above) for above in (PurePosixPath(one), *PurePosixPath(one).parents) if above.name)
+        if len(found) > MOST_FOLDERS:
+            return []
+    return sorted(found)
