@@ -15,6 +15,16 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sense: Annotated[Sense, Field(description="Which sense ranks: one of the library's `senses`.")] = "all"
+    folder: Annotated[str | None, Field(max_length=LONGEST_TEXT, description="Only clips in this folder.")] = None
+    longer: Annotated[float | None, Field(description="Only clips of at least so many seconds.")] = None
+    shorter: Annotated[float | None, Field(description="Only clips of at most so many seconds.")] = None
+    since: Annotated[
+        str | None,
+        Field(max_length=40, description="Only clips whose file was changed on this day or later: 2024-05-31."),
+    ] = None
+    until: Annotated[
+        str | None, Field(max_length=40, description="Only clips whose file was changed on this day or earlier.")
+    ] = None
     top: Annotated[int, Field(ge=1, le=MOST_TOP, description="How many clips to list.")] = 20
     offset: Annotated[int, Field(ge=0, le=MOST_OFFSET, description="How many of the best clips to leave out.")] = 0
 
@@ -71,6 +81,8 @@ class SearchAnswer(BaseModel):
     query: str
     fitting: Annotated[int | None, Field(description="How many of the listed clips reach the threshold.")] = None
     hits: list[FoundClip]
+    clips: Annotated[int, Field(description="How many clips the filters left to search.")]
+    notes: Annotated[list[str], Field(description="What could not be judged.")]
     seconds: Annotated[float, Field(description="How long the search took.")]
 
 

@@ -42,7 +42,7 @@ def make_app(library: ServedLibrary, rules: Rules) -> FastAPI:
 
     app.include_router(_api(served), prefix=API, responses={"4XX": {"model": FaultAnswer}, 503: {"model": FaultAnswer}})
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    _answer_faults(app)
+    _answer_faults(app, library)
     app.add_middleware(Guard, rules=rules)
     return app
 
@@ -64,13 +64,13 @@ def _api(served: Served) -> APIRouter:
     return api
 
 
-def _answer_faults(app: FastAPI) -> None:
+def _answer_faults(app: FastAPI, library: ServedLibrary) -> None:
     """Every fault as JSON of one form, without a trace of where it was raised."""
 
     @app.exception_handler(GaidError)
     async def of_ours(request: Request, error: GaidError) -> JSONResponse:
         status = 404 if isinstance(error, DataMissing) else 422 if isinstance(error, MediaError) else 400
-        return JSONResponse(fault_content(type(error).__name__, str(error)), status)
+        return JSONResponse(fault_content(type(error).__name__, library.without_paths(str(error))), status)
 
     @app.exception_handler(RequestValidationError)
     async def of_the_form(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from gaid.errors import DataMissing, OptionInvalid
+from gaid.retrieval.filters import Filters
 from gaid.retrieval.lens import SENSES
 from gaid.retrieval.queries import Query
 from gaid.retrieval.results import Hit
 from gaid.retrieval.searcher import Searcher
-from gaid.server.answers import AskedByText, FoundClip, LibraryFacts, SearchAnswer
+from gaid.server.answers import Asked, AskedByText, FoundClip, LibraryFacts, SearchAnswer
 from gaid.server.keys import Keys, key_of
 
 API = "/api"
@@ -51,6 +52,13 @@ class ServedLibrary:
         used = {"picture": head.uses_visual, "sound": head.uses_audio}
         return [sense for sense in SENSES if used.get(sense, True)]
 
+    def without_paths(self, message: str) -> str:
+        """A message of an error without where the library lies on this machine."""
+        root = (self.store.attrs.get("dataset") or {}).get("root")
+        for place in filter(None, (str(self.store.path), root, self.searcher.root)):
+            message = message.replace(str(place), self.store.dataset)
+        return message
+
     def row(self, key: str) -> int:
         """The row of the clip with this key. Raises DataMissing."""
         row = self.keys.row(key)
@@ -63,13 +71,22 @@ class ServedLibrary:
         if (asked.like is None) == (not asked.q.strip()):
             raise OptionInvalid("give either q, a sentence, or like, the key of a clip")
         query = Query.parse(asked.q) if asked.like is None else Query(like=self.store.ids[self.row(asked.like)])
+        return self._answer(query, asked)
+
+    def _answer(self, query: Query, asked: Asked) -> SearchAnswer:
         started = time.perf_counter()
-        answer = self.searcher.ask([query], top=asked.offset + asked.top, sense=asked.sense, threshold=True)[0]
-        hits = answer.hits[asked.offset :]
+        filters = _filters(asked)
+        rows, notes = self.searcher.facts.choose(filters) if filters else (self.searcher.rows, [])
+        count = asked.offset + asked.top
+        answer = self.searcher.ask(
+            [query], top=count, sense=asked.sense, rows=rows if filters else None, threshold=True
+        )[0]
         return SearchAnswer(
             query=answer.query,
             fitting=answer.fitting,
-            hits=self._found(hits),
+            hits=self._found(answer.hits[asked.offset :]),
+            clips=len(rows),
+            notes=notes,
             seconds=round(time.perf_counter() - started, 4),
         )
 
@@ -80,6 +97,13 @@ class ServedLibrary:
         if len(rows):
             times[order] = self.store.rows("videos/time", rows[order])
         return [_found_clip(hit, of_clip) for hit, of_clip in zip(hits, times, strict=True)]
+
+
+def _filters(asked: Asked) -> Filters:
+    """The filters of a search. Raises OptionInvalid, also for a folder that is a path on this machine."""
+    if asked.folder is not None and asked.folder.startswith(("/", "\\", "~")):
+        raise OptionInvalid("folder: name a folder of the library, not a path")
+    return Filters.parse(asked.folder, asked.longer, asked.shorter, asked.since, asked.until)
 
 
 def _found_clip(hit: Hit, times: Any) -> FoundClip:

@@ -30,6 +30,25 @@ def test_an_answer_holds_no_path(client, world):
     assert str(world.folder) not in client.get("/api/search", params={"q": "a dog"}).text
 
 
+def test_filters_leave_clips_out(client):
+    def found(**filters):
+        answer = client.get("/api/search", params={"q": "a dog", **filters}).json()
+        assert answer["clips"] == len(answer["hits"])
+        return {hit["video"] for hit in answer["hits"]}
+
+    assert found(folder="parts") == {"parts/web", "parts/old"}
+    assert found(longer=1.5) == {"plain"}
+    assert found(shorter=1.5, folder="parts") == {"parts/web", "parts/old"}
+    assert found(until="2001-01-01") == set()
+
+
+@pytest.mark.parametrize("folder", ["/etc", "~", "\\\\host", "nowhere"])
+def test_a_folder_is_one_of_the_library(client, world, folder):
+    answer = client.get("/api/search", params={"q": "a dog", "folder": folder})
+    assert answer.status_code in (400, 404)
+    assert str(world.store) not in answer.text
+
+
 def test_an_offset_resumes_the_list(client):
     whole, rest = (
         client.get("/api/search", params={"q": "a dog", "offset": offset}).json()["hits"] for offset in (0, 2)
