@@ -14,19 +14,20 @@ if TYPE_CHECKING:
     from gaid.evaluation.export import export
     from gaid.extract import extract
     from gaid.retrieval.search import search
-    from gaid.runs import load_run
+    from gaid.runs import load, load_run
     from gaid.stores import open_store
     from gaid.training import train
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "export", "extract", "load_dataset", "load_run", "open_store", "search", "train"]
+__all__ = ["evaluate", "export", "extract", "load", "load_dataset", "load_run", "open_store", "search", "train"]
 
 _HOMES = {
     "evaluate": "gaid.evaluation.evaluate",
     "export": "gaid.evaluation.export",
     "extract": "gaid.extract",
+    "load": "gaid.runs",
     "load_dataset": "gaid.datasets",
     "load_run": "gaid.runs",
     "open_store": "gaid.stores",

@@ -8,6 +8,7 @@ found before any of it runs, so every spelling of a path is judged alike. What a
 
 import importlib
 import importlib.util
+import json
 import os
 import pkgutil
 import re
@@ -24,9 +25,10 @@ from gaid.settings import nearest, read_settings
 
 # Set to 1, this allows code within runs and stores.
 TRUST = "GAID_TRUST_CODE"
-# A folder with this file is zarr's, and one with such settings is a run, whatever else is in it.
-_STORE, _RUN = "zarr.json", "config.toml"
+# A folder with this file is zarr's, and one with such settings is a run or a published head, whatever else is in it.
+_STORE, _RUN, _PUBLISHED = "zarr.json", "config.toml", "config.json"
 RUN_KEYS = ("preset", "seed", "store")
+PUBLISHED = {"format": "gaid-head"}
 
 
 def load_object(name: str, role: str, fits: Callable[[Any], bool] = lambda found: True, kind: str = "") -> Any:
@@ -124,7 +126,7 @@ def load_module(source: str) -> ModuleType:
 
 
 def refuse_downloaded(file: Path) -> None:
-    """Raises CodeRefused where a file of code lies within a run or a store, by its name or behind symbolic links."""
+    """Raises CodeRefused where a file of code lies within a run, a published head or a store, by its name or behind symbolic links."""
     found = _downloaded(file)
     if found and not _trusted():
         kind, folder = found
@@ -151,6 +153,8 @@ def _downloaded(place: Path) -> tuple[str, Path] | None:
 def _kind_of(folder: Path) -> str:
     if os.path.lexists(folder / _STORE):
         return "store"
+    if is_published(folder):
+        return "published head"
     if not (folder / _RUN).is_file():
         return ""
     try:
@@ -158,6 +162,17 @@ def _kind_of(folder: Path) -> str:
     except GaidError:  # then it can't be opened as a run either
         return ""
     return "run" if all(key in settings for key in RUN_KEYS) else ""
+
+
+def is_published(folder: Path) -> bool:
+    """Whether a folder's settings are those of a published head."""
+    if not (folder / _PUBLISHED).is_file():
+        return False
+    try:
+        settings = json.loads((folder / _PUBLISHED).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(settings, dict) and settings.items() >= PUBLISHED.items()
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -23,6 +23,7 @@ def test_the_interface_for_notebooks_is_what_the_docs_say():
         "evaluate",
         "export",
         "extract",
+        "load",
         "load_dataset",
         "load_run",
         "open_store",

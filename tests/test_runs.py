@@ -11,7 +11,8 @@ from gaid.heads import build_head
 from gaid.runs import Run, list_runs, load_run, resolve_head
 from gaid.runs.factory import find_class, head_options
 from gaid.runs.files import read_checkpoint, write_checkpoint
-from gaid.runs.run import clear_run, default_out
+from gaid.runs.opening import clear_run
+from gaid.runs.run import default_out
 
 SIZES = {"visual_dim": 6, "audio_dim": 5, "text_dim": 4, "frames": 3}
 

@@ -34,6 +34,7 @@ __all__ = [
     "TextBackbone",
     "TextFeatures",
     "VisualBackbone",
+    "licence_of",
     "load_audio",
     "load_backbones",
     "load_text",
@@ -113,6 +114,13 @@ def statuses() -> list[BackboneStatus]:
 def published_models() -> list[PublishedModel]:
     """Models of the built-in families that `gaid doctor` lists."""
     return [model for spec in FAMILIES.values() for model in spec.models]
+
+
+def licence_of(name: str, kind: str) -> str:
+    """What is known of the licence of a backbone's weights: as its card or package states it, else `unknown`."""
+    spec = FAMILIES.get(name.partition(":")[0])
+    known = {one.name: one.licence for one in spec.models} | dict(spec.licences) if spec else {}
+    return known.get(name) or known.get(kind) or "unknown"
 
 
 def _find_all(

@@ -3,8 +3,8 @@
 What it is fed with is stated by `gaid.specs` and made by `gaid.media`; loading by name is `gaid.backbones`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -166,6 +166,9 @@ class BackboneSpec:
     `usage` is how its backbones are named ("clip:MODEL/WEIGHTS"; the bare name where there are no variants), `kinds` what
     they encode, `extra` the extra of the package that brings what the family needs, `models` those that `gaid doctor` lists.
 
+    `licences` states those of further backbones, as `PublishedModel.licence` does: by their names, or by kind ("visual") where one
+    name stands for several weights.
+
     `find(kind, variant, random_weights)` makes sure that a backbone can be had, and returns what builds it from a device's
     name and a seed; the same arguments give the same object. It raises BackboneUnavailable (weights), DependencyMissing (a
     package) and OptionInvalid (a variant). `statuses()` looks at files only.
@@ -178,6 +181,7 @@ class BackboneSpec:
     statuses: Callable[[], list[BackboneStatus]]
     extra: str = ""
     models: tuple[PublishedModel, ...] = ()
+    licences: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_variants(self) -> bool:

@@ -395,4 +395,4 @@ def statuses() -> list[BackboneStatus]:
     return [BackboneStatus("tiny", kind, "none needed", "") for kind in SPEC.kinds]
 
 
-SPEC = BackboneSpec(name="tiny", usage="tiny", kinds=("visual", "audio", "text"), find=find, statuses=statuses)
+SPEC = BackboneSpec("tiny", "tiny", ("visual", "audio", "text"), find, statuses, licences={"tiny": "Apache-2.0"})

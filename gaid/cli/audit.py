@@ -7,6 +7,7 @@ import typer
 
 from gaid.cli.common import Device, Json, chosen_page, flag, give, option, write_after
 from gaid.console import say, show
+from gaid.runs import load_run
 from gaid.settings import check_seed
 
 Seed = Annotated[
@@ -64,7 +65,7 @@ def audit(
 
     page = chosen_page(out, "--out")
     if out is None:
-        page = run / "audit.html"
+        page = load_run(run).pages / "audit.html"
     found = gaid.audit.audit(run, store=store, split=split, split_protocol=split_protocol, against=tuple(against or ()), only=tuple(only or ()),
                 retrain=retrain, work=work, published_sampling=published_sampling, seeds=seeds, memory=memory, device=device,
                 seed=seed, progress=say)  # fmt: skip

@@ -10,6 +10,7 @@ from gaid.cli import (
     export,
     extract,
     import_checkpoint,
+    publish,
     reproduce,
     search,
     senses,
@@ -36,4 +37,5 @@ def register(app: typer.Typer) -> None:
     app.command("search")(search.search)
     app.command("serve")(serve.serve)
     app.command("export")(export.export)
+    app.command("publish")(publish.publish)
     app.command("reproduce")(reproduce.reproduce)

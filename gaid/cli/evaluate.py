@@ -7,6 +7,7 @@ import gaid
 from gaid.cli.common import Device, Json, as_json, chosen_page, flag, give, option, write_after
 from gaid.console import show
 from gaid.files import write_bytes
+from gaid.runs import load_run
 from gaid.runs.run import default_out
 from gaid.settings import check_seed
 
@@ -114,7 +115,7 @@ def evaluate(
 
     page = chosen_page(report, "--report")
     if report is None and run is not None:
-        page = run / ("report.html" if split == "test" else f"report-{split}.html")
+        page = load_run(run).pages / ("report.html" if split == "test" else f"report-{split}.html")
     results = gaid.evaluate(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
                     save_ranks=save_ranks, device=device, seed=seed, sense=sense,
@@ -142,7 +143,7 @@ def _figures_file(results: "Results") -> Path:
     """RUN/results.json, or reports/PRESET-DATASET/results.json of an untrained head; the name of another part than test is in the file's name."""
     basis = results.basis
     if basis.run is not None:
-        folder = Path(basis.run)
+        folder = load_run(basis.run).pages
     else:
         sense = "" if results.sense == "video" else f"-{results.sense}"
         folder = Path("reports") / f"{default_out(basis.preset, basis.dataset).name}{sense}"

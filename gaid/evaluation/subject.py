@@ -138,8 +138,10 @@ def open_for(run: Run | None, store: "str | Path | Store | None") -> "Store":
             raise OptionInvalid(
                 "evaluate what? Give a run (--run RUN), or a store and a preset (--store PATH --preset NAME)"
             )
-        if run.imported:
-            raise OptionInvalid(f"{run.path}: was imported and has no store of its own; give one (--store PATH)")
+        if not run.config["store"]:
+            raise OptionInvalid(
+                f"{run.path}: was {'imported' if run.imported else 'published'} and has no store of its own; give one (--store PATH)"
+            )
         store = run.store_path
         if not store.exists():
             raise DataMissing(f"{run.path}: its store is not at {store} any more; say with --store PATH where it is")

@@ -16,7 +16,8 @@ from gaid.files import check_folder, write_bytes, write_json
 from gaid.imports.published_file import read_published
 from gaid.runs.factory import SIZES
 from gaid.runs.files import AST, CHECKPOINTS, CLIP, CONFIG, IMPORTED, METRICS, write_checkpoint
-from gaid.runs.run import Run, clear_run, load_run
+from gaid.runs.opening import clear_run, load_run
+from gaid.runs.run import Run
 from gaid.settings import nearest
 from gaid.versions import version_of
 

@@ -21,7 +21,7 @@ def _(results: Results, path: str | Path) -> Path:
         "evaluation.html",
         title=f"{results.label} on {results.basis.dataset}",
         results=results,
-        headline=_headline(results),
+        headline=headline(results),
         heading=tables.heading(results),
         sections=[
             (words, results.figures[direction], tables.rows(results, direction))
@@ -38,7 +38,8 @@ def _(results: Results, path: str | Path) -> Path:
     )
 
 
-def _headline(results: Results) -> str:
+def headline(results: Results) -> str:
+    """The figure that counts, in a sentence."""
     if "t2v" not in results.figures:
         return f"{results.label} on {results.basis.dataset}"
     figures_ = results.figures["t2v"]

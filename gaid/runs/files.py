@@ -12,6 +12,9 @@ imported.json      of a published checkpoint that became a run: where it came fr
                    transformers' layout. There is no log
 seed-0/, seed-1/   of a run of several seeds: one run each, and nothing else but config.toml and metrics.json
 
+A published head (`model`) is a folder of its own: config.json, head.safetensors and, where the head is of a class of the
+user's own, head.py.
+
 A checkpoint's description is in its header as well, so that weights and description cannot be separated.
 """
 
@@ -30,6 +33,7 @@ CONFIG, ENVIRONMENT, LOG, METRICS = "config.toml", "environment.json", "log.json
 CHECKPOINTS, RESUME, HEAD_SOURCE = "checkpoints", "resume", "head.py"
 IMPORTED, CLIP, AST = "imported.json", "clip", "ast"
 KEPT = "step-"
+MODEL, WEIGHTS = "config.json", "head.safetensors"
 
 # The key of a safetensors header under which a checkpoint keeps its description.
 _DESCRIPTION = "gaid"

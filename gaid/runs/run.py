@@ -1,5 +1,7 @@
 """A run read from its folder, and the heads that come out of it. The files themselves are `files`, training is not known.
 
+Which kind of folder lies at a path is `opening`'s.
+
 A run of several seeds has members: one run per seed in a folder of its own.
 """
 
@@ -20,22 +22,18 @@ from gaid.runs.files import (
     CHECKPOINTS,
     CLIP,
     CONFIG,
-    ENVIRONMENT,
     HEAD_SOURCE,
-    IMPORTED,
     KEPT,
     LOG,
     METRICS,
     read_checkpoint,
     read_json,
 )
-from gaid.settings import nearest, read_settings
+from gaid.settings import read_settings
 
 if TYPE_CHECKING:
     from gaid.heads import Head
     from gaid.stores import Store
-
-_OWN_FILES = (CONFIG, ENVIRONMENT, LOG, METRICS, HEAD_SOURCE, IMPORTED)
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,22 @@ class Run:
 
     path: Path
     config: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> "Run":
+        """The run in a folder. Raises DataMissing where there is no folder and RunInvalid where it holds no run."""
+        if not path.is_dir():
+            raise DataMissing(f"{path}: no such run")
+        if not (path / CONFIG).exists():
+            raise RunInvalid(f"{path}: not a run (it has no {CONFIG})")
+        try:
+            config = read_settings(path / CONFIG)
+        except OptionInvalid as error:
+            raise RunInvalid(f"{error}; the run is damaged") from error
+        missing = [key for key in plugins.RUN_KEYS if key not in config]
+        if missing:
+            raise RunInvalid(f"{path / CONFIG}: not the settings of a run ({', '.join(missing)} missing)")
+        return cls(path, config)
 
     @property
     def preset(self) -> str:
@@ -86,7 +100,7 @@ class Run:
         """One single-seed run per seed."""
         if len(self.seeds) == 1:
             return (self,)
-        return tuple(load_run(self.path / f"seed-{seed}") for seed in self.seeds)
+        return tuple(Run.read(self.path / f"seed-{seed}") for seed in self.seeds)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -110,6 +124,11 @@ class Run:
             note if len(found) == len(self.members) else f"seed {', '.join(found)}: {note}"
             for note, found in seeds.items()
         ]
+
+    @property
+    def pages(self) -> Path:
+        """The folder of the figures and pages that are made of its heads."""
+        return self.path
 
     @property
     def finished(self) -> bool:
@@ -152,7 +171,7 @@ class Run:
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the store that it was trained on, from its first seed: the others may not be there yet."""
-        first = self if len(self.seeds) == 1 else load_run(self.path / f"seed-{self.seeds[0]}")
+        first = self if len(self.seeds) == 1 else Run.read(self.path / f"seed-{self.seeds[0]}")
         return str(first.describe()["store"]["fingerprint"])
 
     def describe(self, checkpoint: str = "best") -> dict[str, Any]:
@@ -169,6 +188,10 @@ class Run:
         tensors, description = read_checkpoint(path)
         described = description["head"]
         head = self._build(described)
+        kinds = {name: tensor.dtype for name, tensor in head.state_dict().items()}
+        other = next((name for name, one in tensors.items() if kinds.get(name, one.dtype) != one.dtype), None)
+        if other is not None:
+            raise HeadMismatch(f"{path}: {other} is {tensors[other].dtype}, and the head's is {kinds[other]}")
         try:
             head.load_state_dict(tensors)
         except RuntimeError as error:
@@ -266,57 +289,6 @@ class Run:
                 f"the run keeps ({shown_path(copy)}) with {plugins.TRUST}=1 where you trust it"
             ) from error
         return plugins.absolute(f"{copy}:{name}")
-
-
-def load_run(path: "str | Path | Run") -> Run:
-    """The run at `path`. Raises DataMissing where there is nothing and RunInvalid where there is something else."""
-    if isinstance(path, Run):
-        return path
-    path = Path(path)
-    if not path.is_dir():
-        others = [run.name for run in list_runs(path.parent)]
-        raise DataMissing(f"{path}: no such run" + (f"; {nearest(path.name, others)}" if others else ""))
-    if not (path / CONFIG).exists():
-        raise RunInvalid(f"{path}: not a run (it has no {CONFIG})")
-    try:
-        config = read_settings(path / CONFIG)
-    except OptionInvalid as error:
-        raise RunInvalid(f"{error}; the run is damaged") from error
-    missing = [key for key in plugins.RUN_KEYS if key not in config]
-    if missing:
-        raise RunInvalid(f"{path / CONFIG}: not the settings of a run ({', '.join(missing)} missing)")
-    return Run(path, config)
-
-
-def list_runs(folder: str | Path = "runs") -> list[Path]:
-    """Folders of runs in a folder, by name; members of a run of several seeds are within it and not listed."""
-    folder = Path(folder)
-    return sorted(path.parent for path in folder.glob(f"*/{CONFIG}")) if folder.is_dir() else []
-
-
-def clear_run(path: Path) -> None:
-    """Removes what a training wrote into a run folder and the figures of its heads, and nothing else.
-
-    Raises RunInvalid for another folder.
-    """
-    if not path.exists():
-        return
-    load_run(path)
-    for member in path.glob("seed-*"):
-        if (member / CONFIG).exists():
-            clear_run(member)
-            if not any(member.iterdir()):
-                member.rmdir()
-    for name in _OWN_FILES:
-        (path / name).unlink(missing_ok=True)
-    own = ((path / CHECKPOINTS, "*.*"), (path / "tensorboard", "events.*"), (path / CLIP, "open_clip_*"))
-    for figures in path.glob("results*.json"):  # `gaid eval` wrote them of heads that are gone
-        figures.unlink()
-    for folder, pattern in own:
-        for file in folder.glob(pattern):
-            file.unlink()
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
 
 
 def backbones_of(store: "Store") -> dict[str, Any]:

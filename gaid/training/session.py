@@ -23,7 +23,8 @@ from gaid.runs import Run, backbones_of, load_run, resolve_head
 from gaid.runs.factory import find_class
 from gaid.runs.files import CONFIG, ENVIRONMENT, HEAD_SOURCE, LOG, METRICS, read_checkpoint
 from gaid.runs.library import meet_library
-from gaid.runs.run import clear_run, default_out
+from gaid.runs.opening import clear_run
+from gaid.runs.run import default_out
 from gaid.settings import resolve, to_tables, to_toml
 from gaid.stores import Split, Store
 from gaid.training.data import load_parts, open_for_training

@@ -20,7 +20,7 @@ def test_all_commands_are_there():
         "gaid", "gaid doctor", "gaid datasets", "gaid extract", "gaid store", "gaid store info", "gaid store verify",
         "gaid store convert", "gaid store prune", "gaid store join", "gaid train-head", "gaid eval", "gaid reproduce",
         "gaid stress", "gaid search", "gaid serve", "gaid audit", "gaid compare", "gaid import-checkpoint", "gaid export",
-        "gaid senses",
+        "gaid senses", "gaid publish",
     }  # fmt: skip
 
 
@@ -53,6 +53,7 @@ def test_every_option_says_in_a_sentence_what_it_is(name, param):
         "gaid reproduce",
         "gaid search",
         "gaid senses",
+        "gaid publish",
         "gaid store info",
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gaid.runs.run import clear_run
+from gaid.runs.opening import clear_run
 from gaid.training import train
 from tests.training import planted
 

@@ -41,5 +41,11 @@ def statuses() -> list[BackboneStatus]:
 
 
 SPEC = BackboneSpec(
-    name="offline", usage="offline", kinds=("visual", "audio", "text"), extra="offline", find=find, statuses=statuses
+    name="offline",
+    usage="offline",
+    kinds=("visual", "audio", "text"),
+    extra="offline",
+    find=find,
+    statuses=statuses,
+    licences={"visual": "Apache-2.0", "text": "MIT"},  # the package of the sounds' weights states none
 )

@@ -71,4 +71,5 @@ SPEC = BackboneSpec(
     find=find,
     statuses=statuses,
     models=(PublishedModel(f"whisper:{DEFAULT}", 73, 512, "Apache-2.0"),),
+    licences={"whisper:offline": "MIT"},
 )
