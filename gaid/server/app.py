@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -39,6 +39,11 @@ def make_app(library: ServedLibrary, rules: Rules) -> FastAPI:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def page() -> str:
         return templates.get_template("index.html").render(version=gaid.__version__, name=library.store.dataset)
+
+    @app.get("/static/tokens.css", include_in_schema=False)
+    def tokens() -> Response:
+        """The colours of the reports' pages."""
+        return Response(templates.get_template("tokens.css").render(), media_type="text/css")
 
     app.include_router(_api(served), prefix=API, responses={"4XX": {"model": FaultAnswer}, 503: {"model": FaultAnswer}})
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")

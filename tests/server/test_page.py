@@ -1,0 +1,182 @@
+"""The page of `gaid serve` in a real browser: search, play, seek, filters, links, keyboard, accessibility."""
+
+import json
+import re
+import urllib.request
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.server.visiting import NARROW
+
+NEAR = 0.06  # s: a picture of the clips lasts 0.04
+
+pytestmark = [pytest.mark.slow, pytest.mark.debian]
+
+
+def get(server, path, **asked):
+    with urllib.request.urlopen(f"{server}/api/{path}?{urlencode(asked)}") as answer:
+        return json.load(answer)
+
+
+def found(server, **asked):
+    """The hits of the API by the clips' ids."""
+    return {hit["video"]: hit for hit in get(server, "search", **asked)["hits"]}
+
+
+def test_results_come_as_one_types(visit, server):
+    one = visit()
+    page = one.go()
+    one.has_focus("#q")
+    page.keyboard.type("a number in a picture", delay=5)
+    one.wait_for(["plain", "mute", "web", "old"])
+    hits = get(server, "search", q="a number in a picture")["hits"]
+    assert one.names() == [hit["video"].rpartition("/")[2] for hit in hits]
+    assert one.asked == {"q": "a number in a picture"}
+    assert re.search(r"clip.* · \d+\.\d\d s", page.locator("#status").inner_text())
+    searches = [url for url in one.requests if "/api/search?" in url]
+    assert len(searches) < 5  # not one for each letter
+
+
+def test_an_older_search_is_given_up(visit):
+    one = visit()
+    page = one.go()
+    signals = "() => window.signals.map(signal => signal.aborted)"
+    page.evaluate(
+        "() => { window.signals = []; const fetch = window.fetch;"
+        " window.fetch = (address, options) => { if (`${address}`.includes('/search?')) signals.push(options.signal);"
+        " return fetch(address, options); }; }"
+    )
+    page.route("**/api/search?*slow*", lambda route: None)  # is never answered
+    page.keyboard.type("slow")
+    page.wait_for_function("() => window.signals.length === 1")
+    assert page.evaluate(signals) == [False]
+    page.locator("#q").fill("quick")
+    one.wait_for(["plain", "mute", "web", "old"])
+    assert page.evaluate(signals) == [True, False]
+    assert one.asked == {"q": "quick"}
+
+
+def test_filters_narrow_a_search_and_can_be_cleared(visit):
+    one = visit()
+    page = one.go(q="a dog")
+    page.get_by_label("Folder").fill("parts")
+    page.get_by_label("Folder").press("Enter")
+    one.wait_for(["web", "old"])
+    assert one.asked == {"q": "a dog", "folder": "parts"}
+    page.get_by_role("button", name="Clear filters").click()
+    one.wait_for(["plain", "mute", "web", "old"])
+    page.get_by_label("Length from").fill("1.5")
+    page.get_by_label("Length from").press("Tab")
+    one.wait_for(["plain"])
+    page.get_by_label("File changed until").fill("1999-12-31")
+    page.get_by_label("File changed until").press("Tab")
+    one.wait_for([])
+    assert page.locator("#status").inner_text().startswith("No clip passes the filters")
+    assert one.asked == {"q": "a dog", "longer": "1.5", "until": "1999-12-31"}
+
+
+def test_a_sense_can_be_chosen(visit, server):
+    one = visit()
+    page = one.go(q="a dog")
+    page.get_by_text("Sound", exact=True).click()
+    page.wait_for_function("() => location.search.includes('sense=sound')")
+    expected = [clip.rpartition("/")[2] for clip in found(server, q="a dog", sense="sound")]
+    page.wait_for_function(
+        "names => JSON.stringify([...document.querySelectorAll('#hits button.open')].map(one => one.innerText))"
+        " === JSON.stringify(names)",
+        arg=expected,
+    )
+
+
+def test_more_like_this_is_a_link_that_back_leaves_and_forward_repeats(visit, world):
+    one = visit()
+    page = one.go(q="a dog")
+    page.get_by_role("button", name="More like mute").click()
+    page.wait_for_function("() => document.querySelector('#hits button.open').innerText === 'mute'")
+    assert one.asked == {"like": world.key("mute")}
+    assert page.locator("#example").inner_text() == "like mute"
+    one.has_focus("#hits li:first-child button.open")
+    page.go_back()
+    page.wait_for_function("() => document.querySelector('#q').value === 'a dog'")
+    assert one.asked == {"q": "a dog"}
+    page.go_forward()
+    page.wait_for_function("() => document.querySelector('#example-name').innerText === 'like mute'")
+    link = page.url
+    other = visit()
+    other.page.goto(link)
+    other.page.wait_for_selector("#hits button.open")
+    assert other.names()[0] == "mute"
+    assert other.page.locator("#example").inner_text() == "like mute"
+
+
+def test_a_link_repeats_sentence_sense_and_filters(visit):
+    asked = {
+        "q": "a dog -cat",
+        "sense": "picture",
+        "folder": "parts",
+        "longer": "0.5",
+        "shorter": "9",
+        "since": "2001-02-03",
+    }
+    one = visit()
+    page = one.go(**asked)
+    one.wait_for(["web", "old"])
+    assert one.asked == asked
+    for name in ("q", "folder", "longer", "shorter", "since"):
+        assert page.locator(f"#{name}").input_value() == asked[name]
+    assert page.locator("#sense-picture").is_checked()
+
+
+def test_on_a_narrow_screen_the_player_covers_the_page_and_gives_the_focus_back(visit):
+    one = visit(NARROW)
+    page = one.go(q="a dog")
+    one.card("plain").click()
+    one.has_focus("#player-close")
+    box = page.locator("#player").bounding_box()
+    assert (box["x"], box["y"], box["width"], box["height"]) == (0, 0, NARROW["width"], NARROW["height"])
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        assert page.evaluate("() => !document.activeElement.closest('main, header')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#player", state="hidden")
+    assert page.evaluate("() => document.activeElement.innerText") == "plain"
+    assert page.evaluate("() => document.documentElement.scrollWidth") == NARROW["width"]
+
+
+def test_that_nothing_fits_is_said(visit, server):
+    one = visit()
+    answer = get(server, "search", q="a dog")
+    one.page.route("**/api/search?*", lambda route: route.fulfill(json=answer | {"fitting": 0}))
+    page = one.go(q="a dog")
+    assert page.locator("#status").inner_text().startswith("Nothing fits. These are the nearest 4 clips")
+    one.page.route("**/api/search?*", lambda route: route.fulfill(json=answer | {"fitting": 2}))
+    page.locator("#q").fill("a cat")
+    page.wait_for_selector("#hits .edge")
+    assert page.locator("#status").inner_text().startswith("2 clips fit")
+    assert page.locator("#hits > li").nth(2).get_attribute("class") == "edge"
+
+
+def test_errors_and_an_empty_library_are_said(visit, server):
+    one = visit()
+    page = one.go()
+    page.locator("#q").fill("-music")
+    page.wait_for_selector("#fault:not([hidden])")
+    assert "only says what to leave out" in page.locator("#fault").inner_text()
+    page.route("**/api/search?*", lambda route: route.abort())
+    page.locator("#q").fill("a dog")
+    page.get_by_text("The server does not answer").wait_for()
+    empty = get(server, "library") | {"clips": 0}
+    other = visit()
+    other.page.route("**/api/library", lambda route: route.fulfill(json=empty))
+    other.go()
+    other.page.get_by_text("This library has no clips yet").wait_for()
+
+
+def test_what_the_scores_rest_on_can_be_read(visit, server):
+    one = visit()
+    page = one.go()
+    page.get_by_role("button", name="What the scores rest on").click()
+    notes = page.locator("#about-notes li").all_inner_texts()
+    assert notes == get(server, "library")["notes"]
+    assert any("do not share a space" in note for note in notes)
