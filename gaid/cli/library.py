@@ -25,6 +25,9 @@ ScoringMemory = Annotated[
 ]
 HeadSeed = Annotated[int, option("Seed of an untrained head.", "N", callback=check_seed)]
 Index = Annotated[
-    Literal["exact", "faiss"],
-    option("exact scores every clip; faiss takes candidates from an index kept beside the store.", "exact|faiss"),
+    Literal["auto", "exact", "faiss"],
+    option(
+        "exact scores every clip; faiss takes candidates from an index beside the store; auto: by size.",
+        "auto|exact|faiss",
+    ),
 ]

@@ -61,7 +61,7 @@ def search(
     device: Device = "auto",
     memory: ScoringMemory = "auto",
     seed: HeadSeed = 0,
-    index: Index = "exact",
+    index: Index = "auto",
     json: Json = False,
 ) -> None:
     """Find the clips of a store that match a sentence, by picture and sound; the clips need no captions.

@@ -24,7 +24,7 @@ def serve(
     device: Device = "auto",
     memory: ScoringMemory = "auto",
     seed: HeadSeed = 0,
-    index: Index = "exact",
+    index: Index = "auto",
 ) -> None:
     """Serve a page that searches a library, and the JSON API behind it, until Ctrl-C.
 

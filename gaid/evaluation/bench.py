@@ -258,6 +258,7 @@ def open_bench(
     noise: Noise | None = None,
     directions: Sequence[metrics.Direction] = metrics.DIRECTIONS,
     keeps_scores: bool = False,
+    met: int | None = None,
 ) -> Bench:
     """The heads of a run, or the untrained one of a preset, on a split.
 
@@ -269,13 +270,14 @@ def open_bench(
         seeds: only the first so many members of the run.
         memory: as 1GiB, or a number of bytes; `auto`: by the device (`devices.default_memory`). device: auto, cpu, cuda.
             sense: `video`, or `sound` in the picture's place.
+        met: clips, spread over the store, whose sounds an untrained head meets; all by default.
 
     Raises OptionInvalid, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid.
     """
     device = pick_device(device)
     budget = parse_memory(memory, device)
     check_seed(seed)
-    subject, opened = load_subject(run, store, preset, device, seed, sense)
+    subject, opened = load_subject(run, store, preset, device, seed, sense, met)
     part = (
         read_clips(opened, valid_rows(opened)[:0])
         if split is None

@@ -107,7 +107,7 @@ def rescore(
 ) -> Float[np.ndarray, "captions count"]:
     """The head's scores (captions, count) of each caption's candidates. `noise`: how the trials of a head are drawn.
 
-    Few captions are scored one by one, each with all its candidates. Of many captions each video is scored with all captions
+    One caption, or few, are scored one by one, each with all its candidates. Of many captions each video is scored with all captions
     that have it as a candidate, so that what a head computes per video is computed once.
     """
     scores = np.empty(candidates.shape, np.float32)
@@ -119,7 +119,7 @@ def rescore(
         rows = {"text_rows": torch.from_numpy(texts), "video_rows": torch.from_numpy(videos)}
         return {"memory": memory, "seed": seed, "noise": noise, **rows}
 
-    if candidates.size <= few * len(np.unique(candidates)):
+    if len(candidates) == 1 or candidates.size <= few * len(np.unique(candidates)):
         for row, wanted in enumerate(candidates):
             clips = features.videos(torch.from_numpy(wanted).to(features.text.device))
             block = head.score(features.text[row : row + 1], *clips, **options(np.array([row]), wanted))

@@ -75,8 +75,11 @@ class Subject:
         )
 
     @classmethod
-    def untrained(cls, preset: str, store: "Store", device: str, seed: int, sense: str = "video") -> "Subject":
-        """A preset's head before training. A note says where picture (or sound) and text do not share a space."""
+    def untrained(
+        cls, preset: str, store: "Store", device: str, seed: int, sense: str = "video", met: int | None = None
+    ) -> "Subject":
+        """A preset's head before training, which meets `met` clips of the store, all by default. A note says where picture (or
+        sound) and text do not share a space."""
         kind = "visual" if sense == "video" else "audio"
 
         def load(number: int) -> "Head":
@@ -92,7 +95,7 @@ class Subject:
                     frames=store.frames,
                     audio_token_dims=store.audio_token_dims,
                 )
-            meet_library(head, store)
+            meet_library(head, store, met)
             return head.to(device).eval()
 
         subject = cls(preset, [seed], load)
@@ -168,6 +171,7 @@ def load_subject(
     device: str,
     seed: int,
     sense: str,
+    met: int | None = None,
 ) -> tuple[Subject, "Store"]:
     """The heads and the store that were asked for. Raises OptionInvalid for an incomplete or contradictory combination."""
     if run is not None and preset is not None:
@@ -184,7 +188,7 @@ def load_subject(
         return Subject.of_run(loaded, opened, device), opened
     if preset is None:
         raise OptionInvalid("--store needs --preset NAME (an untrained head), or give --run RUN")
-    subject = Subject.untrained(preset, opened, device, seed, sense)
+    subject = Subject.untrained(preset, opened, device, seed, sense, met)
     if sense == "sound" and subject.head(0).text_input == "both":
         raise OptionInvalid(
             f"--sense sound: puts the sound in the picture's place, and {preset} compares it in its own text space; "

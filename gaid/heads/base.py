@@ -106,6 +106,8 @@ class Head(nn.Module):
         False  # or True: `meet_library` is called with a library's sounds before the head scores or is trained
     )
     fits_validation = False  # or True: training calls `fit` with the validation part before its first evaluation
+    # The tensors that `meet_library` sets. The vectors of `embed_videos` and the order among clips with sound do not depend on them.
+    library_tensors: tuple[str, ...] = ()
     has_trials = False  # or True: `score` draws noise, and is given `noise`, `text_rows`, `video_rows`
     # Whether `loss` does the same operations on every batch of a size and keeps nothing in Python from one to the next:
     # training then records a step on a GPU once and replays it. Not inherited: a derived class may do what can't be recorded.
@@ -222,6 +224,12 @@ class Head(nn.Module):
     def few_texts(self, videos: int, tokens: int = 1) -> int:
         """How many texts at most are scored faster one by one, each with its own candidates; 0 where that is never so."""
         return 0
+
+    @property
+    def vector_parts(self) -> Mapping[str, slice]:
+        """Where in a clip's vector (`embed_videos`) each sense lies, `picture` and `sound`, for a head whose vectors follow from the
+        clips alone, and whose score by one sense is the product of that part; else empty."""
+        return {}
 
     @property
     def has_text_embedding(self) -> bool:

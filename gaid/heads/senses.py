@@ -41,6 +41,7 @@ class SensesHead(HeadBase):
 
     text_input = "both"
     meets_library = True
+    library_tensors = ("mean_sound", "kept_sounds")
     has_video_embedding = True
 
     def __init__(
@@ -214,6 +215,15 @@ class SensesHead(HeadBase):
             raise HeadMismatch("features do not fit this head: " + "; ".join(wrong))
 
     # An index of candidates: exact for the mean of frames, whose score is a product of two vectors
+
+    @property
+    def vector_parts(self) -> dict[str, slice]:
+        """The parts of `embed_videos`."""
+        seen = self.config["visual_dim"] if self.uses_visual else 0
+        parts = {"picture": slice(0, seen), "sound": slice(seen, seen + self.config["audio_dim"] + 1)}
+        return {
+            name: one for name, one in parts.items() if {"picture": self.uses_visual, "sound": self.uses_audio}[name]
+        }
 
     @torch.no_grad()
     def embed_text(self, text: Float[Tensor, "texts both_dims"]) -> Float[Tensor, "texts dims"]:

@@ -14,6 +14,7 @@ from gaid.extract.encoder import encode_sound
 from gaid.extract.sources import load_encoder
 from gaid.heads.senses import SensesHead, mean_directions
 from gaid.media.clip import ClipRequest, Sampling
+from gaid.retrieval.lens import MET
 from gaid.runs.library import meet_library
 from gaid.specs import FrameSpec
 from gaid.stores import read_clips
@@ -54,7 +55,7 @@ def head_for(store: "Store", senses: tuple[bool, bool], device: str) -> "Head":
         visual_dim=store.visual_dim, audio_dim=store.audio_dim, text_dim=store.visual_dim, frames=store.frames,
         visual_weight=float(picture), audio_weight=float(sound),
     )  # fmt: skip
-    meet_library(head, store)
+    meet_library(head, store, MET)
     return head.to(device).eval()
 
 
@@ -63,7 +64,7 @@ def find_example(query: "Query", store: "Store", device: str) -> Example:
     if query.text or (query.like is not None and (query.picture or query.sound)):
         raise OptionInvalid("search by a sentence, by a picture and a sound, or by a clip; not by several of these")
     if query.like is not None and query.like in store.ids:
-        found = _of_row(store, store.ids.index(query.like))
+        found = example_of(store, store.ids.index(query.like))
     else:
         for path in (query.picture, query.sound):
             if path is not None and not path.is_file():
@@ -76,7 +77,8 @@ def find_example(query: "Query", store: "Store", device: str) -> Example:
     return found
 
 
-def _of_row(store: "Store", row: int) -> Example:
+def example_of(store: "Store", row: int) -> Example:
+    """A clip of a store as an example."""
     clips = read_clips(store, np.array([row]))
     return Example(_direction(clips.visual[0]), _direction(clips.audio[0], clips.audio_mask[0]))
 

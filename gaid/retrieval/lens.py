@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gaid.errors import OptionInvalid
+from gaid.evaluation.index import rescore, unit
 from gaid.heads.features import Features
 from gaid.stores import iter_clips, read_clips, with_audio
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 Sense = Literal["all", "picture", "sound"]
 SENSES = ("all", "picture", "sound")
-SAMPLE = 512  # clips that stand for the library
+MET = 2000  # clips whose sounds an untrained head meets, so that a large library opens quickly
+SAMPLE, QUICK = 512, 64  # clips that stand for the library, where all are scored and where only candidates are
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Lens:
         that."""
         if not self.both:
             return {"picture" if self.head.uses_visual else "sound": self._score(features)}
-        silent = self._score(replace(features, audio_mask=torch.zeros_like(features.audio_mask)))
+        silent = self._score(_silent(features))
         return {"picture": silent, "sound": self._score(features) - silent}
 
     @torch.inference_mode()
@@ -83,6 +85,50 @@ class Lens:
         if self.sense == "all" or not self.both:
             return self._score(features)
         return self.senses(features)[self.sense]
+
+    @torch.inference_mode()
+    def rescore(self, features: Features, candidates: "NDArray[np.int64]") -> "NDArray[np.float32]":
+        """Scores (Q, count) of each query's candidates, which are places among the clips of `features`, by the sense that counts."""
+
+        def by(clips: Features) -> "NDArray[np.float32]":
+            asked = replace(clips, text=self.text)
+            return rescore(self.head, asked, candidates, memory=self.memory // 2, seed=self.seed)
+
+        if self.sense == "all" or not self.both:
+            return by(features)
+        silent = by(_silent(features))
+        return silent if self.sense == "picture" else by(features) - silent
+
+    # Vectors by which an index finds candidates: the product of a query's and a clip's is near the score
+
+    @torch.inference_mode()
+    def vectors(self, features: Features) -> "NDArray[np.float32]":
+        """The vectors of clips (V, D) by the sense that counts, or by all senses where the head keeps these apart in a vector."""
+        full = self._embed(features)
+        if self.sense == "all" or not self.both or self.head.vector_parts:
+            return full
+        silent = self._embed(_silent(features))
+        return silent if self.sense == "picture" else full - silent
+
+    @torch.inference_mode()
+    def query_vectors(self) -> "NDArray[np.float32]":
+        """The unit vectors of the queries (Q, D), for `vectors`."""
+        found = self.head.embed_text(self.text)
+        parts = self.head.vector_parts
+        if parts and self.sense != "all":
+            asked = torch.zeros_like(found)
+            asked[:, parts[self.sense]] = found[:, parts[self.sense]]
+            found = asked
+        return unit(found)
+
+    def _embed(self, features: Features) -> "NDArray[np.float32]":
+        found = self.head.embed_videos(*features.videos(slice(None)))
+        if not self.head.vector_parts:
+            return unit(found)
+        vectors: NDArray[np.float32] = found.float().cpu().numpy()
+        return vectors
+
+    # Reading clips
 
     def _score(self, features: Features) -> "NDArray[np.float32]":
         found = self.head.score(self.text, *features.videos(slice(None)), memory=self.memory // 2, seed=self.seed)
@@ -108,10 +154,14 @@ class Lens:
             audio = math.prod(store.audio_clip_token_shape)
         return 4 * (visual + audio)
 
-    def sample(self, store: "Store", valid: "NDArray[np.int64]") -> Features:
-        """Clips that stand for the library: up to SAMPLE, spread over it."""
-        count = max(1, min(SAMPLE, len(valid), self.memory // 4 // self._bytes_per_clip(store)))
+    def sample(self, store: "Store", valid: "NDArray[np.int64]", most: int = SAMPLE) -> Features:
+        """Clips that stand for the library: up to `most`, spread over it."""
+        count = max(1, min(most, len(valid), self.memory // 4 // self._bytes_per_clip(store)))
         return self.features(read_clips(store, valid[np.linspace(0, len(valid) - 1, count).astype(np.int64)]))
+
+
+def _silent(features: Features) -> Features:
+    return replace(features, audio_mask=torch.zeros_like(features.audio_mask))
 
 
 @dataclass
@@ -142,13 +192,14 @@ class Background:
     @classmethod
     def of(cls, lens: Lens, sample: Features) -> "Background":
         """The background of a lens's queries, from clips that stand for the library."""
-        scores = lens.scores(sample)
+        found = lens.senses(sample)
+        ranked = found.get(lens.sense, sum(found.values()))
         sounding = sample.audio_mask.any(1).cpu().numpy()
         senses = {}
-        for name, found in lens.senses(sample).items():
-            some = found[:, sounding] if name == "sound" and sounding.any() else found
+        for name, scores in found.items():
+            some = scores[:, sounding] if name == "sound" and sounding.any() else scores
             senses[name] = some.mean(axis=1)
-        return cls(scores.mean(axis=1), senses)
+        return cls(np.mean(ranked, axis=1), senses)
 
     def above(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """How far scores (Q, V) lie above the library's mean."""

@@ -15,25 +15,30 @@ if TYPE_CHECKING:
 ALIKE = 1e-5  # frames whose scores differ by less fit equally well
 
 
-def frame_scores(lens: "Lens", features: "Features", clip: int) -> "NDArray[np.float32]":
-    """Scores (Q, F): how well a clip would fit that showed one of these frames all the time, with that frame's sound.
+def frame_scores(lens: "Lens", features: "Features", clips: "NDArray[np.int64]") -> "NDArray[np.float32]":
+    """Scores (Q, N, F) of the frames of N clips: how well a clip would fit that showed one of these frames all the time, with that
+    frame's sound.
 
     Any head can be asked this, whatever it does with frames. A sound that does not lie in frames is the whole clip's.
     """
-    visual, audio, mask = features.videos(slice(clip, clip + 1))
-    frames = visual.shape[1]
+    frames = features.visual.shape[1]
+    block = max(1, lens.memory // 4 // (frames * features.bytes_per_video))
+    found = [_of_frames(lens, features, some, frames) for some in np.split(clips, range(block, len(clips), block))]
+    scores: NDArray[np.float32] = np.concatenate(found, axis=1).reshape(len(lens.text), len(clips), frames)
+    return scores
 
-    def held(values: "Tensor") -> "Tensor":  # (1, F, ...) as (F, F, ...): clip f has frame f everywhere
-        return values[0][:, None].expand(frames, frames, *values.shape[2:])
 
-    by_frame = lens.head.audio_input != "clip"
-    clips = replace(
-        features,
-        visual=held(visual),
-        audio=held(audio) if by_frame else audio.expand(frames, *audio.shape[1:]),
-        audio_mask=held(mask) if by_frame else mask.expand(frames, *mask.shape[1:]),
-    )
-    return lens.scores(clips)
+def _of_frames(lens: "Lens", features: "Features", clips: "NDArray[np.int64]", frames: int) -> "NDArray[np.float32]":
+    visual, audio, mask = features.take(clips).videos(slice(None))
+
+    def held(values: "Tensor") -> "Tensor":  # (N, F, ...) as (N * F, F, ...): of clip n, clip f has frame f everywhere
+        return values[:, :, None].expand(-1, -1, frames, *values.shape[2:]).flatten(0, 1)
+
+    def whole(values: "Tensor") -> "Tensor":
+        return values.repeat_interleave(frames, dim=0)
+
+    of_sound = whole if lens.head.audio_input == "clip" else held
+    return lens.scores(replace(features, visual=held(visual), audio=of_sound(audio), audio_mask=of_sound(mask)))
 
 
 def best_run(scores: "NDArray[np.float32]") -> tuple[int, int] | None:

@@ -44,7 +44,7 @@ def search(
     device: str = "auto",
     memory: str | int = "auto",
     seed: int = 0,
-    index: Literal["exact", "faiss"] = "exact",
+    index: Literal["auto", "exact", "faiss"] = "auto",
 ) -> SearchResults:
     """The best clips of a store for each query, by a run's head (its first seed's) or by an untrained one.
 
@@ -70,7 +70,7 @@ def search(
         memory: bound on what is held beside a block of features.
         seed: of an untrained head and of trials in scoring.
         index: `exact` scores every clip; `faiss` takes candidates from an index that is kept beside the store, made when it is
-            first asked for and extended when the store has grown, and scores these.
+            first asked for and extended when the store has grown, and scores these; `auto` does so from 5,000 clips on.
 
     Raises OptionInvalid, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid, BackboneUnavailable, and
     MediaError for an example that can't be read.

@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +18,11 @@ from gaid.evaluation.basis import Basis, notes_of, overlap_notes
 from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.subject import own_encoder, zero_shot_preset
 from gaid.extract.sources import SentenceEncoder, find_videos, load_sentence_encoder
-from gaid.retrieval.examples import find_example, head_for
+from gaid.retrieval.candidates import FEW, Candidates
+from gaid.retrieval.examples import example_of, find_example, head_for
 from gaid.retrieval.filters import ClipFacts
-from gaid.retrieval.index import ClipIndex, IndexAbout, captions_as, check_head
-from gaid.retrieval.lens import Background, Lens, Sense, best_clips
+from gaid.retrieval.index import SAMPLED, captions_as, captions_of
+from gaid.retrieval.lens import MET, QUICK, SAMPLE, Background, Lens, Sense, best_clips
 from gaid.retrieval.moments import best_moment, frame_scores
 from gaid.retrieval.queries import Query
 from gaid.retrieval.results import Answer, Hit
@@ -48,17 +49,20 @@ class _Round:
     """Queries that one head answers. Its lens compares the vectors of the queries, then those of what they leave out.
 
     `places`: of the queries among all. `owners`: the query, by its number in the round, that each phrase left out belongs to.
+    `background`: None where nothing is compared with it.
     """
 
     places: list[int]
     owners: list[int]
     lens: Lens
-    background: Background
-    by_index: bool = False  # candidates are taken from the index
+    background: Background | None
+    finder: Lens | None = None  # by which candidates are taken from an index
 
     def ranked(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """Scores (queries, V), less by what clips score above the library for what a query leaves out, from scores (queries and
         phrases, V)."""
+        if self.background is None:
+            return scores
         count = len(self.places)
         less = scores[:count].copy()
         for owner, above in zip(self.owners, self.background.above(scores)[count:], strict=True):
@@ -70,21 +74,20 @@ class Searcher:
     """A library, open. Use `open`. It may be asked any number of times, by one thread at a time."""
 
     def __init__(
-        self, bench: Bench, encode: Callable[[], SentenceEncoder], root: str | Path | None = None, index: str = "exact"
+        self, bench: Bench, encode: Callable[[], SentenceEncoder], root: str | Path | None = None, index: str = "auto"
     ) -> None:
-        if index not in ("exact", "faiss"):
-            raise OptionInvalid(f"--index {index}: choose exact or faiss")
         self.bench, self.store, self.root = bench, bench.store, root
-        self._encode, self._by_index = encode, index == "faiss"
+        self._encode = encode
         self.rows = valid_rows(self.store)
         if not len(self.rows):
             raise DataMissing(
                 f"{self.store.path}: holds no clip with features (gaid store info {self.store.path} shows why)"
             )
+        self._candidates = Candidates(self.store, len(self.rows), index)
         self.seconds = {"load": 0.0, "text": 0.0, "score": 0.0}
         self._example_heads: dict[tuple[bool, bool], Head] = {}
         self.thresholds: dict[str, Threshold] = {}  # those that were found so far, by sense
-        self._samples: dict[tuple[str, str, str], Features] = {}
+        self._samples: dict[tuple[str, str, str, int], Features] = {}
 
     @classmethod
     def open(
@@ -98,7 +101,7 @@ class Searcher:
         device: str = "auto",
         memory: str | int = "auto",
         seed: int = 0,
-        index: str = "exact",
+        index: str = "auto",
     ) -> "Searcher":
         """Opens a library. The arguments, and what it raises, are those of `search`."""
         started = time.perf_counter()
@@ -108,7 +111,15 @@ class Searcher:
             store = open_store(store) if isinstance(store, str | Path) else store
             preset = zero_shot_preset(store)
         bench = open_bench(
-            run, store=store, preset=preset, split=None, seeds=1, memory=memory, device=device, seed=seed
+            run,
+            store=store,
+            preset=preset,
+            split=None,
+            seeds=1,
+            memory=memory,
+            device=device,
+            seed=seed,
+            met=MET,
         )
         subject, opened = bench.subject, bench.store
         if subject.audio not in ("own", "silence", "none"):
@@ -117,8 +128,7 @@ class Searcher:
         found = cls(
             bench, lambda: load_sentence_encoder(opened, bench.device, head.text_input, own_name, "--text"), root, index
         )
-        if index == "faiss":
-            check_head(head)
+        found._candidates.serve(head)
         found.seconds["load"] = time.perf_counter() - started
         return found
 
@@ -131,30 +141,22 @@ class Searcher:
         return found
 
     @cached_property
-    def index(self) -> "tuple[ClipIndex, IndexAbout] | None":
-        """The index beside the store, where searches go through it: read, extended, or made now."""
-        if not self._by_index:
-            return None
-        started = time.perf_counter()
-        found = ClipIndex.open(self.store, self._lens(np.empty((0, 0), np.float16), "all"))
-        self.seconds["load"] += time.perf_counter() - started
-        return found
-
-    @cached_property
     def basis(self) -> Basis:
         """What the answers rest on."""
         ids = [self.store.ids[row] for row in self.rows]
         return Basis.of_library(self.bench.subject, self.store, ids, self.bench.device)
 
-    @cached_property
+    @property
     def notes(self) -> list[str]:
-        """What a reader of the answers must know."""
+        """What a reader of the answers must know, with what is known so far of the indexes that they came from."""
+        return [*self._notes, *self._candidates.notes]
+
+    @cached_property
+    def _notes(self) -> list[str]:
         notes = notes_of([self.basis]) + overlap_notes([self.basis])
         seeds = len(self.bench.subject.seeds)
         if seeds > 1:
             notes.append(f"a run of {seeds} seeds: the head of seed {self.basis.seeds[0]} searches")
-        if self.index is not None:
-            notes.append(str(self.index[1]))
         return notes
 
     @cached_property
@@ -176,16 +178,15 @@ class Searcher:
         """The best clips for each query, in the order of the queries.
 
         `rows`: of the clips that may be found, ascending; all by default. `threshold`: also says how many of them fit. Candidates are
-        taken from the index, if there is one, for sentences that ask all clips for both senses and leave out nothing.
+        taken from an index, where searches go through one, for all queries that leave out nothing.
         """
         if top < 1:
             raise OptionInvalid(f"--top {top} must be at least 1")
         if rows is not None and not len(rows):
             return [Answer(query.label, []) for query in queries]
-        by_index = self.index is not None and rows is None and sense == "all"
         rows = self.rows if rows is None else rows
         answers: dict[int, Answer] = {}
-        for asked in self._rounds(queries, sense, by_index):
+        for asked in map(self._prepared, self._rounds(queries, sense)):
             least = self.threshold(sense) if threshold and not queries[asked.places[0]].is_example else None
             started = time.perf_counter()
             found, scores = self._best(asked, min(top, len(rows)), rows)
@@ -234,7 +235,7 @@ class Searcher:
 
     # Which head answers which query
 
-    def _rounds(self, queries: Sequence[Query], sense: Sense, by_index: bool) -> Iterator[_Round]:
+    def _rounds(self, queries: Sequence[Query], sense: Sense) -> Iterator[_Round]:
         """Sentences together, by the library's head; examples by heads that compare the senses that they have."""
         by_senses: dict[tuple[bool, bool], list[tuple[int, NDArray[np.floating]]]] = {}
         for place, query in enumerate(queries):
@@ -248,23 +249,37 @@ class Searcher:
             phrases = [(owner, one) for owner, place in enumerate(sentences) for one in queries[place].without]
             text = self._encoded([*(queries[place].text for place in sentences), *(one for _, one in phrases)])
             owners = [owner for owner, _ in phrases]
-            yield self._round(sentences, owners, self._lens(text, sense), by_index and not owners)
+            lens = self._lens(text, sense)
+            served = not owners and self._candidates.serve(lens.head)
+            yield self._round(sentences, owners, lens, lens if served else None)
         for senses, examples in by_senses.items():
-            if senses not in self._example_heads:
-                self._example_heads[senses] = head_for(self.store, senses, self.bench.device)
             text = np.stack([vector for _, vector in examples])
-            lens = self._lens(text, sense, self._example_heads[senses])
-            yield self._round([place for place, _ in examples], [], lens)
+            lens = self._lens(text, sense, self._example_head(senses))
+            yield self._round([place for place, _ in examples], [], lens, self._finder(text, senses, sense))
 
-    def _round(self, places: list[int], owners: list[int], lens: Lens, by_index: bool = False) -> _Round:
-        return _Round(places, owners, lens, Background.of(lens, self._sample(lens)), by_index)
+    def _round(self, places: list[int], owners: list[int], lens: Lens, finder: Lens | None) -> _Round:
+        """A round, with its background where phrases are left out or it says which sense carried a clip."""
+        compared = owners or (lens.both and lens.sense == "all")
+        background = Background.of(lens, self._sample(lens, SAMPLE if finder is None else QUICK)) if compared else None
+        return _Round(places, owners, lens, background, finder)
 
-    def _sample(self, lens: Lens) -> "Features":
-        """Clips that stand for the library, read once for all questions to heads that take the same features."""
-        key = lens.head.visual_input, lens.head.audio_input, lens.audio
+    def _sample(self, lens: Lens, most: int) -> "Features":
+        """Up to so many clips that stand for the library, read once for all questions to heads that take the same features."""
+        key = lens.head.visual_input, lens.head.audio_input, lens.audio, most
         if key not in self._samples:
-            self._samples[key] = lens.sample(self.store, self.rows)
+            self._samples[key] = lens.sample(self.store, self.rows, most)
         return self._samples[key]
+
+    def _finder(self, text: "NDArray[np.float32]", senses: tuple[bool, bool], sense: Sense) -> Lens | None:
+        """The lens by which candidates for examples are found, in the index that serves examples of all senses."""
+        head = self._example_head((True, True))
+        one: Sense = "all" if all(senses) else "picture" if senses[0] else "sound"
+        return self._lens(text, one if sense == "all" else sense, head) if self._candidates.serve(head) else None
+
+    def _example_head(self, senses: tuple[bool, bool]) -> "Head":
+        if senses not in self._example_heads:
+            self._example_heads[senses] = head_for(self.store, senses, self.bench.device)
+        return self._example_heads[senses]
 
     def _lens(self, text: "NDArray[np.floating]", sense: Sense, head: "Head | None" = None) -> Lens:
         bench = self.bench
@@ -285,19 +300,29 @@ class Searcher:
         self, asked: _Round, count: int, rows: "NDArray[np.int64]"
     ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
         """Rows (queries, count) of the best clips among `rows`, best first, and their scores."""
-        if not asked.by_index:
+        if asked.finder is None or len(rows) <= FEW:
             return best_clips(asked.lens, self.store, count, rows, asked.ranked)
-        assert self.index is not None
-        candidates = self.index[0].candidates(asked.lens.text, count)
-        known = np.unique(np.concatenate(candidates))
-        features = asked.lens.features(read_clips(self.store, known))
-        best_rows = np.empty((len(candidates), count), np.int64)
-        best = np.empty((len(candidates), count), np.float32)
-        for query, mine in enumerate(candidates):
-            found = asked.lens.of([query]).scores(features.take(np.searchsorted(known, mine)))[0]
-            order = np.argsort(-found, kind="stable")[:count]
-            best_rows[query], best[query] = mine[order], found[order]
-        return best_rows, best
+        return self._candidates.best(asked.lens, asked.finder, count, rows)
+
+    def _prepared(self, asked: _Round) -> _Round:
+        """The round, with the index open by which its candidates are found; without one where that can't be."""
+        if asked.finder is None:
+            return asked
+        started = time.perf_counter()
+        probes = self._probes if asked.finder.head is self.bench.head() else self._example_probes
+        there = self._candidates.prepare(asked.finder, probes)
+        self.seconds["load"] += time.perf_counter() - started
+        return asked if there else replace(asked, finder=None)
+
+    def _probes(self) -> "tuple[str, NDArray[np.floating]]":
+        """Queries like those that sentences are, by which an index is measured."""
+        if self.store.layout["captions"]:
+            return captions_of(self.store, self.bench.head())
+        return "sentences about other things", self._encoded(UNRELATED)
+
+    def _example_probes(self) -> "tuple[str, NDArray[np.floating]]":
+        rows = self.rows[np.unique(np.linspace(0, len(self.rows) - 1, SAMPLED).astype(np.int64))]
+        return "clips", np.stack([example_of(self.store, row).as_text(self.store) for row in rows.tolist()])
 
     def _hits(self, asked: _Round, rows: "NDArray[np.int64]", scores: "NDArray[np.float32]") -> list[list[Hit]]:
         """What is to be said of the clips that were found, for each query of the round."""
@@ -306,10 +331,10 @@ class Searcher:
         features = lens.features(clips)
         senses = lens.senses(features) if lens.both else {}
         places = np.searchsorted(known, rows)
-        frames = self._frames(lens, features, places)
         answers = []
         for query, of_query in enumerate(places):
             lanes = _explain(lens, features, query, of_query)
+            frames = frame_scores(lens.of([query]), features, of_query)[0]
             hits = []
             for place, (clip, of_frames) in enumerate(zip(of_query.tolist(), lanes, strict=True)):
                 found = {name: float(values[query, clip]) for name, values in senses.items()}
@@ -323,26 +348,15 @@ class Searcher:
                         audio=AUDIO_STATES[int(clips.audio_state[clip])],
                         duration=round(float(clips.duration[clip]), 3),
                         senses=found,
-                        carried=asked.background.carrier(query, found, heard) if lens.sense == "all" else None,
-                        moment=best_moment(frames[clip][query], clips.time[clip], float(clips.duration[clip])),
+                        carried=asked.background.carrier(query, found, heard)
+                        if asked.background and lens.sense == "all"
+                        else None,
+                        moment=best_moment(frames[place], clips.time[clip], float(clips.duration[clip])),
                         frames=of_frames,
                     )
                 )
             answers.append(hits)
         return answers
-
-    def _frames(
-        self, lens: Lens, features: "Features", places: "NDArray[np.int64]"
-    ) -> "dict[int, dict[int, NDArray[np.float32]]]":
-        """For each clip that was found, and each query that found it, the scores of its frames (F)."""
-        asked_by: dict[int, list[int]] = {}
-        for query, of_query in enumerate(places.tolist()):
-            for clip in of_query:
-                asked_by.setdefault(clip, []).append(query)
-        return {
-            clip: dict(zip(queries, frame_scores(lens.of(queries), features, clip), strict=True))
-            for clip, queries in asked_by.items()
-        }
 
     def _locate(self, hits: list[Hit]) -> None:
         """Where the clips' files are, as far as the data set is there."""
@@ -350,8 +364,8 @@ class Searcher:
             known = find_videos(self.store, [hit.video for hit in hits], self.root)
         except (GaidError, OSError) as error:
             note = f"the clips' files are not listed: {error}; --root FOLDER says where they are"
-            if note not in self.notes:
-                self.notes.append(note)
+            if note not in self._notes:
+                self._notes.append(note)
             return
         for hit in hits:
             video = known.get(hit.video)

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gaid.heads import Features
-from gaid.stores import iter_clips
+from gaid.stores import iter_clips, valid_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,13 +17,17 @@ if TYPE_CHECKING:
 CLIPS = 2000  # read at once
 
 
-def meet_library(head: "Head", store: "Store") -> None:
-    """Shows a store's sounds, of all clips with features and whatever their part, to a head that asks for them."""
+def meet_library(head: "Head", store: "Store", most: int | None = None) -> None:
+    """Shows a store's sounds, whatever their part, to a head that asks for them: of all clips with features, or of `most` that are
+    spread over the store."""
     if head.meets_library:
-        head.meet_library(_sounds(store))
+        head.meet_library(_sounds(store, most))
 
 
-def _sounds(store: "Store") -> "Iterator[tuple[Tensor, Tensor]]":
-    for _, clips in iter_clips(store, CLIPS):
+def _sounds(store: "Store", most: int | None) -> "Iterator[tuple[Tensor, Tensor]]":
+    rows = valid_rows(store)
+    if most is not None and len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+    for _, clips in iter_clips(store, CLIPS, rows):
         features = Features.of(clips, "cpu")
         yield features.audio, features.audio_mask

@@ -14,7 +14,7 @@ ARRAYS = ("visual", "audio", "audio_mask", "audio_state", "time", "duration")
 
 def valid_rows(store: StoreReader) -> NDArray[np.int64]:
     """Rows of the videos that have features."""
-    return np.flatnonzero(store.whole("videos/valid")).astype(np.int64)
+    return np.flatnonzero(store.valid).astype(np.int64)
 
 
 def iter_clips(

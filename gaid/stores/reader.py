@@ -171,6 +171,11 @@ class StoreReader:
         """All videos asked for, valid or not."""
         return self.texts("videos/id")
 
+    @cached_property
+    def valid(self) -> NDArray[np.bool_]:
+        """(V) which videos have features, as it was when it was first asked for."""
+        return self.whole("videos/valid").astype(bool)
+
     @property
     def protocols(self) -> dict[str, dict[str, int]]:
         """The number of captions in each part of each split protocol."""

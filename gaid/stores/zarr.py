@@ -98,6 +98,7 @@ class ZarrArrays:
             ) from error
         self.path = path
         self._inventory: Inventory | None = None
+        self._opened: dict[str, Any] = {}  # opening an array reads its metadata, which takes longer than reading a row
 
     @property
     def inventory(self) -> Inventory:
@@ -155,10 +156,14 @@ class ZarrArrays:
         return name in self.attributes["arrays"]
 
     def __getitem__(self, name: str) -> StoreArray:
-        place = self.path / name
-        with Reading(place, self.path):
-            array: Any = self.group[name]
-        return StoreArray(array, place, self.path, lambda: self._check(name, array.dtype))
+        array = self._open(name)
+        return StoreArray(array, self.path / name, self.path, lambda: self._check(name, array.dtype))
+
+    def _open(self, name: str) -> Any:
+        if name not in self._opened:
+            with Reading(self.path / name, self.path):
+                self._opened[name] = self.group[name]
+        return self._opened[name]
 
     def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Some rows of an array, each once and ascending. Raises StoreCorrupt where a file of theirs went after the opening."""
@@ -168,7 +173,7 @@ class ZarrArrays:
         if not len(rows) or rows[-1] - rows[0] < SPARSE * len(rows):
             return array.rows(rows)
         with Reading(self.path / name, self.path):
-            raw: Any = self.group[name]
+            raw = self._open(name)
             if not can_read(raw):
                 return array.rows(rows)
             self._check(name, array.dtype)

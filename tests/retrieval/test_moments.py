@@ -50,7 +50,7 @@ def test_a_frame_scores_what_a_clip_of_that_frame_alone_scores(preset):
     mask = torch.tensor([[True, True, True], [True, False, True]])
     text = torch.randn(2, dim * (2 if head.text_input == "both" else 1), generator=generator)
     lens = Lens(head, text, "all", "own", "cpu", 2**26, 0)
-    found = frame_scores(lens, Features(text[:0], visual, audio, mask), 1)
+    found = frame_scores(lens, Features(text[:0], visual, audio, mask), np.array([1]))[:, 0]
     assert found.shape == (2, frames)
     for frame in range(frames):
         alone = [one[1:2, frame : frame + 1].expand(1, frames, *one.shape[2:]) for one in (visual, audio, mask)]
