@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SAMPLED, BEST, WANTED = 64, 10, 0.99  # queries, places, and the share of these that candidates must hold
 CHOSEN = 0.995  # the share that they hold of the queries by which they are chosen, since other queries differ
+LEAST = 3  # candidates for each clip that is asked for, whatever the margin: vectors in half precision are rounded
 SHORTLIST = 1000  # vectors that are looked at first
 MOST = 0.05  # of the clips, where that is more than a shortlist
 DEAD = 0.25  # share of vectors of clips that are gone above which they are dropped
@@ -190,8 +191,10 @@ class ClipIndex:
 
 
 def _within(products: NDArray[np.float32], count: int, margin: float) -> int:
-    """How many of the products, the largest first, lie at most `margin` below the one in place `count`."""
-    return int((products >= products[min(count, len(products)) - 1] - margin).sum())
+    """How many of the products, the largest first, lie at most `margin` below the one in place `count`; at least LEAST times as
+    many as that."""
+    within = int((products >= products[min(count, len(products)) - 1] - margin).sum())
+    return max(within, min(LEAST * count, len(products)))
 
 
 def _gaps(places: NDArray[np.int64], products: NDArray[np.float32], wanted: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from gaid.retrieval.lens import MET, QUICK, SAMPLE, Background, Lens, Sense, bes
 from gaid.retrieval.moments import best_moment, frame_scores
 from gaid.retrieval.queries import Query
 from gaid.retrieval.results import Answer, Hit
+from gaid.retrieval.rounds import Round
 from gaid.retrieval.threshold import CAPTIONS, UNRELATED, Threshold, find_threshold
 from gaid.stores import AUDIO_STATES, open_store, read_clips, valid_rows
 from gaid.stores.census import members_of
@@ -42,32 +43,6 @@ if TYPE_CHECKING:
 LANES = ("gate", "attention", "sound_weight")
 # A threshold is found on at least so many captions, or without any, and among so many clips beside the captions' own.
 ENOUGH, LIBRARY = 20, 2000
-
-
-@dataclass(frozen=True)
-class _Round:
-    """Queries that one head answers. Its lens compares the vectors of the queries, then those of what they leave out.
-
-    `places`: of the queries among all. `owners`: the query, by its number in the round, that each phrase left out belongs to.
-    `background`: None where nothing is compared with it.
-    """
-
-    places: list[int]
-    owners: list[int]
-    lens: Lens
-    background: Background | None
-    finder: Lens | None = None  # by which candidates are taken from an index
-
-    def ranked(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
-        """Scores (queries, V), less by what clips score above the library for what a query leaves out, from scores (queries and
-        phrases, V)."""
-        if self.background is None:
-            return scores
-        count = len(self.places)
-        less = scores[:count].copy()
-        for owner, above in zip(self.owners, self.background.above(scores)[count:], strict=True):
-            less[owner] -= np.maximum(above, 0)
-        return less
 
 
 class Searcher:
@@ -235,7 +210,7 @@ class Searcher:
 
     # Which head answers which query
 
-    def _rounds(self, queries: Sequence[Query], sense: Sense) -> Iterator[_Round]:
+    def _rounds(self, queries: Sequence[Query], sense: Sense) -> Iterator[Round]:
         """Sentences together, by the library's head; examples by heads that compare the senses that they have."""
         by_senses: dict[tuple[bool, bool], list[tuple[int, NDArray[np.floating]]]] = {}
         for place, query in enumerate(queries):
@@ -257,11 +232,11 @@ class Searcher:
             lens = self._lens(text, sense, self._example_head(senses))
             yield self._round([place for place, _ in examples], [], lens, self._finder(text, senses, sense))
 
-    def _round(self, places: list[int], owners: list[int], lens: Lens, finder: Lens | None) -> _Round:
+    def _round(self, places: list[int], owners: list[int], lens: Lens, finder: Lens | None) -> Round:
         """A round, with its background where phrases are left out or it says which sense carried a clip."""
         compared = owners or (lens.both and lens.sense == "all")
         background = Background.of(lens, self._sample(lens, SAMPLE if finder is None else QUICK)) if compared else None
-        return _Round(places, owners, lens, background, finder)
+        return Round(places, owners, lens, background, finder)
 
     def _sample(self, lens: Lens, most: int) -> "Features":
         """Up to so many clips that stand for the library, read once for all questions to heads that take the same features."""
@@ -270,7 +245,7 @@ class Searcher:
             self._samples[key] = lens.sample(self.store, self.rows, most)
         return self._samples[key]
 
-    def _finder(self, text: "NDArray[np.float32]", senses: tuple[bool, bool], sense: Sense) -> Lens | None:
+    def _finder(self, text: "NDArray[np.floating]", senses: tuple[bool, bool], sense: Sense) -> Lens | None:
         """The lens by which candidates for examples are found, in the index that serves examples of all senses."""
         head = self._example_head((True, True))
         one: Sense = "all" if all(senses) else "picture" if senses[0] else "sound"
@@ -297,14 +272,14 @@ class Searcher:
     # Finding
 
     def _best(
-        self, asked: _Round, count: int, rows: "NDArray[np.int64]"
+        self, asked: Round, count: int, rows: "NDArray[np.int64]"
     ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
         """Rows (queries, count) of the best clips among `rows`, best first, and their scores."""
         if asked.finder is None or len(rows) <= FEW:
             return best_clips(asked.lens, self.store, count, rows, asked.ranked)
         return self._candidates.best(asked.lens, asked.finder, count, rows)
 
-    def _prepared(self, asked: _Round) -> _Round:
+    def _prepared(self, asked: Round) -> Round:
         """The round, with the index open by which its candidates are found; without one where that can't be."""
         if asked.finder is None:
             return asked
@@ -324,7 +299,7 @@ class Searcher:
         rows = self.rows[np.unique(np.linspace(0, len(self.rows) - 1, SAMPLED).astype(np.int64))]
         return "clips", np.stack([example_of(self.store, row).as_text(self.store) for row in rows.tolist()])
 
-    def _hits(self, asked: _Round, rows: "NDArray[np.int64]", scores: "NDArray[np.float32]") -> list[list[Hit]]:
+    def _hits(self, asked: Round, rows: "NDArray[np.int64]", scores: "NDArray[np.float32]") -> list[list[Hit]]:
         """What is to be said of the clips that were found, for each query of the round."""
         lens, known = asked.lens, np.unique(rows)
         clips = read_clips(self.store, known)

@@ -50,7 +50,9 @@ class ClipVectors:
         self.keys: NDArray[np.uint64] = np.empty(0, np.uint64)
         self.values: NDArray[np.float16] = np.empty((0, 0), np.float16)
         self.about: dict[str, Any] = {}
-        self._kind, self._codes, self._names = "Flat", None, []
+        self._kind = "Flat"
+        self._codes: Any = None
+        self._names: list[str] = []
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -87,7 +89,7 @@ class ClipVectors:
         shape = (len(self.keys), dim)
         self.values = np.memmap(self.folder / self._names[0], np.float16, "r", shape=shape)
 
-    def append(self, blocks: Iterable[tuple[NDArray[np.uint64], Vectors]]) -> None:
+    def append(self, blocks: Iterable[tuple[NDArray[np.uint64], NDArray[np.floating]]]) -> None:
         """Adds vectors, block by block with their keys; `write` makes them count."""
         keys, dim = [self.keys], self.values.shape[1]
         if not self._names:
@@ -181,13 +183,14 @@ class ClipVectors:
 
         options: dict[str, Any] = {}
         if allowed is not None:
-            options["sel"] = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+            bits: Any = np.packbits(allowed, bitorder="little")
+            options["sel"] = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg]
         if not self._kind.startswith("IVF"):
             found = self._codes.search(query[None], count, params=faiss.SearchParameters(**options))[1][0]
             return np.sort(found[found >= 0])
         cells = self._codes.nlist
         for probed in (max(1, int(PROBED * cells)), cells):  # all of them where these have too few
-            given = faiss.SearchParametersIVF(nprobe=probed, **options)
+            given = faiss.SearchParametersIVF(nprobe=probed, **options)  # type: ignore[call-arg]
             found = self._codes.search(query[None], count, params=given)[1][0]
             if (found >= 0).all():
                 break
