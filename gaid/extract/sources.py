@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -58,40 +59,62 @@ def find_videos(store: "Store", ids: Iterable[str], root: str | Path | None = No
 
     Raises OptionInvalid, DataMissing, also where it has none of them.
     """
-    if store.file_names is None:
-        dataset = find_dataset(store, root)
-        place, by_id = dataset.root, {video.id: video for video in dataset.videos}
-        found = {one: by_id[one] for one in ids if one in by_id}
-    else:
-        place = _root_of(store, root)
-        found = _find_by_name(store, ids, place)
-    if not found:
-        raise DataMissing(f"{shown_path(place)} holds none of these clips")
-    return found
+    return ClipFiles(store, root).find(ids)
 
 
-def _root_of(store: "Store", root: str | Path | None) -> Path:
-    place = Path(store.attrs["dataset"]["root"] if root is None else root).expanduser()
-    if not place.exists():
-        raise DataMissing(f"{shown_path(place)} is not there")
-    return place
+class ClipFiles:
+    """The files of a store's clips, found any number of times: the data set, or the names that a library keeps, is read once."""
 
+    def __init__(self, store: "Store", root: str | Path | None = None) -> None:
+        self.store, self.root = store, root
 
-def _find_by_name(store: "Store", ids: Iterable[str], root: Path) -> dict[str, "Video"]:
-    """Those of the clips whose files are there, by the names that a library keeps: a folder of a million is not listed."""
-    from gaid.datasets import Video
+    def find(self, ids: Iterable[str]) -> dict[str, "Video"]:
+        """As `find_videos`."""
+        if self.store.file_names is None:
+            found = {one: self._videos[one] for one in ids if one in self._videos}
+            place = self._dataset.root
+        else:
+            place = self._place
+            found = self._find_by_name(ids, place)
+        if not found:
+            raise DataMissing(f"{shown_path(place)} holds none of these clips")
+        return found
 
-    wanted, sounds = dict.fromkeys(ids), store.attrs["dataset"].get("audio_root")
-    names = dict(zip(store.ids, store.file_names or [], strict=True))
-    found = {}
-    for one in wanted.keys() & names.keys():
-        path, sound = names[one]
-        separate = sound.startswith(SOUNDS)
-        beside = Path(sounds, sound.removeprefix(SOUNDS)) if separate and sounds else root / sound
-        video = Video(one, root / path, audio_path=beside if sound else None)
-        if video.path.exists():
-            found[one] = video
-    return {one: found[one] for one in wanted if one in found}
+    @cached_property
+    def _dataset(self) -> "Dataset":
+        return find_dataset(self.store, self.root)
+
+    @cached_property
+    def _videos(self) -> dict[str, "Video"]:
+        return {video.id: video for video in self._dataset.videos}
+
+    @property
+    def _place(self) -> Path:
+        place = Path(self.store.attrs["dataset"]["root"] if self.root is None else self.root).expanduser()
+        if not place.exists():
+            raise DataMissing(f"{shown_path(place)} is not there")
+        return place
+
+    @cached_property
+    def _names(self) -> dict[str, tuple[str, str]]:
+        return dict(zip(self.store.ids, self.store.file_names or [], strict=True))
+
+    def _find_by_name(self, ids: Iterable[str], root: Path) -> dict[str, "Video"]:
+        """Those of the clips whose files are there, by the names that a library keeps: a folder of a million is not listed."""
+        from gaid.datasets import Video
+
+        sounds = self.store.attrs["dataset"].get("audio_root")
+        found = {}
+        for one in dict.fromkeys(ids):
+            path, sound = self._names.get(one, ("", ""))
+            if not path:
+                continue
+            separate = sound.startswith(SOUNDS)
+            beside = Path(sounds, sound.removeprefix(SOUNDS)) if separate and sounds else root / sound
+            video = Video(one, root / path, audio_path=beside if sound else None)
+            if video.path.exists():
+                found[one] = video
+        return found
 
 
 @overload

@@ -162,7 +162,8 @@ class Clip:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What the header of a file says; sizes before rotation, durations in seconds (0 where unknown)."""
+    """What the header of a file says; sizes before rotation, durations in seconds (0 where unknown). `pixels`: FFmpeg's name for
+    how its pictures are stored."""
 
     path: str
     format: str
@@ -174,3 +175,4 @@ class MediaInfo:
     audio_codec: str | None = None
     audio_rate: int = 0
     channels: int = 0
+    pixels: str | None = None

@@ -138,4 +138,5 @@ def probe(path: str | PathLike[str], limits: DecodeLimits | None = None) -> Medi
             audio_codec=audio.name if audio else None,
             audio_rate=audio.sample_rate if audio else 0,
             channels=len(file.channels),
+            pixels=video.pix_fmt if video else None,
         )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gaid.errors import MediaError
 from gaid.media.limits import Deadline, DecodeLimits
+from gaid.media.mixing import channel_weights, clean, mix
 from gaid.media.pyav_file import DECODE_ERRORS, PyAVFile, seconds
 from gaid.media.sound import WARM_UP, Sound, SoundWindows
 
@@ -75,10 +76,7 @@ class Track:
 
     def _give(self, piece: Any) -> None:
         time = None if piece.pts is None else seconds(piece.pts, self._tick) - self.start
-        names = name_channels(piece.layout.name)
-        if "NONE" in names and len(names) == len(self._names):  # the decoder leaves the names to the container
-            names = self._names
-        self.windows.add(time, piece.sample_rate, _channels(piece), names)
+        self.windows.add(time, piece.sample_rate, _channels(piece), _names_of(piece, self._names))
 
     def finish(self) -> Sound:
         """The windows; state "failed" where most packets could not be decoded, since the rest would not be the sound."""
@@ -96,6 +94,18 @@ def name_channels(layout: str) -> Sequence[str]:
         return tuple(channel.name for channel in AudioLayout(layout).channels)
     except ValueError:
         return ()
+
+
+def _names_of(piece: Any, names: Sequence[str]) -> Sequence[str]:
+    """The channels of a decoded piece; `names` are those of the container, to which the decoder may leave them."""
+    own = name_channels(piece.layout.name)
+    return names if "NONE" in own and len(own) == len(names) else own
+
+
+def as_mono(piece: Any, names: Sequence[str]) -> NDArray[np.float32]:
+    """A decoded piece as one channel (n,) within [-1, 1], mixed as for features; `names`: the channels of its `PyAVFile`."""
+    channels = np.stack(_channels(piece))
+    return clean(mix(channels, channel_weights(_names_of(piece, names), len(channels))))
 
 
 def _channels(piece: Any) -> list[NDArray[np.float32]]:

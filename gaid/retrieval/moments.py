@@ -1,6 +1,6 @@
 """The moment of a clip that a query found: the run of frames that fits best."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +23,31 @@ def frame_scores(lens: "Lens", features: "Features", clips: "NDArray[np.int64]")
     """
     frames = features.visual.shape[1]
     block = max(1, lens.memory // 4 // (frames * features.bytes_per_video))
-    found = [_of_frames(lens, features, some, frames) for some in np.split(clips, range(block, len(clips), block))]
+    blocks = np.split(clips, range(block, len(clips), block))
+    found = [lens.scores(_as_clips(lens, features, some, frames)) for some in blocks]
     scores: NDArray[np.float32] = np.concatenate(found, axis=1).reshape(len(lens.text), len(clips), frames)
     return scores
 
 
-def _of_frames(lens: "Lens", features: "Features", clips: "NDArray[np.int64]", frames: int) -> "NDArray[np.float32]":
+@dataclass(frozen=True)
+class Strip:
+    """The frames of a clip under a query: their times in seconds from the clip's start, their scores, and what each sense adds to
+    these, (F) each. `lanes`: gate, attention and sound weight (F) where the head explains them."""
+
+    times: "NDArray[np.float32]"
+    scores: "NDArray[np.float32]"
+    senses: "dict[str, NDArray[np.float32]]"
+    lanes: "dict[str, NDArray[np.float32]]"
+
+
+def frame_evidence(lens: "Lens", features: "Features") -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]":
+    """Of a lens with one query and of one clip: the scores (F) of `frame_scores`, and what each sense adds to them."""
+    clips = _as_clips(lens, features, np.array([0]), features.visual.shape[1])
+    return lens.scores(clips)[0], {name: found[0] for name, found in lens.senses(clips).items()}
+
+
+def _as_clips(lens: "Lens", features: "Features", clips: "NDArray[np.int64]", frames: int) -> "Features":
+    """Each frame of these clips as a clip of its own that shows it all the time (N * F)."""
     visual, audio, mask = features.take(clips).videos(slice(None))
 
     def held(values: "Tensor") -> "Tensor":  # (N, F, ...) as (N * F, F, ...): of clip n, clip f has frame f everywhere
@@ -38,7 +57,7 @@ def _of_frames(lens: "Lens", features: "Features", clips: "NDArray[np.int64]", f
         return values.repeat_interleave(frames, dim=0)
 
     of_sound = whole if lens.head.audio_input == "clip" else held
-    return lens.scores(replace(features, visual=held(visual), audio=of_sound(audio), audio_mask=of_sound(mask)))
+    return replace(features, visual=held(visual), audio=of_sound(audio), audio_mask=of_sound(mask))
 
 
 def best_run(scores: "NDArray[np.float32]") -> tuple[int, int] | None:

@@ -17,13 +17,13 @@ from gaid.errors import DataMissing, GaidError, MediaError, OptionInvalid
 from gaid.evaluation.basis import Basis, notes_of, overlap_notes
 from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.subject import own_encoder, zero_shot_preset
-from gaid.extract.sources import SentenceEncoder, find_videos, load_sentence_encoder
+from gaid.extract.sources import ClipFiles, SentenceEncoder, load_sentence_encoder
 from gaid.retrieval.candidates import FEW, Candidates
 from gaid.retrieval.examples import example_of, find_example, head_for
 from gaid.retrieval.filters import ClipFacts
 from gaid.retrieval.index import SAMPLED, captions_as, captions_of
 from gaid.retrieval.lens import MET, QUICK, SAMPLE, Background, Lens, Sense, best_clips
-from gaid.retrieval.moments import best_moment, frame_scores
+from gaid.retrieval.moments import Strip, best_moment, frame_evidence, frame_scores
 from gaid.retrieval.queries import Query
 from gaid.retrieval.results import Answer, Hit
 from gaid.retrieval.rounds import Round
@@ -52,6 +52,7 @@ class Searcher:
         self, bench: Bench, encode: Callable[[], SentenceEncoder], root: str | Path | None = None, index: str = "auto"
     ) -> None:
         self.bench, self.store, self.root = bench, bench.store, root
+        self.files = ClipFiles(self.store, root)
         self._encode = encode
         self.rows = valid_rows(self.store)
         if not len(self.rows):
@@ -208,6 +209,14 @@ class Searcher:
         """For each sentence the score of the best of some clips."""
         return best_clips(self._lens(text, sense), self.store, 1, rows)[1][:, 0]
 
+    def strip(self, query: Query, row: int, sense: Sense = "all") -> Strip:
+        """How well each frame of a clip fits a query, and by what. Raises what `ask` raises."""
+        (lens,) = (asked.lens.of([0]) for asked in self._rounds([query], sense))
+        clips = read_clips(self.store, np.array([row]))
+        features = lens.features(clips)
+        scores, senses = frame_evidence(lens, features)
+        return Strip(clips.time[0], scores, senses, _explain(lens, features, 0, np.array([0]))[0])
+
     # Which head answers which query
 
     def _rounds(self, queries: Sequence[Query], sense: Sense) -> Iterator[Round]:
@@ -336,7 +345,7 @@ class Searcher:
     def _locate(self, hits: list[Hit]) -> None:
         """Where the clips' files are, as far as the data set is there."""
         try:
-            known = find_videos(self.store, [hit.video for hit in hits], self.root)
+            known = self.files.find([hit.video for hit in hits])
         except (GaidError, OSError) as error:
             note = f"the clips' files are not listed: {error}; --root FOLDER says where they are"
             if note not in self._notes:

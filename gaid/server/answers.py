@@ -86,6 +86,53 @@ class SearchAnswer(BaseModel):
     seconds: Annotated[float, Field(description="How long the search took.")]
 
 
+class ClipFacts(BaseModel):
+    """A clip. Times are seconds from its start; `start` and `end` say where it lies in its file."""
+
+    key: str
+    video: Annotated[str, Field(description="The clip's id.")]
+    duration: float
+    audio: Annotated[str, Field(description="sound, silent, no track or failed.")]
+    senses: Annotated[list[str], Field(description="Which senses the clip has.")]
+    captions: list[str]
+    times: Annotated[list[float], Field(description="When the frames are that features were made of.")]
+    start: float | None = None
+    end: float | None = None
+    type: Annotated[str | None, Field(description="The file's type; null where browsers may not play it.")] = None
+    thumbnails: Annotated[list[str], Field(description="Addresses of pictures of the frames.")]
+    media: str
+    preview: str
+
+
+class FrameWeights(BaseModel):
+    """One frame of a clip under a query. Fields that a head does not have are null."""
+
+    time: Annotated[float, Field(description="Seconds from the clip's start.")]
+    score: Annotated[float, Field(description="How well a clip would fit that shows this frame all the time.")]
+    senses: Annotated[dict[str, float], Field(description="What each sense adds to the score.")]
+    gate: Annotated[float | None, Field(description="The share of the sound in the frame, 0 to 1.")] = None
+    attention: Annotated[float | None, Field(description="The frame's weight in the clip.")] = None
+    sound_weight: Annotated[float | None, Field(description="The product of the two.")] = None
+
+
+class Weights(BaseModel):
+    """The strip of a clip under a query."""
+
+    key: str
+    query: str
+    frames: list[FrameWeights]
+
+
+class AskedOfClip(BaseModel):
+    """A query about one clip: a sentence, or another clip."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: Annotated[str, Field(max_length=LONGEST_TEXT, description="A sentence.")] = ""
+    like: Annotated[str | None, Field(max_length=64, description="The key of a clip, in place of a sentence.")] = None
+    sense: Sense = "all"
+
+
 class Fault(BaseModel):
     """What is wrong with a request."""
 

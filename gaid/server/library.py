@@ -4,8 +4,9 @@ A searcher is asked by one thread, on which these functions must run (`gaid.serv
 """
 
 import time
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +16,27 @@ from gaid.retrieval.lens import SENSES
 from gaid.retrieval.queries import Query
 from gaid.retrieval.results import Hit
 from gaid.retrieval.searcher import Searcher
-from gaid.server.answers import Asked, AskedByText, FoundClip, LibraryFacts, SearchAnswer
+from gaid.server.answers import (
+    Asked,
+    AskedByText,
+    AskedOfClip,
+    ClipFacts,
+    FoundClip,
+    FrameWeights,
+    LibraryFacts,
+    SearchAnswer,
+    Weights,
+)
 from gaid.server.keys import Keys, key_of
+from gaid.stores import AUDIO_STATES, read_clips
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 API = "/api"
 MOST_FOLDERS = 500
 PICTURES = 3  # of a clip in an answer
+MOST_CAPTIONS = 40
 
 
 class ServedLibrary:
@@ -68,12 +84,15 @@ class ServedLibrary:
 
     def search(self, asked: AskedByText) -> SearchAnswer:
         """The clips that answer a sentence, or that are like a clip. Raises OptionInvalid, DataMissing."""
-        if (asked.like is None) == (not asked.q.strip()):
-            raise OptionInvalid("give either q, a sentence, or like, the key of a clip")
-        query = Query.parse(asked.q) if asked.like is None else Query(like=self.store.ids[self.row(asked.like)])
-        return self._answer(query, asked)
+        return self.answer(self._query(asked.q, asked.like), asked)
 
-    def _answer(self, query: Query, asked: Asked) -> SearchAnswer:
+    def _query(self, text: str, like: str | None) -> Query:
+        if (like is None) == (not text.strip()):
+            raise OptionInvalid("give either q, a sentence, or like, the key of a clip")
+        return Query.parse(text) if like is None else Query(like=self.store.ids[self.row(like)])
+
+    def answer(self, query: Query, asked: Asked) -> SearchAnswer:
+        """The clips that answer a query. Raises OptionInvalid, DataMissing."""
         started = time.perf_counter()
         filters = _filters(asked)
         rows, notes = self.searcher.facts.choose(filters) if filters else (self.searcher.rows, [])
@@ -89,6 +108,49 @@ class ServedLibrary:
             notes=notes,
             seconds=round(time.perf_counter() - started, 4),
         )
+
+    def clip(self, key: str) -> ClipFacts:
+        """What is known of a clip, but for its file. Raises DataMissing."""
+        row = self.row(key)
+        clip = read_clips(self.store, np.array([row]))
+        times = np.unique(clip.time[0]).tolist()
+        address = _address(key)
+        return ClipFacts(
+            key=key,
+            video=self.store.ids[row],
+            duration=round(float(clip.duration[0]), 3),
+            audio=AUDIO_STATES[int(clip.audio_state[0])],
+            senses=["picture", *(["sound"] if clip.audio_mask[0].any() else [])],
+            captions=[self._captions[one] for one in np.flatnonzero(self._caption_rows == row)[:MOST_CAPTIONS]],
+            times=[round(one, 3) for one in times],
+            thumbnails=[_thumbnail(address, one) for one in times],
+            media=f"{address}/media",
+            preview=f"{address}/preview",
+        )
+
+    @cached_property
+    def _captions(self) -> list[str]:
+        return self.store.texts("captions/text")
+
+    @cached_property
+    def _caption_rows(self) -> "NDArray[np.int32]":
+        rows: NDArray[np.int32] = self.store["captions/video"][:]
+        return rows
+
+    def weights(self, key: str, asked: AskedOfClip) -> Weights:
+        """How well each frame of a clip fits a query, and by what. Raises OptionInvalid, DataMissing."""
+        query, row = self._query(asked.q, asked.like), self.row(key)
+        strip = self.searcher.strip(query, row, asked.sense)
+        lanes = {"score": strip.scores, **strip.lanes}
+        frames = [
+            FrameWeights(
+                time=round(float(time), 3),
+                senses={name: round(float(values[frame]), 6) for name, values in strip.senses.items()},
+                **{name: round(float(values[frame]), 6) for name, values in lanes.items()},
+            )
+            for frame, time in enumerate(strip.times)
+        ]
+        return Weights(key=key, query=query.label, frames=frames)
 
     def _found(self, hits: list[Hit]) -> list[FoundClip]:
         rows = np.array([self.keys.row(key_of(hit.video)) for hit in hits], np.int64)
@@ -109,16 +171,24 @@ def _filters(asked: Asked) -> Filters:
 def _found_clip(hit: Hit, times: Any) -> FoundClip:
     """A hit with its addresses; where its file lies stays here."""
     key = key_of(hit.video)
-    clip = f"{API}/clips/{key}"
+    address = _address(key)
     start = hit.moment[0] if hit.moment else 0.0
     plain = {name: value for name, value in hit.to_dict().items() if name != "path"}
     return FoundClip(
         **plain,
         key=key,
-        thumbnails=[f"{clip}/thumbnail?at={one:.3f}" for one in _shown(times, hit.moment)],
-        media=f"{clip}/media",
-        preview=f"{clip}/preview?start={start:.3f}",
+        thumbnails=[_thumbnail(address, one) for one in _shown(times, hit.moment)],
+        media=f"{address}/media",
+        preview=f"{address}/preview?start={start:.3f}",
     )
+
+
+def _address(key: str) -> str:
+    return f"{API}/clips/{key}"
+
+
+def _thumbnail(address: str, time: float) -> str:
+    return f"{address}/thumbnail?at={time:.3f}"
 
 
 def _shown(times: Any, moment: tuple[float, float] | None) -> list[float]:

@@ -1,39 +1,39 @@
-"""Turns at the searcher, which one thread at a time may ask: a bounded line, and a bound on the time of each turn."""
+"""Turns at work that few may do at a time, such as searching: a bounded line, and a bound on the time of each turn."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from gaid.server.refusal import busy
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Busy(Exception):
-    """Too many wait for their turn, or it did not come in time: ask again later."""
-
-
 class Turns:
-    """Runs functions one after the other on one thread. At most `waiting` stand in line; each waits and runs for at most `seconds`."""
+    """Runs functions on `threads` threads. At most `waiting` are in line or at work; each has `seconds` for both."""
 
-    def __init__(self, waiting: int = 128, seconds: float = 60.0) -> None:
+    def __init__(self, name: str, threads: int, waiting: int, seconds: float) -> None:
         self.waiting, self.seconds = waiting, seconds
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="search")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._line = 0
 
     async def take(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """What the function returns. Whoever asked and is gone by then has no turn. Raises Busy."""
+        """What the function returns. Whoever asked and is gone by then has no turn. Raises Refusal for a line that is too long."""
         if self._line >= self.waiting:
-            raise Busy
+            raise busy()
         self._line += 1
-        future = self._thread.submit(function, *arguments, **named)
+        future = self._threads.submit(function, *arguments, **named)
+        future.add_done_callback(self._leave)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.seconds)
         except TimeoutError:
-            raise Busy from None
-        finally:
-            self._line -= 1
+            raise busy() from None
+
+    def _leave(self, _: object) -> None:
+        self._line -= 1
 
     def close(self) -> None:
-        """Ends the line; the turn at hand is finished."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Ends the line; turns at hand are finished."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -49,7 +49,7 @@ def library(world):
     return ServedLibrary(Searcher.open(store=world.store, preset="av-sum", device="cpu"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(library):
     with TestClient(make_app(library, Rules(frozenset({"localhost"}))), base_url="http://localhost") as client:
         yield client

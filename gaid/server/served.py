@@ -1,0 +1,26 @@
+"""What the routes of a server share: the library, turns at searching and decoding, and what was made of clips' files."""
+
+from gaid.server.library import ServedLibrary
+from gaid.server.media import ClipMedia
+from gaid.server.pictures import Thumbnails
+from gaid.server.previews import Previews
+from gaid.server.turns import Turns
+
+
+class Served:
+    """A library with what it takes to serve it. Searches take turns, since a searcher is asked by one thread at a time."""
+
+    def __init__(self, library: ServedLibrary) -> None:
+        self.library = library
+        self.searches = Turns("search", threads=1, waiting=256, seconds=30.0)
+        self.decoding = Turns("decode", threads=4, waiting=256, seconds=60.0)
+        self.media = ClipMedia(library.searcher)
+        self.thumbnails = Thumbnails(self.media, self.decoding)
+        self.previews = Previews()
+
+    async def close(self) -> None:
+        """Ends all work."""
+        await self.previews.close()
+        self.searches.close()
+        self.decoding.close()
+        self.media.close()
