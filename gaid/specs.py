@@ -1,8 +1,17 @@
 """What an encoder is fed with: the size of its pictures, the rate and length of its sound. Backbones state it, media
-makes it."""
+makes it. And what is said in a clip, which media, backbones and stores hand to one another."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of speech: what is said, and when, in seconds from the clip's start."""
+
+    text: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from gaid.backbones.protocol import (
     PublishedModel,
     TextBackbone,
     TextFeatures,
+    Transcriber,
     VisualBackbone,
 )
 from gaid.errors import OptionInvalid
 from gaid.settings import nearest
-from gaid.specs import AudioSpec, FrameSpec
+from gaid.specs import AudioSpec, FrameSpec, Segment
 
 __all__ = [
     "AudioBackbone",
@@ -31,12 +32,15 @@ __all__ = [
     "Backbones",
     "FrameSpec",
     "PublishedModel",
+    "Segment",
     "TextBackbone",
     "TextFeatures",
+    "Transcriber",
     "VisualBackbone",
     "licence_of",
     "load_audio",
     "load_backbones",
+    "load_speech",
     "load_text",
     "load_visual",
     "published_models",
@@ -45,12 +49,13 @@ __all__ = [
 
 # Each is a module of this folder with its SPEC; the others of the folder are what they share.
 FAMILIES: Mapping[str, BackboneSpec] = plugins.BuiltIn(
-    __name__, __path__, besides=("protocol", "hub", "inference", "hashed_words")
+    __name__, __path__, besides=("protocol", "hub", "inference", "hashed_words", "spoken", "tones")
 )
 MEMBERS = {
     "visual": ("name", "dim", "frame_spec", "provenance", "patch_shape", "encode_frames", "encode_patches"),
     "audio": ("name", "dim", "audio_spec", "provenance", "encode_audio"),
     "text": ("name", "dim", "provenance", "encode_text", "count_tokens"),
+    "speech": ("name", "provenance", "rate"),
 }
 WHOLE_SOUND = ("name", "dim", "audio_spec", "provenance", "steps_per_second", "encode_steps")
 
@@ -106,6 +111,11 @@ def load_text(name: str, device: str = "cpu", random_weights: bool = False, seed
     return _find(name, "text", device, random_weights, seed)()
 
 
+def load_speech(name: str, device: str = "cpu") -> Transcriber:
+    """One transcriber by name."""
+    return _find(name, "speech", device, False, 0)()
+
+
 def statuses() -> list[BackboneStatus]:
     """Which built-in backbones can be used now, found without loading any or using a network."""
     return [status for spec in FAMILIES.values() for status in spec.statuses()]
@@ -143,7 +153,8 @@ def _find(name: str, kind: str, device: str, random_weights: bool, seed: int) ->
     spec = FAMILIES[family]
     if kind not in spec.kinds:
         able = ", ".join(one.name for one in FAMILIES.values() if kind in one.kinds)
-        raise OptionInvalid(f"backbone {name!r} encodes no {kind}; those that do: {able}")
+        does = "transcribes no" if kind == "speech" else "encodes no"
+        raise OptionInvalid(f"backbone {name!r} {does} {kind}; those that do: {able}")
     if variant and not spec.has_variants:
         raise OptionInvalid(f"backbone {family!r} has no variants; write {family!r} in place of {name!r}")
     return partial(spec.find(kind, variant, random_weights), device, seed)
@@ -172,6 +183,8 @@ def _load_own(name: str, kind: str, device: str, random_weights: bool, seed: int
             built.clip_token_shape = None
         elif built.clip_token_shape is not None:
             wanted_members = (*wanted_members, "encode_clip")
+    if kind == "speech":
+        wanted_members = (*wanted_members, "transcribe" if getattr(built, "rate", 0) else "read")
     lacking = [member for member in wanted_members if not hasattr(built, member)]
     if lacking:
         missing = ", ".join(lacking)

@@ -3,16 +3,16 @@
 What it is fed with is stated by `gaid.specs` and made by `gaid.media`; loading by name is `gaid.backbones`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.specs import AudioSpec, FrameSpec
+from gaid.specs import AudioSpec, FrameSpec, Segment
 
-Kind = Literal["visual", "audio", "text"]
+Kind = Literal["visual", "audio", "text", "speech"]
 Frames = NDArray[np.uint8]
 Features = NDArray[np.float32]
 
@@ -120,6 +120,30 @@ class TextBackbone(Protocol):
         ...
 
     # CLIP's has `first_blocks(count)` besides, from which a head may start (`gaid.training.start`).
+
+
+class Transcriber(Protocol):
+    """Writes down what is said in a clip. `provenance` as a visual backbone's.
+
+    `rate` is that of the sound that it hears, in Hz; 0 for one that reads the clip's subtitles. `thread_safe`: threads may
+    transcribe clips side by side; a class without the member is called by one thread at a time. The same sound gives the
+    same segments, in the order of time.
+    """
+
+    name: str
+    provenance: dict[str, Any]
+    rate: int
+    thread_safe: bool
+
+    def transcribe(self, sound: NDArray[np.float32]) -> list[Segment]:
+        """What is said in a clip's whole sound (samples,). No segment where nobody speaks."""
+        ...
+
+    # Where `rate` is 0, this in place of `transcribe`.
+
+    def read(self, cues: Sequence[Segment]) -> list[Segment]:
+        """What is said by the cues of a clip's subtitles, in the order of time."""
+        ...
 
 
 @dataclass(frozen=True)

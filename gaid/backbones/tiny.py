@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.backbones.protocol import BackboneSpec, BackboneStatus, Features, Frames, TextFeatures
+from gaid.backbones import tones
+from gaid.backbones.protocol import BackboneSpec, BackboneStatus, Features, Frames, Kind, TextFeatures
 from gaid.specs import AudioSpec, FrameSpec
 
 VERSION = 1
@@ -387,7 +388,7 @@ def find(kind: str, variant: str, random_weights: bool) -> Callable[[str, int], 
 
 @lru_cache(maxsize=4)
 def _build(kind: str) -> Any:
-    return {"visual": TinyVisual, "audio": TinyAudio, "text": TinyText}[kind]()
+    return {"visual": TinyVisual, "audio": TinyAudio, "text": TinyText, "speech": tones.TinySpeech}[kind]()
 
 
 def statuses() -> list[BackboneStatus]:
@@ -395,4 +396,5 @@ def statuses() -> list[BackboneStatus]:
     return [BackboneStatus("tiny", kind, "none needed", "") for kind in SPEC.kinds]
 
 
-SPEC = BackboneSpec("tiny", "tiny", ("visual", "audio", "text"), find, statuses, licences={"tiny": "Apache-2.0"})
+KINDS: tuple[Kind, ...] = ("visual", "audio", "text", "speech")
+SPEC = BackboneSpec("tiny", "tiny", KINDS, find, statuses, licences={"tiny": "Apache-2.0"})

@@ -87,6 +87,10 @@ def extract(
     audio_clip_tokens: Annotated[
         bool, flag("Also keep the audio tokens of every whole clip, 1.9 MB each with ast.", "--audio-clip-tokens")
     ] = False,
+    speech: Annotated[
+        str | None,
+        option("Transcriber of what is said, such as whisper:offline or subtitles; none leaves it as it is.", "NAME"),
+    ] = None,
     overwrite: Annotated[bool, flag("Delete the store at --out and start again.", "--overwrite")] = False,
     random_weights: Annotated[
         bool, flag("Use untrained encoders, to try everything out without downloads.", "--random-weights")

@@ -45,6 +45,7 @@ def extract(
     patches: bool = False,
     audio_tokens: bool = False,
     audio_clip_tokens: bool = False,
+    speech: str | None = None,
     overwrite: bool = False,
     random_weights: bool = False,
     max_missing: float = 0.1,
@@ -78,6 +79,11 @@ def extract(
     `patches` keeps the tokens of each frame's picture as well, `audio_tokens` those of each frame's sound, for heads that
     take them; OptionInvalid where the backbone has none to give. `audio_clip_tokens` keeps what a backbone such as `ast`
     makes of the clip's sound as one (its first channel, at most 300 s): 1,213 tokens of 768 numbers, 1.9 MB per clip.
+
+    `speech` names a transcriber (`whisper:offline`, `subtitles`, ...): when the features are there, it writes down what is said in
+    each clip, as segments with times, which `gaid search` finds by their words and their meaning. A store that is there already
+    gets its speech so, without its pictures being decoded again. By default a store that has speech keeps it up to date;
+    `none` leaves it as it is.
 
     `workers` are plain processes that decode for the one model in this process: decoding is what scales with cores, a
     second model would only take memory from the first, and no package is needed for it. `scheduler` is the address of a

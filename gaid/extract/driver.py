@@ -18,7 +18,14 @@ from gaid.extract.again import arrived_since, changed_since, describe_changed, n
 from gaid.extract.library import Library, growing_spec, is_library
 from gaid.extract.options import BackboneChoice, Options
 from gaid.extract.plan import check_missing, choose_backbones, default_out, make_plan, make_requests, restrict
-from gaid.extract.report import Changes, ExtractReport, Failure, find_cut_short
+from gaid.extract.report import (
+    Changes,
+    ExtractReport,
+    Failure,
+    describe_clip_tokens,
+    find_cut_short,
+    no_clip_has_a_track,
+)
 from gaid.extract.rows import ShardShape
 from gaid.extract.shard import ShardJob
 
@@ -162,15 +169,18 @@ class Extraction:
                 )
             arrived = self._take_arrived(writer, planned.dataset)
             if writer.finished and out.exists():
-                self._say(f"{out} is complete; --overwrite would extract it again")
-                return self._report(open_store(out), planned.dataset, already=True, arrived=arrived)
+                heard = self._listen(open_store(out), planned.dataset, stop)
+                if not heard:
+                    self._say(f"{out} is complete; --overwrite would extract it again")
+                return self._report(open_store(out), planned.dataset, already=not heard, arrived=arrived, heard=heard)
             mine = {name for number in writer.pending_shards for name in plan.video_ids[writer.shard_slice(number)]}
             extracted = self._fill_shards(writer, planned, stop)
+            heard = self._listen(open_store(writer.path, incomplete=True), planned.dataset, stop)
             try:
                 store = writer.finish()
             except KeyboardInterrupt as second:  # what is on disk stays
                 raise self._interrupted(writer, out) from second
-        return self._report(store, planned.dataset, extracted=extracted, shown=mine)
+        return self._report(store, planned.dataset, extracted=extracted, shown=mine, heard=heard)
 
     def _fill_shards(self, writer: "StoreWriter", planned: _Planned, stop: StopWish) -> int:
         """Extracts all that a store or a part lacks; returns the number of clips. Raises ExtractInterrupted."""
@@ -201,8 +211,10 @@ class Extraction:
             library = Library(writer, self.options, spec, self.backbones)
             self.options = library.options
             if library.unchanged:
-                self._say(f"{out} has all of its folder; --overwrite would extract it again")
-                return self._report(open_store(out), already=True)
+                heard = self._listen(open_store(out), None, stop)
+                if not heard:
+                    self._say(f"{out} has all of its folder; --overwrite would extract it again")
+                return self._report(open_store(out), already=not heard, heard=heard)
 
             def fill(mine: Dataset, plan: "StorePlan", part: "StoreWriter") -> int:
                 planned = _Planned(mine, self.choice, self.backbones, plan, out)
@@ -217,7 +229,19 @@ class Extraction:
             for what, clips in vars(changes).items():
                 if clips:
                     self._say(f"{what}: {name_some(clips)}")
-            return self._report(open_store(out), extracted=extracted, shown=shown, changes=changes)
+            heard = self._listen(open_store(out), self.dataset, stop)
+            return self._report(open_store(out), extracted=extracted, shown=shown, changes=changes, heard=heard)
+
+    def _listen(self, store: "Store", dataset: Dataset | None, stop: StopWish) -> int:
+        """Writes down what is said in clips that were not heard yet, where that is wanted; returns how many these were."""
+        from gaid.extract.speech import add_speech, choose_transcriber
+
+        device = self.choice.resolved_device
+        transcriber = choose_transcriber(store, self.options.speech, device, unchanged=dataset is None)
+        if transcriber is None:
+            return 0
+        videos = (self.dataset if dataset is None else dataset).videos
+        return add_speech(store, transcriber, self.backbones.text, videos, self.options, device, stop)
 
     def _take_arrived(self, writer: "StoreWriter", dataset: Dataset) -> list[str]:
         """Plans clips that were missing and are there now; gives those that this store can't take any more."""
@@ -319,6 +343,7 @@ class Extraction:
         already: bool = False,
         arrived: Sequence[str] = (),
         changes: Changes | None = None,
+        heard: int = 0,
     ) -> ExtractReport:
         """The report; failures of clips that are not among those `shown` by this run are printed now.
 
@@ -362,6 +387,7 @@ class Extraction:
             changed=changed,
             arrived=list(arrived),
             changes=changes or Changes(),
+            transcribed=heard,
         )
 
     def _say(self, line: Any) -> None:
@@ -371,21 +397,3 @@ class Extraction:
 
 def _count(rows: slice) -> int:
     return int(rows.stop - rows.start)
-
-
-def describe_clip_tokens(shape: tuple[int, int], clips: int, shard_rows: int) -> str:
-    """What tokens of whole clips take on disk, and in memory while a shard is made and the one before is written."""
-    count, dim = shape
-    each = 2e-6 * count * dim
-    return (
-        f"{count:,} audio tokens of {dim} numbers per clip: {each:.1f} MB each, {1e-3 * each * clips:.1f} GB for {clips:,} "
-        f"clips; up to {2e-3 * each * min(shard_rows, clips):.1f} GB of memory while they are made"
-    )
-
-
-def no_clip_has_a_track(store: "Store") -> bool:
-    """Whether no clip that could be decoded has a sound track."""
-    from gaid.stores.schema import AUDIO_STATES
-
-    valid, states = store["videos/valid"][:], store["videos/audio_state"][:]
-    return bool(valid.any()) and bool((states[valid] == AUDIO_STATES.index("no track")).all())

@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -189,9 +189,9 @@ class Encoder:
         if self._pool is None:
             one_core = None
             if self.side_by_side:
-                torch = sys.modules.get("torch")  # not loaded: no backbone uses it
+                torch = sys.modules.get("torch")
                 self._torch_threads = torch.get_num_threads() if torch is not None else 0
-                one_core = None if torch is None else lambda: torch.set_num_threads(1)
+                one_core = one_torch_thread()
             else:
                 self._beside = ThreadPoolExecutor(1, thread_name_prefix="encode-sound")
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="encode", initializer=one_core)
@@ -241,6 +241,12 @@ def _noting(places: Sequence[_Place]) -> Iterator[None]:
             ) from error
         error.add_note(f"while encoding {', '.join(place.video for place in places)}")
         raise
+
+
+def one_torch_thread() -> Callable[[], None] | None:
+    """What makes a thread use one core for torch; None where torch is not loaded, since no backbone uses it."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else lambda: torch.set_num_threads(1)
 
 
 @contextmanager

@@ -87,6 +87,7 @@ class Options:
     patches: bool
     audio_tokens: bool
     audio_clip_tokens: bool
+    speech: str | None
     overwrite: bool
     random_weights: bool
     max_missing: float

@@ -59,7 +59,7 @@ class ExtractReport:
     line for each clip some of whose pictures were replaced, or whose pictures are one, or mostly one. `features` has a
     line for each kind of feature that looks wrong (`gaid.stores.features`). `changed` lists clips whose file is not the
     one that was decoded, `arrived` those that were missing and are there now, but that the store can't take any more.
-    `changes`: how a folder differed from its library.
+    `changes`: how a folder differed from its library. `transcribed` counts the clips in which this run listened to speech.
     """
 
     store: Path
@@ -79,6 +79,7 @@ class ExtractReport:
     changed: list[str] = field(default_factory=list)
     arrived: list[str] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
+    transcribed: int = 0
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -106,6 +107,7 @@ class ExtractReport:
             "changed": self.changed,
             "arrived": self.arrived,
             "changes": vars(self.changes),
+            "transcribed": self.transcribed,
         }
 
     def __str__(self) -> str:
@@ -117,6 +119,8 @@ class ExtractReport:
             text += f"; {len(self.changed)} with another file by now"
         if str(self.changes):
             text += f"; {self.changes}"
+        if self.transcribed:
+            text += f"; listened to {self.transcribed} for speech"
         if self.already_complete:
             return text + "; it was complete already, so nothing was done"
         return text + f"; {self.extracted} extracted now in {self.seconds:.1f} s"
@@ -156,3 +160,21 @@ def find_cut_short(dataset: "Dataset", store: "Store") -> list[CutShort]:
     rows = zip(store.ids, store["videos/valid"][:], store["videos/duration"][:], strict=True)
     judged = [judge_length(videos[name], float(seconds)) for name, valid, seconds in rows if valid and name in videos]
     return [one for one in judged if one is not None]
+
+
+def describe_clip_tokens(shape: tuple[int, int], clips: int, shard_rows: int) -> str:
+    """What tokens of whole clips take on disk, and in memory while a shard is made and the one before is written."""
+    count, dim = shape
+    each = 2e-6 * count * dim
+    return (
+        f"{count:,} audio tokens of {dim} numbers per clip: {each:.1f} MB each, {1e-3 * each * clips:.1f} GB for {clips:,} "
+        f"clips; up to {2e-3 * each * min(shard_rows, clips):.1f} GB of memory while they are made"
+    )
+
+
+def no_clip_has_a_track(store: "Store") -> bool:
+    """Whether no clip that could be decoded has a sound track."""
+    from gaid.stores.schema import AUDIO_STATES
+
+    valid, states = store["videos/valid"][:], store["videos/audio_state"][:]
+    return bool(valid.any()) and bool((states[valid] == AUDIO_STATES.index("no track")).all())

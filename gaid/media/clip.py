@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.source_files import Sources
-from gaid.specs import AudioSpec, FrameSpec
+from gaid.specs import AudioSpec, FrameSpec, Segment
 
 if TYPE_CHECKING:
     from gaid.datasets.types import Video
@@ -78,6 +78,37 @@ class ProbeRequest:
     """A file of which only the header and the packets are read; nothing is decoded."""
 
     path: str
+
+
+@dataclass(frozen=True)
+class SpeechRequest:
+    """A clip of which only what is said is wanted (`gaid.media.speech`): its whole sound at `rate` Hz, or with 0 its subtitles.
+
+    `start`, `end`, `may_be_whole` and `audio_path` as in `ClipRequest`; `duration` is how long the clip lasts.
+    """
+
+    path: str
+    audio_path: str | None
+    start: float | None
+    end: float | None
+    may_be_whole: bool
+    duration: float
+    rate: int
+
+    @classmethod
+    def of(cls, video: "Video", duration: float, rate: int) -> "SpeechRequest":
+        """The request for a clip of a data set, with absolute paths."""
+        sound = None if video.audio_path is None else str(video.audio_path.absolute())
+        path = str(video.path.absolute())
+        return cls(path, sound, video.start, video.end, video.may_be_whole, duration, rate)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The sound of a clip (samples,), or the cues of its subtitles; both are empty where it has none."""
+
+    sound: NDArray[np.float32]
+    cues: list[Segment]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaid.errors import MediaError, OptionInvalid
-from gaid.media.clip import Clip, ClipRequest, MediaInfo
+from gaid.media.clip import Clip, ClipRequest, MediaInfo, SpeechRequest
 from gaid.media.limits import Deadline, DecodeLimits, no_memory
 from gaid.media.opening import check_file, read_head, show_path
 from gaid.media.picture import fit, is_still, read_still
@@ -67,7 +67,7 @@ def decode_clip(request: ClipRequest, limits: DecodeLimits | None = None) -> Cli
         raise MediaError("empty", f"{error.message} ({request.entry})") from None
 
 
-def clip_times(one: "ClipRequest | Video", file_seconds: float) -> tuple[float | None, float | None]:
+def clip_times(one: "ClipRequest | SpeechRequest | Video", file_seconds: float) -> tuple[float | None, float | None]:
     """Start and end of a clip in its file, which lasts `file_seconds` (0: unknown). (None, None) where the file may be the clip
     itself and is at most a second longer."""
     if one.may_be_whole and one.end is not None and 0 < file_seconds <= one.end - (one.start or 0.0) + WHOLE_WITHIN:

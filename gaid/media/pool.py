@@ -25,11 +25,12 @@ from types import TracebackType
 from typing import Any
 
 from gaid.errors import GaidError, MediaError, OptionInvalid
-from gaid.media.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
+from gaid.media.clip import Clip, ClipRequest, Heard, MediaInfo, ProbeRequest, SpeechRequest
 from gaid.media.decode import decode_clip, probe
 from gaid.media.limits import DecodeLimits, too_slow
 from gaid.media.opening import show_path
-from gaid.media.wire import fault, pack, reply_from_message, request_to_header, unpack
+from gaid.media.speech import hear
+from gaid.media.wire import Answer, Asked, fault, pack, reply_from_message, request_to_header, unpack
 from gaid.media.worker import ALARM_AFTER
 from gaid.source_files import look_at, source_of
 
@@ -37,9 +38,6 @@ TRIES = 2
 START_SECONDS = 60.0  # granted to a child's start, which waits for the disk on a busy machine
 GRACE = 10.0  # s after which a child that even its own alarm has not ended is killed
 FIRST = 64 << 20  # bytes held for an answer before as much has come
-
-Asked = ClipRequest | ProbeRequest
-Answer = Clip | MediaInfo | MediaError
 
 COMMAND = (sys.executable, "-P", "-m", "gaid.media.worker")
 
@@ -181,6 +179,10 @@ class DecodePool:
         """For each file, in order, what `gaid.media.decode.probe` finds, or what is wrong with it."""
         return self._run(ProbeRequest(path) for path in paths)
 
+    def hear(self, requests: Iterable[SpeechRequest]) -> Iterator[Heard | MediaError]:
+        """For each request, in order, what `gaid.media.speech.hear` gives, or what is wrong with the file."""
+        return self._run(requests)
+
     def _run(self, requests: Iterable[Asked]) -> Iterator[Any]:
         """The answers, in order: of the kind of each request, or a MediaError."""
         if self.workers == 0:
@@ -204,7 +206,7 @@ class DecodePool:
 
     def _with_sources(self, request: Asked, answer: Callable[[], Answer]) -> Answer:
         """The answer, with what its files were before and after it, where that was asked for."""
-        if not self.sources or isinstance(request, ProbeRequest):
+        if not self.sources or not isinstance(request, ClipRequest):
             return answer()
         files = [path for path in (request.path, request.audio_path) if path is not None]
         before = [look_at(path) for path in files]
@@ -257,6 +259,8 @@ def _answer_here(request: Asked, limits: DecodeLimits) -> Answer:
     try:
         if isinstance(request, ProbeRequest):
             return probe(request.path, limits)
+        if isinstance(request, SpeechRequest):
+            return hear(request, limits)
         return decode_clip(request, limits)
     except MediaError as error:
         return error

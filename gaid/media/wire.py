@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import DependencyMissing, GaidError, MediaError, OptionInvalid
-from gaid.media.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
-from gaid.specs import AudioSpec, FrameSpec
+from gaid.media.clip import Clip, ClipRequest, Heard, MediaInfo, ProbeRequest, SpeechRequest
+from gaid.specs import AudioSpec, FrameSpec, Segment
 
 LENGTHS = struct.Struct("<QQ")
 LONGEST_HEADER = 1 << 20
@@ -30,6 +30,9 @@ FATAL: dict[str, type[GaidError]] = {"DependencyMissing": DependencyMissing, "Op
 Header = dict[str, Any]
 Body = bytes | bytearray
 Message = tuple[Header, Body]
+Asked = ClipRequest | ProbeRequest | SpeechRequest
+Answer = Clip | MediaInfo | Heard | MediaError
+_KINDS = {ClipRequest: "clip", ProbeRequest: "probe", SpeechRequest: "speech"}
 
 
 def pack(header: Mapping[str, Any], arrays: Sequence[NDArray[Any]] = ()) -> bytes:
@@ -50,14 +53,16 @@ def unpack(read: Callable[[int], Body]) -> Message:
     return header, read(body_length)
 
 
-def request_to_header(request: ClipRequest | ProbeRequest) -> Header:
+def request_to_header(request: Asked) -> Header:
     # A file name that is not UTF-8 holds surrogates, which JSON's escapes carry as they are.
-    return {"probe" if isinstance(request, ProbeRequest) else "clip": asdict(request)}
+    return {_KINDS[type(request)]: asdict(request)}
 
 
-def request_from_header(header: Header) -> ClipRequest | ProbeRequest:
+def request_from_header(header: Header) -> Asked:
     if "probe" in header:
         return ProbeRequest(**header["probe"])
+    if "speech" in header:
+        return SpeechRequest(**header["speech"])
     clip = header["clip"]
     frame_spec, audio_spec = FrameSpec(**clip.pop("frame_spec")), AudioSpec(**clip.pop("audio_spec"))
     return ClipRequest(frame_spec=frame_spec, audio_spec=audio_spec, **clip)
@@ -73,6 +78,13 @@ def info_to_message(info: MediaInfo) -> bytes:
     return pack({"info": asdict(info)})
 
 
+def heard_to_message(heard: Heard) -> bytes:
+    cues = json.dumps([asdict(cue) for cue in heard.cues]).encode()
+    return pack(
+        {"heard": len(heard.sound)}, [np.ascontiguousarray(heard.sound, np.float32), np.frombuffer(cues, np.uint8)]
+    )
+
+
 def fault(error: BaseException) -> MediaError:
     """An error that no decoder should raise, as an error of the clip, so that it does not end the run."""
     return MediaError("crashed", f"a fault in the decoder: {type(error).__name__}: {error}")
@@ -85,7 +97,7 @@ def error_to_message(error: Exception) -> bytes:
     return pack({"media_error": [media_error.reason, media_error.message]})
 
 
-def reply_from_message(message: Message) -> Clip | MediaInfo | MediaError:
+def reply_from_message(message: Message) -> Answer:
     """What a worker answered, whose arrays share the message's memory; a fault beyond the clip (a missing program) is raised."""
     header, body = message
     if "fatal" in header:
@@ -96,6 +108,9 @@ def reply_from_message(message: Message) -> Clip | MediaInfo | MediaError:
         return MediaError(reason, text)
     if "info" in header:
         return MediaInfo(**header["info"])
+    if "heard" in header:
+        sound = np.frombuffer(body, np.float32, int(header["heard"]))
+        return Heard(sound, [Segment(**cue) for cue in json.loads(body[sound.nbytes :])])
     arrays: dict[str, Any] = {}
     at = 0
     for name, dtype in ARRAYS.items():

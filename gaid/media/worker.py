@@ -13,10 +13,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
 
-from gaid.media.clip import Clip, ClipRequest, MediaInfo, ProbeRequest
+from gaid.media.clip import Clip, ClipRequest, MediaInfo, ProbeRequest, SpeechRequest
 from gaid.media.decode import decode_clip, probe
 from gaid.media.limits import DecodeLimits
-from gaid.media.wire import Header, clip_to_message, error_to_message, info_to_message, request_from_header, unpack
+from gaid.media.speech import hear
+from gaid.media.wire import (
+    Header,
+    clip_to_message,
+    error_to_message,
+    heard_to_message,
+    info_to_message,
+    request_from_header,
+    unpack,
+)
 
 ALARM_AFTER = 2.0  # s beyond the limit: the decoder's own deadline, whose error names the clip, comes first
 
@@ -67,6 +76,8 @@ def _answer(header: Header, limits: DecodeLimits, decode: Decode, probe: Probe) 
     request = request_from_header(header)
     if isinstance(request, ProbeRequest):
         return info_to_message(probe(request.path, limits))
+    if isinstance(request, SpeechRequest):
+        return heard_to_message(hear(request, limits))
     return clip_to_message(decode(request, limits))
 
 

@@ -20,6 +20,7 @@ from gaid.stores.convert import copy_captions, copy_rows, plan_of
 from gaid.stores.library_writer import LibraryWriter, Part, Row
 from gaid.stores.reader import StoreReader
 from gaid.stores.schema import StorePlan, video_arrays
+from gaid.stores.speech_writer import drop_piece
 
 FEW = 200  # rows: a part of fewer is small
 MOST_SMALL = 16  # more small parts than these are merged into one
@@ -140,6 +141,7 @@ def _sweep(library: LibraryWriter, names: Collection[str]) -> None:
             continue
         kept = {shard for shard in part.shards if used[part.name, shard]}
         for shard in {*part.shards} - kept:
+            drop_piece(folder, shard)
             (folder / "shards" / f"{shard:05d}.json").unlink()
         sync_folder(folder / "shards")
         for file in [

@@ -10,6 +10,7 @@ from gaid.files import check_folder
 from gaid.stores.hdf5_writer import HDF5_SUFFIXES, write_hdf5
 from gaid.stores.reader import StoreReader
 from gaid.stores.schema import StorePlan, caption_arrays, video_arrays
+from gaid.stores.speech_writer import write_piece
 from gaid.stores.store import Store, open_store
 from gaid.stores.writer import StoreWriter
 
@@ -40,6 +41,7 @@ def copy_rows(store: StoreReader, writer: StoreWriter, rows: NDArray[np.int64]) 
     """Writes the shards that a writer lacks: its row i is row `rows[i]` of the store, each once and ascending."""
     sources, remarks = store.sources, store.remarks
     failures: dict[str, dict[str, str]] = {failure["id"]: failure for failure in store.failures}
+    speech = store.speech
     for number in writer.pending_shards:
         mine = rows[writer.shard_slice(number)]
         arrays = {name.removeprefix("videos/"): store.rows(name, mine) for name in video_arrays(store.layout)}
@@ -47,6 +49,8 @@ def copy_rows(store: StoreReader, writer: StoreWriter, rows: NDArray[np.int64]) 
         listed = [failures[name] for name in names if name in failures]
         writer.write_shard(number, arrays, listed, [sources.get(name, ()) for name in names] if sources else None,
                            [one for one in remarks if one["id"] in set(names)])  # fmt: skip
+        if speech is not None:
+            write_piece(writer.path, writer.fingerprint, number, speech.take(mine))
 
 
 def copy_captions(store: StoreReader, writer: StoreWriter, captions: NDArray[np.int64]) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import StoreCorrupt, StoreInvalid
-from gaid.stores.arrays import Reading, StoreArray
+from gaid.stores.arrays import Reading, StoreArray, read_all
 from gaid.stores.schema import digest_json, number_rows
+from gaid.stores.speech import GROUP, TYPES, Speech
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ATTRIBUTES = "gaid"  # a dataset of bytes: HDF5 holds no attribute over 64 KiB
@@ -112,6 +114,19 @@ class Hdf5Arrays:
     def bytes_on_disk(self, name: str) -> int:
         with Reading(f"{self.path}: {name}", self.path):
             return int(self.file[name].id.get_storage_size())
+
+    @property
+    def transcriber(self) -> dict[str, Any] | None:
+        """Who transcribed the clips; None where they are not."""
+        return self.attributes.get("transcriber")
+
+    @cached_property
+    def speech(self) -> Speech | None:
+        """What is said in the clips; None where they are not transcribed."""
+        if self.transcriber is None:
+            return None
+        arrays = {name: read_all(self[f"{GROUP}/{name}"]) for name in TYPES}
+        return Speech(**arrays, transcriber=self.transcriber)
 
     def close(self) -> None:
         self.file.close()

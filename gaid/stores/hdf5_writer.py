@@ -13,7 +13,7 @@ from gaid.stores.reader import StoreReader
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 # What a file's attributes hold in their own form, or not at all.
-_OF_FILES = ("digests", "failures", "remarks", "sources", "library", "arrays")
+_OF_FILES = ("digests", "failures", "remarks", "sources", "library", "arrays", "transcriber")
 
 
 def write_hdf5(store: StoreReader, target: Path) -> None:
@@ -24,6 +24,8 @@ def write_hdf5(store: StoreReader, target: Path) -> None:
     attributes["failures"] = store.failures
     if store.remarks:
         attributes["remarks"] = store.remarks
+    if store.arrays.transcriber is not None:
+        attributes["transcriber"] = store.arrays.transcriber
     if store.arrays.sources is not None:
         attributes["sources"] = store.arrays.sources
     digests = {}

@@ -17,6 +17,7 @@ from gaid.errors import StoreCorrupt
 from gaid.stores.arrays import StoreArray, read_all
 from gaid.stores.inventory import read_marker
 from gaid.stores.schema import ArraySpec, caption_arrays, decode_texts, video_arrays
+from gaid.stores.speech import NAMES, Speech, join, read_piece, transcriber_of
 from gaid.stores.zarr import ZarrArrays
 
 FOLDER, CURRENT = "library", "current.json"
@@ -193,12 +194,15 @@ class LibraryArrays:
         return ()
 
     def names(self) -> list[str]:
-        return [name for name in self.view.names() if not name.startswith(OWN)]
+        there = [name for name in self.view.names() if not name.startswith(OWN)]
+        return sorted([*there, *(NAMES if self.transcriber else ())])
 
     def __contains__(self, name: str) -> bool:
-        return name in self.view and not name.startswith(OWN)
+        return (name in self.view and not name.startswith(OWN)) or (name in NAMES and self.transcriber is not None)
 
     def __getitem__(self, name: str) -> StoreArray:
+        if name in NAMES and self.speech is not None:
+            return StoreArray(self.speech.arrays[name], self.path / name, self.path, lambda: None)
         if name not in self.specs:
             return self.view[name]
         return StoreArray(_Gathered(self, self.specs[name]), self.path / name, self.path, lambda: None)
@@ -227,9 +231,47 @@ class LibraryArrays:
 
     def bytes_on_disk(self, name: str) -> int:
         """Bytes of an array in the view and its parts, with those of rows that are no longer live."""
-        if name not in self.specs:
+        if name not in self.specs and name not in NAMES:
             return self.view.bytes_on_disk(name)
         return sum(part.bytes_on_disk(name) for part in self.parts)
+
+    # What is said
+
+    @cached_property
+    def _live_shards(self) -> list[tuple[int, int]]:
+        """Part and shard of every live row, each once, ascending."""
+        places = self._places["videos"]
+        sizes = np.array([part.attributes["layout"]["shard_rows"] for part in self.parts], np.int64)
+        if not len(places.row):
+            return []
+        pairs = np.unique(np.stack([places.part, places.row // sizes[places.part]], axis=1), axis=0)
+        return [(part, shard) for part, shard in pairs.tolist()]
+
+    @cached_property
+    def transcriber(self) -> dict[str, Any] | None:
+        """Who transcribed the clips; None where not all live ones are, or not by the same."""
+        by_part: dict[int, list[int]] = {}
+        for part, shard in self._live_shards:
+            by_part.setdefault(part, []).append(shard)
+        found = [transcriber_of(self.parts[part].inventory, shards) for part, shards in by_part.items()]
+        return found[0] if found and all(one == found[0] for one in found) else None
+
+    @cached_property
+    def speech(self) -> Speech | None:
+        """What is said in the live clips, in the order of the view."""
+        if self.transcriber is None:
+            return None
+        pieces = [
+            read_piece(self.parts[part].path, self.parts[part].inventory, shard) for part, shard in self._live_shards
+        ]
+        before = np.concatenate([[0], np.cumsum([len(piece.offsets) - 1 for piece in pieces])])
+        places = self._places["videos"]
+        rows = np.empty(len(places.row), np.int64)
+        for number, (part, shard) in enumerate(self._live_shards):
+            size = self.parts[part].attributes["layout"]["shard_rows"]
+            mine = (places.part == part) & (places.row // size == shard)
+            rows[mine] = before[number] + places.row[mine] - shard * size
+        return join(pieces).take(rows)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -15,6 +15,7 @@ from gaid.stores.arrays import read_all
 from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.library import LibraryArrays, current_view
 from gaid.stores.schema import SCHEMA_VERSION, TEXTS, caption_arrays, decode_texts, digest_json, video_arrays
+from gaid.stores.speech import Speech
 from gaid.stores.zarr import ZarrArrays
 
 # Each of its encoders is a random projection of its own, so equal sizes are not a shared space.
@@ -88,6 +89,7 @@ class StoreReader:
         return {
             **self.provenance, "schema": self.schema, "fingerprint": self.fingerprint,
             "census": self.census, "default_protocol": self.layout["default_protocol"],
+            **({"transcriber": found} if (found := self.arrays.transcriber) else {}),
         }  # fmt: skip
 
     @property
@@ -223,6 +225,11 @@ class StoreReader:
     def file_names(self) -> list[tuple[str, str]] | None:
         """The path of each video's file and of its sound's ("" for none) under the data set's root, where they are kept."""
         return self.arrays.file_names
+
+    @property
+    def speech(self) -> Speech | None:
+        """What is said in the clips, by their rows; None where they are not transcribed, or not all of them yet."""
+        return self.arrays.speech
 
     def row_keys(self) -> NDArray[np.uint64]:
         """(V) a number for each video by which what was made of its features is known again: it follows from the bytes of the

