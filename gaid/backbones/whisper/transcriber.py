@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import WhisperFeatureExtractor
 
+from gaid.backbones.hub import VOCABULARY
 from gaid.backbones.protocol import Features
 from gaid.backbones.spoken import clean
-from gaid.backbones.whisper import VOCABULARY
 from gaid.backbones.whisper.encoder import RATE, SECONDS, SHORTEST, open_offline
 from gaid.errors import BackboneUnavailable
 from gaid.specs import Segment
