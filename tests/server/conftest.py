@@ -13,7 +13,7 @@ from gaid.server.guard import Rules
 from gaid.server.keys import key_of
 from gaid.server.library import ServedLibrary
 from tests import media_maker
-from tests.server.visiting import browser, server, visit  # noqa: F401 (fixtures)
+from tests.server.visiting import server, tab, visit  # noqa: F401 (fixtures)
 
 
 @dataclass(frozen=True)

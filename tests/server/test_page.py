@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.server.visiting import NARROW
+from tests.server.visiting import NARROW, WIDE
 
 NEAR = 0.06  # s: a picture of the clips lasts 0.04
 
@@ -25,7 +25,7 @@ def found(server, **asked):
 
 
 def test_results_come_as_one_types(visit, server):
-    one = visit()
+    one = visit
     page = one.go()
     one.has_focus("#q")
     page.keyboard.type("a number in a picture", delay=5)
@@ -36,10 +36,11 @@ def test_results_come_as_one_types(visit, server):
     assert re.search(r"clip.* · \d+\.\d\d s", page.locator("#status").inner_text())
     searches = [url for url in one.requests if "/api/search?" in url]
     assert len(searches) < 5  # not one for each letter
+    page.wait_for_function("() => [...document.querySelectorAll('.frames img')].every(one => one.naturalWidth > 0)")
 
 
 def test_an_older_search_is_given_up(visit):
-    one = visit()
+    one = visit
     page = one.go()
     signals = "() => window.signals.map(signal => signal.aborted)"
     page.evaluate(
@@ -57,8 +58,40 @@ def test_an_older_search_is_given_up(visit):
     assert one.asked == {"q": "quick"}
 
 
+@pytest.mark.parametrize("name", ["plain", "web"])
+def test_a_clip_plays_from_its_moment_and_the_strip_seeks(visit, server, name):
+    one = visit
+    page = one.go(q="a dog")
+    hit = next(hit for clip, hit in found(server, q="a dog").items() if clip.endswith(name))
+    moment = hit["moment"] or [0.0, hit["duration"]]
+    assert abs(one.play(name) - moment[0]) < NEAR
+    page.evaluate("() => document.querySelector('video').pause()")
+    page.wait_for_selector("#strip rect.picture")
+    strip = page.get_by_role("slider", name="Position in the clip")
+    box = strip.bounding_box()
+    strip.click(position={"x": 0.75 * box["width"], "y": 20})
+    at = "() => document.querySelector('video').currentTime"
+    page.wait_for_function(f"wanted => Math.abs(({at})() - wanted) < {NEAR}", arg=0.75 * hit["duration"])
+    strip.press("ArrowLeft")  # a frame of four
+    page.wait_for_function(f"wanted => Math.abs(({at})() - wanted) < {NEAR}", arg=0.5 * hit["duration"])
+    assert strip.get_attribute("aria-valuetext").endswith(f"of {hit['duration']:.1f} s")
+    assert page.locator("#strip rect.picture").count() == 4
+
+
+def test_what_no_browser_plays_is_shown_as_a_preview_from_the_moment(visit, server):
+    one = visit
+    page = one.go(q="a dog")
+    hit = found(server, q="a dog")["parts/old"]
+    moment = hit["moment"] or [0.0, hit["duration"]]
+    one.play("old")
+    assert "/preview?" in page.evaluate("() => document.querySelector('video').currentSrc")
+    now = float(page.locator("#strip").get_attribute("aria-valuenow"))
+    assert moment[0] - NEAR < now <= hit["duration"] + NEAR
+    assert page.locator("#player-fault").is_hidden()
+
+
 def test_filters_narrow_a_search_and_can_be_cleared(visit):
-    one = visit()
+    one = visit
     page = one.go(q="a dog")
     page.get_by_label("Folder").fill("parts")
     page.get_by_label("Folder").press("Enter")
@@ -77,7 +110,7 @@ def test_filters_narrow_a_search_and_can_be_cleared(visit):
 
 
 def test_a_sense_can_be_chosen(visit, server):
-    one = visit()
+    one = visit
     page = one.go(q="a dog")
     page.get_by_text("Sound", exact=True).click()
     page.wait_for_function("() => location.search.includes('sense=sound')")
@@ -90,7 +123,7 @@ def test_a_sense_can_be_chosen(visit, server):
 
 
 def test_more_like_this_is_a_link_that_back_leaves_and_forward_repeats(visit, world):
-    one = visit()
+    one = visit
     page = one.go(q="a dog")
     page.get_by_role("button", name="More like mute").click()
     page.wait_for_function("() => document.querySelector('#hits button.open').innerText === 'mute'")
@@ -103,11 +136,11 @@ def test_more_like_this_is_a_link_that_back_leaves_and_forward_repeats(visit, wo
     page.go_forward()
     page.wait_for_function("() => document.querySelector('#example-name').innerText === 'like mute'")
     link = page.url
-    other = visit()
-    other.page.goto(link)
-    other.page.wait_for_selector("#hits button.open")
-    assert other.names()[0] == "mute"
-    assert other.page.locator("#example").inner_text() == "like mute"
+    page.goto("about:blank")
+    page.goto(link)
+    page.wait_for_selector("#hits button.open")
+    assert one.names()[0] == "mute"
+    assert page.locator("#example").inner_text() == "like mute"
 
 
 def test_a_link_repeats_sentence_sense_and_filters(visit):
@@ -119,7 +152,7 @@ def test_a_link_repeats_sentence_sense_and_filters(visit):
         "shorter": "9",
         "since": "2001-02-03",
     }
-    one = visit()
+    one = visit
     page = one.go(**asked)
     one.wait_for(["web", "old"])
     assert one.asked == asked
@@ -128,8 +161,42 @@ def test_a_link_repeats_sentence_sense_and_filters(visit):
     assert page.locator("#sense-picture").is_checked()
 
 
+def test_everything_can_be_done_by_the_keyboard(visit):
+    one = visit
+    page = one.go()
+    page.locator("#about-open").focus()
+    page.keyboard.press("/")
+    one.has_focus("#q")
+    page.keyboard.type("a dog")
+    one.wait_for(["plain", "mute", "web", "old"])
+    names = one.names()
+    page.keyboard.press("ArrowDown")
+    one.has_focus("#hits li:nth-child(1) button.open")
+    page.keyboard.press("ArrowRight")
+    one.has_focus("#hits li:nth-child(2) button.open")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#player:not([hidden])")
+    assert page.locator("#player-title").inner_text() == names[1]
+    one.has_focus("#hits li:nth-child(2) button.open")  # it stays where it was
+    one.began()
+    page.keyboard.press("?")
+    page.wait_for_selector("#help[open]")
+    page.keyboard.press("Escape")  # the list of keys first, then the player
+    page.wait_for_selector("#help:not([open])", state="attached")
+    assert page.locator("#player").is_visible()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#player", state="hidden")
+    one.has_focus("#hits li:nth-child(2) button.open")
+    page.keyboard.press("m")
+    page.wait_for_function("name => document.querySelector('#hits button.open').innerText === name", arg=names[1])
+    one.has_focus("#hits li:nth-child(1) button.open")
+    page.keyboard.press("ArrowUp")
+    one.has_focus("#q")
+
+
 def test_on_a_narrow_screen_the_player_covers_the_page_and_gives_the_focus_back(visit):
-    one = visit(NARROW)
+    one = visit
+    one.look(NARROW)
     page = one.go(q="a dog")
     one.card("plain").click()
     one.has_focus("#player-close")
@@ -137,15 +204,38 @@ def test_on_a_narrow_screen_the_player_covers_the_page_and_gives_the_focus_back(
     assert (box["x"], box["y"], box["width"], box["height"]) == (0, 0, NARROW["width"], NARROW["height"])
     for _ in range(12):
         page.keyboard.press("Tab")
-        assert page.evaluate("() => !document.activeElement.closest('main, header')")
+        assert page.evaluate("() => !document.activeElement.closest('main, header, .skip')")
     page.keyboard.press("Escape")
     page.wait_for_selector("#player", state="hidden")
     assert page.evaluate("() => document.activeElement.innerText") == "plain"
     assert page.evaluate("() => document.documentElement.scrollWidth") == NARROW["width"]
 
 
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_fault(visit, viewport, scheme):
+    one = visit
+    one.look(viewport, scheme)
+    page = one.go(q="a dog")
+    if viewport is NARROW:
+        page.get_by_role("button", name="Filters").click()
+    check(page)
+    one.play("plain")
+    page.wait_for_selector("#strip rect.picture")
+    check(page)
+    page.keyboard.press("Escape")
+    page.locator("#about-open").click()
+    check(page)
+
+
+def check(page):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in violations] == []
+
+
 def test_that_nothing_fits_is_said(visit, server):
-    one = visit()
+    one = visit
     answer = get(server, "search", q="a dog")
     one.page.route("**/api/search?*", lambda route: route.fulfill(json=answer | {"fitting": 0}))
     page = one.go(q="a dog")
@@ -158,7 +248,7 @@ def test_that_nothing_fits_is_said(visit, server):
 
 
 def test_errors_and_an_empty_library_are_said(visit, server):
-    one = visit()
+    one = visit
     page = one.go()
     page.locator("#q").fill("-music")
     page.wait_for_selector("#fault:not([hidden])")
@@ -167,14 +257,14 @@ def test_errors_and_an_empty_library_are_said(visit, server):
     page.locator("#q").fill("a dog")
     page.get_by_text("The server does not answer").wait_for()
     empty = get(server, "library") | {"clips": 0}
-    other = visit()
-    other.page.route("**/api/library", lambda route: route.fulfill(json=empty))
-    other.go()
-    other.page.get_by_text("This library has no clips yet").wait_for()
+    page.goto("about:blank")
+    page.route("**/api/library", lambda route: route.fulfill(json=empty))
+    one.go()
+    page.get_by_text("This library has no clips yet").wait_for()
 
 
 def test_what_the_scores_rest_on_can_be_read(visit, server):
-    one = visit()
+    one = visit
     page = one.go()
     page.get_by_role("button", name="What the scores rest on").click()
     notes = page.locator("#about-notes li").all_inner_texts()

@@ -43,13 +43,20 @@ def server(library):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def tab(server):
+    """One page of one browser, which all tests share: a start takes longer than a test."""
     playwright = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.is_file():
         pytest.skip("needs Debian's package chromium")
     with playwright.sync_playwright() as control:
         browser = control.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield browser
+        page = browser.new_page()
+        page.set_default_timeout(15000)
+        one = Visit(page, server)
+        page.on("request", lambda request: one.requests.append(request.url))
+        page.on("pageerror", lambda error: one.faults.append(str(error)))
+        page.on("console", lambda line: one.faults.append(line.text) if "Security Policy" in line.text else None)
+        yield one
         browser.close()
 
 
@@ -61,6 +68,11 @@ class Visit:
     server: str
     requests: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+
+    def look(self, viewport, scheme="light"):
+        """Sets the size of the screen, and whether it is light or dark."""
+        self.page.set_viewport_size(viewport)
+        self.page.emulate_media(color_scheme=scheme)
 
     def go(self, **asked):
         """Opens the page at a search."""
@@ -103,23 +115,14 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser, server):
-    """Opens pages, of `WIDE` by default."""
-    open_ones = []
-
-    def start(viewport=WIDE, **options):
-        context = browser.new_context(viewport=viewport, **options)
-        page = context.new_page()
-        page.set_default_timeout(15000)
-        one = Visit(page, server)
-        page.on("request", lambda request: one.requests.append(request.url))
-        page.on("pageerror", lambda error: one.faults.append(str(error)))
-        page.on("console", lambda line: one.faults.append(line.text) if "Security Policy" in line.text else None)
-        open_ones.append((context, one))
-        return one
-
-    yield start
-    for context, one in open_ones:
-        context.close()
-        assert [url for url in one.requests if not url.startswith((f"{server}/", f"blob:{server}/"))] == []
-        assert one.faults == []
+def visit(tab):
+    """The page, wide and light until `look` makes it otherwise."""
+    tab.look(WIDE, "light")
+    yield tab
+    tab.page.unroute_all(behavior="ignoreErrors")
+    tab.page.goto("about:blank")
+    requests, faults = list(tab.requests), list(tab.faults)
+    tab.requests.clear()
+    tab.faults.clear()
+    assert [url for url in requests if not url.startswith((f"{tab.server}/", f"blob:{tab.server}/", "about:"))] == []
+    assert faults == []

@@ -38,6 +38,9 @@ export function search(asked, file, offset, signal) {
 /** Whether there may be more clips than those listed. */
 export const mayHaveMore = (listed) => listed > 0 && listed % TOP === 0 && listed < MOST;
 
-/** How well each frame of a clip fits a sentence. */
-export const weights = (key, q, signal) =>
-  ask(`/api/clips/${key}/weights?${new URLSearchParams({ q })}`, { signal });
+/** How well each frame of a clip fits the sentence, or is like the clip, that `asked` holds. */
+export function weights(key, asked, signal) {
+  const parameters = new URLSearchParams();
+  for (const name of ["q", "like", "sense"]) if (asked[name]) parameters.set(name, asked[name]);
+  return ask(`/api/clips/${key}/weights?${parameters}`, { signal });
+}

@@ -70,6 +70,7 @@ function ask(isNewStep) {
 }
 
 function like(hit) {
+  if (NARROW.matches) close(); // the player covers what is found
   box.value = "";
   file = null;
   asked = { like: hit.key };
@@ -177,7 +178,7 @@ function focusFirst() {
 
 function open(hit) {
   isTyping = false;
-  player.open(hit, asked.q);
+  player.open(hit, asked);
   results.mark(hit.key);
   find("columns").classList.add("playing");
   if (NARROW.matches) {
@@ -189,7 +190,7 @@ function open(hit) {
 function close() {
   if (!player.isOpen) return;
   const { key } = player.hit;
-  const hadFocus = player.root.contains(document.activeElement) || document.activeElement === document.body;
+  const hadFocus = NARROW.matches || player.root.contains(document.activeElement) || document.activeElement === document.body;
   player.close();
   results.mark(null);
   find("columns").classList.remove("playing");
@@ -199,7 +200,7 @@ function close() {
 
 /** On a narrow screen the player covers the page, which then can't be reached by the keyboard either. */
 function setBehind(isBehind) {
-  for (const element of [document.querySelector(".top"), find("results")]) element.inert = isBehind;
+  for (const element of document.querySelectorAll(".skip, .top, main")) element.inert = isBehind;
 }
 
 NARROW.addEventListener("change", () => setBehind(NARROW.matches && player.isOpen));
@@ -319,5 +320,5 @@ if (early && !asked.q && !asked.like) {
   box.value = early;
   ask(false);
 }
-if (!asked.like) box.focus({ preventScroll: true });
+if (!asked.like && !NARROW.matches) box.focus({ preventScroll: true });
 describe();

@@ -5,6 +5,8 @@ import { badges } from "./results.js";
 import { clock, find, make, nameOf, seconds, span } from "./dom.js";
 import { Strip } from "./strip.js";
 
+const SHORTEST = 0.1; // s of a preview
+
 export class Player {
   constructor({ onClose, onLike }) {
     this.root = find("player");
@@ -33,7 +35,8 @@ export class Player {
     return this.video.currentTime - this.shift;
   }
 
-  open(hit, q) {
+  /** `asked`: what found the clip; a sentence or a clip weighs its frames. */
+  open(hit, asked) {
     this.waiting?.abort();
     this.waiting = new AbortController();
     this.hit = hit;
@@ -48,7 +51,7 @@ export class Player {
     this.legend([]);
     this.load(hit.media, hit.start ?? 0, this.beginning);
     this.describe(hit, this.waiting.signal);
-    if (q) this.weigh(hit, q, this.waiting.signal);
+    if (asked.q || asked.like) this.weigh(hit, asked, this.waiting.signal);
   }
 
   close() {
@@ -85,7 +88,7 @@ export class Player {
 
   preview(from) {
     const address = new URL(this.hit.preview, location.href);
-    address.searchParams.set("start", from.toFixed(3));
+    address.searchParams.set("start", Math.max(0, Math.min(from, this.hit.duration - SHORTEST)).toFixed(3));
     this.load(`${address.pathname}${address.search}`, -from, from);
   }
 
@@ -125,10 +128,11 @@ export class Player {
     }
   }
 
-  async weigh(hit, q, signal) {
+  async weigh(hit, asked, signal) {
     try {
-      const { frames } = await api.weights(hit.key, q, signal);
+      const answer = await api.weights(hit.key, asked, signal);
       if (this.hit !== hit) return;
+      const frames = answer.frames.map((frame) => ({ ...frame, senses: sensesOf(frame, hit) }));
       this.strip.weigh(frames);
       this.legend(frames);
     } catch {
@@ -137,12 +141,19 @@ export class Player {
   }
 
   legend(frames) {
-    const has = (sense) => frames.some((frame) => frame[sense] !== null && frame[sense] !== undefined);
+    const has = (sense) => frames.some((frame) => sense in frame.senses);
     find("legend-picture").hidden = !has("picture");
     find("legend-sound").hidden = !has("sound");
     find("legend-moment").hidden = !this.hit?.moment;
     find("strip-note").textContent = frames.length ? "How well each frame fits, relative to the clip's other frames" : "";
   }
+}
+
+/** What each sense finds in a frame: the whole score where the head has one sense, no sound where the clip has none. */
+function sensesOf(frame, hit) {
+  if (!Object.keys(frame.senses).length) return { picture: frame.score };
+  const { sound, ...rest } = frame.senses;
+  return hit.audio === "sound" ? frame.senses : rest;
 }
 
 function facts(hit) {

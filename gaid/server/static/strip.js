@@ -32,7 +32,7 @@ export class Strip {
     this.at(moment ? moment[0] : 0);
   }
 
-  /** Bars for each frame: `frames` have `time`, `picture` and `sound`, the last two null where the frame has none. */
+  /** Bars for each frame, by `time` and by what each of its `senses` finds in it. */
   weigh(frames) {
     this.times = frames.map((frame) => frame.time);
     this.render(frames);
@@ -47,7 +47,7 @@ export class Strip {
       parts.push(draw("rect", { class: "moment", x: start, y: 0, width: Math.max(end - start, width / 200), height: HEIGHT }));
     }
     for (const sense of ["picture", "sound"]) {
-      const heights = scale(frames.map((frame) => frame[sense]));
+      const heights = scale(frames.map((frame) => frame.senses[sense] ?? null));
       const room = sense === "picture" ? MIDDLE - 3 : HEIGHT - MIDDLE - 3;
       heights.forEach((height, place) => {
         if (height === null) return;
@@ -104,11 +104,11 @@ export class Strip {
 
 /** Values as heights from LEAST to 1, relative to the clip's own; equal values are of middle height, null stays. */
 function scale(values) {
-  const known = values.filter((value) => value !== null && value !== undefined);
+  const known = values.filter((value) => value !== null);
   const low = Math.min(...known);
   const range = Math.max(...known) - low;
   return values.map((value) => {
-    if (value === null || value === undefined) return null;
+    if (value === null) return null;
     return range < 1e-5 ? 0.5 : LEAST + ((1 - LEAST) * (value - low)) / range;
   });
 }
