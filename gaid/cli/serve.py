@@ -16,9 +16,15 @@ def serve(
     preset: Preset = None,
     folder: Folder = None,
     host: Annotated[
-        str, option("Address to listen on; another than this machine's own needs --token.", "ADDRESS")
+        str, option("Address to listen on; any but this machine's own needs --token.", "ADDRESS")
     ] = "127.0.0.1",
     port: Annotated[int, option("Port to listen on; 0 takes any that is free.", "N", min=0, max=65535)] = 8000,
+    token: Annotated[
+        str | None, option("What a client must show; auto makes one and prints it.", "TOKEN", envvar="GAID_TOKEN")
+    ] = None,
+    name: Annotated[
+        list[str] | None, option("A host name by which clients reach it; may be repeated.", "NAME", "--name")
+    ] = None,
     text: TextEncoder = None,
     root: Root = None,
     device: Device = "auto",
@@ -32,13 +38,14 @@ def serve(
     """
     check_installed("serve", NEEDED)
     from gaid.retrieval.search import open_library
-    from gaid.server.run import serve
+    from gaid.server.run import make_rules, serve
 
+    make_rules(host, token)  # before a library is opened for nothing
     searcher = open_library(
         folder, run=run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed,
         index=index,
     )  # fmt: skip
-    serve(searcher, host, port)
+    serve(searcher, host, port, token, name or ())
 
 
 def check_installed(command: str, modules: tuple[str, ...]) -> None:

@@ -25,7 +25,7 @@ from gaid.server.served import Served
 HERE = Path(__file__).parent
 
 
-def make_app(library: ServedLibrary, rules: Rules) -> FastAPI:
+def make_app(library: ServedLibrary, rules: Rules) -> Guard:
     """The page, its files and the API of a library, guarded by `rules`."""
     served = Served(library)
 
@@ -58,8 +58,7 @@ def make_app(library: ServedLibrary, rules: Rules) -> FastAPI:
     )
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     _answer_faults(app, library)
-    app.add_middleware(Guard, rules=rules)
-    return app
+    return Guard(app, rules)
 
 
 def _answer_faults(app: FastAPI, library: ServedLibrary) -> None:

@@ -12,8 +12,12 @@ from gaid.server.app import make_app
 from gaid.server.guard import Rules
 from gaid.server.keys import key_of
 from gaid.server.library import ServedLibrary
+from gaid.server.rates import Rates
 from tests import media_maker
 from tests.server.visiting import server, tab, visit  # noqa: F401 (fixtures)
+
+
+FREE = Rates(per_second=1e9, burst=1e9)
 
 
 @dataclass(frozen=True)
@@ -51,5 +55,7 @@ def library(world):
 
 @pytest.fixture(scope="module")
 def client(library):
-    with TestClient(make_app(library, Rules(frozenset({"localhost"}))), base_url="http://localhost") as client:
+    with TestClient(
+        make_app(library, Rules(frozenset({"localhost"}), rates=FREE)), base_url="http://localhost"
+    ) as client:
         yield client
