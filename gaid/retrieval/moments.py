@@ -32,7 +32,7 @@ def frame_scores(lens: "Lens", features: "Features", clips: "NDArray[np.int64]")
 @dataclass(frozen=True)
 class Strip:
     """The frames of a clip under a query: their times in seconds from the clip's start, their scores, and what each sense adds to
-    these, (F) each. `lanes`: gate, attention and sound weight (F) where the head explains them."""
+    these, (F) each, NaN where a frame has no sound. `lanes`: gate, attention and sound weight (F) where the head explains them."""
 
     times: "NDArray[np.float32]"
     scores: "NDArray[np.float32]"

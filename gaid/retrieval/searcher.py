@@ -215,6 +215,8 @@ class Searcher:
         clips = read_clips(self.store, np.array([row]))
         features = lens.features(clips)
         scores, senses = frame_evidence(lens, features)
+        if "sound" in senses:
+            senses["sound"] = np.where(clips.audio_mask[0], senses["sound"], np.nan)
         return Strip(clips.time[0], scores, senses, _explain(lens, features, 0, np.array([0]))[0])
 
     # Which head answers which query

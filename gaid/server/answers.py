@@ -107,9 +107,12 @@ class ClipFacts(BaseModel):
 class FrameWeights(BaseModel):
     """One frame of a clip under a query. Fields that a head does not have are null."""
 
+    model_config = ConfigDict(extra="allow")
+
     time: Annotated[float, Field(description="Seconds from the clip's start.")]
     score: Annotated[float, Field(description="How well a clip would fit that shows this frame all the time.")]
-    senses: Annotated[dict[str, float], Field(description="What each sense adds to the score.")]
+    picture: Annotated[float | None, Field(description="The score without the sound.")] = None
+    sound: Annotated[float | None, Field(description="What the sound adds; null where the frame has none.")] = None
     gate: Annotated[float | None, Field(description="The share of the sound in the frame, 0 to 1.")] = None
     attention: Annotated[float | None, Field(description="The frame's weight in the clip.")] = None
     sound_weight: Annotated[float | None, Field(description="The product of the two.")] = None

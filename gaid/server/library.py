@@ -141,12 +141,11 @@ class ServedLibrary:
         """How well each frame of a clip fits a query, and by what. Raises OptionInvalid, DataMissing."""
         query, row = self._query(asked.q, asked.like), self.row(key)
         strip = self.searcher.strip(query, row, asked.sense)
-        lanes = {"score": strip.scores, **strip.lanes}
+        lanes = {"score": strip.scores, **strip.senses, **strip.lanes}
         frames = [
             FrameWeights(
                 time=round(float(time), 3),
-                senses={name: round(float(values[frame]), 6) for name, values in strip.senses.items()},
-                **{name: round(float(values[frame]), 6) for name, values in lanes.items()},
+                **{name: _number(values[frame]) for name, values in lanes.items()},
             )
             for frame, time in enumerate(strip.times)
         ]
@@ -181,6 +180,10 @@ def _found_clip(hit: Hit, times: Any) -> FoundClip:
         media=f"{address}/media",
         preview=f"{address}/preview?start={start:.3f}",
     )
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
 
 
 def _address(key: str) -> str:

@@ -16,7 +16,6 @@ from gaid.server.rates import Rates
 from tests import media_maker
 from tests.server.visiting import server, tab, visit  # noqa: F401 (fixtures)
 
-
 FREE = Rates(per_second=1e9, burst=1e9)
 
 

@@ -119,7 +119,9 @@ def test_the_strip_adds_up(client, world):
     strip = client.get(f"/api/clips/{world.key('plain')}/weights", params={"q": "a dog barks"}).json()
     assert len(strip["frames"]) == 4
     for frame in strip["frames"]:
-        assert frame["score"] == pytest.approx(sum(frame["senses"].values()), abs=1e-4)
+        assert frame["score"] == pytest.approx(frame["picture"] + frame["sound"], abs=1e-4)
+    mute = client.get(f"/api/clips/{world.key('mute')}/weights", params={"q": "a dog barks"}).json()
+    assert {frame["sound"] for frame in mute["frames"]} == {None}
 
 
 @pytest.fixture
