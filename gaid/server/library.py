@@ -143,9 +143,8 @@ class ServedLibrary:
         strip = self.searcher.strip(query, row, asked.sense)
         lanes = {"score": strip.scores, **strip.senses, **strip.lanes}
         frames = [
-            FrameWeights(
-                time=round(float(time), 3),
-                **{name: _number(values[frame]) for name, values in lanes.items()},
+            FrameWeights.model_validate(
+                {"time": round(float(time), 3)} | {name: _number(values[frame]) for name, values in lanes.items()}
             )
             for frame, time in enumerate(strip.times)
         ]
