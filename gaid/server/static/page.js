@@ -2,15 +2,16 @@
 
 import * as address from "./address.js";
 import * as api from "./api.js";
-import { find, icon, make, nameOf } from "./dom.js";
+import { find, make, nameOf } from "./dom.js";
 import { listen } from "./keys.js";
+import { describe } from "./library.js";
 import { Player } from "./player.js";
 import { Results } from "./results.js";
 
 const PAUSE = 220; // ms without a keystroke after which a search begins
 const FILTERS = ["folder", "longer", "shorter", "since", "until"];
 const NARROW = matchMedia("(max-width: 899px)");
-const SENSE_NAMES = { all: "Everything", picture: "Picture", sound: "Sound", speech: "Speech" };
+const TITLE = document.title;
 
 const box = find("q");
 let asked = {};
@@ -56,7 +57,8 @@ function showAsked() {
   const count = FILTERS.filter((name) => asked[name]).length;
   find("filters-clear").hidden = !count;
   find("filters-open").querySelector("span").textContent = count ? `Filters (${count})` : "Filters";
-  document.title = [asked.q || (isExample ? find("example-name").textContent : ""), document.title.split(" – ").at(-1)].filter(Boolean).join(" – ");
+  const words = asked.q ?? (isExample ? find("example-name").textContent : "");
+  document.title = words ? `${words} – ${TITLE}` : TITLE;
 }
 
 /** Asks for what the form holds. `isNewStep`: the search before it stays in the browser's history. */
@@ -190,7 +192,8 @@ function open(hit) {
 function close() {
   if (!player.isOpen) return;
   const { key } = player.hit;
-  const hadFocus = NARROW.matches || player.root.contains(document.activeElement) || document.activeElement === document.body;
+  const focused = document.activeElement;
+  const hadFocus = NARROW.matches || focused === document.body || player.root.contains(focused);
   player.close();
   results.mark(null);
   find("columns").classList.remove("playing");
@@ -282,37 +285,6 @@ addEventListener("drop", (event) => {
   byFile(event.dataTransfer?.files[0]);
 });
 
-// The library
-
-async function describe() {
-  let facts;
-  try {
-    facts = await api.library();
-  } catch (error) {
-    showFault(error.message);
-    return;
-  }
-  find("size").textContent = `${facts.clips.toLocaleString("en")} ${facts.clips === 1 ? "clip" : "clips"}`;
-  if (!facts.clips) {
-    const remedy = make("p", {}, "Extract a folder of videos first, with gaid extract, and start gaid serve again.");
-    find("start").replaceChildren(make("h2", {}, "This library has no clips yet"), remedy);
-  }
-  if (facts.senses.length > 2) {
-    for (const sense of facts.senses) {
-      const radio = make("input", { type: "radio", name: "sense", value: sense, id: `sense-${sense}`, checked: sense === (asked.sense ?? "all") });
-      find("senses").append(radio, make("label", { for: `sense-${sense}` }, sense === "all" ? "" : icon(sense), SENSE_NAMES[sense] ?? sense));
-    }
-    find("senses").hidden = false;
-  }
-  find("folders").append(...facts.folders.map((folder) => make("option", { value: folder })));
-  find("folder-filter").hidden = !facts.folders.length;
-  const rows = [["library", facts.name], ["clips", facts.clips.toLocaleString("en")], ["senses", facts.senses.join(", ")]];
-  if (facts.heard) rows.push(["hears", facts.heard]);
-  for (const [sense, score] of Object.entries(facts.thresholds ?? {})) rows.push([`fits from (${sense})`, score.toFixed(3)]);
-  find("about-facts").replaceChildren(...rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
-  find("about-notes").replaceChildren(...facts.notes.map((note) => make("li", {}, note)));
-}
-
 listen({ box, results, player, like, close, help: () => find("help").showModal() });
 const early = box.value.trim(); // typed before this ran
 restore();
@@ -321,4 +293,4 @@ if (early && !asked.q && !asked.like) {
   ask(false);
 }
 if (!asked.like && !NARROW.matches) box.focus({ preventScroll: true });
-describe();
+describe(asked.sense ?? "all").catch((error) => showFault(error.message));

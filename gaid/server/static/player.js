@@ -132,7 +132,9 @@ export class Player {
     try {
       const answer = await api.weights(hit.key, asked, signal);
       if (this.hit !== hit) return;
-      const frames = answer.frames.map((frame) => ({ ...frame, senses: sensesOf(frame, hit) }));
+      const hasParts = answer.frames.some((frame) => frame.picture !== null || frame.sound !== null);
+      // A head of one sense has a score alone, which stands where the picture's does.
+      const frames = hasParts ? answer.frames : answer.frames.map((frame) => ({ ...frame, picture: frame.score }));
       this.strip.weigh(frames);
       this.legend(frames);
     } catch {
@@ -141,19 +143,13 @@ export class Player {
   }
 
   legend(frames) {
-    const has = (sense) => frames.some((frame) => sense in frame.senses);
+    const has = (sense) => frames.some((frame) => frame[sense] !== null);
     find("legend-picture").hidden = !has("picture");
     find("legend-sound").hidden = !has("sound");
     find("legend-moment").hidden = !this.hit?.moment;
-    find("strip-note").textContent = frames.length ? "How well each frame fits, relative to the clip's other frames" : "";
+    const note = "How well each frame fits, relative to the clip's other frames";
+    find("strip-note").textContent = frames.length ? note : "";
   }
-}
-
-/** What each sense finds in a frame: the whole score where the head has one sense, no sound where the clip has none. */
-function sensesOf(frame, hit) {
-  if (!Object.keys(frame.senses).length) return { picture: frame.score };
-  const { sound, ...rest } = frame.senses;
-  return hit.audio === "sound" ? frame.senses : rest;
 }
 
 function facts(hit) {

@@ -38,8 +38,8 @@ export class Results {
     }
     const fitting = answer.fitting;
     if (fitting > 0 && fitting < this.hits.length) {
-      const edge = make("li", { class: "edge" }, "Below this line clips fit no better than they fit unrelated sentences");
-      this.list.querySelector(`li[data-place="${fitting}"]`).before(edge);
+      const words = "Below this line clips fit no better than they fit unrelated sentences";
+      this.list.querySelector(`li[data-place="${fitting}"]`).before(make("li", { class: "edge" }, words));
     }
   }
 
@@ -79,12 +79,15 @@ export class Results {
   card(hit, place, before) {
     const { name, folder } = nameOf(hit.video);
     const open = make("button", { type: "button", class: "open", "aria-pressed": "false" }, name);
-    const like = make("button", { type: "button", class: "like", "aria-label": `More like ${name}`, title: "More like this (m)" }, icon("like"));
+    const about = { "aria-label": `More like ${name}`, title: "More like this (m)" };
+    const like = make("button", { type: "button", class: "like", ...about }, icon("like"));
+    const when = hit.moment ? span(...hit.moment) : seconds(hit.duration);
+    const score = make("span", { class: "score", title: "score" }, hit.score.toFixed(3));
     return make(
       "li",
       { "data-place": place },
-      make("div", { class: "frames" }, ...this.frames(hit, name, before), make("span", { class: "moment" }, hit.moment ? span(...hit.moment) : seconds(hit.duration))),
-      make("div", { class: "line" }, make("h2", {}, open), make("span", { class: "score", title: "score" }, hit.score.toFixed(3))),
+      make("div", { class: "frames" }, ...this.frames(hit, name, before), make("span", { class: "moment" }, when)),
+      make("div", { class: "line" }, make("h2", {}, open), score),
       make("p", { class: "where" }, folder || "\u00a0"),
       words(hit),
       make("div", { class: "line foot" }, make("p", { class: "badges" }, ...badges(hit)), like),
@@ -118,10 +121,9 @@ export function badges(hit) {
     if (value === undefined || (sense === "sound" && hit.audio !== "sound")) continue;
     const isCarrier = hit.carried === sense;
     const number = sense === "picture" ? value.toFixed(3) : signed(value);
-    shown.push(
-      make("span", { class: `badge ${sense}${isCarrier ? " carried" : ""}`, title: isCarrier ? `found by its ${sense}` : `${sense}: ${number}` },
-        icon(sense), make("span", {}, isCarrier ? `by ${sense}` : sense), make("b", {}, number)),
-    );
+    const about = { class: `badge ${sense}${isCarrier ? " carried" : ""}`, title: sense };
+    const words = isCarrier ? `by ${sense}` : sense;
+    shown.push(make("span", about, icon(sense), make("span", {}, words), make("b", {}, number)));
   }
   return shown;
 }

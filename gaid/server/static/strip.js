@@ -32,7 +32,7 @@ export class Strip {
     this.at(moment ? moment[0] : 0);
   }
 
-  /** Bars for each frame, by `time` and by what each of its `senses` finds in it. */
+  /** Bars for each frame: its `time`, and what `picture` and `sound` find in it, null where one finds nothing. */
   weigh(frames) {
     this.times = frames.map((frame) => frame.time);
     this.render(frames);
@@ -44,26 +44,25 @@ export class Strip {
     const parts = [];
     if (this.moment) {
       const [start, end] = this.moment;
-      parts.push(draw("rect", { class: "moment", x: start, y: 0, width: Math.max(end - start, width / 200), height: HEIGHT }));
+      const shown = Math.max(end - start, width / 200);
+      parts.push(draw("rect", { class: "moment", x: start, y: 0, width: shown, height: HEIGHT }));
     }
     for (const sense of ["picture", "sound"]) {
-      const heights = scale(frames.map((frame) => frame.senses[sense] ?? null));
+      const heights = scale(frames.map((frame) => frame[sense]));
       const room = sense === "picture" ? MIDDLE - 3 : HEIGHT - MIDDLE - 3;
       heights.forEach((height, place) => {
         if (height === null) return;
         const [from, to] = this.edges(place);
         const gap = (to - from) * 0.08;
-        parts.push(
-          draw("rect", { class: sense, x: from + gap, width: Math.max(to - from - 2 * gap, width / 1000), height: height * room,
-            y: sense === "picture" ? MIDDLE - height * room : MIDDLE + 1 }),
-        );
+        const box = { x: from + gap, width: Math.max(to - from - 2 * gap, width / 1000), height: height * room };
+        parts.push(draw("rect", { class: sense, ...box, y: sense === "picture" ? MIDDLE - box.height : MIDDLE + 1 }));
       });
     }
     parts.push(draw("line", { class: "axis", x1: 0, x2: width, y1: MIDDLE, y2: MIDDLE }));
     this.needle = draw("line", { class: "needle", y1: 0, y2: HEIGHT });
     parts.push(this.needle);
-    const svg = draw("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...parts);
-    this.root.replaceChildren(svg);
+    const frame = { viewBox: `0 0 ${width} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" };
+    this.root.replaceChildren(draw("svg", frame, ...parts));
   }
 
   /** From when to when a frame stands: from the middle before it to the middle after it. */
@@ -92,8 +91,12 @@ export class Strip {
     const frames = this.times.length || 12;
     const length = this.duration / frames;
     const target = {
-      ArrowLeft: this.now - length, ArrowDown: this.now - length, ArrowRight: this.now + length, ArrowUp: this.now + length,
-      Home: 0, End: this.duration - length,
+      ArrowLeft: this.now - length,
+      ArrowDown: this.now - length,
+      ArrowRight: this.now + length,
+      ArrowUp: this.now + length,
+      Home: 0,
+      End: this.duration - length,
     }[event.key];
     if (target === undefined) return;
     event.preventDefault();
