@@ -9,6 +9,7 @@ picture, and sounds neither take from it nor give to it (docs/method.md, section
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -73,6 +74,7 @@ class SensesHead(HeadBase):
         self.register_buffer("mean_sound", torch.zeros(audio_dim))
         self.kept_sounds: Tensor
         self.register_buffer("kept_sounds", torch.zeros(KEPT, frames, audio_dim, dtype=torch.float16))
+        self._widened: tuple[Any, tuple[Tensor, Tensor, Tensor]] | None = None
 
     # What it takes from a library and from validation
 
@@ -170,15 +172,26 @@ class SensesHead(HeadBase):
     def _library(self, of_sound: Tensor, temperature: float) -> Float[Tensor, "texts library"]:
         """Cosines of sentences with the sounds that stand for the library's, but for the nearest, which may be the one that is
         meant; with no library, 0 as for unrelated directions."""
-        kept = self.kept_sounds.to(of_sound)
-        kept = kept[kept.flatten(1).any(1)]
+        kept, there, mean = self._kept()
         if not len(kept):
             return of_sound.new_zeros(len(of_sound), 1)
-        there = kept.any(-1)
         # The whole library's mean is known: what the kept clips differ from it is taken off.
-        differ = of_sound @ (_mean_direction(kept, there).mean(0) - self.mean_sound)
+        differ = of_sound @ (mean - self.mean_sound)
         found = _cosines(of_sound, kept, there, temperature) - differ[:, None]
         return found if found.shape[1] == 1 else found.sort(1).values[:, :-1]
+
+    def _kept(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The sounds of the clips that stand for the library, which frames have one, and their mean direction. Every score asks, so
+        they are widened once, until other clips take their place."""
+        stored = self.kept_sounds
+        state = None if stored.is_inference() else (stored.data_ptr(), stored._version, self.numbers.dtype)
+        if state is None or self._widened is None or self._widened[0] != state:
+            kept = stored.to(self.numbers)
+            kept = kept[kept.flatten(1).any(1)]
+            there = kept.any(-1)
+            mean = _mean_direction(kept, there).mean(0) if len(kept) else self.mean_sound
+            self._widened = state, (kept, there, mean)
+        return self._widened[1]
 
     def _level(self, of_sound: Tensor, temperature: float) -> Float[Tensor, "texts 1"]:
         """The level of the library's sounds for each sentence: that of a sound whose likelihood is the mean of theirs."""
@@ -253,8 +266,9 @@ class SensesHead(HeadBase):
 
 def _directions(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vectors of frames, zeros where there is none, and which frames have one: those of the mask whose features are not 0."""
-    there = mask & features.any(-1)
-    return functional.normalize(features, dim=-1) * there[..., None], there
+    length = features.norm(dim=-1, keepdim=True)
+    there = mask & (length[..., 0] > 0)
+    return features / length.clamp(min=1e-12) * there[..., None], there
 
 
 def _mean_direction(

@@ -4,8 +4,10 @@ zarr reads whole chunks, which for a search's candidates is fifty times what is 
 says (docs/format.md) are read so: shards cut along the first axis, chunks without compression, the index at the end.
 """
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, ShardingCodec
 
-_NONE = np.uint64(2**64 - 1)  # the place of a chunk that holds the fill value only
+_NONE = 2**64 - 1  # the place of a chunk that holds the fill value only
 
 
 def can_read(array: Any) -> bool:
@@ -31,34 +33,39 @@ def can_read(array: Any) -> bool:
     return whole and sharding.index_location.value == "end" and len(sharding.index_codecs) == 2
 
 
-def read_scattered(array: Any, rows: NDArray[np.int64], file_of: Callable[[int], Path]) -> NDArray[Any]:
-    """Some rows of an array that `can_read` allows; `file_of` gives the file of a shard. Raises OSError, ValueError."""
+def read_scattered(array: Any, rows: NDArray[np.int64], file_of: Callable[[int], str]) -> NDArray[Any]:
+    """Some rows (ascending) of an array that `can_read` allows; `file_of` gives the file of a shard. Raises OSError, ValueError."""
     found = np.full((len(rows), *array.shape[1:]), array.fill_value, array.dtype)
-    row_bytes, (per_shard, per_chunk) = found[:1].nbytes, (array.shards[0], array.chunks[0])
-    for shard in np.unique(rows // per_shard).tolist():
+    per_shard, per_chunk, size = array.shards[0], array.chunks[0], found[:1].nbytes
+    for shard, of_shard in groupby(enumerate(rows.tolist()), lambda one: one[1] // per_shard):
         file = file_of(shard)
-        if not file.is_file():
+        try:
+            opened = os.open(file, os.O_RDONLY)
+        except FileNotFoundError:
             continue  # zarr makes none where all is the fill value
-        facts = file.stat()
-        starts = _starts(file, per_shard // per_chunk, facts.st_size, facts.st_mtime_ns)
-        with file.open("rb", buffering=0) as opened:
-            for place in np.flatnonzero(rows // per_shard == shard).tolist():
-                chunk, row = divmod(int(rows[place]) % per_shard, per_chunk)
+        try:
+            facts = os.fstat(opened)
+            starts = _starts(file, per_shard // per_chunk, facts.st_size, facts.st_mtime_ns)
+            for place, row in of_shard:
+                chunk, within = divmod(row % per_shard, per_chunk)
                 if starts[chunk] != _NONE:
-                    opened.seek(int(starts[chunk]) + row * row_bytes)
-                    _fill(opened, found[place : place + 1])
+                    found[place] = _row(os.pread(opened, size, starts[chunk] + within * size), found[place])
+        finally:
+            os.close(opened)
     return found
 
 
-def _fill(opened: Any, row: NDArray[Any]) -> None:
-    if opened.readinto(row.view(np.uint8)) != row.nbytes:
+def _row(read: bytes, like: NDArray[Any]) -> NDArray[Any]:
+    if len(read) != like.nbytes:
         raise ValueError("the file ends within a row")
+    return np.frombuffer(read, like.dtype).reshape(like.shape)
 
 
-@lru_cache(maxsize=4096)
-def _starts(file: Path, chunks: int, size: int, changed_ns: int) -> NDArray[np.uint64]:
+@lru_cache(maxsize=1 << 16)
+def _starts(file: str, chunks: int, size: int, changed_ns: int) -> list[int]:
     """Where each chunk of a shard begins: the index at the end of its file, which a checksum of four bytes follows."""
-    with file.open("rb", buffering=0) as opened:
+    with Path(file).open("rb", buffering=0) as opened:
         opened.seek(size - 16 * chunks - 4)
         index = np.frombuffer(opened.read(16 * chunks), "<u8").reshape(chunks, 2)
-    return index[:, 0]
+    found: list[int] = index[:, 0].tolist()
+    return found

@@ -181,7 +181,7 @@ class ZarrArrays:
             if not can_read(raw):
                 return array.rows(rows)
             self._check(name, array.dtype)
-            return read_scattered(raw, rows, lambda number: self.path / _file_of(name, number, array.ndim))
+            return read_scattered(raw, rows, lambda number: f"{self.path}/{_file_of(name, number, array.ndim)}")
 
     def _check(self, name: str, dtype: Any) -> None:
         """Compares everything but features, which are in half precision, with its digest."""
