@@ -140,6 +140,12 @@ class Searcher:
         """Folder, length and date of the clips, by which they are filtered."""
         return ClipFacts(self.store, self.rows, self.root)
 
+    def prepare(self) -> None:
+        """Opens the index that sentences need, where searches go through one, which the first of them would wait for."""
+        lens = self._lens(np.empty((0, 0), np.float16), "all")
+        if self._candidates.serve(lens.head):
+            self._open_index(lens)
+
     # Asking
 
     def ask(
@@ -292,13 +298,15 @@ class Searcher:
 
     def _prepared(self, asked: Round) -> Round:
         """The round, with the index open by which its candidates are found; without one where that can't be."""
-        if asked.finder is None:
-            return asked
-        started = time.perf_counter()
-        probes = self._probes if asked.finder.head is self.bench.head() else self._example_probes
-        there = self._candidates.prepare(asked.finder, probes)
-        self.seconds["load"] += time.perf_counter() - started
+        there = asked.finder is not None and self._open_index(asked.finder)
         return asked if there else replace(asked, finder=None)
+
+    def _open_index(self, finder: Lens) -> bool:
+        started = time.perf_counter()
+        probes = self._probes if finder.head is self.bench.head() else self._example_probes
+        there = self._candidates.prepare(finder, probes)
+        self.seconds["load"] += time.perf_counter() - started
+        return there
 
     def _probes(self) -> "tuple[str, NDArray[np.floating]]":
         """Queries like those that sentences are, by which an index is measured."""
