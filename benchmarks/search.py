@@ -151,7 +151,8 @@ def open_library(path: Path, preset: str, head: Head | None, encoder: Encoder, o
     if head is None:
         found = Searcher.open(store=path, preset=preset, index="faiss", device=options.device)
     else:
-        found = Searcher(_bench(open_store(path), preset, head, options), lambda: encoder, index="faiss")
+        encode: Any = lambda: encoder  # noqa: E731
+        found = Searcher(_bench(open_store(path), preset, head, options), encode, index="faiss")
     found.encoder = encoder  # type: ignore[assignment]
     found.prepare()
     return found
