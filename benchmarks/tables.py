@@ -17,7 +17,7 @@ PACKAGES = (
     "open_clip_torch",
 )  # fmt: skip
 # In the order in which they stand on the page.
-ORDER = ("decode", "extract", "score", "search", "train", "store", "library", "growth")
+ORDER = ("decode", "extract", "captions", "score", "search", "train", "store", "library", "growth")
 ON_A_GPU = ("extract", "score", "search", "train")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import decode, extract, growth, library, published, search, store, tables, train
+from benchmarks import captions, decode, extract, growth, library, published, search, store, tables, train
 from benchmarks.__main__ import main
 from benchmarks.features import write_store
 from benchmarks.harness import Case, Findings, Goal, Options, Timing
@@ -35,6 +35,13 @@ def test_a_layout_without_its_package_is_told_not_an_error(monkeypatch):
     found = store.run(QUICK)
     assert {"webdataset", "zarrs"} <= {note.split()[0] for note in found.notes if "not installed" in note}
     assert not any("tar" in who for case in found.cases for who in case.timings)
+
+
+@pytest.mark.slow
+def test_captions_are_cut_into_open_clips_tokens():
+    [case] = captions.run(QUICK).cases
+    assert case.error == 0
+    assert set(case.timings) == {captions.OURS, captions.PEER}
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ class ClipText:
 
     def encode_text(self, texts: list[str]) -> TextFeatures:
         """Embeddings (B, dim) as the tower gives them (not normalised), and each text's tokens (n_i, dim)."""
-        ids = self._ids(texts)
+        ids = self.tokenize(texts)
         lengths = self._lengths(ids)
         # On a CPU a text is encoded by itself: its features never depend on its neighbours. Where the mask is causal, at its
         # own length, which is cheaper: what is cut off was never attended to.
@@ -81,7 +81,7 @@ class ClipText:
     def count_tokens(self, texts: list[str]) -> list[int]:
         """How many tokens each text has, start and end counted, cut to the context's length."""
         if not isinstance(self._tokenize, SimpleTokenizer):
-            return self._lengths(self._ids(texts))
+            return self._lengths(self.tokenize(texts))
         end, longest = self._tokenize.eot_token_id, self._tokenize.context_length
         ids = ([*self._tokenize.encode(text), end] for text in texts)
         return [min(one.index(end) + 2, longest) for one in ids]
@@ -93,7 +93,8 @@ class ClipText:
         weights = [{name: to_numpy(value) for name, value in block.state_dict().items()} for block in blocks]
         return weights, to_numpy(self._tower.positional_embedding)
 
-    def _ids(self, texts: list[str]) -> Tensor:
+    def tokenize(self, texts: list[str]) -> Tensor:
+        """The texts' tokens as numbers (B, context length), padded."""
         return self._tokenize(texts) if texts else torch.zeros((0, self._context), dtype=torch.long)
 
     def _lengths(self, ids: Tensor) -> list[int]:
