@@ -271,8 +271,12 @@ def _over_seeds(run: Run) -> dict[str, Any]:
     members = {str(member.seed): member.metrics for member in run.members}
     if not all(found.get("finished") for found in members.values()):
         raise RunInvalid(f"{run.path}: not all of its seeds are trained; resume it with --resume")
+    # A seed that was trained by an older version may lack a metric.
+    shared = [
+        name for name in NAMES if all(name in found["best"][way] for found in members.values() for way in DIRECTIONS)
+    ]
     mean = {
-        way: {name: float(np.mean([found["best"][way][name] for found in members.values()])) for name in NAMES}
+        way: {name: float(np.mean([found["best"][way][name] for found in members.values()])) for name in shared}
         for way in DIRECTIONS
     }
     return {

@@ -1,5 +1,6 @@
 """A training that was stopped and goes on ends as one that never was: the same weights, bit for bit, and the same log."""
 
+import json
 import os
 import signal
 import subprocess
@@ -208,6 +209,18 @@ def test_of_several_seeds_the_finished_ones_are_kept_and_the_rest_goes_on(store,
     again = begin(store, noisy, tmp_path / "run", seeds=3, resume=True)
     for member, other in zip(again.members, straight.members, strict=True):
         assert_same(member, other)
+
+
+@pytest.mark.slow
+def test_a_metric_that_a_finished_seed_lacks_is_left_out_of_the_mean(store, noisy, tmp_path):
+    run = begin(store, noisy, tmp_path / "run", seeds=2)
+    of_first = run.path / "seed-0/metrics.json"
+    found = json.loads(of_first.read_text())
+    del found["best"]["t2v"]["MnR"]
+    of_first.write_text(json.dumps(found))
+    mean = begin(store, noisy, run.path, seeds=2, resume=True).metrics["best"]["t2v"]
+    assert "MnR" not in mean
+    assert mean["R@1"] == run.metrics["best"]["t2v"]["R@1"]
 
 
 def test_patience_is_counted_on(store, contrary, tmp_path, monkeypatch):
