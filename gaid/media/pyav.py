@@ -128,10 +128,11 @@ class Decoding:
         limit = (
             None if end is None or self.origin is None else seconds(self.origin, video.time_base) + end + SEEK_MARGIN
         )
-        running = {stream.index for stream in self.file.streams}
+        ticks = {stream.index: stream.time_base for stream in self.file.streams}  # a packet's own makes a fraction anew
+        running = set(ticks)
         clock = Clock(float(video.time_base), video.index) if self.joined else None
         for packet in self.file.packets(self.deadline):
-            tick = packet.stream.time_base
+            tick = ticks[packet.stream_index]
             if clock is not None:
                 clock.follow(packet.stream_index, packet.pts, packet.dts, packet.duration)
             if packet.stream_index == video.index:
