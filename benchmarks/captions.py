@@ -6,6 +6,7 @@ As many as MSR-VTT has. The tower takes no part. The peer is open_clip's tokenis
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import open_clip
@@ -49,9 +50,7 @@ def run(options: Options) -> Findings:
         for rival in rivals.values():
             rival.renew()
 
-    timings = race(
-        {name: lambda rival=rival: rival.run(texts) for name, rival in rivals.items()}, options, before=renew
-    )
+    timings = race({name: partial(rival.run, texts) for name, rival in rivals.items()}, options, before=renew)
     for timing in timings.values():
         timing.seconds = [CAPTIONS / count * one for one in timing.seconds]
         timing.share = count / CAPTIONS

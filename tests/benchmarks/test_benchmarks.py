@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import captions, decode, extract, growth, library, published, search, store, tables, train
+from benchmarks import captions, decode, extract, growth, library, published, search, store, tables, train, trees
 from benchmarks.__main__ import main
 from benchmarks.features import write_store
 from benchmarks.harness import Case, Findings, Goal, Options, Timing
@@ -200,3 +200,23 @@ def test_a_benchmark_of_the_cpu_alone_is_not_run_on_a_gpu(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main(["decode", "--device", "cuda"])
     assert "there is no benchmark decode on cuda; choose of extract, score, search, train" in capsys.readouterr().err
+
+
+def test_trees_are_compared_by_the_least_time_of_each(monkeypatch, tmp_path, capsys):
+    times = {"old": iter([2.0, 4.0]), "new": iter([9.0, 3.0])}
+    monkeypatch.setattr(trees, "_run_in", lambda tree: {"score": next(times[tree.name])})
+    trees.main([str(tmp_path / "old"), str(tmp_path / "new"), "--rounds", "2"])
+    assert "| score | 2.000 | 3.000 | 1.50 |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_tree_is_measured_in_decoding_and_scoring_by_the_gaid_that_is_there(monkeypatch):
+    monkeypatch.setattr(trees, "CALLS", 1)
+    monkeypatch.setattr(trees, "FILES", [("360p", 12, 1.0)])
+    monkeypatch.setattr(trees, "PRESETS", ("x-pool",))
+    found = trees.measure_decoding() | trees.measure_scoring()
+    assert set(found) == {
+        "decode 360p, a key frame every 12", "decode 360p, a key frame every 12, with sound",
+        "score x-pool, 400 x 400", "score x-pool, 1 x 400",
+    }  # fmt: skip
+    assert min(found.values()) > 0
