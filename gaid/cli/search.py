@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gaid.retrieval.lens import Sense
     from gaid.retrieval.results import Answer, Hit, SearchResults
 
+LONGEST = 60  # characters of what is said in a table
+
 
 def search(
     query: Annotated[
@@ -36,8 +38,11 @@ def search(
         str | None, option("Find clips that look and sound like this clip of the store, or this file.", "ID|FILE")
     ] = None,
     sense: Annotated[
-        Literal["all", "picture", "sound"],
-        option("picture ranks clips without their sounds, sound by what their sounds add.", "all|picture|sound"),
+        Literal["all", "picture", "sound", "speech"],
+        option(
+            "picture ranks clips without their sounds, sound by what these add, speech by what is said.",
+            "all|picture|sound|speech",
+        ),
     ] = "all",
     within: Annotated[
         str | None, option("Only clips in this folder: a part of their paths, such as 2024/may, or a path.", "FOLDER")
@@ -64,7 +69,7 @@ def search(
     index: Index = "auto",
     json: Json = False,
 ) -> None:
-    """Find the clips of a store that match a sentence, by picture and sound; the clips need no captions.
+    """Find the clips of a store that match a sentence, by picture, sound and speech; the clips need no captions.
 
     All clips with features are searched, whichever part of the data set they belong to. Without a query on a terminal, the store
     stays open and asks for one sentence after the other.
@@ -151,8 +156,10 @@ def _print(answer: "Answer") -> None:
         "sound": ["" if hit.sound is None else f"{100 * hit.sound:.0f} %" for hit in hits],
         "by picture": [_found_by("picture", hit) for hit in hits],
         "by sound": [_found_by("sound", hit) for hit in hits],
+        "by speech": [_found_by("speech", hit) for hit in hits],
         "moment": [_moment(hit) for hit in hits],
         "found by": [hit.carried or "" for hit in hits],
+        "words": [_cut(hit.words or "") for hit in hits],
         "seconds": [_seconds(hit) for hit in hits],
         "file": [hit.path or "" for hit in hits],
     }
@@ -165,9 +172,17 @@ def _found_by(sense: str, hit: "Hit") -> str:
     """What one sense adds to the score; nothing where the clip has none, or where `sound` shows its share."""
     from gaid.evaluation.ranks import signed
 
-    if hit.sound is not None or sense not in hit.senses or (sense == "sound" and hit.audio != "sound"):
+    if sense not in hit.senses or len(hit.senses) == 1 or (sense == "sound" and hit.audio != "sound"):
+        return ""
+    if hit.sound is not None and sense != "speech":
         return ""
     return f"{hit.senses[sense]:.3f}" if sense == "picture" else signed(hit.senses[sense], 3)
+
+
+def _cut(words: str) -> str:
+    """What is said, in quotes, up to LONGEST characters."""
+    shown = words if len(words) <= LONGEST else f"{words[: LONGEST - 1].rstrip()}…"
+    return f"“{shown}”" if words else ""
 
 
 def _moment(hit: "Hit") -> str:

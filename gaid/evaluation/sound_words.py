@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,8 @@ def names_sound(captions: Iterable[str]) -> np.ndarray:
 
 
 @cache
-def _stemmer() -> object:
+def stemmer() -> Any:
+    """Snowball's stemmer of English words."""
     import snowballstemmer
 
     return snowballstemmer.stemmer("english")
@@ -73,4 +75,4 @@ def _stemmer() -> object:
 
 def _stems(text: str) -> tuple[str, ...]:
     words = re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower())
-    return tuple(_stemmer().stemWords(words))  # type: ignore[attr-defined]
+    return tuple(stemmer().stemWords(words))

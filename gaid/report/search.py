@@ -82,7 +82,10 @@ def _lanes(hit: Hit, times: np.ndarray) -> list[Lane]:
     attention."""
     lanes = []
     if hit.moment is not None:
-        first, last = np.flatnonzero((times >= hit.moment[0]) & (times <= hit.moment[1]))[[0, -1]].tolist()
+        within = np.flatnonzero((times >= hit.moment[0]) & (times <= hit.moment[1]))
+        if not len(within):  # words that are said between two frames
+            within = np.array([np.abs(times - sum(hit.moment) / 2).argmin()])
+        first, last = within[[0, -1]].tolist()
         lanes.append(Lane("moment", "moment", f"M{first} 0h{last + 1 - first}v1h-{last + 1 - first}z"))
     if not hit.frames:
         return lanes

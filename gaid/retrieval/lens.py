@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from gaid.heads import Head
     from gaid.stores import Split, Store
 
-Sense = Literal["all", "picture", "sound"]
-SENSES = ("all", "picture", "sound")
+Sense = Literal["all", "picture", "sound", "speech"]
+SENSES = ("all", "picture", "sound", "speech")
 MET = 2000  # clips whose sounds an untrained head meets, so that a large library opens quickly
 SAMPLE, QUICK = 512, 64  # clips that stand for the library, where all are scored and where only candidates are
 
@@ -47,7 +47,7 @@ class Lens:
         if self.sense not in SENSES:
             raise OptionInvalid(f"--sense {self.sense}: choose {', '.join(SENSES)}")
         uses = {"picture": self.head.uses_visual, "sound": self.head.uses_audio, "all": True}
-        if not uses[self.sense]:
+        if not uses.get(self.sense):
             raise OptionInvalid(
                 f"--sense {self.sense}: this head does not use it; leave --sense out, or take another head"
             )
@@ -184,9 +184,10 @@ class _Clips:
 @dataclass(frozen=True)
 class Background:
     """What the library's clips score for each query on average (Q), and of that each sense (Q), the sound over the clips that
-    have one."""
+    have one; and how far the scores are spread (Q), as a standard deviation."""
 
     mean: "NDArray[np.float32]"
+    spread: "NDArray[np.float32]"
     senses: "dict[str, NDArray[np.float32]]"
 
     @classmethod
@@ -199,7 +200,7 @@ class Background:
         for name, scores in found.items():
             some = scores[:, sounding] if name == "sound" and sounding.any() else scores
             senses[name] = some.mean(axis=1)
-        return cls(np.mean(ranked, axis=1), senses)
+        return cls(np.mean(ranked, axis=1), np.std(ranked, axis=1), senses)
 
     def above(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """How far scores (Q, V) lie above the library's mean."""
@@ -207,7 +208,9 @@ class Background:
 
     def carrier(self, query: int, senses: dict[str, float], heard: bool) -> str | None:
         """The sense that lifts a clip most above the library, from what each finds in it; None where there are not two."""
-        above = {name: value - float(self.senses[name][query]) for name, value in senses.items()}
+        above = {name: value - float(self.senses[name][query]) for name, value in senses.items() if name in self.senses}
+        if senses.get("speech", 0) > 0:
+            above["speech"] = senses["speech"]
         if not heard:
             above.pop("sound", None)
         return max(above, key=lambda name: above[name]) if len(senses) > 1 else None

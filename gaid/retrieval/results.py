@@ -22,10 +22,12 @@ class Hit:
 
     score: by which clips are ranked.
     sound: the share of the clip's sound in the embedding that was compared, 0 to 1, or None.
-    senses: the score without the clip's sound (`picture`) and what the sound adds to it (`sound`), of a head that uses both.
-    carried: the sense that lifts the clip above the others, `picture` or `sound`; None for a head that uses one.
+    senses: the score without the clip's sound (`picture`) and what the sound adds to it (`sound`), of a head that uses both; and
+        what is said in the clip adds (`speech`), where it does.
+    carried: the sense that lifts the clip above the others, `picture`, `sound` or `speech`; None where only one was asked.
     moment: the run of frames that fits best, as start and end in seconds from the clip's start; None where no frame
-        fits better than another.
+        fits better than another. Where speech carried the clip, it is when the words are said.
+    words: what is said, where speech carried the clip or adds much to its score.
     path, start, end: the clip's file, and the clip's seconds in it where it is a part of the file.
     frames: gate, attention and sound weight (F) where the head explains them.
     """
@@ -42,6 +44,7 @@ class Hit:
     senses: dict[str, float] = field(default_factory=dict)
     carried: str | None = None
     moment: tuple[float, float] | None = None
+    words: str | None = None
     frames: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:

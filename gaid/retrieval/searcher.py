@@ -21,15 +21,16 @@ from gaid.extract.sources import ClipFiles, SentenceEncoder, load_sentence_encod
 from gaid.retrieval.candidates import FEW, Candidates
 from gaid.retrieval.examples import example_of, find_example, head_for
 from gaid.retrieval.filters import ClipFacts
+from gaid.retrieval.hits import explain, hits_by_speech, hits_of
 from gaid.retrieval.index import SAMPLED, captions_as, captions_of
 from gaid.retrieval.lens import MET, QUICK, SAMPLE, Background, Lens, Sense, best_clips
-from gaid.retrieval.moments import Strip, best_moment, frame_evidence, frame_scores
+from gaid.retrieval.moments import Strip, frame_evidence
 from gaid.retrieval.queries import Query
 from gaid.retrieval.results import Answer, Hit
 from gaid.retrieval.rounds import Round
-from gaid.retrieval.threshold import CAPTIONS, UNRELATED, Threshold, find_threshold
-from gaid.stores import AUDIO_STATES, open_store, read_clips, valid_rows
-from gaid.stores.census import members_of
+from gaid.retrieval.speech import Spoken, SpokenLibrary
+from gaid.retrieval.threshold import UNRELATED, Threshold, captions_to_judge_by, find_threshold
+from gaid.stores import open_store, read_clips, valid_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,9 +41,8 @@ if TYPE_CHECKING:
     from gaid.runs import Run
     from gaid.stores import Store
 
-LANES = ("gate", "attention", "sound_weight")
-# A threshold is found on at least so many captions, or without any, and among so many clips beside the captions' own.
-ENOUGH, LIBRARY = 20, 2000
+# A threshold is found among so many clips, beside those of the captions that it is found on.
+LIBRARY = 2000
 
 
 class Searcher:
@@ -168,13 +168,15 @@ class Searcher:
             return [Answer(query.label, []) for query in queries]
         rows = self.rows if rows is None else rows
         answers: dict[int, Answer] = {}
+        if sense == "speech":
+            return self._answer_by_speech(queries, min(top, len(rows)), rows, threshold)
         for asked in map(self._prepared, self._rounds(queries, sense)):
             least = self.threshold(sense) if threshold and not queries[asked.places[0]].is_example else None
             started = time.perf_counter()
             found, scores = self._best(asked, min(top, len(rows)), rows)
-            for place, hits in zip(asked.places, self._hits(asked, found, scores), strict=True):
-                fitting = None if least is None else sum(hit.score >= least.score for hit in hits)
-                answers[place] = Answer(queries[place].label, hits, fitting)
+            for place, hits in zip(asked.places, hits_of(asked, self.store, found, scores), strict=True):
+                fits = [least is not None and (hit.score >= least.score or hit.carried == "speech") for hit in hits]
+                answers[place] = Answer(queries[place].label, hits, None if least is None else sum(fits))
             self.seconds["score"] += time.perf_counter() - started
         located = [hit for answer in answers.values() for hit in answer.hits]
         self._locate(located)
@@ -184,30 +186,20 @@ class Searcher:
         """From which score on a clip is an answer to a sentence, found once per sense: on sentences that have nothing to do with the
         library and, where there are enough, on captions of its validation or training part."""
         if sense not in self.thresholds:
+            if sense == "speech":
+                best = self._spoken(UNRELATED, self._others).scores.max(axis=1, initial=0)
+                return self.thresholds.setdefault(sense, find_threshold(best))
             unrelated = self._encoded(UNRELATED)
             started = time.perf_counter()
             some = self.rows[np.unique(np.linspace(0, len(self.rows) - 1, LIBRARY).astype(np.int64))]
-            captions, own = self._captions()
+            captions, own = captions_to_judge_by(self.store, self.rows)
             of_captions = None
-            if len(captions) >= ENOUGH:
+            if len(captions):
                 text = captions_as(self.bench.head(), self.store, captions)
                 of_captions = self._best_scores(text, sense, np.union1d(some, own))
             self.thresholds[sense] = find_threshold(self._best_scores(unrelated, sense, some), of_captions)
             self.seconds["load"] += time.perf_counter() - started
         return self.thresholds[sense]
-
-    def _captions(self) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
-        """Rows of up to CAPTIONS captions of clips with features, of the validation part or else the training part, and of their
-        clips."""
-        protocol = self.store.default_protocol
-        sizes = self.store.protocols.get(protocol, {})
-        part = next((one for one in ("val", "train") if sizes.get(one, 0) >= ENOUGH), None)
-        if part is None:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        members = members_of(self.store, part, protocol)
-        usable = np.flatnonzero(np.isin(members.caption_video, self.rows))
-        some = usable[np.unique(np.linspace(0, len(usable) - 1, CAPTIONS).astype(np.int64))] if len(usable) else usable
-        return np.sort(members.captions[some]), np.unique(members.caption_video[some])
 
     def _best_scores(
         self, text: "NDArray[np.floating]", sense: Sense, rows: "NDArray[np.int64]"
@@ -217,13 +209,13 @@ class Searcher:
 
     def strip(self, query: Query, row: int, sense: Sense = "all") -> Strip:
         """How well each frame of a clip fits a query, and by what. Raises what `ask` raises."""
-        (lens,) = (asked.lens.of([0]) for asked in self._rounds([query], sense))
+        (lens,) = (asked.lens.of([0]) for asked in self._rounds([query], "all" if sense == "speech" else sense))
         clips = read_clips(self.store, np.array([row]))
         features = lens.features(clips)
         scores, senses = frame_evidence(lens, features)
         if "sound" in senses:
             senses["sound"] = np.where(clips.audio_mask[0], senses["sound"], np.nan)
-        return Strip(clips.time[0], scores, senses, _explain(lens, features, 0, np.array([0]))[0])
+        return Strip(clips.time[0], scores, senses, explain(lens, features, 0, np.array([0]))[0])
 
     # Which head answers which query
 
@@ -239,21 +231,25 @@ class Searcher:
         sentences = [place for place, query in enumerate(queries) if not query.is_example]
         if sentences:
             phrases = [(owner, one) for owner, place in enumerate(sentences) for one in queries[place].without]
-            text = self._encoded([*(queries[place].text for place in sentences), *(one for _, one in phrases)])
+            asked = [*(queries[place].text for place in sentences), *(one for _, one in phrases)]
+            text = self._encoded(asked)
             owners = [owner for owner, _ in phrases]
             lens = self._lens(text, sense)
             served = not owners and self._candidates.serve(lens.head)
-            yield self._round(sentences, owners, lens, lens if served else None)
+            spoken = self._spoken(asked, text) if sense == "all" and self.speech else None
+            yield self._round(sentences, owners, lens, lens if served else None, spoken)
         for senses, examples in by_senses.items():
             text = np.stack([vector for _, vector in examples])
             lens = self._lens(text, sense, self._example_head(senses))
             yield self._round([place for place, _ in examples], [], lens, self._finder(text, senses, sense))
 
-    def _round(self, places: list[int], owners: list[int], lens: Lens, finder: Lens | None) -> Round:
+    def _round(
+        self, places: list[int], owners: list[int], lens: Lens, finder: Lens | None, spoken: Spoken | None = None
+    ) -> Round:
         """A round, with its background where phrases are left out or it says which sense carried a clip."""
-        compared = owners or (lens.both and lens.sense == "all")
+        compared = owners or spoken or (lens.both and lens.sense == "all")
         background = Background.of(lens, self._sample(lens, SAMPLE if finder is None else QUICK)) if compared else None
-        return Round(places, owners, lens, background, finder)
+        return Round(places, owners, lens, background, finder, spoken)
 
     def _sample(self, lens: Lens, most: int) -> "Features":
         """Up to so many clips that stand for the library, read once for all questions to heads that take the same features."""
@@ -286,15 +282,66 @@ class Searcher:
         both = self.bench.head().text_input == "both"
         return np.concatenate([found["text"], found["audio_text"]], axis=1) if both else found["text"]
 
+    # Speech
+
+    @cached_property
+    def speech(self) -> SpokenLibrary | None:
+        """What is said in the clips; None where the store has no speech."""
+        started = time.perf_counter()
+        found = self.store.speech
+        library = None if found is None else SpokenLibrary(found)
+        self.seconds["load"] += time.perf_counter() - started
+        return library
+
+    @cached_property
+    def _others(self) -> "NDArray[np.floating]":
+        """Sentences about other things, as the head takes them."""
+        return self._encoded(UNRELATED)
+
+    def _spoken(self, sentences: Sequence[str], vectors: "NDArray[np.floating]") -> Spoken:
+        """How well what is said fits sentences, as the head takes them. Raises OptionInvalid where the store has no speech."""
+        if self.speech is None:
+            raise OptionInvalid(
+                f"--sense speech: {self.store.path} has no speech; gaid extract --speech whisper:offline adds it"
+            )
+        dim = self.store.text_dim  # of the text encoder's vectors, which come first
+        return self.speech.ask(sentences, vectors[:, :dim], self._others[:, :dim])
+
+    def _answer_by_speech(
+        self, queries: Sequence[Query], count: int, rows: "NDArray[np.int64]", threshold: bool
+    ) -> list[Answer]:
+        """The best clips by what is said alone."""
+        if any(query.is_example for query in queries):
+            raise OptionInvalid("--sense speech: an example is compared by its picture and sound; search by a sentence")
+        least = self.threshold("speech") if threshold else None
+        phrases = [(owner, one) for owner, query in enumerate(queries) for one in query.without]
+        asked = [*(query.text for query in queries), *(one for _, one in phrases)]
+        spoken = self._spoken(asked, self._encoded(asked))
+        started = time.perf_counter()
+        found = hits_by_speech(spoken, [owner for owner, _ in phrases], self.store, count, rows, len(queries))
+        self.seconds["score"] += time.perf_counter() - started
+        self._locate([hit for hits in found for hit in hits])
+        return [
+            Answer(query.label, hits, None if least is None else sum(hit.score >= least.score for hit in hits))
+            for query, hits in zip(queries, found, strict=True)
+        ]
+
     # Finding
 
     def _best(
         self, asked: Round, count: int, rows: "NDArray[np.int64]"
     ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
         """Rows (queries, count) of the best clips among `rows`, best first, and their scores."""
+
+        def score(some: "NDArray[np.int64]", best: int) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
+            return best_clips(asked.lens, self.store, best, some, asked.ranked)
+
+        more = min(len(rows), count + asked.lowered)
         if asked.finder is None or len(rows) <= FEW:
-            return best_clips(asked.lens, self.store, count, rows, asked.ranked)
-        return self._candidates.best(asked.lens, asked.finder, count, rows)
+            found, scores = score(rows, more)
+        else:
+            found, scores = self._candidates.best(asked.lens, asked.finder, more, rows)
+        return asked.with_speech(found, scores, count, rows, lambda some: score(some, len(some)))
 
     def _prepared(self, asked: Round) -> Round:
         """The round, with the index open by which its candidates are found; without one where that can't be."""
@@ -318,40 +365,6 @@ class Searcher:
         rows = self.rows[np.unique(np.linspace(0, len(self.rows) - 1, SAMPLED).astype(np.int64))]
         return "clips", np.stack([example_of(self.store, row).as_text(self.store) for row in rows.tolist()])
 
-    def _hits(self, asked: Round, rows: "NDArray[np.int64]", scores: "NDArray[np.float32]") -> list[list[Hit]]:
-        """What is to be said of the clips that were found, for each query of the round."""
-        lens, known = asked.lens, np.unique(rows)
-        clips = read_clips(self.store, known)
-        features = lens.features(clips)
-        senses = lens.senses(features) if lens.both else {}
-        places = np.searchsorted(known, rows)
-        answers = []
-        for query, of_query in enumerate(places):
-            lanes = _explain(lens, features, query, of_query)
-            frames = frame_scores(lens.of([query]), features, of_query)[0]
-            hits = []
-            for place, (clip, of_frames) in enumerate(zip(of_query.tolist(), lanes, strict=True)):
-                found = {name: float(values[query, clip]) for name, values in senses.items()}
-                heard = bool(clips.audio_mask[clip].any())
-                hits.append(
-                    Hit(
-                        place=place + 1,
-                        video=clips.video_ids[clip],
-                        score=float(scores[query, place]),
-                        sound=float(of_frames["sound_weight"].sum()) if of_frames and lens.head.uses_audio else None,
-                        audio=AUDIO_STATES[int(clips.audio_state[clip])],
-                        duration=round(float(clips.duration[clip]), 3),
-                        senses=found,
-                        carried=asked.background.carrier(query, found, heard)
-                        if asked.background and lens.sense == "all"
-                        else None,
-                        moment=best_moment(frames[place], clips.time[clip], float(clips.duration[clip])),
-                        frames=of_frames,
-                    )
-                )
-            answers.append(hits)
-        return answers
-
     def _locate(self, hits: list[Hit]) -> None:
         """Where the clips' files are, as far as the data set is there."""
         try:
@@ -365,18 +378,6 @@ class Searcher:
             video = known.get(hit.video)
             if video is not None:
                 hit.path, (hit.start, hit.end) = str(video.path), _times(video)
-
-
-@torch.inference_mode()
-def _explain(
-    lens: Lens, features: "Features", query: int, places: "NDArray[np.int64]"
-) -> "list[dict[str, NDArray[np.float32]]]":
-    """For each hit its gate, attention and sound weight (F); nothing for a head that explains nothing."""
-    explanation = lens.head.explain(lens.text[[query]], *features.videos(torch.from_numpy(places)))
-    if explanation is None:
-        return [{} for _ in places]
-    lanes = {name: getattr(explanation, name)[0].float().cpu().numpy() for name in LANES}
-    return [{name: values[number] for name, values in lanes.items()} for number in range(len(places))]
 
 
 def _times(video: "Video") -> tuple[float | None, float | None]:

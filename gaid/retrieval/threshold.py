@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gaid.stores.census import members_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CAPTIONS = 200
+    from gaid.stores import Store
+
+CAPTIONS, ENOUGH = 200, 20  # the most captions that are looked at, and the fewest that say something
 FALSE_SHARE = 0.1  # of unrelated sentences that may find something
 # Things that hardly any library shows. A few may be in yours, which the share above allows for.
 UNRELATED = (
@@ -49,6 +53,23 @@ class Threshold:
         rest = f"{self.unrelated:.0%} of {len(UNRELATED)} sentences about other things"
         captions = "" if self.found is None else f"{self.found:.0%} of {self.captions} captions and "
         return f"a score of {self.score:.3f}, which the best clips of {captions}{rest} reach"
+
+
+def captions_to_judge_by(store: "Store", rows: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """Rows of up to CAPTIONS captions of the clips in `rows`, of the validation part or else the training part, and of their clips;
+    none where there are fewer than ENOUGH."""
+    none = np.empty(0, np.int64)
+    protocol = store.default_protocol
+    sizes = store.protocols.get(protocol, {})
+    part = next((one for one in ("val", "train") if sizes.get(one, 0) >= ENOUGH), None)
+    if part is None:
+        return none, none
+    members = members_of(store, part, protocol)
+    usable = np.flatnonzero(np.isin(members.caption_video, rows))
+    some = usable[np.unique(np.linspace(0, len(usable) - 1, CAPTIONS).astype(np.int64))] if len(usable) else usable
+    if len(some) < ENOUGH:
+        return none, none
+    return np.sort(members.captions[some]), np.unique(members.caption_video[some])
 
 
 def find_threshold(unrelated: "NDArray[np.floating]", captions: "NDArray[np.floating] | None" = None) -> Threshold:

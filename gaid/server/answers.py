@@ -70,6 +70,7 @@ class FoundClip(BaseModel):
     senses: Annotated[dict[str, float], Field(description="What each sense adds to the score.")]
     carried: Annotated[str | None, Field(description="The sense that found it.")] = None
     moment: Annotated[tuple[float, float] | None, Field(description="The part that fits best.")] = None
+    words: Annotated[str | None, Field(description="What is said there, where that adds to the score.")] = None
     thumbnails: Annotated[list[str], Field(description="Addresses of pictures of the moment.")]
     media: Annotated[str, Field(description="Address of the clip's file.")]
     preview: Annotated[str, Field(description="Address of a preview from the moment on, for files no browser plays.")]

@@ -65,7 +65,7 @@ class ServedLibrary:
 
     def _senses(self) -> list[str]:
         head = self.searcher.bench.head()
-        used = {"picture": head.uses_visual, "sound": head.uses_audio}
+        used = {"picture": head.uses_visual, "sound": head.uses_audio, "speech": bool(self.store.arrays.transcriber)}
         return [sense for sense in SENSES if used.get(sense, True)]
 
     def without_paths(self, message: str) -> str:

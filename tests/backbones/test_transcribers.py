@@ -128,6 +128,7 @@ def transcribe(vocabulary, decode, seconds=10.0):
     return transcriber.transcribe(sound)
 
 
+@pytest.mark.slow
 def test_times_among_the_tokens_are_those_of_segments(vocabulary):
     tokens = [at(0), *spell(" One."), at(2.5), at(3), *spell(" Two."), at(4)]
     assert transcribe(vocabulary, Scripted(tokens)) == [Segment("One.", 0.0, 2.5), Segment("Two.", 3.0, 4.0)]
