@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmarks.harness import Case, Findings, Goal, Options, once
 from gaid.datasets import get_spec, load_dataset
-from gaid.extract.growth import Growth, compare, known_listing
+from gaid.extract.growth import compare, known_listing
 from gaid.source_files import Listing, Source
 from gaid.stores import StorePlan, StoreWriter
-from gaid.stores.library_writer import LibraryWriter, Row
+from gaid.stores.library_writer import LibraryWriter, Rows
 
 FILES, PER_FOLDER, NEW = 1_000_000, 1000, 10
 SECONDS = 60
@@ -70,25 +70,23 @@ def grow(root: Path, out: Path) -> None:
         growth = compare(library, dataset, listing, plan)
         assert len(growth.lacking) == NEW
         part = _fill(library, plan_of([video.id for video in growth.lacking], root))
-        growth.rows |= {video.id: Row(part, row) for row, video in enumerate(growth.lacking)}
-        library.commit(plan, [growth.rows[name] for name in plan.video_ids], [], growth.arrays)
+        growth.fill(part)
+        library.commit(plan, growth.rows, Rows.of([]), growth.arrays)
 
 
 def make_library(root: Path, out: Path) -> None:
     """A library of all files as they are, grown once."""
     listing = Listing.of([("", root)], get_spec("folder").grows)
-    ids = [path.removesuffix(".mp4") for path in listing.paths()]
+    ids = [path.removesuffix(".mp4") for path in listing.iter_paths()]
     facts = zip(listing.sizes.tolist(), listing.changed_ns.tolist(), strict=True)
     sources = [[Source(size, changed, f"sha256:{size:064d}")] for size, changed in facts]
     plan = plan_of(ids, root)
     with StoreWriter.open(out, plan) as writer:
         _write(writer, sources)
         writer.finish()
-    growth = Growth(listing)
-    for path, [source] in zip(listing.paths(), sources, strict=True):
-        growth.files.append(((path,), ((source.size, source.changed_ns),)))
     with LibraryWriter.open(out) as library:
-        library.commit(plan, [Row("", row) for row in range(len(ids))], [], growth.arrays)
+        growth = compare(library, load_dataset("folder", root), listing, plan)
+        library.commit(plan, growth.rows, Rows.of([]), growth.arrays)
 
 
 def plan_of(ids: list[str], root: Path) -> StorePlan:

@@ -132,10 +132,10 @@ class Listing:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def paths(self) -> list[str]:
+    def iter_paths(self) -> Iterator[str]:
         """The paths, as `os` gives them."""
         raw = self.names.tobytes()
-        return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(self.offsets.tolist())]
+        return (raw[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(self.offsets.tolist()))
 
     @classmethod
     def of(cls, folders: Iterable[tuple[str, Path]], suffixes: Collection[str]) -> "Listing":

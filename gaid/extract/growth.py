@@ -1,14 +1,16 @@
 """What a library lacks of its folder: which clips are as they were, which files are known under another name, and which have
 to be decoded. Decodes and writes nothing.
 
-A file is the known one where its path, size and time of change are the same; otherwise its digest decides.
+A file is the known one where its path, size and time of change are the same; otherwise its digest decides. All files are compared
+as arrays, a number per name: only clips that are not as they were are looked at one by one.
 """
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,115 +21,165 @@ from gaid.errors import StoresDisagree
 from gaid.extract.report import Changes
 from gaid.paths import shown_path, whole_path
 from gaid.source_files import Listing, digest_of, look_at
-from gaid.stores.library_writer import LibraryWriter, Row
-from gaid.stores.schema import StorePlan, decode_texts, encode_texts
+from gaid.stores.library_writer import ABSENT, LibraryWriter, Row, Rows
+from gaid.stores.schema import StorePlan, iter_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _READERS = 4
 COLUMNS = tuple(Listing.__dataclass_fields__)
-ABSENT = (-1, 0)
 SOUNDS = "//"  # what the names of files in a separate folder of sounds begin with
-Facts = tuple[tuple[int, int], ...]
-"""Size and time of change (ns) of a clip's files, its own and that of its sound; ABSENT where there is none."""
+_NOT_THERE = (*ABSENT, *ABSENT)
+
+
+@dataclass
+class Files:
+    """The files of a data set's clips, of its own and of its sound's, as they are now.
+
+    `names`: of each of these two the names in a listing as UTF-8, one after the other, and where each begins; "" for no sound.
+    `facts` int64 (V, 4): size and time of change (ns) of both, ABSENT where there is none. `keys` (V): a number for the two names
+    together, `ids` (V): one for the clip's id.
+    """
+
+    names: dict[str, tuple["NDArray[np.uint8]", "NDArray[np.int64]"]]
+    facts: "NDArray[np.int64]"
+    keys: "NDArray[np.int64]"
+    ids: "NDArray[np.int64]"
+
+    @classmethod
+    def of(cls, dataset: Dataset, listing: Listing) -> "Files":
+        """Sizes and times are those of the listing, so that a later change is seen later."""
+        texts = {name: (bytearray(), array("q", [0])) for name in ("path", "sound")}
+        numbers = {name: array("q") for name in ("path", "sound", "key", "id")}
+        named = _Named(dataset)
+        for video in dataset.videos:
+            names = named.of(video)
+            for (kept, offsets), number, name in zip(texts.values(), ("path", "sound"), names, strict=True):
+                kept += name.encode("utf-8", "surrogatepass")
+                offsets.append(len(kept))
+                numbers[number].append(hash(name))
+            numbers["key"].append(hash(names))
+            numbers["id"].append(hash(video.id))
+        found = {name: np.frombuffer(values, np.int64) for name, values in numbers.items()}
+        facts = np.tile(np.array(_NOT_THERE, np.int64), (len(dataset.videos), 1))
+        there = np.array([hash(name) for name in listing.iter_paths()], np.int64)
+        order = np.argsort(there, kind="stable")
+        for place, name in enumerate(("path", "sound")):
+            where = _find(there, order, found[name])
+            known = where >= 0
+            facts[known, 2 * place] = listing.sizes[where[known]]
+            facts[known, 2 * place + 1] = listing.changed_ns[where[known]]
+            for row in np.flatnonzero(~known & (found[name] != hash(""))).tolist():
+                path = _paths(dataset.videos[row])[place]
+                facts[row, 2 * place : 2 * place + 2] = look_at(path) or ABSENT
+        arrays = {
+            name: (np.frombuffer(bytes(kept), np.uint8), np.frombuffer(offsets, np.int64))
+            for name, (kept, offsets) in texts.items()
+        }
+        return cls(arrays, facts, found["key"], found["id"])
 
 
 @dataclass
 class Growth:
-    """Where the features of each video are, by id, the videos that have none yet, and the files of all, in their order.
+    """Where the features of each video are, in the data set's order, the videos that have none yet, and the files of all.
 
-    `listing`: the files of the folder. `read`: how many clips were the known ones by their digest only.
+    `listing`: the files of the folder. `rows`: the part is -1 where there are no features. `read`: how many clips were the known
+    ones by their digest only.
     """
 
     listing: Listing
-    rows: dict[str, Row] = field(default_factory=dict)
+    files: Files
+    rows: Rows
     lacking: list[Video] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
-    files: list[tuple[tuple[str, ...], Facts]] = field(default_factory=list)
     read: int = 0
 
     @property
     def arrays(self) -> dict[str, "NDArray[Any]"]:
         """The files as a view keeps them for the next comparison."""
         arrays: dict[str, NDArray[Any]] = {}
-        for place, name in enumerate(("path", "sound")):
-            names = [of_clip[place] if len(of_clip) > place else "" for of_clip, _ in self.files]
-            arrays[f"{name}_bytes"], arrays[f"{name}_offsets"] = encode_texts(names)
-        facts = [(*of_clip, ABSENT)[:2] for _, of_clip in self.files]
+        for name, (kept, offsets) in self.files.names.items():
+            arrays |= {f"{name}_bytes": kept, f"{name}_offsets": offsets}
         arrays |= {f"listing_{name}": getattr(self.listing, name) for name in COLUMNS}
-        return arrays | {"files": np.array(facts, np.int64).reshape(len(facts), 4)}
+        return arrays | {"files": self.files.facts}
+
+    def fill(self, part: str) -> None:
+        """The videos that had no features are the rows of a part, in their order."""
+        lacking = self.rows.part < 0
+        self.rows.part[lacking] = len(self.rows.names)
+        self.rows.row[lacking] = np.arange(len(self.lacking))
+        self.rows.names.append(part)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class _Known:
-    """A live clip of the library: its id, where its features are, and its files when the library last looked at them; none
-    where they were not recorded."""
+    """The live clips of a library, as arrays: the number of each one's part and its row in it; a number for the names of its files,
+    or for its id where these are not kept; its files when the library last looked at them; `recorded`: whether it did."""
 
-    id: str
-    row: Row
-    facts: Facts
+    part: "NDArray[np.int64]"
+    row: "NDArray[np.int64]"
+    keys: "NDArray[np.int64]"
+    by_id: bool
+    facts: "NDArray[np.int64]"
+    recorded: "NDArray[np.bool_]"
+
+    @classmethod
+    def of(cls, library: LibraryWriter) -> "_Known":
+        """By id where names are not kept: in a store that never grew, or one that was joined."""
+        if "files" in library.own_names():
+            numbers = {name: number for number, name in enumerate(library.parts)}
+            live = library.live_rows().places(numbers)
+            names = [
+                iter_texts(library.own(f"{name}_bytes"), library.own(f"{name}_offsets")) for name in ("path", "sound")
+            ]
+            keys = np.fromiter(map(hash, zip(*names, strict=True)), np.int64, len(live.row))
+            return cls(live.part, live.row, keys, False, library.own("files"), np.ones(len(keys), bool))
+        found = []
+        for number, part in enumerate(library.parts.values()):
+            rows = np.array(part.rows, np.int64)
+            keys = np.fromiter((hash(part.ids[row]) for row in part.rows), np.int64, len(rows))
+            found.append((np.full(len(rows), number), rows, keys, part.files.facts[rows], part.files.counts[rows] > 0))
+        part_of, rows, keys, facts, recorded = (np.concatenate(one) for one in zip(*found, strict=True))
+        return cls(part_of, rows, keys, True, facts, recorded)
+
+    @cached_property
+    def order(self) -> "NDArray[np.int64]":
+        """The places by key."""
+        return np.argsort(self.keys, kind="stable")
+
+    def find(self, files: Files) -> "NDArray[np.int64]":
+        """The place of each of a data set's clips among these, -1 where it is not."""
+        return _find(self.keys, self.order, files.ids if self.by_id else files.keys)
 
 
-_Uncertain = tuple[Video, _Known | None, Facts]
-"""A video, its clip in the library if there is one, and its files as they are now."""
+_Uncertain = tuple[int, Row | None]
+"""A video, by its place in the data set, and its clip in the library if there is one."""
 
 
 def compare(library: LibraryWriter, dataset: Dataset, listing: Listing, plan: StorePlan) -> Growth:
     """What of the data set the library has. Raises StoresDisagree where the folder is neither the library's nor a copy."""
-    growth, known = Growth(listing, files=_look(dataset, listing)), known_clips(library)
-    _check_root(library, dataset, known, growth)
-    usable = _usable(library, plan)
-    uncertain: list[_Uncertain] = []
-    for video, (names, facts) in zip(dataset.videos, growth.files, strict=True):
-        clip = known.get(names) or known.get((video.id,))
-        if clip is not None and not usable(clip.row):
-            clip = None  # its shard is lost
-        if clip is not None and clip.facts in ((), facts) and not _is_doubtful(library, clip, video):
-            growth.rows[video.id] = clip.row
-        else:
-            uncertain.append((video, clip, facts))
-    _settle(library, uncertain, usable, growth)
-    there = {names for names, _ in growth.files} | {(video.id,) for video in dataset.videos}
-    used = set(growth.rows.values())
-    growth.changes.gone.extend(clip.id for key, clip in known.items() if key not in there and clip.row not in used)
+    known, parts = _Known.of(library), list(library.parts)
+    none = np.full(len(dataset.videos), -1, np.int64)
+    growth = Growth(listing, Files.of(dataset, listing), Rows(parts, none, none.copy()))
+    at = known.find(growth.files)
+    _check_root(library, dataset, known, growth, at)
+    rows, there = _PartRows(library, plan), at >= 0
+    there[there] = rows.done(known.part[at[there]], known.row[at[there]])  # else its shard is lost
+    alike, place = there.copy(), at[there]
+    alike[there] = ~known.recorded[place] | (known.facts[place] == growth.files.facts[there]).all(1)
+    place = np.flatnonzero(alike)
+    for video in place[rows.undigested(known.part[at[place]], known.row[at[place]])].tolist():
+        number, row = int(known.part[at[video]]), int(known.row[at[video]])
+        alike[video] = not _is_doubtful(rows.parts[number].source(row), dataset.videos[video])
+    growth.rows.part[alike], growth.rows.row[alike] = known.part[at[alike]], known.row[at[alike]]
+    uncertain: list[_Uncertain] = [
+        (video, Row(parts[known.part[at[video]]], int(known.row[at[video]])) if there[video] else None)
+        for video in np.flatnonzero(~alike).tolist()
+    ]
+    _settle(dataset, uncertain, rows, growth)
+    growth.changes.gone.extend(_gone(library, known, growth))
     return growth
-
-
-def _usable(library: LibraryWriter, plan: StorePlan) -> Callable[[Row], bool]:
-    """Says of a row whether it is in a finished shard of a part that has all that the plan has."""
-    done = {name: np.zeros(part.layout["videos"], bool) for name, part in library.parts.items() if part.holds(plan)}
-    for name, rows in done.items():
-        rows[library.parts[name].rows] = True
-    return lambda row: row.part in done and bool(done[row.part][row.row])
-
-
-def _look(dataset: Dataset, listing: Listing) -> list[tuple[tuple[str, ...], Facts]]:
-    """The names of each clip's files and what they are like now: as they were listed, so that a later change is seen later."""
-    now = dict(zip(listing.paths(), zip(listing.sizes.tolist(), listing.changed_ns.tolist(), strict=True), strict=True))
-    found = []
-    for video in dataset.videos:
-        names = _names(dataset, video)
-        pairs = zip(names, _paths(video), strict=True)
-        found.append((names, tuple(now.get(name) or look_at(path) or ABSENT for name, path in pairs)))
-    return found
-
-
-def _settle(library: LibraryWriter, uncertain: list[_Uncertain], usable: Callable[[Row], bool], growth: Growth) -> None:
-    """Finds the rows of clips whose files are known by their digests; the others lack features."""
-    by_size = _by_size(library, usable) if uncertain else {}
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = pool.map(lambda one: _find(library, one[0], one[2], by_size), uncertain)
-        for (video, clip, _), rows in zip(uncertain, found, strict=True):
-            growth.read += bool(rows)
-            if not rows:
-                growth.lacking.append(video)
-                (growth.changes.added if clip is None else growth.changes.replaced).append(video.id)
-            elif clip is not None and clip.row in rows:
-                growth.rows[video.id] = clip.row
-            else:
-                growth.rows[video.id] = rows[0]
-                growth.changes.recognised.append(video.id)
 
 
 def known_listing(library: LibraryWriter) -> Listing | None:
@@ -136,87 +188,149 @@ def known_listing(library: LibraryWriter) -> Listing | None:
     return Listing(*(library.own(f"listing_{name}") for name in COLUMNS)) if kept else None
 
 
-def known_clips(library: LibraryWriter) -> dict[tuple[str, ...], _Known]:
-    """The live clips by the names of their files; by id where these are not kept: in a store that never grew, or one that
-    was joined."""
-    if "files" not in library.own_names():
-        return dict(_clips_of_parts(library))
-    names = [decode_texts(library.own(f"{name}_bytes"), library.own(f"{name}_offsets")) for name in ("path", "sound")]
-    columns = zip(library.ids(), library.live(), *names, library.own("files").tolist(), strict=True)
-    found: dict[tuple[str, ...], _Known] = {}
-    for clip, row, path, sound, facts in columns:
-        files = (path, sound) if sound else (path,)
-        found[files] = _Known(clip, row, ((facts[0], facts[1]), (facts[2], facts[3]))[: len(files)])
-    return found
+class _PartRows:
+    """What is known of the rows of a library's parts, by the number of the part and the row in it. `plan`: a row counts as done if
+    its shard is, and if its part has all that the plan has."""
+
+    def __init__(self, library: LibraryWriter, plan: StorePlan) -> None:
+        self.parts = list(library.parts.values())
+        self._done = [np.zeros(part.layout["videos"], bool) for part in self.parts]
+        for part, done in zip(self.parts, self._done, strict=True):
+            if part.holds(plan):
+                done[part.rows] = True
+
+    def done(self, part: "NDArray[np.int64]", row: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+        """Whether these rows are done."""
+        return self._of(self._done, part, row)
+
+    def undigested(self, part: "NDArray[np.int64]", row: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+        """Whether a file of these rows has no digest: it changed while it was decoded, or could not be read to its end."""
+        return self._of([one.files.undigested for one in self.parts], part, row)
+
+    @staticmethod
+    def _of(
+        values: "list[NDArray[np.bool_]]", part: "NDArray[np.int64]", row: "NDArray[np.int64]"
+    ) -> "NDArray[np.bool_]":
+        found = np.zeros(len(part), bool)
+        for number in np.unique(part).tolist():
+            mine = part == number
+            found[mine] = values[number][row[mine]]
+        return found
+
+    @cached_property
+    def _by_size(self) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
+        """The sizes of the first files of all rows that are done and whose files are known, ascending, and their parts and rows."""
+        sizes, parts, rows = [], [], []
+        for number, (part, done) in enumerate(zip(self.parts, self._done, strict=True)):
+            count, facts = part.files.counts, part.files.facts
+            there = np.flatnonzero(done & (count > 0) & (facts[:, 0] >= 0) & ((count < 2) | (facts[:, 2] >= 0)))
+            sizes.append(facts[there, 0])
+            parts.append(np.full(len(there), number))
+            rows.append(there)
+        size = np.concatenate(sizes)
+        order = np.argsort(size, kind="stable")
+        return size[order], np.concatenate(parts)[order], np.concatenate(rows)[order]
+
+    def of_files(self, video: Video, facts: "NDArray[np.int64]") -> list[Row]:
+        """The rows that were made of files with the bytes of this clip's. Files are read only where a row has their sizes."""
+        sizes, parts, rows = self._by_size
+        span = slice(*(int(np.searchsorted(sizes, facts[0], side)) for side in ("left", "right")))
+        paths, alike = _paths(video), []
+        now = [int(facts[2 * place]) for place in range(len(paths))]
+        for number, row in zip(parts[span].tolist(), rows[span].tolist(), strict=True):
+            files = self.parts[number].source(row)
+            if [one[0] for one in files] == now:
+                alike.append((Row(self.parts[number].name, row), [one[2] for one in files]))
+        if not alike:
+            return []
+        times = [int(facts[2 * place + 1]) for place in range(len(paths))]
+        digests = [digest_of(*known) for known in zip(paths, now, times, strict=True)]
+        return [row for row, known in alike if all(digests) and known == digests]
 
 
-def _clips_of_parts(library: LibraryWriter) -> Iterator[tuple[tuple[str, ...], _Known]]:
-    for part in library.parts.values():
-        for row in part.rows:
-            facts = tuple(ABSENT if one is None else (one[0], one[1]) for one in part.sources[row])
-            yield (part.ids[row],), _Known(part.ids[row], Row(part.name, row), facts)
+def _settle(dataset: Dataset, uncertain: list[_Uncertain], rows: _PartRows, growth: Growth) -> None:
+    """Finds the rows of clips whose files are known by their digests; the others lack features."""
+    numbers = {name: number for number, name in enumerate(growth.rows.names)}
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = pool.map(lambda one: rows.of_files(dataset.videos[one[0]], growth.files.facts[one[0]]), uncertain)
+        for (place, clip), alike in zip(uncertain, found, strict=True):
+            video = dataset.videos[place]
+            growth.read += bool(alike)
+            if not alike:
+                growth.lacking.append(video)
+                (growth.changes.added if clip is None else growth.changes.replaced).append(video.id)
+                continue
+            if clip is None or clip not in alike:
+                clip = alike[0]
+                growth.changes.recognised.append(video.id)
+            growth.rows.part[place], growth.rows.row[place] = numbers[clip.part], clip.row
 
 
-def _names(dataset: Dataset, video: Video) -> tuple[str, ...]:
-    """The names of a clip's files in a listing: their paths under the root, or under the folder of the sounds."""
-    starts = [
-        (os.fspath(folder) + os.sep, prefix)
-        for folder, prefix in ((dataset.root, ""), (dataset.audio_root, SOUNDS))
-        if folder
-    ]
-    names = []
-    for path in _paths(video):
-        start, prefix = next((one for one in starts if path.startswith(one[0])), ("", ""))
-        names.append(prefix + path.removeprefix(start))
-    return tuple(names)
+def _gone(library: LibraryWriter, known: _Known, growth: Growth) -> Iterable[str]:
+    """Ids of the live clips whose files are no longer there, and whose features no other clip has."""
+    left = np.flatnonzero(~np.isin(known.keys, growth.files.ids if known.by_id else growth.files.keys)).tolist()
+    if not left:
+        return
+    used, parts = (
+        set(zip(growth.rows.part.tolist(), growth.rows.row.tolist(), strict=True)),
+        list(library.parts.values()),
+    )
+    ids = [] if known.by_id else library.ids()
+    for place in left:
+        part, row = int(known.part[place]), int(known.row[place])
+        if (part, row) not in used:
+            yield parts[part].ids[row] if known.by_id else ids[place]
 
 
-def _paths(video: Video) -> tuple[str, ...]:
-    return tuple(os.fspath(path) for path in (video.path, video.audio_path) if path is not None)
+class _Named:
+    """The names of clips' files in a listing: their paths under the root, or under the folder of the sounds."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        folders = ((dataset.root, ""), (dataset.audio_root, SOUNDS))
+        self._starts = [(os.fspath(folder) + os.sep, prefix) for folder, prefix in folders if folder]
+
+    def of(self, video: Video) -> tuple[str, str]:
+        """Of the clip's file and of its sound's, "" where that is none."""
+        paths = [*_paths(video), ""][:2]
+        return self._name(paths[0]), self._name(paths[1])
+
+    def _name(self, path: str) -> str:
+        for start, prefix in self._starts:
+            if path.startswith(start):
+                return prefix + path.removeprefix(start)
+        return path
 
 
-def _is_doubtful(library: LibraryWriter, clip: _Known, video: Video) -> bool:
-    """Whether a file of the clip changed while it was decoded, or could not be read to its end."""
-    files = library.parts[clip.row.part].sources[clip.row.row]
+def _paths(video: Video) -> Sequence[str]:
+    return [os.fspath(path) for path in (video.path, video.audio_path) if path is not None]
+
+
+def _find(keys: "NDArray[np.int64]", order: "NDArray[np.int64]", wanted: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """The place of each wanted number among the keys, whose ascending order is `order`; -1 where it is none of them."""
+    if not len(keys):
+        return np.full(len(wanted), -1, np.int64)
+    place = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+    return np.where(keys[place] == wanted, place, -1)
+
+
+def _is_doubtful(files: list[Any], video: Video) -> bool:
+    """Whether a file without a digest is there."""
     pairs = zip(files, _paths(video), strict=False)
     return any(one is not None and not one[2] and Path(path).is_file() for one, path in pairs)
 
 
-def _by_size(library: LibraryWriter, usable: Callable[[Row], bool]) -> Mapping[int, list[Row]]:
-    """The rows whose files are known, by the size of the first."""
-    found: dict[int, list[Row]] = defaultdict(list)
-    for part in library.parts.values():
-        for row in part.rows:
-            files = part.sources[row]
-            if files and all(files) and usable(Row(part.name, row)):
-                found[files[0][0]].append(Row(part.name, row))
-    return found
-
-
-def _find(library: LibraryWriter, video: Video, facts: Facts, by_size: Mapping[int, list[Row]]) -> list[Row]:
-    """The rows that were made of files with the bytes of this clip's. Files are read only where a row has their size."""
-    sources = ((row, library.parts[row.part].sources[row.row]) for row in by_size.get(facts[0][0], ()))
-    alike = [(row, files) for row, files in sources if [one[0] for one in files] == [size for size, _ in facts]]
-    if not alike:
-        return []
-    digests = [digest_of(path, *known) for path, known in zip(_paths(video), facts, strict=True)]
-    return [row for row, files in alike if all(digests) and [one[2] for one in files] == digests]
-
-
 def _check_root(
-    library: LibraryWriter, dataset: Dataset, known: Mapping[tuple[str, ...], _Known], growth: Growth
+    library: LibraryWriter, dataset: Dataset, known: _Known, growth: Growth, at: "NDArray[np.int64]"
 ) -> None:
     """A library may move with its folder; another folder is another library."""
     before, now = library.attributes["attrs"].get("dataset", {}).get("root"), str(whole_path(dataset.root))
-    if before in (None, now) or not known:
+    if before in (None, now) or not len(known.keys):
         return
-    sizes = {key: [size for size, _ in clip.facts] for key, clip in known.items()}
-    same = sum(
-        [size for size, _ in facts] in (sizes.get(names), sizes.get((video.id,)))
-        for video, (names, facts) in zip(dataset.videos, growth.files, strict=True)
-    )
-    if 2 * same < len(known):
+    there = np.flatnonzero(at >= 0)
+    sizes = known.facts[at[there]][:, ::2] == growth.files.facts[there][:, ::2]
+    same = int((sizes.all(1) & known.recorded[at[there]]).sum())
+    if 2 * same < len(known.keys):
         raise StoresDisagree(
             f"{library.path}: is a library of {shown_path(before)}, and {shown_path(now)} holds {same} of its "
-            f"{len(known)} files; extract elsewhere (--out), or replace the library (--overwrite)"
+            f"{len(known.keys)} files; extract elsewhere (--out), or replace the library (--overwrite)"
         )

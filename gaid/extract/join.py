@@ -21,7 +21,7 @@ from gaid.files import check_folder, sync_folder
 from gaid.paths import local_path
 from gaid.stores.convert import convert_store, copy_captions, copy_rows, plan_of
 from gaid.stores.differences import differences_in_kind
-from gaid.stores.library_writer import LibraryWriter, Row
+from gaid.stores.library_writer import LibraryWriter, Row, Rows
 from gaid.stores.schema import StorePlan, digest_json
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def join_stores(first: str | Path, second: str | Path, out: str | Path) -> JoinR
         rows = [Row("", row) for row in range(len(one.ids))] + [Row(part.name, row) for row in range(len(videos))]
         place_of = {texts[row]: place for place, row in enumerate(captions)}
         found = [Row(part.name, place_of[texts[place.row]]) if place.part else place for place in places]
-        library.commit(plan, rows, found, {})
+        library.commit(plan, Rows.of(rows), Rows.of(found), {})
     working.with_name(f".{working.name}.lock").unlink(missing_ok=True)
     working.rename(out)
     sync_folder(out.parent)

@@ -22,7 +22,7 @@ from gaid.paths import whole_path
 from gaid.source_files import Listing
 from gaid.stores.compaction import merge_small_parts
 from gaid.stores.differences import differences_in_kind
-from gaid.stores.library_writer import LibraryWriter, Row
+from gaid.stores.library_writer import LibraryWriter, Row, Rows
 from gaid.stores.schema import StorePlan
 
 if TYPE_CHECKING:
@@ -105,13 +105,13 @@ class Library:
             with self.writer.new_part(planned) as writer:
                 extracted = fill(mine, planned, writer)
             part = self.writer.reread(writer)
-            growth.rows |= {name: Row(part.name, row) for row, name in enumerate(ids)}
+            growth.fill(part.name)
             texts |= {text: Row(part.name, row) for row, text in enumerate(new_texts)}
         with naming_disk_faults(self.writer.path):
             self.writer.commit(
                 plan,
-                [growth.rows[name] for name in plan.video_ids],
-                [texts[text] for text in plan.caption_texts],
+                growth.rows,
+                Rows.of([texts[text] for text in plan.caption_texts]),
                 growth.arrays,
             )
             merge_small_parts(self.writer)

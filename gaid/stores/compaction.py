@@ -17,7 +17,7 @@ import numpy as np
 from gaid.errors import StoreIncomplete
 from gaid.files import sync_folder
 from gaid.stores.convert import copy_captions, copy_rows, plan_of
-from gaid.stores.library_writer import LibraryWriter, Part, Row
+from gaid.stores.library_writer import LibraryWriter, Part, Row, Rows
 from gaid.stores.reader import StoreReader
 from gaid.stores.schema import StorePlan, video_arrays
 from gaid.stores.speech_writer import drop_piece
@@ -58,13 +58,14 @@ def prune_store(path: str | Path) -> PruneReport:
 
 def merge_small_parts(library: LibraryWriter) -> None:
     """Merges parts of few rows, all of them live, where there are many: each part costs time when a library is opened."""
+    small = {part.name: part for part in library.parts.values() if part.name and len(part.rows) < FEW}
+    if len(small) <= MOST_SMALL:
+        return
     used = set(library.live())
     small = {
-        part.name: part
-        for part in library.parts.values()
-        if part.name
-        and len(part.rows) < FEW
-        and all(_count_live(part, shard, used) == len(part.rows_of(shard)) for shard in part.shards)
+        name: part
+        for name, part in small.items()
+        if all(_count_live(part, shard, used) == len(part.rows_of(shard)) for shard in part.shards)
     }
     if len(small) > MOST_SMALL:
         _move(library, {(part.name, shard) for part in small.values() for shard in part.shards}, set(small))
@@ -92,8 +93,8 @@ def _move(library: LibraryWriter, shards: set[tuple[str, int]], dissolved: Colle
     to_captions = {captions[row]: Row(part.name, place) for place, row in enumerate(of_captions)}
     library.commit(
         plan,
-        [to_videos.get(row, row) for row in videos],
-        [to_captions.get(row, row) for row in captions],
+        Rows.of([to_videos.get(row, row) for row in videos]),
+        Rows.of([to_captions.get(row, row) for row in captions]),
         {name: library.own(name) for name in library.own_names()},
     )
 

@@ -78,12 +78,23 @@ class Inventory:
         """The source files of each of a store's rows, none for rows that are not done; None where none was recorded."""
         found: list[Any] = [[]] * rows
         recorded = False
-        for file in (file for name, file in self._files.items() if name.isdigit()):
-            marker = read_marker(file)
-            if "sources" in marker:
-                found[slice(*marker["rows"])] = marker["sources"]
-                recorded = True
+        for of_shard, sources in self.iter_sources():
+            found[of_shard.start : of_shard.stop] = sources
+            recorded = True
         return found if recorded else None
+
+    def iter_sources(self) -> Iterator[tuple[range, list[Any]]]:
+        """The rows of each shard that is done, and the source files of each; without shards for which none were recorded."""
+        for name in self._files:
+            if name.isdigit():
+                rows, sources = self.sources_of_shard(name)
+                if sources:
+                    yield rows, sources
+
+    def sources_of_shard(self, name: str) -> tuple[range, list[Any]]:
+        """The rows of a shard, and the source files of each; nothing where none were recorded."""
+        marker = read_marker(self._files[name])
+        return range(*marker["rows"]), marker.get("sources", [])
 
     def check(self, attributes: Mapping[str, Any]) -> None:
         """Raises StoreCorrupt for the first file that is missing or not of its size, and for changed attributes."""

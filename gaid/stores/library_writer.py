@@ -5,7 +5,7 @@ before counts. Which videos are new, changed or gone is for the caller to find o
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -27,12 +27,56 @@ from gaid.stores.schema import StorePlan, caption_arrays, decode_texts, video_ar
 from gaid.stores.writer import CAPTIONS, StoreWriter
 from gaid.stores.zarr import ZarrArrays
 
+ABSENT = (-1, 0)
+"""Size and time of change of a file that is not there."""
+
 
 class Row(NamedTuple):
     """A row of a part: the name of the part ("" is the store itself) and the row in it."""
 
     part: str
     row: int
+
+
+class Rows(NamedTuple):
+    """Rows of parts in an order: for each the number of its part among `names`, and the row in it, both int64 (N)."""
+
+    names: list[str]
+    part: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> "Rows":
+        """The same of single rows."""
+        names = sorted({one.part for one in rows})
+        number_of = {name: number for number, name in enumerate(names)}
+        part, row = (
+            np.array([number_of[one.part] for one in rows], np.int64),
+            np.array([one.row for one in rows], np.int64),
+        )
+        return cls(names, part, row)
+
+    def each(self) -> list[Row]:
+        """One by one."""
+        return [Row(self.names[part], row) for part, row in zip(self.part.tolist(), self.row.tolist(), strict=True)]
+
+    @property
+    def used(self) -> set[str]:
+        """The parts that have one of them."""
+        return {self.names[number] for number in np.unique(self.part).tolist()}
+
+    def places(self, numbers: Mapping[str, int]) -> Places:
+        """The same with other numbers of parts, by name."""
+        return Places(np.array([numbers.get(name, -1) for name in self.names], np.int64)[self.part], self.row)
+
+
+class PartFiles(NamedTuple):
+    """The source files of a part's rows. `facts` int64 (V, 4): size and time of change (ns) of the clip's file and of its sound's,
+    ABSENT where there is none; `counts` (V): files that were recorded; `undigested` (V): one of them has no digest."""
+
+    facts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    undigested: NDArray[np.bool_]
 
 
 class Part:
@@ -43,6 +87,7 @@ class Part:
         self.arrays = ZarrArrays(root / name)
         self.arrays.check()
         self.layout: dict[str, Any] = self.arrays.attributes["layout"]
+        self._sources: dict[int, tuple[range, list[Any]]] = {}
 
     def holds(self, plan: StorePlan) -> bool:
         """Whether its rows have all that a store of this plan has: a part may be older than an array."""
@@ -67,9 +112,31 @@ class Part:
         return ids_of(self.arrays)
 
     @cached_property
-    def sources(self) -> list[Any]:
-        """The source files of every row as the markers have them; none where they were not recorded."""
-        return self.arrays.sources or [[]] * self.layout["videos"]
+    def files(self) -> PartFiles:
+        """What the markers have of every row's source files, but for the digests."""
+        videos = self.layout["videos"]
+        found = PartFiles(
+            np.tile(np.array([*ABSENT, *ABSENT], np.int64), (videos, 1)),
+            np.zeros(videos, np.int64),
+            np.zeros(videos, bool),
+        )
+        for rows, sources in self.arrays.inventory.iter_sources():
+            for row, files in zip(rows, sources, strict=True):
+                found.counts[row] = len(files)
+                for place, one in enumerate(files[:2]):
+                    if one is not None:
+                        found.facts[row, 2 * place : 2 * place + 2] = one[0], one[1]
+                        found.undigested[row] |= not one[2]
+        return found
+
+    def source(self, row: int) -> list[Any]:
+        """The source files of a row as its marker has them; none where they were not recorded."""
+        shard = row // self.layout["shard_rows"]
+        kept = self._sources.get(shard) or self.arrays.inventory.sources_of_shard(f"{shard:05d}")
+        self._sources = {shard: kept}  # the one asked for last; several threads ask
+        rows, sources = kept
+        found: list[Any] = sources[row - rows.start] if sources else []
+        return found
 
     def texts(self, plan: StorePlan) -> list[str]:
         """The captions that are encoded here as a store of this plan has them."""
@@ -148,17 +215,18 @@ class LibraryWriter:
 
     def live(self) -> list[Row]:
         """Where each video of the current view is."""
-        return self._rows("videos")
+        return self.live_rows().each()
 
     def live_captions(self) -> list[Row]:
         """Where each caption of the current view is."""
-        return self._rows("captions")
+        return self.live_rows("captions").each()
 
-    def _rows(self, kind: str) -> list[Row]:
+    def live_rows(self, kind: str = "videos") -> Rows:
+        """Where the `videos` or `captions` of the current view are, as arrays."""
         if self.view is None:
-            return []
-        names, places = self.view.attributes["library"]["parts"], self.view.places(kind)
-        return [Row(names[part], row) for part, row in zip(places.part.tolist(), places.row.tolist(), strict=True)]
+            return Rows.of([])
+        places = self.view.places(kind)
+        return Rows(list(self.view.attributes["library"]["parts"]), places.part, places.row)
 
     def own_names(self) -> set[str]:
         """The names of the arrays that were given to `commit` as `more`."""
@@ -202,8 +270,8 @@ class LibraryWriter:
     def commit(
         self,
         plan: StorePlan,
-        videos: list[Row],
-        captions: list[Row],
+        videos: Rows,
+        captions: Rows,
         more: Mapping[str, NDArray[Any]],
     ) -> None:
         """Makes these rows the videos and captions of `plan`, in its order. `more`: arrays that the view keeps for the
@@ -212,17 +280,11 @@ class LibraryWriter:
         Readers see either the view before or this one. The view before stays on the disk for those that have it open.
         """
         self._begin()
-        names = sorted({one.part for one in [*videos, *captions]})
+        names = sorted(videos.used | captions.used)
         number_of = {name: number for number, name in enumerate(names)}
-
-        def places(rows: list[Row]) -> Places:
-            return Places(
-                np.array([number_of[one.part] for one in rows], np.int64), np.array([one.row for one in rows], np.int64)
-            )
-
         arrays = plan.small_arrays() | {f"{OWN}{name}": values for name, values in more.items()}
         for kind, rows in (("video", videos), ("caption", captions)):
-            arrays[f"{OWN}{kind}_part"], arrays[f"{OWN}{kind}_row"] = places(rows)
+            arrays[f"{OWN}{kind}_part"], arrays[f"{OWN}{kind}_row"] = rows.places(number_of)
         filled = [*video_arrays(plan.layout), *caption_arrays(plan.layout)]
         attributes = {
             **attributes_of(plan, [*arrays, *filled]),

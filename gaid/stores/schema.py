@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -226,5 +226,10 @@ def encode_texts(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.in
 
 def decode_texts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[str]:
     """The texts again."""
+    return list(iter_texts(data, offsets))
+
+
+def iter_texts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Iterator[str]:
+    """The same one by one."""
     raw = data.tobytes()
-    return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets)]
+    return (raw[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets.tolist()))

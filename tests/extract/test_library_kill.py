@@ -93,7 +93,7 @@ def markers(out: Path) -> int:
 def finished(folder: Folder, out: Path) -> set[int]:
     """The clips whose features are in a finished shard, by what is in their files."""
     with LibraryWriter.open(out) as library:
-        digests = {part.sources[row][0][2] for part in library.parts.values() for row in part.rows}
+        digests = {part.source(row)[0][2] for part in library.parts.values() for row in part.rows}
     from gaid.source_files import digest_of
 
     known = set()

@@ -4,7 +4,7 @@ import numpy as np
 
 from gaid.stores import open_store
 from gaid.stores.convert import plan_of
-from gaid.stores.library_writer import LibraryWriter, Row
+from gaid.stores.library_writer import LibraryWriter, Row, Rows
 from tests.stores.toy import make_plan, shard_arrays
 
 
@@ -30,4 +30,4 @@ def grow(path, names, keep, seed=50):
             caption_video=[0, len(ids) - 1], token_offsets=[0, 3, 5], splits={"all": {"test": [0, 1]}}, default_protocol="all",
         )  # fmt: skip
         rows = [*(before[row] for row in keep), *(Row(part.name, row) for row in range(len(names)))]
-        library.commit(view, rows, [captions[0], Row(part.name, 0)], {"mine": np.arange(3)})
+        library.commit(view, Rows.of(rows), Rows.of([captions[0], Row(part.name, 0)]), {"mine": np.arange(3)})
