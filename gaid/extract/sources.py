@@ -51,6 +51,7 @@ def options_of(store: "Store") -> dict[str, Any]:
         "random_weights": store.random_weights,
         "patches": store.patch_shape is not None,
         "audio_tokens": store.audio_token_shape is not None,
+        "audio_clip_tokens": store.audio_clip_token_shape is not None,
     }
 
 

@@ -8,6 +8,7 @@ import tomli_w
 
 from gaid import plugins
 from gaid.errors import OptionInvalid, RunInvalid
+from gaid.extract.sources import options_of
 from gaid.files import check_folder, sha256_of, write_bytes, write_json
 from gaid.publishing.card import card
 from gaid.publishing.facts import Facts, file_name
@@ -106,6 +107,7 @@ def _description(facts: Facts, digest: str) -> dict[str, Any]:
         "license": facts.licence,
         "sha256": digest,
         "checkpoint": facts.checkpoint,
+        "extraction": options_of(facts.store),
         "run": facts.settings,
         "metrics": {name: metrics.get(name) for name in ("finished", "untrained", "notes", "best", "steps", "seconds")},
         "figures": {way: figures.to_dict() for way, figures in facts.results.figures.items()},

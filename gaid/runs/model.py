@@ -55,6 +55,11 @@ class Model(Run):
         return ":" in str(about["run"]["preset"])
 
     @property
+    def extraction(self) -> dict[str, Any]:
+        """The options of `gaid.extract` that give the features that the head takes."""
+        return dict(self.about["extraction"])
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """The figures on validation of the head that was published."""
         return dict(self.about["metrics"])
@@ -105,7 +110,7 @@ def _check(file: Path, about: Mapping[str, Any]) -> None:
             f"{file}: a published head of format {about.get('version')!r}, and this version of gaid reads {VERSION}; "
             "update gaid"
         )
-    kinds = {"run": Mapping, "metrics": Mapping, "checkpoint": Mapping, "sha256": str}
+    kinds = {"run": Mapping, "metrics": Mapping, "checkpoint": Mapping, "extraction": Mapping, "sha256": str}
     wrong = [name for name, kind in kinds.items() if not isinstance(about.get(name), kind)]
     missing = wrong or [key for key in plugins.RUN_KEYS[:2] if key not in about["run"]]
     if missing:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaid import plugins
 from gaid.errors import CodeRefused, DataMissing, HeadMismatch, OptionInvalid, RunInvalid, StoresDisagree
+from gaid.files import sha256_of
 from gaid.paths import shown_path
 from gaid.runs.factory import build_described_head, with_later_options
 from gaid.runs.files import (
@@ -124,6 +125,11 @@ class Run:
             note if len(found) == len(self.members) else f"seed {', '.join(found)}: {note}"
             for note, found in seeds.items()
         ]
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """The SHA-256 of the file of the best checkpoint, of a run of one seed."""
+        return sha256_of(self._checkpoint("best"))
 
     @property
     def pages(self) -> Path:
