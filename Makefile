@@ -55,11 +55,7 @@ setup: $(INSTALLED)
 tools: $(TOOLS)
 
 demo: setup
-	$(BIN)/gaid extract --dataset demo
-	for preset in mean-pool x-pool t-mass gaid; do \
-		$(BIN)/gaid train-head --store stores/demo-tiny.zarr --preset $$preset --seeds $(SEEDS) --out runs/demo/$$preset --resume || exit $$?; \
-	done
-	$(BIN)/gaid eval --run runs/demo/gaid --against runs/demo/x-pool --against runs/demo/t-mass --against runs/demo/mean-pool --report reports/demo.html
+	$(BIN)/gaid demo --seeds $(SEEDS)
 
 stamps: tools
 	$(BIN)/gaid extract --dataset stamps

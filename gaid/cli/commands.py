@@ -5,6 +5,7 @@ import typer
 from gaid.cli import (
     audit,
     datasets,
+    demo,
     doctor,
     evaluate,
     export,
@@ -24,6 +25,7 @@ from gaid.cli import (
 def register(app: typer.Typer) -> None:
     """Puts all commands into the app."""
     app.command("doctor")(doctor.doctor)
+    app.command("demo")(demo.demo)
     app.command("datasets")(datasets.datasets)
     app.command("extract")(extract.extract)
     app.add_typer(store.app, name="store")
