@@ -7,7 +7,7 @@ CONSTRAINTS ?= -c constraints.txt
 SEEDS ?= 3
 comma := ,
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(CONSTRAINTS)
-EXTRAS := clap,offline,whisper-offline,dask,ffmpeg,mteb,parquet,ranking,serve,watch,docs,dev
+EXTRAS := clap,offline,whisper-offline,dask,ffmpeg,mteb,notebook,parquet,ranking,serve,watch,docs,dev
 SUM := $(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 # Two stamps: what the demo needs, and what tests, checks and real data need beside it.
 INSTALLED := $(VENV)/.installed-$(SUM)
@@ -19,11 +19,12 @@ HAVE := $(shell $(BIN)/python $(VERSION))
 ASKED := $(if $(filter file,$(origin PYTHON)),,$(shell $(PYTHON) $(VERSION)))
 REPLACE := $(if $(filter 3.%,$(HAVE)),$(filter-out $(HAVE),$(ASKED)),$(HAVE))
 
-.PHONY: help setup tools demo stamps test test-lowest test-latest check bench reproduce docs clean
+.PHONY: help setup tools demo stamps notebook test test-lowest test-latest check bench reproduce docs clean
 help:
 	@echo "make demo               clips -> features -> heads -> table and page of pictures (reports/)"
 	@echo "make test               all tests; plain pytest in .venv: the quick ones"
 	@echo "make test-lowest        the quick tests on the oldest packages that pyproject.toml allows; test-latest: on the newest"
+	@echo "make notebook           the tutorial of examples/own_folder.ipynb, run to its end"
 	@echo "make check              ruff, mypy, import-linter, the documentation's links"
 	@echo "make bench              each stage beside its peers and the machine's limit, about 45 minutes -> docs/performance.md"
 	@echo "make reproduce-table1   Table 1 (to table6, figure5) of the paper over the data sets that are here; make reproduce: all; reproduce-worlds: heads where sound helps or harms"
@@ -60,6 +61,13 @@ demo: setup
 stamps: tools
 	$(BIN)/gaid extract --dataset stamps
 	$(BIN)/gaid eval --store stores/stamps-offline.zarr --preset mean-pool --split-protocol all
+
+# The tutorial as a notebook, from its first cell to its last; what it makes stays in build/notebook.
+notebook: tools
+	rm -rf build/notebook
+	mkdir -p build/notebook
+	cp examples/own_folder.ipynb build/notebook
+	cd build/notebook && $(abspath $(BIN))/jupyter-execute own_folder.ipynb
 
 test: tools
 	$(BIN)/python -m pytest -n auto --slow $(PYTEST)
