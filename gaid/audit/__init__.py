@@ -91,7 +91,7 @@ def audit(
         raise OptionInvalid(f"{bench.store.path}: the part {split!r} has {bench.videos} videos, too few to audit on")
     sampled = open_store(published_sampling) if isinstance(published_sampling, str | Path) else published_sampling
     others = [bench.beside(one, seeds) for one in against]
-    trainer = _Trainer(loaded, bench, Path(work) if work else loaded.path / "audit", progress) if retrain else None
+    trainer = _Trainer(loaded, bench, Path(work) if work else loaded.pages / "audit", progress) if retrain else None
     answers: dict[str, Callable[[], Section]] = {
         "leak": lambda: leak(bench, others),
         "selection": lambda: selection(bench, trainer),

@@ -7,6 +7,7 @@ import typer
 
 from gaid.cli.common import Device, Json, flag, give, option, write_after
 from gaid.files import check_folder
+from gaid.runs import load_run
 from gaid.settings import check_seed
 
 
@@ -54,4 +55,4 @@ def stress(
         else:
             print_files(written or [])
 
-    write_after(out or run / "stress", lambda folder: write_files(results, folder), tell)
+    write_after(out or load_run(run).pages / "stress", lambda folder: write_files(results, folder), tell)

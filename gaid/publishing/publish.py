@@ -140,10 +140,16 @@ def _notes(facts: Facts) -> list[str]:
             f"a hub lists figures under the name of a data set there; {facts.results.basis.dataset!r} is none: give --dataset-id "
             "OWNER/NAME"
         )
-    local = [one.name for one in facts.backbones if "/" in one.name and Path(one.name.partition(":")[2]).exists()]
+    local = sorted({one.name for one in facts.backbones if _is_local(one.name)})
     if local:
         notes.append(f"backbones are named by a place of this machine, which others do not have: {', '.join(local)}")
     return notes
+
+
+def _is_local(backbone: str) -> bool:
+    """Whether a backbone is named by a file or folder of this machine: `file.py:Class`, or `ast:FOLDER`."""
+    family, _, place = backbone.partition(":")
+    return plugins.is_file_name(family) or ("/" in place and Path(place).exists())
 
 
 def _check_place(out: Path, overwrite: bool) -> None:
