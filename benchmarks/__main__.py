@@ -23,7 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"of {', '.join(tables.ORDER)}; on a GPU of {', '.join(tables.ON_A_GPU)}; all by default",
+        help=f"of {', '.join(tables.ORDER)} (all of these by default), {', '.join(tables.ELSEWHERE)}; on a GPU of "
+        f"{', '.join(tables.ON_A_GPU)}",
     )
     parser.add_argument("--device", default="cpu", help="cpu (default), or a GPU such as cuda:0")
     parser.add_argument(
@@ -39,12 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         parser.exit(2, f"{error}\n")
     if device != "cpu" and not device.startswith("cuda"):
         parser.exit(2, f"--device {device}: benchmarks run on cpu or cuda\n")
-    known = tables.ORDER if device == "cpu" else tables.ON_A_GPU
+    usual = tables.ORDER if device == "cpu" else tables.ON_A_GPU
+    known = (*usual, *tables.ELSEWHERE) if device == "cpu" else usual
     wrong = sorted(set(options.names) - set(known))
     if wrong or options.threads < 1 or options.rounds < 1:
         said = f"there is no benchmark {wrong[0]} on {device}; choose of {', '.join(known)}" if wrong else ""
         parser.exit(2, f"{said or '--threads and --rounds are at least 1'}\n")
-    names = options.names or list(known)
+    names = options.names or list(usual)
     if len(names) == 1:
         found = run(names[0], Options(options.quick, options.threads, options.rounds, options.seed, device))
         return 0 if found.cases else 1

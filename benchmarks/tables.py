@@ -18,6 +18,8 @@ PACKAGES = (
 )  # fmt: skip
 # In the order in which they stand on the page.
 ORDER = ("decode", "extract", "captions", "score", "search", "train", "store", "library", "growth")
+# With a table of their own on another page; asked for by name.
+ELSEWHERE = ("engines",)
 ON_A_GPU = ("extract", "score", "search", "train")
 
 

@@ -12,6 +12,7 @@ GaidError
   StoreIncomplete                     extract again: finished shards stay
   StoreCorrupt                        extract the named shards again
   StoreLocked                         wait for the other process
+  RemoteFailed                        mend the address, the credentials or the network
   StoresDisagree (ValueError)         use features of one kind, or extract into another place
   PageNotWritten                      the figures are there: write the page elsewhere
   HeadMismatch (ValueError)           choose a head that fits the features
@@ -86,6 +87,10 @@ class StoreCorrupt(GaidError):
 
 class StoreLocked(GaidError):
     """Another process is writing this store."""
+
+
+class RemoteFailed(GaidError):
+    """A bucket or an engine does not answer, or refuses: mend the address, the credentials or the network."""
 
 
 class StoresDisagree(GaidError, ValueError):

@@ -11,6 +11,7 @@ from gaid.cli import (
     export,
     extract,
     import_checkpoint,
+    index,
     publish,
     reproduce,
     search,
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command("stress")(stress.stress)
     app.command("search")(search.search)
     app.command("serve")(serve.serve)
+    app.add_typer(index.app, name="index")
     app.command("export")(export.export)
     app.command("publish")(publish.publish)
     app.command("reproduce")(reproduce.reproduce)

@@ -31,3 +31,6 @@ Index = Annotated[
         "auto|exact|faiss",
     ),
 ]
+EngineAddress = Annotated[
+    str | None, option("Engine that candidates are taken from, which gaid index push has filled.", "URI", "--engine")
+]

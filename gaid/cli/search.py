@@ -8,7 +8,18 @@ import typer
 
 import gaid
 from gaid.cli.common import Device, Json, chosen_page, give, option, write_after
-from gaid.cli.library import Folder, HeadSeed, Index, OfStore, Preset, Root, Run, ScoringMemory, TextEncoder
+from gaid.cli.library import (
+    EngineAddress,
+    Folder,
+    HeadSeed,
+    Index,
+    OfStore,
+    Preset,
+    Root,
+    Run,
+    ScoringMemory,
+    TextEncoder,
+)
 from gaid.console import print_table, say, show
 
 if TYPE_CHECKING:
@@ -67,6 +78,7 @@ def search(
     memory: ScoringMemory = "auto",
     seed: HeadSeed = 0,
     index: Index = "auto",
+    engine: EngineAddress = None,
     json: Json = False,
 ) -> None:
     """Find the clips of a store that match a sentence, by picture, sound and speech; the clips need no captions.
@@ -81,10 +93,10 @@ def search(
     examples = (picture, sound, like)
     if not (query or query_file or any(examples) or json or page) and sys.stdin.isatty():
         return _stay(top, sense, filters, folder, device, run=run, store=store, preset=preset, text=text, root=root,
-                     memory=memory, seed=seed, index=index)  # fmt: skip
+                     memory=memory, seed=seed, index=index, engine=engine)  # fmt: skip
     found = gaid.search(query or (), run=run, store=store, preset=preset, query_file=query_file or (), picture=picture,
                  sound=sound, like=like, top=top, sense=sense, folder=folder, text=text, root=root, device=device, memory=memory,
-                 seed=seed, index=index, **filters)  # fmt: skip
+                 seed=seed, index=index, engine=engine, **filters)  # fmt: skip
     if not json:
         _print_found(found)
 

@@ -3,7 +3,18 @@
 from typing import Annotated
 
 from gaid.cli.common import Device, option
-from gaid.cli.library import Folder, HeadSeed, Index, OfStore, Preset, Root, Run, ScoringMemory, TextEncoder
+from gaid.cli.library import (
+    EngineAddress,
+    Folder,
+    HeadSeed,
+    Index,
+    OfStore,
+    Preset,
+    Root,
+    Run,
+    ScoringMemory,
+    TextEncoder,
+)
 from gaid.errors import DependencyMissing
 from gaid.versions import not_installed
 
@@ -31,6 +42,7 @@ def serve(
     memory: ScoringMemory = "auto",
     seed: HeadSeed = 0,
     index: Index = "auto",
+    engine: EngineAddress = None,
 ) -> None:
     """Serve a page that searches a library, and the JSON API behind it, until Ctrl-C.
 
@@ -43,7 +55,7 @@ def serve(
     make_rules(host, token)  # before a library is opened for nothing
     searcher = open_library(
         folder, run=run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed,
-        index=index,
+        index=index, engine=engine,
     )  # fmt: skip
     serve(searcher, host, port, token, name or ())
 

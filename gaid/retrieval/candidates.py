@@ -1,10 +1,14 @@
-"""Which searches of an open library go through an index, and their best clips: candidates from it, scored exactly by the head."""
+"""Which searches of an open library go through an index or an engine, and their best clips: candidates from it, scored exactly by
+the head."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gaid.errors import OptionInvalid
+from gaid.retrieval.engines import Engine
+from gaid.retrieval.engines.collection import Collection
+from gaid.retrieval.filters import NO_FILTERS, Filters
 from gaid.retrieval.index import ClipIndex, Probes, check_head, measure_key
 from gaid.retrieval.lens import Lens
 from gaid.stores import read_clips
@@ -21,21 +25,35 @@ FEW = 300  # so many clips are scored as quickly as candidates
 
 
 class Candidates:
-    """The indexes of a library of `clips` clips, each opened when first asked for. `notes`: one line about each of them.
+    """The indexes of a library of `clips` clips, each opened when first asked for, or the engine that takes their place. `notes`: one
+    line about each of them.
 
-    Raises OptionInvalid for a choice that does not exist.
+    Raises OptionInvalid for a choice that does not exist, and where both an index and an engine are chosen.
     """
 
-    def __init__(self, store: "Store", clips: int, choice: str) -> None:
+    def __init__(self, store: "Store", clips: int, choice: str, engine: Engine | None = None) -> None:
         if choice not in INDEXES:
             raise OptionInvalid(f"--index {choice}: choose {', '.join(INDEXES)}")
-        self.store, self.clips, self.choice = store, clips, choice
+        if engine is not None and choice != "auto":
+            raise OptionInvalid(
+                f"--index {choice} --engine {engine.uri}: candidates come from one of them; leave one out"
+            )
+        self.store, self.clips, self.choice, self.engine = store, clips, choice, engine
         self.notes: list[str] = []
+        self._collection: Collection | None = None
         self._opened: dict[str, ClipIndex] = {}
+
+    def open(self, lens: Lens) -> None:
+        """Opens what has to be there before a search by the head of a lens. Raises OptionInvalid for a head that can't be served,
+        and what `Collection.open` raises."""
+        self.serve(lens.head)
+        if self.engine is not None:
+            self._collection = Collection.open(self.engine, self.store, lens)
+            self.notes.append(self._collection.compare(self.store, lens))
 
     def serve(self, head: "Head") -> bool:
         """Whether searches by this head go through an index. Raises OptionInvalid where one was asked for and can't be made."""
-        if self.choice == "faiss":
+        if self.choice == "faiss" or self.engine is not None:
             check_head(head)
             return True
         indexable = head.has_video_embedding and not head.has_trials
@@ -44,6 +62,8 @@ class Candidates:
     def prepare(self, finder: Lens, probes: Probes) -> bool:
         """Opens the index by which a lens finds candidates; it is made or extended where that is due, and measured by `probes`,
         queries for that lens. Returns whether there is one: `auto` does without where none can be written."""
+        if self._collection is not None:
+            return self._collection.serves(finder)
         key = measure_key(finder)
         if key not in self._opened and self.choice != "exact":
             try:
@@ -58,11 +78,17 @@ class Candidates:
         return key in self._opened
 
     def best(
-        self, lens: Lens, finder: Lens, count: int, rows: "NDArray[np.int64]"
+        self, lens: Lens, finder: Lens, count: int, rows: "NDArray[np.int64]", filters: Filters = NO_FILTERS
     ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
-        """Rows (Q, count) of the best clips among `rows` by a lens, best first, and their scores. `finder`: the lens with the same
-        queries by whose head and sense candidates are found, for which `prepare` was called."""
-        candidates = self._opened[measure_key(finder)].candidates(finder, count, rows)
+        """Rows (Q, count) of the best clips among `rows` by a lens, best first, and their scores; fewer where an engine lacks clips.
+
+        `finder`: the lens with the same queries by whose head and sense candidates are found, for which `prepare` was called.
+        `filters`: those that let `rows` through.
+        """
+        if self._collection is not None:
+            candidates = self._collection.candidates(finder, count, rows, filters)
+        else:
+            candidates = self._opened[measure_key(finder)].candidates(finder, count, rows)
         known, places = np.unique(candidates, return_inverse=True)
         scores = lens.rescore(lens.features(read_clips(self.store, known)), places.reshape(candidates.shape))
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]

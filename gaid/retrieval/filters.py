@@ -182,10 +182,10 @@ class ClipFacts:
     def folders(self) -> list[str]:
         """The folders of the clips, sorted: those of their files under the library's root where the store keeps these, else of
         their ids."""
-        return self._by_folder[0]
+        return self.by_folder[0]
 
     @cached_property
-    def _by_folder(self) -> "tuple[list[str], NDArray[np.int64]]":
+    def by_folder(self) -> "tuple[list[str], NDArray[np.int64]]":
         """The folders, and for each clip (N) the number of its own."""
         names = self.store.file_names
         paths = self.store.ids if names is None else [path for path, _ in names]
@@ -194,10 +194,14 @@ class ClipFacts:
         number = {folder: place for place, folder in enumerate(folders)}
         return folders, np.array([number[one] for one in mine], np.int64)
 
+    def named(self, filters: Filters) -> Filters:
+        """The same filters with their folder as names below the library's root. Raises OptionInvalid for a path elsewhere."""
+        return filters if filters.within is None else replace(filters, within="/".join(self._parts(filters.within)))
+
     def _within(self, within: str) -> "NDArray[np.bool_]":
         """(N) whether the clip lies in the folder or below it."""
         wanted = [part.casefold() for part in self._parts(within)]
-        folders, number = self._by_folder
+        folders, number = self.by_folder
         inside = np.array([_holds(folder.casefold().split("/"), wanted) for folder in folders], bool)
         if not inside.any():
             named = [one for one in folders if one][:_NAMED]

@@ -45,6 +45,7 @@ def search(
     memory: str | int = "auto",
     seed: int = 0,
     index: Literal["auto", "exact", "faiss"] = "auto",
+    engine: str | None = None,
 ) -> SearchResults:
     """The best clips of a store for each query, by a run's head (its first seed's) or by an untrained one.
 
@@ -72,14 +73,16 @@ def search(
         index: `exact` scores every clip; `faiss` takes candidates from an index that is kept beside the store, made when it is
             first asked for and extended when the store has grown, and scores these; `auto` does so from 5,000 clips on.
 
-    Raises OptionInvalid, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid, BackboneUnavailable, and
+        engine: address of the engine that candidates are taken from, in place of an index; `gaid index push` fills it.
+
+    Raises OptionInvalid, DataMissing, StoreIncomplete, StoresDisagree, HeadMismatch, RunInvalid, BackboneUnavailable, RemoteFailed, and
     MediaError for an example that can't be read.
     """
     queries = read_queries(query, query_file, make_example(picture, sound, like))
     filters = Filters.parse(within, longer, shorter, since, until)
     searcher = open_library(
         folder, run=run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed,
-        index=index,
+        index=index, engine=engine,
     )  # fmt: skip
     return ask(searcher, queries, top=top, sense=sense, filters=filters)
 
@@ -133,7 +136,7 @@ def ask(
 ) -> SearchResults:
     """Answers from a library that is open, with what they rest on. `seconds` are those of all its answers so far."""
     rows, notes = searcher.facts.choose(filters) if filters else (None, [])
-    answers = searcher.ask(queries, top=top, sense=sense, rows=rows, threshold=True)
+    answers = searcher.ask(queries, top=top, sense=sense, rows=rows, filters=filters, threshold=True)
     sentences = any(not query.is_example for query in queries)
     encoder = searcher.encoder if sentences else None
     return SearchResults(

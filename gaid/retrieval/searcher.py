@@ -19,8 +19,9 @@ from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.subject import own_encoder, zero_shot_preset
 from gaid.extract.sources import ClipFiles, SentenceEncoder, load_sentence_encoder
 from gaid.retrieval.candidates import FEW, Candidates
+from gaid.retrieval.engines import Engine, open_engine
 from gaid.retrieval.examples import example_of, find_example, head_for
-from gaid.retrieval.filters import ClipFacts
+from gaid.retrieval.filters import NO_FILTERS, ClipFacts, Filters
 from gaid.retrieval.hits import explain, hits_by_speech, hits_of
 from gaid.retrieval.index import SAMPLED, captions_as, captions_of
 from gaid.retrieval.lens import MET, QUICK, SAMPLE, Background, Lens, Sense, best_clips
@@ -49,7 +50,12 @@ class Searcher:
     """A library, open. Use `open`. It may be asked any number of times, by one thread at a time."""
 
     def __init__(
-        self, bench: Bench, encode: Callable[[], SentenceEncoder], root: str | Path | None = None, index: str = "auto"
+        self,
+        bench: Bench,
+        encode: Callable[[], SentenceEncoder],
+        root: str | Path | None = None,
+        index: str = "auto",
+        engine: Engine | None = None,
     ) -> None:
         self.bench, self.store, self.root = bench, bench.store, root
         self.files = ClipFiles(self.store, root)
@@ -59,7 +65,7 @@ class Searcher:
             raise DataMissing(
                 f"{self.store.path}: holds no clip with features (gaid store info {self.store.path} shows why)"
             )
-        self._candidates = Candidates(self.store, len(self.rows), index)
+        self._candidates = Candidates(self.store, len(self.rows), index, engine)
         self.seconds = {"load": 0.0, "text": 0.0, "score": 0.0}
         self._example_heads: dict[tuple[bool, bool], Head] = {}
         self.thresholds: dict[str, Threshold] = {}  # those that were found so far, by sense
@@ -78,6 +84,7 @@ class Searcher:
         memory: str | int = "auto",
         seed: int = 0,
         index: str = "auto",
+        engine: str | None = None,
     ) -> "Searcher":
         """Opens a library. The arguments, and what it raises, are those of `search`."""
         started = time.perf_counter()
@@ -102,9 +109,13 @@ class Searcher:
             raise OptionInvalid(f"{run}: a control, trained with audio={subject.audio}; search by another run")
         head, own_name = bench.head(), text or own_encoder(subject.run, opened, "text")
         found = cls(
-            bench, lambda: load_sentence_encoder(opened, bench.device, head.text_input, own_name, "--text"), root, index
+            bench,
+            lambda: load_sentence_encoder(opened, bench.device, head.text_input, own_name, "--text"),
+            root,
+            index,
+            None if engine is None else open_engine(engine),
         )
-        found._candidates.serve(head)
+        found._candidates.open(found.lens())
         found.seconds["load"] = time.perf_counter() - started
         return found
 
@@ -155,11 +166,13 @@ class Searcher:
         top: int = 10,
         sense: Sense = "all",
         rows: "NDArray[np.int64] | None" = None,
+        filters: Filters = NO_FILTERS,
         threshold: bool = False,
     ) -> list[Answer]:
         """The best clips for each query, in the order of the queries.
 
-        `rows`: of the clips that may be found, ascending; all by default. `threshold`: also says how many of them fit. Candidates are
+        `rows`: of the clips that may be found, ascending; all by default. `filters`: those that let `rows` through, if it was these,
+        so that an engine applies them, too. `threshold`: also says how many of them fit. Candidates are
         taken from an index, where searches go through one, for all queries that leave out nothing.
         """
         if top < 1:
@@ -173,7 +186,7 @@ class Searcher:
         for asked in map(self._prepared, self._rounds(queries, sense)):
             least = self.threshold(sense) if threshold and not queries[asked.places[0]].is_example else None
             started = time.perf_counter()
-            found, scores = self._best(asked, min(top, len(rows)), rows)
+            found, scores = self._best(asked, min(top, len(rows)), rows, self.facts.named(filters))
             for place, hits in zip(asked.places, hits_of(asked, self.store, found, scores), strict=True):
                 fits = [least is not None and (hit.score >= least.score or hit.carried == "speech") for hit in hits]
                 answers[place] = Answer(queries[place].label, hits, None if least is None else sum(fits))
@@ -269,6 +282,10 @@ class Searcher:
             self._example_heads[senses] = head_for(self.store, senses, self.bench.device)
         return self._example_heads[senses]
 
+    def lens(self) -> Lens:
+        """The library's head by all senses, without a query."""
+        return self._lens(np.empty((0, 0), np.float16), "all")
+
     def _lens(self, text: "NDArray[np.floating]", sense: Sense, head: "Head | None" = None) -> Lens:
         bench = self.bench
         audio = bench.subject.audio if head is None else "own"
@@ -329,7 +346,7 @@ class Searcher:
     # Finding
 
     def _best(
-        self, asked: Round, count: int, rows: "NDArray[np.int64]"
+        self, asked: Round, count: int, rows: "NDArray[np.int64]", filters: Filters
     ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
         """Rows (queries, count) of the best clips among `rows`, best first, and their scores."""
 
@@ -340,7 +357,7 @@ class Searcher:
         if asked.finder is None or len(rows) <= FEW:
             found, scores = score(rows, more)
         else:
-            found, scores = self._candidates.best(asked.lens, asked.finder, more, rows)
+            found, scores = self._candidates.best(asked.lens, asked.finder, more, rows, filters)
         return asked.with_speech(found, scores, count, rows, lambda some: score(some, len(some)))
 
     def _prepared(self, asked: Round) -> Round:
@@ -350,12 +367,12 @@ class Searcher:
 
     def _open_index(self, finder: Lens) -> bool:
         started = time.perf_counter()
-        probes = self._probes if finder.head is self.bench.head() else self._example_probes
+        probes = self.probes if finder.head is self.bench.head() else self._example_probes
         there = self._candidates.prepare(finder, probes)
         self.seconds["load"] += time.perf_counter() - started
         return there
 
-    def _probes(self) -> "tuple[str, NDArray[np.floating]]":
+    def probes(self) -> "tuple[str, NDArray[np.floating]]":
         """Queries like those that sentences are, by which an index is measured."""
         if self.store.layout["captions"]:
             return captions_of(self.store, self.bench.head())

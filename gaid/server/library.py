@@ -98,7 +98,7 @@ class ServedLibrary:
         rows, notes = self.searcher.facts.choose(filters) if filters else (self.searcher.rows, [])
         count = asked.offset + asked.top
         answer = self.searcher.ask(
-            [query], top=count, sense=asked.sense, rows=rows if filters else None, threshold=True
+            [query], top=count, sense=asked.sense, rows=rows if filters else None, filters=filters, threshold=True
         )[0]
         return SearchAnswer(
             query=answer.query,

@@ -44,11 +44,14 @@ def differences(store: StoreReader, plan: StorePlan) -> list[str]:
 def differences_in_kind(attributes: Mapping[str, Any], plan: StorePlan) -> list[str]:
     """How the features of a store differ from those that a plan would make, whatever their videos and captions: encoders,
     sampling, and which tokens are kept. Empty where rows of the plan can join those of the store."""
-    there, now = attributes["attrs"], json.loads(json.dumps(dict(plan.attrs)))
+    found = differences_of_features(attributes["attrs"], json.loads(json.dumps(dict(plan.attrs))))
+    return found + _of_tokens(attributes["layout"], plan)
+
+
+def differences_of_features(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How the encoders and the sampling differ between the attributes of two stores, which JSON has held."""
     found = _of_backbones(there.get("backbones") or {}, now.get("backbones") or {})
-    found += _of_sampling(there.get("sampling") or {}, now.get("sampling") or {}, same_backbones=not found)
-    layout = attributes["layout"]
-    return found + _of_tokens(layout, plan)
+    return found + _of_sampling(there.get("sampling") or {}, now.get("sampling") or {}, same_backbones=not found)
 
 
 def _of_backbones(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -30,11 +30,11 @@ def sounds(clip):
     return None if clip % 3 == 2 else SOUNDS[clip % len(SOUNDS)]
 
 
-def write_store(path, captions=0):
+def write_store(path, captions=0, seed=0):
     """Clips that show what `looks` says in their second and third frame and something else in the others, and sound as `sounds`
     says."""
     text, audio = load_text("tiny"), load_audio("tiny")
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     seen = rng.normal(size=(CLIPS, FRAMES, DIM))
     seen[:, 1:3] += 4 * text.encode_text([looks(clip) for clip in range(CLIPS)]).embedding[:, None]
     heard = np.array([sounds(clip) is not None for clip in range(CLIPS)])
