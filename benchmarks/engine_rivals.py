@@ -125,7 +125,7 @@ class Lance(Rival):
             self.table.add(data)
 
     def index(self) -> None:
-        from lancedb.index import IvfFlat
+        from lancedb.index import Bitmap, BTree, IvfFlat
 
         self.table.optimize()
         cells = 1 << round(np.log2(self.table.count_rows() ** 0.5))
@@ -133,8 +133,8 @@ class Lance(Rival):
             "vector", config=IvfFlat(distance_type="dot", num_partitions=cells, max_iterations=10, sample_rate=64)
         )
         for name in ("clip", "seconds", "day"):
-            self.table.create_scalar_index(name)
-        self.table.create_scalar_index("heard", index_type="BITMAP")
+            self.table.create_index(name, config=BTree())
+        self.table.create_index("heard", config=Bitmap())
 
     def nearest(self, vector: Vectors, count: int, effort: int, only: Filter | None = None) -> Rows:
         query = self.table.search(vector.astype(np.float16), vector_column_name="vector").distance_type("dot")

@@ -84,7 +84,7 @@ class LanceEngine:
             self.__dict__.pop("_table", None)
 
     def settle(self) -> str:
-        from lancedb.index import IvfFlat
+        from lancedb.index import BTree, IvfFlat
 
         with self._asked():
             table = self._table
@@ -105,7 +105,7 @@ class LanceEngine:
                         ),
                     )
             if "clip" not in there:
-                table.create_scalar_index("clip")
+                table.create_index("clip", config=BTree())
             table.optimize(cleanup_older_than=KEPT)
             return f"vectors lie in {cells:,} cells"
 
