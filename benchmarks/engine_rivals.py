@@ -101,7 +101,7 @@ class Lance(Rival):
     """Cells of vectors in half precision, as gaid's client has them; the effort is the number of cells that are looked at."""
 
     name, packages = "LanceDB", ("lancedb", "pyarrow")
-    efforts = (8, 16, 32, 64, 128)
+    efforts = (1, 2, 4, 8, 16, 32)
     multivectors = "MaxSim, cosine, indexed"
 
     def open(self, new: bool) -> None:
@@ -128,10 +128,7 @@ class Lance(Rival):
         from lancedb.index import Bitmap, BTree, IvfFlat
 
         self.table.optimize()
-        cells = 1 << round(np.log2(self.table.count_rows() ** 0.5))
-        self.table.create_index(
-            "vector", config=IvfFlat(distance_type="dot", num_partitions=cells, max_iterations=10, sample_rate=64)
-        )
+        self.table.create_index("vector", config=IvfFlat(distance_type="dot", max_iterations=10, sample_rate=64))
         for name in ("clip", "seconds", "day"):
             self.table.create_index(name, config=BTree())
         self.table.create_index("heard", config=Bitmap())

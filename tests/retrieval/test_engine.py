@@ -3,7 +3,6 @@
 The engine is LanceDB itself, in a folder.
 """
 
-import numpy as np
 import pytest
 
 from gaid import search
@@ -11,13 +10,15 @@ from gaid.errors import DataMissing, DependencyMissing, HeadMismatch, OptionInva
 from gaid.extract import extract
 from gaid.retrieval import searcher as module
 from gaid.retrieval.engines import lance, open_engine
-from gaid.retrieval.engines.collection import Collection
 from gaid.retrieval.engines.push import push
+from gaid.retrieval.filters import Filters
 from gaid.retrieval.lens import Lens
 from gaid.retrieval.queries import Query
+from gaid.retrieval.search import ask
 from gaid.retrieval.searcher import Searcher
 from gaid.stores import reader
 from tests.extract.folder_world import TINY, make_clip
+from tests.retrieval.test_filters import store as shelves  # noqa: F401 (a fixture)
 from tests.retrieval.test_searcher import CLIPS, write_store
 
 pytest.importorskip("lancedb")
@@ -86,22 +87,28 @@ def test_the_head_scores_only_what_the_engine_names(store, engine):
     assert {"clip 00", "clip 20", "clip 40"}.isdisjoint(hit.video for hit in answer.hits)
 
 
-def test_the_engine_filters(tmp_path, monkeypatch):
-    clips, out = tmp_path / "clips", tmp_path / "s.zarr"
-    for number in range(6):
-        make_clip(clips / ("May's" if number % 2 else "june") / f"{number}.mp4", number, tmp_path / "bases")
-    extract("folder", root=clips, out=out, progress=False, **TINY)
-    engine = open_engine(str(tmp_path / "vectors"))
-    pushed(out, engine, preset="mean-pool")
-    named = []
-    nearest = lance.LanceEngine.nearest
-    monkeypatch.setattr(lance.LanceEngine, "nearest", lambda *args: named.append(len(nearest(*args))) or nearest(*args))
-    asked = {"query": "a red thing", "store": out, "preset": "mean-pool", "device": "cpu"}
-    for filters in ({"within": "may's"}, {"within": str(clips / "june"), "longer": 0.5}, {"since": "2001-01-01"}):
-        through, exact = search(engine=engine.uri, **filters, **asked), search(index="exact", **filters, **asked)
-        assert found(through.answers) == found(exact.answers)
-    assert named == [3, 3, 6]
-    assert search(engine=engine.uri, until="2001-01-01", **asked).answers[0].hits == []
+def test_the_engine_filters(shelves, engine, monkeypatch):  # noqa: F811 (the fixture: clips with folders, lengths, dates)
+    pushed(shelves, engine, preset="mean-pool")
+    named, nearest = [], lance.LanceEngine.nearest
+
+    def counting(*asked):
+        keys = nearest(*asked)
+        named.append(len(keys))
+        return keys
+
+    monkeypatch.setattr(lance.LanceEngine, "nearest", counting)
+    through = library(shelves, preset="mean-pool", engine=engine.uri)
+    exact = library(shelves, preset="mean-pool", index="exact")
+    for filters in (
+        {"within": "Holidays"},
+        {"within": "2024", "longer": 10},
+        {"until": "2024-01-01"},
+        {"shorter": 12.0},
+    ):
+        told = {"top": 6, "filters": Filters.parse(**filters)}
+        mine, its = (ask(one, [Query.parse("a red thing")], **told) for one in (through, exact))
+        assert found(mine.answers) == found(its.answers)
+    assert named == [3, 1, 3, 3]
 
 
 def test_what_is_there_is_not_sent_again(store, engine, sent):
@@ -146,14 +153,14 @@ def test_a_push_that_was_stopped_is_resumed(store, engine, monkeypatch):
         original(self, rows)
 
     monkeypatch.setattr(lance.LanceEngine, "push", stops)
-    monkeypatch.setattr(Lens, "_bytes_per_clip", lambda self, store: (4 << 20) // 25)  # a block has 25 clips
+    monkeypatch.setattr(Lens, "_bytes_per_clip", lambda self, store: (4 << 20) // 25)  # a block has 20 clips
     with pytest.raises(KeyboardInterrupt):
         pushed(store, engine, memory="16MiB")
-    assert blocks == [25]
+    assert blocks == [20]
     with pytest.raises(DataMissing, match="the first push has not finished"):
         library(store, engine=engine.uri)
     monkeypatch.setattr(lance.LanceEngine, "push", original)
-    assert pushed(store, engine).added == CLIPS - 25
+    assert pushed(store, engine).added == CLIPS - 20
 
 
 def test_another_head_is_refused(store, engine):
@@ -206,14 +213,9 @@ def test_addresses_and_places_that_are_no_engine(store, tmp_path, monkeypatch):
 def test_a_large_table_has_cells(store, engine, monkeypatch):
     monkeypatch.setattr(lance, "INDEXED", 50)
     report = pushed(store, engine)
-    assert report.kind == "vectors lie in 8 cells"
+    assert report.kind == "vectors lie in cells"
     searcher = library(store, engine=engine.uri)
     exact = library(store, index="exact")
     queries = [Query.parse("a red car"), Query.parse("a drum beats")]
     assert found(searcher.ask(queries, top=5)) == found(exact.ask(queries, top=5))
-    collection = Collection.open(engine, store, searcher.lens())
-    lens = searcher.lens().ask(np.random.default_rng(0).normal(size=(3, 512)).astype(np.float32))
-    fewer = collection.nearest(lens, CLIPS, 1, searcher.rows)
-    assert all(len(one) < CLIPS for one in fewer)
-    assert all(len(one) == CLIPS for one in collection.nearest(lens, CLIPS, None, searcher.rows))
     assert pushed(store, engine).unchanged == CLIPS

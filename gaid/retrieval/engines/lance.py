@@ -24,7 +24,7 @@ from gaid.versions import not_installed
 CLIPS, ABOUT = "clips", "gaid"  # tables
 SCHEMES = ("s3", "gs", "az")
 INDEXED = 20_000  # clips from which vectors are sorted into cells
-GROWTH = 2  # times as many clips for which the cells are made anew
+SMALLEST = 256  # clips per cell on average; Lance makes larger ones, and keeps them of a size when clips come
 FITTED = 10  # rounds in which the cells are fitted
 KEPT = timedelta(hours=1)  # how long what a push replaced stays, for searches that are under way
 FRESH = timedelta(minutes=1)  # how old the state of the table may be that a search reads
@@ -88,31 +88,22 @@ class LanceEngine:
 
         with self._asked():
             table = self._table
+            table.optimize(cleanup_older_than=KEPT)
             count = table.count_rows()
-            cells = 1 << round(np.log2(max(1, count) ** 0.5))
-            columns = [name for name in table.schema.names if name.startswith("vector_")]
             if count < INDEXED:
-                table.optimize(cleanup_older_than=KEPT)
                 return "every vector is compared"
-            there = {one.columns[0]: one.name for one in table.list_indices()}
-            for name in columns:
-                stats = table.index_stats(there[name]) if name in there else None
-                if stats is None or stats.num_unindexed_rows * GROWTH > count:
-                    table.create_index(
-                        name,
-                        config=IvfFlat(
-                            distance_type="dot", num_partitions=cells, max_iterations=FITTED, sample_rate=64
-                        ),
-                    )
+            there = {one.columns[0] for one in table.list_indices()}
+            for name in (name for name in table.schema.names if name.startswith("vector_")):
+                if name not in there:
+                    table.create_index(name, config=IvfFlat(distance_type="dot", max_iterations=FITTED, sample_rate=64))
             if "clip" not in there:
                 table.create_index("clip", config=BTree())
-            table.optimize(cleanup_older_than=KEPT)
-            return f"vectors lie in {cells:,} cells"
+            return "vectors lie in cells"
 
     @property
     def most_effort(self) -> int:
         with self._asked():
-            return 1 << round(np.log2(max(1, self._table.count_rows()) ** 0.5))
+            return max(1, self._table.count_rows() // SMALLEST)
 
     def nearest(
         self, sense: str, query: NDArray[np.float32], count: int, effort: int, filters: Filters

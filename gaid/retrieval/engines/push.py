@@ -162,7 +162,7 @@ def _measure(
         return float(np.mean([np.isin(exact, one).mean() for exact, one in zip(best, lists, strict=True)]))
 
     enough = collection.engine.most_effort
-    effort = next((one for one in _doubled(8, enough) if held(most, one) >= CHOSEN), enough)
+    effort = next((one for one in _doubled(1, enough) if held(most, one) >= CHOSEN), enough)
     count = next((one for one in _doubled(LEAST, most) if held(one, effort) >= CHOSEN), most)
     return {
         "clips": len(rows), "queries": len(text), "probes": kind, "best": BEST, "effort": effort, "candidates": count,
