@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaid.errors import OptionInvalid
-from gaid.retrieval.engines import Engine
+from gaid.retrieval.engines import open_engine
 from gaid.retrieval.engines.collection import Collection
 from gaid.retrieval.filters import NO_FILTERS, Filters
 from gaid.retrieval.index import ClipIndex, Probes, check_head, measure_key
@@ -28,17 +28,16 @@ class Candidates:
     """The indexes of a library of `clips` clips, each opened when first asked for, or the engine that takes their place. `notes`: one
     line about each of them.
 
-    Raises OptionInvalid for a choice that does not exist, and where both an index and an engine are chosen.
+    Raises OptionInvalid for a choice that does not exist, where both an index and an engine are chosen, and what `open_engine` raises.
     """
 
-    def __init__(self, store: "Store", clips: int, choice: str, engine: Engine | None = None) -> None:
+    def __init__(self, store: "Store", clips: int, choice: str, engine: str | None = None) -> None:
         if choice not in INDEXES:
             raise OptionInvalid(f"--index {choice}: choose {', '.join(INDEXES)}")
         if engine is not None and choice != "auto":
-            raise OptionInvalid(
-                f"--index {choice} --engine {engine.uri}: candidates come from one of them; leave one out"
-            )
-        self.store, self.clips, self.choice, self.engine = store, clips, choice, engine
+            raise OptionInvalid(f"--index {choice} --engine {engine}: candidates come from one of them; leave one out")
+        self.store, self.clips, self.choice = store, clips, choice
+        self.engine = None if engine is None else open_engine(engine)
         self.notes: list[str] = []
         self._collection: Collection | None = None
         self._opened: dict[str, ClipIndex] = {}

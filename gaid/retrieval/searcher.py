@@ -19,7 +19,6 @@ from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.subject import own_encoder, zero_shot_preset
 from gaid.extract.sources import ClipFiles, SentenceEncoder, load_sentence_encoder
 from gaid.retrieval.candidates import FEW, Candidates
-from gaid.retrieval.engines import Engine, open_engine
 from gaid.retrieval.examples import example_of, find_example, head_for
 from gaid.retrieval.filters import NO_FILTERS, ClipFacts, Filters
 from gaid.retrieval.hits import explain, hits_by_speech, hits_of
@@ -55,7 +54,7 @@ class Searcher:
         encode: Callable[[], SentenceEncoder],
         root: str | Path | None = None,
         index: str = "auto",
-        engine: Engine | None = None,
+        engine: str | None = None,
     ) -> None:
         self.bench, self.store, self.root = bench, bench.store, root
         self.files = ClipFiles(self.store, root)
@@ -94,15 +93,7 @@ class Searcher:
             store = open_store(store) if isinstance(store, str | Path) else store
             preset = zero_shot_preset(store)
         bench = open_bench(
-            run,
-            store=store,
-            preset=preset,
-            split=None,
-            seeds=1,
-            memory=memory,
-            device=device,
-            seed=seed,
-            met=MET,
+            run, store=store, preset=preset, split=None, seeds=1, memory=memory, device=device, seed=seed, met=MET
         )
         subject, opened = bench.subject, bench.store
         if subject.audio not in ("own", "silence", "none"):
@@ -113,7 +104,7 @@ class Searcher:
             lambda: load_sentence_encoder(opened, bench.device, head.text_input, own_name, "--text"),
             root,
             index,
-            None if engine is None else open_engine(engine),
+            engine,
         )
         found._candidates.open(found.lens())
         found.seconds["load"] = time.perf_counter() - started
@@ -153,7 +144,7 @@ class Searcher:
 
     def prepare(self) -> None:
         """Opens the index that sentences need, where searches go through one, which the first of them would wait for."""
-        lens = self._lens(np.empty((0, 0), np.float16), "all")
+        lens = self.lens()
         if self._candidates.serve(lens.head):
             self._open_index(lens)
 
