@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import DataMissing, HeadMismatch, StoresDisagree
-from gaid.retrieval.engines import Engine
+from gaid.retrieval.engines.protocol import Engine
 from gaid.retrieval.filters import NO_FILTERS, Filters
 from gaid.retrieval.index import measure_key, vectors_key
 from gaid.retrieval.lens import Lens, Sense

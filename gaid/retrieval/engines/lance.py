@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import DependencyMissing, OptionInvalid, RemoteFailed
-from gaid.retrieval.engines import Held, Rows, folder_text
+from gaid.retrieval.engines.protocol import Held, Rows, folder_text
 from gaid.retrieval.filters import Filters
 from gaid.versions import not_installed
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.console import Progress
-from gaid.retrieval.engines import Engine, Rows, folder_text
 from gaid.retrieval.engines.collection import (
     Collection,
     check_same,
@@ -23,6 +22,7 @@ from gaid.retrieval.engines.collection import (
     tell_measure,
     vectors_of,
 )
+from gaid.retrieval.engines.protocol import Engine, Rows, folder_text
 from gaid.retrieval.index import BEST, CHOSEN, MOST, Probes, check_head, measure_key
 from gaid.retrieval.lens import Lens, best_clips
 
