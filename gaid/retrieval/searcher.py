@@ -19,7 +19,7 @@ from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.subject import own_encoder, zero_shot_preset
 from gaid.extract.sources import ClipFiles, SentenceEncoder, load_sentence_encoder
 from gaid.retrieval.candidates import FEW, Candidates
-from gaid.retrieval.examples import example_of, find_example, head_for
+from gaid.retrieval.examples import ExampleFiles, example_of, find_example, head_for
 from gaid.retrieval.filters import NO_FILTERS, ClipFacts, Filters
 from gaid.retrieval.hits import explain, hits_by_speech, hits_of
 from gaid.retrieval.index import SAMPLED, captions_as, captions_of
@@ -58,6 +58,7 @@ class Searcher:
     ) -> None:
         self.bench, self.store, self.root = bench, bench.store, root
         self.files = ClipFiles(self.store, root)
+        self.examples = ExampleFiles(self.store, bench.device)
         self._encode = encode
         self.rows = valid_rows(self.store)
         if not len(self.rows):
@@ -230,7 +231,7 @@ class Searcher:
             if query.is_example:
                 if query.without:
                     raise OptionInvalid(f"{query.label}: nothing can be left out of a search by example")
-                example = find_example(query, self.store, self.bench.device)
+                example = find_example(query, self.examples)
                 by_senses.setdefault(example.senses, []).append((place, example.as_text(self.store)))
         sentences = [place for place, query in enumerate(queries) if not query.is_example]
         if sentences:
