@@ -1,7 +1,18 @@
 """`gaid mcp`: tools that search a library, for agents."""
 
 from gaid.cli.common import Device
-from gaid.cli.library import Folder, HeadSeed, Index, OfStore, Preset, Root, Run, ScoringMemory, TextEncoder
+from gaid.cli.library import (
+    EngineAddress,
+    Folder,
+    HeadSeed,
+    Index,
+    OfStore,
+    Preset,
+    Root,
+    Run,
+    ScoringMemory,
+    TextEncoder,
+)
 from gaid.cli.serve import check_installed
 
 
@@ -16,6 +27,7 @@ def mcp(
     memory: ScoringMemory = "auto",
     seed: HeadSeed = 0,
     index: Index = "auto",
+    engine: EngineAddress = None,
 ) -> None:
     """Answer an agent that searches a library (Model Context Protocol), on standard input and output.
 
@@ -28,6 +40,6 @@ def mcp(
     serve_agents(
         open_library(
             folder, run=run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed,
-            index=index,
+            index=index, engine=engine,
         )
     )  # fmt: skip

@@ -21,10 +21,10 @@ from gaid.extract.sources import ClipFiles, SentenceEncoder, load_sentence_encod
 from gaid.retrieval.candidates import FEW, Candidates
 from gaid.retrieval.examples import ExampleFiles, example_of, find_example, head_for
 from gaid.retrieval.filters import NO_FILTERS, ClipFacts, Filters
-from gaid.retrieval.hits import explain, hits_by_speech, hits_of
+from gaid.retrieval.hits import hits_by_speech, hits_of, strip_of
 from gaid.retrieval.index import SAMPLED, captions_as, captions_of
 from gaid.retrieval.lens import MET, QUICK, SAMPLE, Background, Lens, Sense, best_clips
-from gaid.retrieval.moments import Strip, frame_evidence
+from gaid.retrieval.moments import Strip
 from gaid.retrieval.queries import Query
 from gaid.retrieval.results import Answer, Hit
 from gaid.retrieval.rounds import Round
@@ -215,12 +215,7 @@ class Searcher:
     def strip(self, query: Query, row: int, sense: Sense = "all") -> Strip:
         """How well each frame of a clip fits a query, and by what. Raises what `ask` raises."""
         (lens,) = (asked.lens.of([0]) for asked in self._rounds([query], "all" if sense == "speech" else sense))
-        clips = read_clips(self.store, np.array([row]))
-        features = lens.features(clips)
-        scores, senses = frame_evidence(lens, features)
-        if "sound" in senses:
-            senses["sound"] = np.where(clips.audio_mask[0], senses["sound"], np.nan)
-        return Strip(clips.time[0], scores, senses, explain(lens, features, 0, np.array([0]))[0])
+        return strip_of(lens, self.store, row)
 
     # Which head answers which query
 
