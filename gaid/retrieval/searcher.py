@@ -30,7 +30,7 @@ from gaid.retrieval.results import Answer, Hit
 from gaid.retrieval.rounds import Round
 from gaid.retrieval.speech import Spoken, SpokenLibrary
 from gaid.retrieval.threshold import UNRELATED, Threshold, captions_to_judge_by, find_threshold
-from gaid.stores import open_store, read_clips, valid_rows
+from gaid.stores import open_store, valid_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
