@@ -1,16 +1,20 @@
 """`gaid demo`: the whole way in one command, in an empty folder, with nothing but the package."""
 
+from functools import partial
+
 import pytest
 
+from gaid import train
 from gaid.datasets import demo
 from gaid.paper import demo as gaid_demo
 
 
 @pytest.mark.slow
 def test_the_demo_makes_clips_features_heads_a_table_and_a_page(gaid, tmp_path, monkeypatch):
-    # A world of 24 clips in place of 1,400, which the command takes as it is there, and one baseline of three.
+    # A world of 24 clips in place of 1,400, which the command takes as it is there, one baseline of three, and an epoch.
     demo.prepare(tmp_path / "data/demo", sizes=(8, 8, 8))
     monkeypatch.setattr(gaid_demo, "BASELINES", ("mean-pool",))
+    monkeypatch.setattr(gaid_demo, "train", partial(train, set=["epochs=1", "head.dim=8"]))
     done = gaid("demo", "--seeds", "1", "--json")
     assert done.code == 0, done.err
     told = done.json
