@@ -17,7 +17,7 @@ PACKAGES = (
     "open_clip_torch",
 )  # fmt: skip
 # In the order in which they stand on the page.
-ORDER = ("decode", "extract", "captions", "score", "search", "train", "store", "library", "growth")
+ORDER = ("decode", "extract", "captions", "score", "search", "train", "store", "library", "growth", "serve")
 # With a table of their own on another page; asked for by name.
 ELSEWHERE = ("engines",)
 ON_A_GPU = ("extract", "score", "search", "train")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import captions, decode, extract, growth, library, published, search, store, tables, train, trees
+from benchmarks import captions, decode, extract, growth, library, published, search, serve, store, tables, train, trees
 from benchmarks.__main__ import main
 from benchmarks.features import write_store
 from benchmarks.harness import Case, Findings, Goal, Options, Timing
@@ -48,6 +48,15 @@ def test_captions_are_cut_into_open_clips_tokens():
 def test_a_folder_is_compared_with_its_library():
     found = library.run(QUICK)  # asserts that nothing is new, and then that what is new is found
     assert [case.name for case in found.cases] == ["2,000 files, as it was", "2,000 files, 10 files new"]
+
+
+@pytest.mark.slow
+def test_a_server_answers_all_of_its_clients():
+    found = serve.run(QUICK)
+    assert {case.name for case in found.cases} == {
+        f"{kind}, 4 clients" for kind in ("search", "thumbnail", "strip", "part of a file")
+    }
+    assert found.goals[0].met, found.goals[0].found
 
 
 def test_the_published_loop_has_our_loss_and_gradient(tmp_path, monkeypatch):
