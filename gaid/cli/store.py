@@ -49,6 +49,8 @@ def info(path: Place, json: Json = False) -> None:
     if grown := told.get("library"):
         unused = f"{grown['superseded']:,} replaced and {grown['vanished']:,} gone, which gaid store prune deletes"
         show(f"library: {grown['live']:,} live rows in {grown['parts']} parts; {unused}")
+    if said := told["speech"]:
+        show(f"speech: {said['segments']:,} segments in {said['clips']:,} clips, by {said['transcriber']}")
     recorded = told["sources_recorded"]
     show(f"source files: {f'size, time and digest of {recorded:,} clips' if recorded else 'not recorded'}")
     for failure in failures[:20]:

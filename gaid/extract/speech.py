@@ -15,7 +15,15 @@ import numpy as np
 from gaid import plugins
 from gaid.console import Progress, StopWish, printable
 from gaid.datasets.types import Video
-from gaid.errors import DataInvalid, ExtractInterrupted, MediaError, OptionInvalid, StoresDisagree
+from gaid.errors import (
+    BackboneUnavailable,
+    DataInvalid,
+    DependencyMissing,
+    ExtractInterrupted,
+    MediaError,
+    OptionInvalid,
+    StoresDisagree,
+)
 from gaid.extract.encoder import fixed_threads, one_torch_thread
 from gaid.extract.options import Options
 from gaid.extract.shard import naming_disk_faults
@@ -65,7 +73,15 @@ def choose_transcriber(
     name = wanted or (there or {}).get("name")
     if name is None:
         return None
-    found = load_speech(plugins.absolute(name), device)
+    try:
+        found = load_speech(plugins.absolute(name), device)
+    except (OptionInvalid, BackboneUnavailable, DependencyMissing) as error:
+        if wanted is not None:
+            raise
+        raise BackboneUnavailable(
+            f"{store.path}: the transcriber of its speech, {name!r}, can't be loaded here ({error}); name it with --speech, "
+            f"or leave its speech as it is with --speech {NONE}"
+        ) from error
     if there is not None and wanted is None and (differ := differences(there, found.provenance)):
         raise StoresDisagree(
             f"{store.path}: its speech was written down by another {name} than the one that is here ({', '.join(differ)} "

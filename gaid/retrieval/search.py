@@ -59,7 +59,8 @@ def search(
         preset: the untrained head on `store`, which makes sense only where the backbones share a space. By default the one that
             compares every sense that shares a space with sentences: av-sum, mean-pool (pictures) or sound.
         top: clips per query.
-        sense: `picture` ranks by the score without the clips' sounds, `sound` by what their sounds add to it.
+        sense: `picture` ranks by the score without the clips' sounds, `sound` by what their sounds add to it, `speech` by what is said
+            in them, which counts beside the others in `all` where the store has speech.
         within: a folder that the clips must lie in: a part of their paths (holidays, 2024/may), or a path on this machine.
         longer, shorter: seconds that the clips last at least and at most.
         since, until: when the clips' files were last changed, both inclusive: 2024-05-31, or 2024-05-31T18:30.

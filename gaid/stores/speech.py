@@ -76,6 +76,12 @@ class Speech:
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
     @property
+    def summary(self) -> dict[str, Any]:
+        """What `gaid store info` shows."""
+        speaking = int((np.diff(self.offsets) > 0).sum())
+        return {"transcriber": self.transcriber.get("name"), "segments": len(self), "clips": speaking}
+
+    @property
     def texts(self) -> list[str]:
         """The words of all segments."""
         return decode_texts(self.text_bytes, self.text_offsets)

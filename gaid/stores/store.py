@@ -60,6 +60,7 @@ class Store(StoreReader):
             "parts": census_of_parts(self),
             "failures": len(self.failures),
             "sources_recorded": len(self.sources),
+            "speech": None if (said := self.speech) is None else said.summary,
             **({"library": told} if (told := self.arrays.growth) else {}),
             "arrays": arrays,
             "attributes": self.attrs,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.media_maker import tone, write_sound, write_video
+from tests.speech_maker import write_speaker
 
 
 @pytest.fixture
@@ -99,3 +100,23 @@ def test_without_a_query_on_a_terminal_the_store_stays_open(gaid, uncaptioned, m
     assert told.code == 0, told.err
     assert told.out.count(".mp4") == 4
     assert "only says what to leave out" in told.err
+
+
+@pytest.mark.slow
+def test_what_is_said_is_extracted_searched_and_shown(gaid, tmp_path):
+    for number, word in enumerate(("apple", "bridge", "candle")):
+        write_speaker(tmp_path / "mine" / f"clip {number}.mkv", (word, 1.0), seed=number)
+    chosen = ("--visual", "tiny", "--audio", "tiny", "--out", "mine.zarr", "--workers", "1", "--frames", "3")
+    told = gaid("extract", "--dataset", "folder", "--root", tmp_path / "mine", *chosen, "--speech", "tiny", "--json")
+    assert (told.code, told.json["transcribed"]) == (0, 3)
+    told = gaid("store", "info", "mine.zarr")
+    assert "speech: 3 segments in 3 clips, by tiny" in told.out
+    search = ("search", "--store", "mine.zarr", "--preset", "mean-pool", "-k", "2")
+    told = gaid(*search, "the bridge", "--sense", "speech")
+    assert told.code == 0, told.err
+    lines = [line for line in told.out.splitlines() if "clip" in line]
+    assert "“bridge”" in lines[1]
+    assert "1.0–1.3" in lines[1]
+    hit = gaid(*search, "the bridge", "--json").json["answers"][0]["hits"][0]
+    assert (hit["video"], hit["carried"], hit["words"]) == ("clip 1", "speech", "bridge")
+    assert hit["moment"] == pytest.approx([1.0, 1.3], abs=0.06)

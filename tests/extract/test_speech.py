@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gaid.backbones.tones import TinySpeech
-from gaid.errors import ExtractInterrupted, OptionInvalid, StoresDisagree
+from gaid.errors import BackboneUnavailable, ExtractInterrupted, OptionInvalid, StoresDisagree
 from gaid.extract import extract
 from gaid.extract.join import join_stores
 from gaid.media.pool import DecodePool
@@ -160,6 +160,19 @@ def test_another_version_of_the_stores_transcriber_is_refused_unless_it_is_named
     with pytest.raises(StoresDisagree, match=r"by another tiny than the one that is here \(sha256 differ\)"):
         run(here)
     assert run(here, speech="tiny").transcribed == len(SAID) + 1
+
+
+def test_a_transcriber_that_is_not_here_any_more_is_named(here, monkeypatch):
+    monkeypatch.setattr(TinySpeech, "name", "parrot")
+    parrot = TinySpeech()
+    parrot.provenance = {**parrot.provenance, "name": "parrot"}
+    monkeypatch.setattr("gaid.backbones.load_speech", lambda *_: parrot)
+    run(here, speech="parrot")
+    monkeypatch.undo()
+    write_speaker(here / "clips/e.mkv", ("garden", 1.0), seed=9)
+    with pytest.raises(BackboneUnavailable, match=r"'parrot', can't be loaded here .*name it with --speech"):
+        run(here)
+    assert run(here, speech="none").already_complete
 
 
 def test_an_hdf5_store_has_speech_from_the_first_or_not_at_all(here):
