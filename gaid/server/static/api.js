@@ -41,6 +41,7 @@ export const mayHaveMore = (listed) => listed > 0 && listed % TOP === 0 && liste
 /** How well each frame of a clip fits the sentence, or is like the clip, that `asked` holds. */
 export function weights(key, asked, signal) {
   const parameters = new URLSearchParams();
-  for (const name of ["q", "like", "sense"]) if (asked[name]) parameters.set(name, asked[name]);
+  for (const name of ["q", "like"]) if (asked[name]) parameters.set(name, asked[name]);
+  if (asked.sense && asked.sense !== "speech") parameters.set("sense", asked.sense); // words are not said in frames
   return ask(`/api/clips/${key}/weights?${parameters}`, { signal });
 }
