@@ -20,6 +20,7 @@ export class Player {
     this.video.addEventListener("loadedmetadata", () => this.begin());
     this.video.addEventListener("timeupdate", () => this.tick());
     this.video.addEventListener("seeked", () => this.tick());
+    this.video.addEventListener("ended", () => this.resume());
   }
 
   get isOpen() {
@@ -90,6 +91,11 @@ export class Player {
     const address = new URL(this.hit.preview, location.href);
     address.searchParams.set("start", Math.max(0, Math.min(from, this.hit.duration - SHORTEST)).toFixed(3));
     this.load(`${address.pathname}${address.search}`, -from, from);
+  }
+
+  /** A preview ends where the server's bound is, which may be before the clip does. */
+  resume() {
+    if (this.isPreview && this.time > this.from + 1 && this.time < this.hit.duration - 0.5) this.preview(this.time);
   }
 
   play(time) {
