@@ -1,15 +1,24 @@
 """The page of `gaid serve` in a real browser: search, play, seek, filters, links, keyboard, accessibility."""
 
+import base64
 import json
 import re
 import urllib.request
 from urllib.parse import urlencode
 
 import pytest
+from PIL import Image
 
+from tests.media_maker import tone, write_sound
 from tests.server.visiting import NARROW, WIDE
 
 NEAR = 0.06  # s: a picture of the clips lasts 0.04
+
+DROP = """([data, name, type]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0))], name, { type }));
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true }));
+}"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.debian]
 
@@ -159,6 +168,30 @@ def test_a_link_repeats_sentence_sense_and_filters(visit):
     for name in ("q", "folder", "longer", "shorter", "since"):
         assert page.locator(f"#{name}").input_value() == asked[name]
     assert page.locator("#sense-picture").is_checked()
+
+
+def test_a_picture_that_is_chosen_and_a_sound_that_is_dropped_are_searched_by(visit, tmp_path):
+    Image.new("RGB", (64, 48), "teal").save(tmp_path / "teal.png")
+    sound = write_sound(tmp_path / "tone.wav", tone(1.0, 16000), 16000)
+    one = visit
+    page = one.go()
+    with page.expect_request("**/api/search/picture?*") as sent:
+        page.locator("#file").set_input_files(tmp_path / "teal.png")
+    assert sent.value.method == "POST"
+    one.wait_for(["plain", "mute", "web", "old"])
+    assert page.locator("#example-name").inner_text() == "teal.png"
+    page.get_by_role("button", name="Leave out the example").click()
+    one.wait_for([])
+    page.go_back()  # the file is kept while the page is open
+    one.wait_for(["plain", "mute", "web", "old"])
+    with page.expect_response("**/api/search/sound?*") as answer:
+        page.evaluate(DROP, [base64.b64encode(sound.read_bytes()).decode(), "tone.wav", "audio/wav"])
+    page.wait_for_function("() => document.querySelector('#example-name').innerText === 'tone.wav'")
+    hits = [hit["video"].rpartition("/")[2] for hit in answer.value.json()["hits"]]
+    one.wait_for(hits)
+    assert one.names() == hits
+    page.evaluate(DROP, ["", "notes.txt", "text/plain"])
+    page.get_by_text("notes.txt is neither a picture nor a sound").wait_for()
 
 
 def test_what_is_said_in_a_clip_is_shown(visit, server):

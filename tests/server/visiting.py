@@ -51,7 +51,7 @@ def tab(server):
     with playwright.sync_playwright() as control:
         browser = control.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         page = browser.new_page()
-        page.set_default_timeout(15000)
+        page.set_default_timeout(60000)  # a busy machine
         one = Visit(page, server)
         page.on("request", lambda request: one.requests.append(request.url))
         page.on("pageerror", lambda error: one.faults.append(str(error)))
