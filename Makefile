@@ -7,7 +7,7 @@ CONSTRAINTS ?= -c constraints.txt
 SEEDS ?= 3
 comma := ,
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(CONSTRAINTS)
-EXTRAS := clap,offline,whisper-offline,dask,engine,ffmpeg,mteb,notebook,parquet,ranking,serve,watch,docs,dev
+EXTRAS := clap,offline,whisper-offline,dask,engine,ffmpeg,mteb,notebook,parquet,ranking,s3,serve,watch,docs,dev
 SUM := $(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 # Two stamps: what the demo needs, and what tests, checks and real data need beside it.
 INSTALLED := $(VENV)/.installed-$(SUM)

@@ -89,7 +89,9 @@ def add(store: Store, said: dict[str, list[Segment]]) -> None:
         mine = [said.get(name, []) for name in store.ids[number * size : (number + 1) * size]]
         texts = [one.text for of_clip in mine for one in of_clip]
         vectors = text.encode_text(texts).embedding if texts else np.empty((0, store.text_dim), np.float32)
-        write_piece(store.path, store.fingerprint, number, Speech.of(mine, vectors, {"name": "whisper:offline"}))
+        write_piece(
+            Path(store.address), store.fingerprint, number, Speech.of(mine, vectors, {"name": "whisper:offline"})
+        )
 
 
 def found_first(searcher: Searcher, pairs: list[tuple[str, str]], sense: Sense) -> np.ndarray:
@@ -154,9 +156,9 @@ def main(source: str, work: str) -> None:
     odd = {kind: some[1::2] for kind, some in pairs.items()}
     report("without speech", Searcher.open(store=store), odd, ("all",))
     add(store, said)
-    report(f"{len(said)} clips speak", Searcher.open(store=open_store(store.path)), odd, ("all", "speech"))
+    report(f"{len(said)} clips speak", Searcher.open(store=open_store(store.address)), odd, ("all", "speech"))
     add(store, crowd(said, store.ids))
-    report("all clips speak", Searcher.open(store=open_store(store.path)), odd, ("all", "speech"))
+    report("all clips speak", Searcher.open(store=open_store(store.address)), odd, ("all", "speech"))
 
 
 def report(title: str, searcher: Searcher, pairs: dict[str, list[tuple[str, str]]], senses: tuple[Sense, ...]) -> None:

@@ -28,7 +28,8 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     if address:
         rest = os.fspath(path)[address.end() :]
         raise OptionInvalid(
-            f"{address[1]}://{rest}: is an address; stores are read from a file system of this machine: mount it, or copy it here"
+            f"{address[1]}://{rest}: is an address; stores are written on a file system of this machine, and read from there or from s3://, gs:// "
+            "or az://: mount it, or copy it here"
         )
     return Path(path)
 

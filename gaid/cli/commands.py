@@ -12,7 +12,6 @@ from gaid.cli import (
     extract,
     import_checkpoint,
     index,
-    mcp,
     publish,
     reproduce,
     search,
@@ -41,7 +40,6 @@ def register(app: typer.Typer) -> None:
     app.command("search")(search.search)
     app.command("serve")(serve.serve)
     app.add_typer(index.app, name="index")
-    app.command("mcp")(mcp.mcp)
     app.command("export")(export.export)
     app.command("publish")(publish.publish)
     app.command("reproduce")(reproduce.reproduce)

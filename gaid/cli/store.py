@@ -32,7 +32,7 @@ def info(path: Place, json: Json = False) -> None:
     whole = (
         "complete" if told["complete"] else f"not complete: {len(told['missing_shards'])} parts are not extracted yet"
     )
-    show(f"{path}: {told['format']}, {human_bytes(told['bytes'])} in {told['files']} files, {whole}")
+    show(f"{store.path}: {told['format']}, {human_bytes(told['bytes'])} in {told['files']} files, {whole}")
     if told["parts"]:
         rows = [[name, part, *(one[entry] for entry in CENSUS), one["gallery_hash"][:12]]
                 for name, parts in told["parts"].items() for part, one in parts.items()]  # fmt: skip

@@ -9,6 +9,7 @@ from gaid.errors import DataMissing, HeadMismatch, OptionInvalid
 from gaid.runs import Run, load_run, resolve_head
 from gaid.runs.library import meet_library
 from gaid.stores import open_store
+from gaid.stores.remote import address_of
 
 if TYPE_CHECKING:
     from gaid.heads import Head
@@ -146,7 +147,7 @@ def open_for(run: Run | None, store: "str | Path | Store | None") -> "Store":
                 f"{run.path}: was {'imported' if run.imported else 'published'} and has no store of its own; give one (--store PATH)"
             )
         store = run.store_path
-        if not store.exists():
+        if address_of(store) is None and not store.exists():
             raise DataMissing(f"{run.path}: its store is not at {store} any more; say with --store PATH where it is")
     return open_store(store) if isinstance(store, str | Path) else store
 

@@ -31,7 +31,8 @@ from gaid.extract.shard import ShardJob
 
 if TYPE_CHECKING:
     from gaid.backbones import Backbones
-    from gaid.stores import Store, StorePlan, StoreWriter
+from gaid.paths import local_path
+from gaid.stores import Store, StorePlan, StoreWriter
 
 STOPPING = "stopping after the shards at hand; Ctrl-C again stops at once"
 
@@ -370,7 +371,7 @@ class Extraction:
             more = f"the pictures of {len(remarks)} clips are worth a look; the first is "
             self._say((more if len(remarks) > 1 else "") + remarks[0])
         return ExtractReport(
-            store=Path(store.path),
+            store=local_path(str(store.path)),
             clips=len(store.ids),
             done=len(store.ids) - len(failed),
             failed=failed,

@@ -56,7 +56,7 @@ def join_stores(first: str | Path, second: str | Path, out: str | Path) -> JoinR
     plan, places = _join_plans(one, other, twice)
     working = out.with_name(f".joining-{out.name}")
     shutil.rmtree(working, ignore_errors=True)
-    convert_store(one.path, working)
+    convert_store(str(one.path), working)
     videos = [row for row, name in enumerate(other.ids) if name not in twice]
     texts = other.texts("captions/text")
     row_of: dict[str, int] = {}  # a sentence is kept once, whatever the number of its videos

@@ -29,6 +29,7 @@ from gaid.extract.options import Options
 from gaid.extract.shard import naming_disk_faults
 from gaid.media.clip import Heard, SpeechRequest
 from gaid.media.limits import DecodeLimits
+from gaid.paths import local_path
 from gaid.specs import Segment
 from gaid.stores.library import LibraryArrays
 from gaid.stores.schema import AUDIO_STATES
@@ -143,9 +144,9 @@ def add_speech(
             said, missing = _transcribe(shard, transcriber, options, bar)
             vectors = _embed([segment.text for of_clip in said for segment in of_clip], text)
             dead = set(range(shard.rows)) - shard.live
-            with naming_disk_faults(store.path):
+            with naming_disk_faults(local_path(str(store.path))):
                 write_piece(
-                    shard.folder.path,
+                    local_path(str(shard.folder.path)),
                     shard.folder.attributes["fingerprint"],
                     shard.number,
                     Speech.of(said, vectors, transcriber.provenance),

@@ -105,7 +105,7 @@ class Workshop:
 
     def __init__(self, options: PaperOptions) -> None:
         self.options = options
-        self._evaluated: dict[tuple[Path, Path], Results] = {}
+        self._evaluated: dict[tuple[str, Path], Results] = {}
 
     def say(self, line: str) -> None:
         if self.options.progress:
@@ -167,7 +167,7 @@ class Workshop:
 
     def results(self, store: "Store", run: Run) -> Results:
         """A row's figures under both protocols."""
-        key = (store.path, run.path)
+        key = (store.address, run.path)
         if key not in self._evaluated:
             self._evaluated[key] = evaluate(run, store=store, protocol="published", device=self.options.device)
         return self._evaluated[key]

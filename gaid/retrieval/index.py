@@ -22,6 +22,7 @@ from gaid.files import check_folder
 from gaid.retrieval.lens import Lens, best_clips
 from gaid.retrieval.vectors import ClipVectors
 from gaid.stores import valid_rows
+from gaid.stores.remote import beside
 
 if TYPE_CHECKING:
     from gaid.heads import Head
@@ -78,7 +79,7 @@ class ClipIndex:
         """
         started = time.perf_counter()
         check_head(lens.head)
-        folder = store.path.with_name(f"{store.path.name}.index") / vectors_key(lens)
+        folder = beside(store.path, "index") / vectors_key(lens)
         check_folder(folder, "--index")
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):

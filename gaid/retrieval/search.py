@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gaid.paths import local_path
 from gaid.retrieval.filters import NO_FILTERS, Filters
 from gaid.retrieval.lens import Sense
 from gaid.retrieval.queries import Query, read_queries
@@ -121,7 +122,7 @@ def bring_up_to_date(folder: str | Path, store: "str | Path | Store | None", dev
 
     if store is None:
         store = Path("stores") / f"{Path(folder).resolve().name}.zarr"
-    path = Path(store) if isinstance(store, str | Path) else store.path
+    path = local_path(store if isinstance(store, str | Path) else str(store.path))
     options = options_of(open_store(path)) if path.exists() else {}
     extract("folder", root=folder, out=path, device=device, **options)
     return path

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import GaidError, StoreCorrupt
+from gaid.stores.remote import failed, is_of_obstore
 
 # Rows are read in pieces of about this size, so that a few rows of a large store don't bring all of it into memory.
 _PIECE_BYTES = 64 * 2**20
@@ -32,6 +33,8 @@ class Reading:
     ) -> None:
         if not isinstance(error, Exception) or isinstance(error, (GaidError, IndexError, MemoryError)):
             return  # a slice that does not exist, or is too large, is the caller's mistake
+        if is_of_obstore(error):
+            raise failed(str(self._store), error) from error
         reason = " ".join(str(error).split())[:200]
         raise StoreCorrupt(
             f"{self._place}: can't be read ({type(error).__name__}: {reason}); `gaid store verify {self._store}` lists all "

@@ -9,26 +9,30 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gaid.errors import StoreCorrupt
+from gaid.stores.remote import Place, RemotePath
 from gaid.stores.schema import digest_json
 
 PLAN, CENSUS = "plan", "census"
 # Attributes that are added later, so that the plan's marker cannot hold them.
 LATER = ("census",)
+AT_ONCE = 16  # markers
 
 
-def marker_files(root: Path) -> dict[str, Path]:
+def marker_files(root: Place) -> dict[str, Place]:
     """The files of a store's markers by name. Hidden files are not ours (`._00000.json`) or half written."""
     folder = root / "shards"
-    found = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    found: list[Place] = sorted(folder.glob("*.json")) if folder.is_dir() else []
     return {file.stem: file for file in found if not file.name.startswith(".")}
 
 
-def read_marker(file: Path) -> dict[str, Any]:
+def read_marker(file: Place) -> dict[str, Any]:
     """A marker, without the digest of itself. Raises StoreCorrupt."""
     try:
         marker: dict[str, Any] = json.loads(file.read_bytes())
@@ -40,13 +44,18 @@ def read_marker(file: Path) -> dict[str, Any]:
     return marker
 
 
-def fault_of(file: str | Path, expected: Mapping[str, Any], read: bool) -> str:
+def fault_of(file: str | Place, expected: Mapping[str, Any], read: bool) -> str:
     """What is wrong with a file of a store, in words, or nothing; `read` compares its bytes as well as its size."""
     try:
-        size = os.stat(file).st_size  # noqa: PTH116 (a Path's is slower, and there are thousands)
+        # os.stat, since a Path's is slower, and there are thousands
+        size = (file.stat() if isinstance(file, RemotePath) else os.stat(file)).st_size  # noqa: PTH116
         if size != expected["bytes"]:
             return f"has {size:,} bytes, {expected['bytes']:,} were written"
-        if read and hashlib.sha256(Path(file).read_bytes()).hexdigest() != expected["sha256"]:
+        if (
+            read
+            and hashlib.sha256((Path(file) if isinstance(file, str) else file).read_bytes()).hexdigest()
+            != expected["sha256"]
+        ):
             return "its bytes are not those that were written"
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
@@ -59,20 +68,30 @@ def fault_of(file: str | Path, expected: Mapping[str, Any], read: bool) -> str:
 class Inventory:
     """A store's markers, and from them its files. Raises StoreCorrupt where a marker is damaged."""
 
-    root: Path
+    root: Place
     markers: dict[str, dict[str, Any]] = field(init=False)
     files: dict[str, Mapping[str, Any]] = field(init=False)
-    _files: dict[str, Path] = field(init=False)
+    _files: dict[str, Place] = field(init=False)
     _checked: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         # What rows were made from is most of a marker, and seldom asked for: a million rows would hold a gigabyte.
         self._files = marker_files(self.root)
         self.markers = {}
-        for name, file in self._files.items():
-            self.markers[name] = marker = read_marker(file)
+        for name, marker in zip(self._files, self._read(self._files.values()), strict=True):
             marker.pop("sources", None)
+            self.markers[name] = marker
         self.files = {place: told for marker in self.markers.values() for place, told in marker["files"].items()}
+
+    def _read(self, files: Iterable[Place]) -> Iterator[dict[str, Any]]:
+        """Markers one by one; of a store elsewhere a few are read at once, since each waits for an answer."""
+        if isinstance(self.root, Path):
+            yield from map(read_marker, files)
+            return
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            rest = iter(files)
+            while some := list(islice(rest, AT_ONCE)):
+                yield from pool.map(read_marker, some)
 
     def sources(self, rows: int) -> list[Any] | None:
         """The source files of each of a store's rows, none for rows that are not done; None where none was recorded."""
@@ -85,11 +104,9 @@ class Inventory:
 
     def iter_sources(self) -> Iterator[tuple[range, list[Any]]]:
         """The rows of each shard that is done, and the source files of each; without shards for which none were recorded."""
-        for name in self._files:
-            if name.isdigit():
-                rows, sources = self.sources_of_shard(name)
-                if sources:
-                    yield rows, sources
+        for marker in self._read(file for name, file in self._files.items() if name.isdigit()):
+            if marker.get("sources"):
+                yield range(*marker["rows"]), marker["sources"]
 
     def sources_of_shard(self, name: str) -> tuple[range, list[Any]]:
         """The rows of a shard, and the source files of each; nothing where none were recorded."""
@@ -109,11 +126,12 @@ class Inventory:
         if told is not None and told["census"] != attributes.get("census"):
             raise self._corrupt("zarr.json", "its census is not the one that was written")
         for place in self.files:
-            self._check_file(place, read=place.endswith("zarr.json"))
+            self._check_file(place, read=isinstance(self.root, Path) and place.endswith("zarr.json"))
 
     def check_bytes(self, name: str) -> None:
-        """Raises StoreCorrupt where a file of an array is not what was written; each array is checked once."""
-        if name in self._checked:
+        """Raises StoreCorrupt where a file of an array is not what was written; each array is checked once. Files elsewhere would be
+        fetched twice for it, so they are taken as they are."""
+        if name in self._checked or not isinstance(self.root, Path):
             return
         for place in self.of_array(name):
             self._check_file(place, read=True)
@@ -134,7 +152,9 @@ class Inventory:
         return sum(self.files[place]["bytes"] for place in self.of_array(name))
 
     def _check_file(self, place: str, read: bool) -> None:
-        fault = fault_of(f"{self.root}/{place}", self.files[place], read)  # a path's own joining is slower than looking
+        # a path's own joining is slower than looking
+        file = self.root / place if isinstance(self.root, RemotePath) else f"{self.root}/{place}"
+        fault = fault_of(file, self.files[place], read)
         if fault:
             raise self._corrupt(place, fault)
 

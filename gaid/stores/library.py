@@ -7,7 +7,6 @@ only, in the order of the view. Making parts and views is left to `library_write
 
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from gaid.errors import StoreCorrupt
 from gaid.stores.arrays import StoreArray, read_all
 from gaid.stores.inventory import read_marker
+from gaid.stores.remote import Place
 from gaid.stores.schema import ArraySpec, caption_arrays, decode_texts, video_arrays
 from gaid.stores.speech import NAMES, Speech, join, read_piece, transcriber_of
 from gaid.stores.zarr import ZarrArrays
@@ -31,7 +31,7 @@ class Places(NamedTuple):
     row: NDArray[np.int64]
 
 
-def current_view(root: Path) -> str | None:
+def current_view(root: Place) -> str | None:
     """The name of a library's view; None for a store that never grew. Raises StoreCorrupt where that is not known."""
     if not (root / FOLDER).is_dir():
         return None
@@ -51,7 +51,7 @@ class LibraryArrays:
 
     format = "zarr"
 
-    def __init__(self, path: Path, view: str) -> None:
+    def __init__(self, path: Place, view: str) -> None:
         self.path = path
         self.view = ZarrArrays(path / FOLDER / view)
         self.attributes = self.view.attributes

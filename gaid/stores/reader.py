@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaid.errors import DataMissing, StoreIncomplete, StoreInvalid
-from gaid.paths import local_path
+from gaid.paths import whole_path
 from gaid.source_files import Source, Sources
 from gaid.stores.arrays import read_all
 from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.library import LibraryArrays, current_view
+from gaid.stores.remote import Place, place_of
 from gaid.stores.schema import SCHEMA_VERSION, TEXTS, caption_arrays, decode_texts, digest_json, video_arrays
 from gaid.stores.speech import Speech
 from gaid.stores.zarr import ZarrArrays
@@ -25,7 +26,7 @@ _SPACELESS = "tiny"
 class StoreReader:
     """A store, read only. `reader["videos/visual"]` is array-like; `[:]` reads it."""
 
-    def __init__(self, path: Path, arrays: ZarrArrays | Hdf5Arrays | LibraryArrays) -> None:
+    def __init__(self, path: Place, arrays: ZarrArrays | Hdf5Arrays | LibraryArrays) -> None:
         self.path = path
         self.arrays = arrays
         raw = arrays.attributes
@@ -67,21 +68,26 @@ class StoreReader:
     @classmethod
     def open(cls, path: str | Path, incomplete: bool = False) -> Self:
         """As `open_store`."""
-        path = local_path(path)
-        if not path.exists():
-            begun = path.with_name(f"{path.name}.shards.zarr").exists()
+        place = place_of(path)
+        if isinstance(place, Path) and not place.exists():
+            begun = place.with_name(f"{place.name}.shards.zarr").exists()
             remedy = "an extraction into it has begun: run it again" if begun else "make one with `gaid extract`"
-            raise DataMissing(f"{path}: no store there; {remedy}")
-        store = cls(path, open_arrays(path))
+            raise DataMissing(f"{place}: no store there; {remedy}")
+        store = cls(place, open_arrays(place))
         if not incomplete and store.missing_shards:
             total = len(store.shards) + 1
             raise StoreIncomplete(
-                f"{path}: {len(store.missing_shards)} of {total} parts are not extracted yet; the same `gaid extract` again "
+                f"{place}: {len(store.missing_shards)} of {total} parts are not extracted yet; the same `gaid extract` again "
                 "resumes it"
             )
         return store
 
     # What it is
+
+    @property
+    def address(self) -> str:
+        """Where it is, as runs keep it: the whole path, or the address on object storage."""
+        return str(whole_path(self.path) if isinstance(self.path, Path) else self.path)
 
     @property
     def attrs(self) -> dict[str, Any]:
@@ -272,10 +278,10 @@ class StoreReader:
                 yield {"rows": rows, **{name: self[name][rows] for name in names}}
 
 
-def open_arrays(path: Path) -> ZarrArrays | Hdf5Arrays | LibraryArrays:
+def open_arrays(path: Place) -> ZarrArrays | Hdf5Arrays | LibraryArrays:
     """The arrays of the store at `path`, whatever it is kept in. Of a library they are the live rows alone: nobody who
     reads a store has to leave out the others."""
-    if not path.is_dir():
+    if isinstance(path, Path) and not path.is_dir():
         return Hdf5Arrays(path)
     view = current_view(path)
     return ZarrArrays(path) if view is None else LibraryArrays(path, view)

@@ -7,7 +7,6 @@ speech once every shard with clips of its own has a piece by the same transcribe
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from gaid.errors import StoreCorrupt
 from gaid.specs import Segment
 from gaid.stores.inventory import Inventory, fault_of
+from gaid.stores.remote import Place
 from gaid.stores.schema import decode_texts, digest_json, encode_texts
 
 GROUP = "speech"
@@ -166,7 +166,7 @@ def lacking_rows(inventory: Inventory, shard: int, transcriber: Mapping[str, Any
     return set(inventory.markers[marker_of(shard)]["lacking"])
 
 
-def read_piece(root: Path, inventory: Inventory, shard: int) -> Speech:
+def read_piece(root: Place, inventory: Inventory, shard: int) -> Speech:
     """The speech of a shard that has it. Raises StoreCorrupt."""
     marker = inventory.markers[marker_of(shard)]
     arrays = {}
@@ -178,7 +178,7 @@ def read_piece(root: Path, inventory: Inventory, shard: int) -> Speech:
             continue
         fault = fault_of(root / place, inventory.files[place], read=dtype != "float16")
         if not fault:
-            raw = np.fromfile(root / place, np.dtype(dtype).newbyteorder("<"))
+            raw = np.frombuffer((root / place).read_bytes(), np.dtype(dtype).newbyteorder("<"))
             fault = "" if raw.size == arrays[name].size else "is not of the size that its marker lists"
         if fault:
             raise StoreCorrupt(

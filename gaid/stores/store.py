@@ -11,6 +11,7 @@ from gaid.stores.arrays import read_all
 from gaid.stores.census import census_of, census_of_parts, members_of
 from gaid.stores.gallery import read_clips
 from gaid.stores.reader import StoreReader
+from gaid.stores.remote import Place
 from gaid.stores.schema import digest_json
 from gaid.stores.split import Split
 from gaid.stores.verify import VerifyReport, verify_store
@@ -48,7 +49,8 @@ class Store(StoreReader):
             }
             for name in self.arrays.names()
         }
-        files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
+        place = self.path
+        files: list[Place] = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
         return {
             "path": str(self.path),
             "format": self.arrays.format,
@@ -77,13 +79,15 @@ class Store(StoreReader):
 
     def verify(self) -> VerifyReport:
         """Reads every byte against its digest and every array against the schema's invariants."""
-        return verify_store(self.path)
+        return verify_store(self.address)
 
 
 def open_store(path: str | Path, incomplete: bool = False) -> Store:
-    """Opens a store to read; an unfinished one only if asked for.
+    """Opens a store to read; an unfinished one only if asked for. `path`: on this machine, or an address on object storage
+    (s3://bucket/store.zarr, gs://, az://), whose credentials come from the environment.
 
     Raises: DataMissing where nothing is there; StoreInvalid for something else than a store, or a newer schema;
-    StoreIncomplete; StoreCorrupt where a file is missing or is not of the size that was written.
+    StoreIncomplete; StoreCorrupt where a file is missing or is not of the size that was written; DependencyMissing and RemoteFailed
+    for an address.
     """
     return Store.open(path, incomplete)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gaid.errors import StoreCorrupt
+from gaid.paths import local_path
 from gaid.stores.arrays import read_all
 from gaid.stores.census import take_census
 from gaid.stores.hdf5 import Hdf5Arrays
@@ -33,7 +34,7 @@ class VerifyReport:
 
 def verify_store(path: str | Path) -> VerifyReport:
     """Reads the whole store at `path`. Damage is in the report; anything but a store raises, as in `open_store`."""
-    path, report = Path(path), VerifyReport()
+    path, report = local_path(path), VerifyReport()
     if path.is_dir() and (path / "shards").is_dir():
         for folder in folders_of(path):
             _check_files(path, folder, report)

@@ -14,7 +14,8 @@ from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.files import sync_file, sync_folder
 from gaid.stores.arrays import Reading, StoreArray
 from gaid.stores.inventory import Inventory
-from gaid.stores.scattered import can_read, read_scattered
+from gaid.stores.remote import Place, failed, is_of_obstore
+from gaid.stores.scattered import can_read, read_elsewhere, read_scattered
 from gaid.stores.schema import ArraySpec, digest_json, number_rows
 from gaid.stores.speech import NAMES, Speech, join, piece_of, read_piece, transcriber_of
 
@@ -79,16 +80,19 @@ class ZarrArrays:
     format = "zarr"
     file_names = growth = None  # a library has them
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         damaged = (path / "shards" / "plan.json").is_file()
         if not (path / "zarr.json").is_file():
             if damaged:
                 raise StoreCorrupt(f"{path / 'zarr.json'}: is missing; put it back, or extract again with --overwrite")
             raise StoreInvalid(f"{path}: a folder, but not a zarr store (it has no zarr.json); name a gaid store")
         try:
-            self.group = zarr.open_group(path, mode="r", zarr_format=3)
+            where: Any = {"store": path} if isinstance(path, Path) else path.for_zarr()
+            self.group = zarr.open_group(**where, mode="r", zarr_format=3)
             self.attributes: dict[str, Any] = dict(self.group.attrs)
         except Exception as error:
+            if is_of_obstore(error):
+                raise failed(str(path), error) from error
             if isinstance(error, OSError) and error.strerror and not isinstance(error, FileNotFoundError):
                 raise StoreInvalid(f"{path}: can't be opened: {error.strerror}") from error
             if damaged:
@@ -181,7 +185,10 @@ class ZarrArrays:
             if not can_read(raw):
                 return array.rows(rows)
             self._check(name, array.dtype)
-            return read_scattered(raw, rows, lambda number: f"{self.path}/{_file_of(name, number, array.ndim)}")
+            if isinstance(self.path, Path):
+                return read_scattered(raw, rows, lambda number: f"{self.path}/{_file_of(name, number, array.ndim)}")
+            root = self.path
+            return read_elsewhere(raw, rows, lambda number: root / _file_of(name, number, array.ndim))
 
     def _check(self, name: str, dtype: Any) -> None:
         """Compares everything but features, which are in half precision, with its digest."""

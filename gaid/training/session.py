@@ -18,7 +18,6 @@ from gaid.devices import parse_memory, pick_device
 from gaid.errors import OptionInvalid, RunInvalid, StoresDisagree
 from gaid.heads import Head
 from gaid.metrics import DIRECTIONS, NAMES
-from gaid.paths import whole_path
 from gaid.runs import Run, backbones_of, load_run, resolve_head
 from gaid.runs.factory import find_class
 from gaid.runs.files import CONFIG, ENVIRONMENT, HEAD_SOURCE, LOG, METRICS, read_checkpoint
@@ -154,7 +153,7 @@ class Session:
     def _store_description(self) -> dict[str, Any]:
         store = self.store
         return {
-            "path": str(whole_path(store.path)),
+            "path": store.address,
             "dataset": store.dataset,
             "protocol": self.settings.split_protocol,
             "fingerprint": store.fingerprint,
@@ -216,7 +215,7 @@ def _check_protocol(settings: TrainConfig, head: Head) -> None:
 
 def _complete(settings: TrainConfig, store: Store, split: Split, arguments: Mapping[str, Any]) -> TrainConfig:
     """The settings with everything that the store and the head as it was built decide."""
-    path = str(whole_path(store.path))
+    path = store.address
     return with_head(replace(settings, store=path, dataset=store.dataset, split_protocol=split.protocol), arguments)
 
 

@@ -92,10 +92,10 @@ def test_an_address_is_no_store(here, gaid):
         ("store", "info"),
         ("extract", "--dataset", "csv", "--root", here / "clips.csv", "--visual", "tiny", "--audio", "tiny", "--out"),
     ):
-        told = gaid(*command, "s3://bucket/a.zarr")
+        told = gaid(*command, "http://bucket/a.zarr")
         assert told.code == 2
-        assert "s3://bucket/a.zarr: is an address" in told.last_word
-    assert not Path("s3:").exists()
+        assert "http://bucket/a.zarr: is an address" in told.last_word
+    assert not Path("http:").exists()
 
 
 def test_a_killed_deletion_leaves_nothing_that_stops_the_next(here, gaid):

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from gaid.errors import DependencyMissing, OptionInvalid, RemoteFailed
 from gaid.retrieval.engines.protocol import Held, Rows, folder_text
 from gaid.retrieval.filters import Filters
+from gaid.stores.remote import SCHEMES, is_plain_http
 from gaid.versions import not_installed
 
 CLIPS, ABOUT = "clips", "gaid"  # tables
-SCHEMES = ("s3", "gs", "az")
 INDEXED = 20_000  # clips from which vectors are sorted into cells
 SMALLEST = 256  # clips per cell on average; Lance makes larger ones, and keeps them of a size when clips come
 FITTED = 10  # rounds in which the cells are fitted
@@ -123,7 +123,8 @@ class LanceEngine:
         os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of tables that are made
         import lancedb
 
-        return lancedb.connect(self.uri, read_consistency_interval=FRESH)
+        options = {"allow_http": "true"} if is_plain_http() else None
+        return lancedb.connect(self.uri, read_consistency_interval=FRESH, storage_options=options)
 
     @cached_property
     def _table(self) -> Any:
