@@ -2,8 +2,7 @@
 
 A segment's score is the cosine of its embedding with the sentence's, plus what it has of the sentence's words (`words`). A
 clip's is that of its best segment. What is added to a head's score is only what lies above chance: above the best score that
-speech about other things would have among as many clips. The weights were chosen on one half of what docs/search.md reports
-on the other.
+speech about other things would have among as many clips. docs/search.md says how the weights were chosen.
 """
 
 from dataclasses import dataclass

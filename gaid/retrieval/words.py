@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,19 +118,25 @@ STOP = frozenset(
 )
 
 
+def split_words(text: str) -> list[str]:
+    """The words of a text without those that say nothing."""
+    return [word for word in _WORD.findall(text.lower().replace("’", "'")) if word not in STOP]
+
+
 class Words:
     """The words of texts. `find` says how well each text holds those of a query."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         from scipy.sparse import coo_array
 
-        self._stems: dict[str, str] = {}
+        split = [split_words(text) for text in texts]
+        # Each word is stemmed once, whatever the number of texts that have it.
+        there = list(dict.fromkeys(chain.from_iterable(split)))
         self._number: dict[str, int] = {}
-        rows, columns = [], []
-        for row, text in enumerate(texts):
-            for stem in self.split(text):
-                rows.append(row)
-                columns.append(self._number.setdefault(stem, len(self._number)))
+        numbers = [self._number.setdefault(stem, len(self._number)) for stem in stemmer().stemWords(there)]
+        of_word = dict(zip(there, numbers, strict=True))
+        columns = np.fromiter((of_word[word] for word in chain.from_iterable(split)), np.int64)
+        rows = np.repeat(np.arange(len(texts)), [len(words) for words in split])
         shape = len(texts), max(1, len(self._number))
         counts = coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape).tocsc()
         counts.sum_duplicates()
@@ -144,17 +151,10 @@ class Words:
         """How much a word says that so many texts have."""
         return np.log1p((self._texts - found + 0.5) / (found + 0.5)).astype(np.float32)
 
-    def split(self, text: str) -> list[str]:
-        """The stems of a text's words, without those that say nothing."""
-        words = [word for word in _WORD.findall(text.lower().replace("’", "'")) if word not in STOP]
-        new = [word for word in words if word not in self._stems]
-        self._stems |= zip(new, stemmer().stemWords(new), strict=True)
-        return [self._stems[word] for word in words]
-
     def find(self, query: str) -> "NDArray[np.float32]":
         """For each text from 0, no word of the query, to 1, all of them again and again: BM25, divided by its bound."""
         found, bound = np.zeros(self._texts, np.float32), 0.0
-        for stem in dict.fromkeys(self.split(query)):
+        for stem in dict.fromkeys(stemmer().stemWords(split_words(query))):
             number = self._number.get(stem)
             if number is None:  # a word that no text has: none holds all of the query
                 bound += float(self._rarity_of(np.array(0)))
