@@ -64,11 +64,11 @@ def audit(
     from gaid.report.audit import print_audit
 
     page = chosen_page(out, "--out")
-    if out is None:
-        page = load_run(run).pages / "audit.html"
     found = gaid.audit.audit(run, store=store, split=split, split_protocol=split_protocol, against=tuple(against or ()), only=tuple(only or ()),
                 retrain=retrain, work=work, published_sampling=published_sampling, seeds=seeds, memory=memory, device=device,
                 seed=seed, progress=say)  # fmt: skip
+    if out is None:
+        page = load_run(run).pages / "audit.html"
     if not json:
         print_audit(found)
 

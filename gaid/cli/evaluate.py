@@ -114,13 +114,13 @@ def evaluate(
     from gaid.report.tables import print_results
 
     page = chosen_page(report, "--report")
-    if report is None and run is not None:
-        page = load_run(run).pages / ("report.html" if split == "test" else f"report-{split}.html")
     results = gaid.evaluate(run, store=store, preset=preset, split=split, split_protocol=split_protocol, index=index,
                     protocol=protocol, direction=direction, memory=memory, candidates=candidates, against=tuple(against or ()),
                     save_ranks=save_ranks, device=device, seed=seed, sense=sense,
                     subset=subset, dual_softmax=dual_softmax, first_caption=first_caption, own_caption=own_caption, noise=noise,
                     root=root)  # fmt: skip
+    if report is None and run is not None:
+        page = load_run(run).pages / ("report.html" if split == "test" else f"report-{split}.html")
 
     def tell_figures(file: Path | None) -> None:
         if not json:
