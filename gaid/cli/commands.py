@@ -12,6 +12,7 @@ from gaid.cli import (
     extract,
     import_checkpoint,
     index,
+    mcp,
     publish,
     reproduce,
     search,
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
     app.command("search")(search.search)
     app.command("serve")(serve.serve)
     app.add_typer(index.app, name="index")
+    app.command("mcp")(mcp.mcp)
     app.command("export")(export.export)
     app.command("publish")(publish.publish)
     app.command("reproduce")(reproduce.reproduce)

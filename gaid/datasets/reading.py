@@ -46,7 +46,8 @@ def find_files(root: Path, suffixes: Collection[str]) -> list[Path]:
     if named_like:
         holding = {folder for file in found for folder in file.parents}
         found += [folder for folder in named_like if folder not in holding]
-    return sorted(found, key=lambda path: os.fspath(path).split(os.sep))  # noqa: PTH206 (a path keeps its parts)
+    # Folder by folder, since no name holds the smallest character: a list of each path's parts would take twice the time and room.
+    return sorted(found, key=lambda path: os.fspath(path).replace(os.sep, "\0"))
 
 
 def unreadable_folders(root: Path) -> list[Path]:

@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]
 """Called with (clips done, clips in all) while a data set is being made."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Video:
     """One clip: a file, or the part of it from `start` to `end` seconds. `audio_path` is its sound if that is a separate file.
 

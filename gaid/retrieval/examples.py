@@ -1,7 +1,8 @@
 """Examples in place of a sentence: a picture, a sound or a clip, as the vectors that a library's clips are compared with."""
 
 import tempfile
-from dataclasses import dataclass
+import threading
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from gaid.extract.sources import load_encoder
 from gaid.heads.senses import SensesHead, mean_directions
 from gaid.media.clip import ClipRequest, Sampling
 from gaid.retrieval.lens import MET
+from gaid.retrieval.queries import Example
 from gaid.runs.library import meet_library
 from gaid.specs import FrameSpec
 from gaid.stores import read_clips
@@ -22,30 +24,14 @@ from gaid.stores import read_clips
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gaid.backbones import AudioBackbone, VisualBackbone
     from gaid.heads import Head
+    from gaid.media.clip import Clip
+    from gaid.media.pool import DecodePool
     from gaid.retrieval.queries import Query
     from gaid.stores import Store
 
 _UNUSED = FrameSpec(8, "crop", "area")  # the size of a picture that only carries a sound
-
-
-@dataclass(frozen=True)
-class Example:
-    """Directions of a picture (Dv) and of a sound (Da), each None where the example has none."""
-
-    picture: "NDArray[np.float32] | None"
-    sound: "NDArray[np.float32] | None"
-
-    @property
-    def senses(self) -> tuple[bool, bool]:
-        """Whether it has a picture, and whether it has a sound."""
-        return self.picture is not None, self.sound is not None
-
-    def as_text(self, store: "Store") -> "NDArray[np.float32]":
-        """One vector (Dv + Da), where the head of `head_for` takes a sentence's."""
-        zeros = np.zeros(store.visual_dim, np.float32), np.zeros(store.audio_dim, np.float32)
-        parts = (self.picture, self.sound)
-        return np.concatenate([zero if part is None else part for part, zero in zip(parts, zeros, strict=True)])
 
 
 def head_for(store: "Store", senses: tuple[bool, bool], device: str) -> "Head":
@@ -59,11 +45,14 @@ def head_for(store: "Store", senses: tuple[bool, bool], device: str) -> "Head":
     return head.to(device).eval()
 
 
-def find_example(query: "Query", store: "Store", device: str) -> Example:
+def find_example(query: "Query", files: "ExampleFiles") -> Example:
     """The directions of a query's example. Raises DataMissing, MediaError, OptionInvalid, BackboneUnavailable."""
+    store = files.store
     if query.text or (query.like is not None and (query.picture or query.sound)):
         raise OptionInvalid("search by a sentence, by a picture and a sound, or by a clip; not by several of these")
-    if query.like is not None and query.like in store.ids:
+    if query.example is not None:
+        found = query.example
+    elif query.like is not None and query.like in store.ids:
         found = example_of(store, store.ids.index(query.like))
     else:
         for path in (query.picture, query.sound):
@@ -71,7 +60,7 @@ def find_example(query: "Query", store: "Store", device: str) -> Example:
                 raise DataMissing(f"{path}: no such file")
         if query.like is not None and not Path(query.like).is_file():
             raise DataMissing(f"{query.like}: is neither the id of a clip of {store.path} nor a file")
-        found = _of_files(store, device, query)
+        found = files.read(query)
     if not any(found.senses):
         raise DataMissing(f"{query.label}: has neither a picture nor a sound to search by")
     return found
@@ -83,25 +72,45 @@ def example_of(store: "Store", row: int) -> Example:
     return Example(_direction(clips.visual[0]), _direction(clips.audio[0], clips.audio_mask[0]))
 
 
-def _of_files(store: "Store", device: str, query: "Query") -> Example:
-    """Files, decoded and encoded as the store's clips were."""
-    from gaid.media.pool import DecodePool
+class ExampleFiles:
+    """Files as examples, decoded and encoded as a store's clips were. Its encoders are loaded once. `pool`: what decodes them, a
+    process for each by default. Any thread may ask."""
 
-    file = Path(query.like) if query.like is not None else query.picture
-    audio = load_encoder(store, "audio", device)
-    visual = None if file is None else load_encoder(store, "visual", device)
-    with tempfile.TemporaryDirectory() as folder:
-        video = Video("example", _blank(Path(folder)) if file is None else file, audio_path=query.sound)
-        request = ClipRequest.of(
-            video, Sampling.of_store(store), _UNUSED if visual is None else visual.frame_spec, audio.audio_spec
-        )
+    def __init__(self, store: "Store", device: str, pool: "DecodePool | None" = None) -> None:
+        self.store, self.device, self.pool = store, device, pool
+        self._encoding = threading.Lock()
+
+    @cached_property
+    def _visual(self) -> "VisualBackbone":
+        return load_encoder(self.store, "visual", self.device)
+
+    @cached_property
+    def _audio(self) -> "AudioBackbone":
+        return load_encoder(self.store, "audio", self.device)
+
+    def read(self, query: "Query") -> Example:
+        """The example of a query's files. Raises MediaError, BackboneUnavailable, HeadMismatch, StoresDisagree."""
+        file = Path(query.like) if query.like is not None else query.picture
+        with self._encoding:
+            spec, audio_spec = _UNUSED if file is None else self._visual.frame_spec, self._audio.audio_spec
+        with tempfile.TemporaryDirectory() as folder:
+            video = Video("example", _blank(Path(folder)) if file is None else file, audio_path=query.sound)
+            clip = self._decode(ClipRequest.of(video, Sampling.of_store(self.store), spec, audio_spec))
+        if isinstance(clip, MediaError):
+            raise clip
+        heard = query.picture is None or query.sound is not None
+        with self._encoding:
+            picture = None if file is None else _direction(self._visual.encode_frames(clip.frames[None])[0])
+            sound = _direction(encode_sound([clip], self._audio, False)[0][0], clip.audio_mask) if heard else None
+        return Example(picture, sound)
+
+    def _decode(self, request: ClipRequest) -> "Clip | MediaError":
+        from gaid.media.pool import DecodePool
+
+        if self.pool is not None:
+            return next(iter(self.pool.map([request])))
         with DecodePool(1) as pool:
-            clip = next(iter(pool.map([request])))
-    if isinstance(clip, MediaError):
-        raise clip
-    picture = None if visual is None else _direction(visual.encode_frames(clip.frames[None])[0])
-    wanted = query.picture is None or query.sound is not None
-    return Example(picture, _direction(encode_sound([clip], audio, False)[0][0], clip.audio_mask) if wanted else None)
+            return next(iter(pool.map([request])))
 
 
 def _blank(folder: Path) -> Path:

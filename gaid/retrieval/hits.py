@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from gaid.retrieval.lens import Lens
-from gaid.retrieval.moments import best_moment, frame_scores
+from gaid.retrieval.moments import Strip, best_moment, frame_evidence, frame_scores
 from gaid.retrieval.results import Hit
 from gaid.retrieval.rounds import Round
 from gaid.retrieval.speech import Spoken
@@ -91,6 +91,16 @@ def hits_by_speech(
             )  # fmt: skip
         answers.append(hits)
     return answers
+
+
+def strip_of(lens: Lens, store: "Store", row: int) -> Strip:
+    """The frames of a clip under the one query of a lens."""
+    clips = read_clips(store, np.array([row]))
+    features = lens.features(clips)
+    scores, senses = frame_evidence(lens, features)
+    if "sound" in senses:
+        senses["sound"] = np.where(clips.audio_mask[0], senses["sound"], np.nan)
+    return Strip(clips.time[0], scores, senses, explain(lens, features, 0, np.array([0]))[0])
 
 
 @torch.inference_mode()

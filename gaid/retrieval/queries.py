@@ -5,11 +5,38 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from gaid.errors import DataMissing, OptionInvalid
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gaid.stores import Store
+
 # A minus before a letter, at the beginning of a word, leaves out what follows: -music, -"loud music".
 _WITHOUT = re.compile(r'(?<!\S)-(?:"([^"]*)"|([^\W\d_]\S*))')
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """Directions of a picture (Dv) and of a sound (Da), each None where the example has none."""
+
+    picture: "NDArray[np.float32] | None"
+    sound: "NDArray[np.float32] | None"
+
+    @property
+    def senses(self) -> tuple[bool, bool]:
+        """Whether it has a picture, and whether it has a sound."""
+        return self.picture is not None, self.sound is not None
+
+    def as_text(self, store: "Store") -> "NDArray[np.float32]":
+        """One vector (Dv + Da), where the head that compares examples takes a sentence's."""
+        zeros = np.zeros(store.visual_dim, np.float32), np.zeros(store.audio_dim, np.float32)
+        parts = (self.picture, self.sound)
+        return np.concatenate([zero if part is None else part for part, zero in zip(parts, zeros, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -17,7 +44,8 @@ class Query:
     """One search.
 
     `text`: a sentence. `without`: phrases; a clip that one of them describes is ranked lower by as much. In place of a sentence,
-    an example: `picture`, `sound`: files; `like`: the id of a clip of the library, or a file with picture and sound.
+    an example: `picture`, `sound`: files; `like`: the id of a clip of the library, or a file with picture and sound; `example`: one
+    that is encoded already.
     """
 
     text: str = ""
@@ -25,15 +53,18 @@ class Query:
     picture: Path | None = None
     sound: Path | None = None
     like: str | None = None
+    example: Example | None = None
 
     @property
     def is_example(self) -> bool:
         """Whether files or a clip are looked for, rather than what a sentence says."""
-        return any(one is not None for one in (self.picture, self.sound, self.like))
+        return any(one is not None for one in (self.picture, self.sound, self.like, self.example))
 
     @property
     def label(self) -> str:
         """What a table and a page show of it."""
+        if self.example is not None:
+            return "like the example"
         examples = (("picture", self.picture), ("sound", self.sound), ("clip", self.like))
         told = [f"like the {kind} {one}" for kind, one in examples if one is not None]
         return " ".join([*([self.text] if self.text else told), *(f"-{_quoted(one)}" for one in self.without)])

@@ -19,18 +19,18 @@ from gaid.evaluation.bench import Bench, open_bench
 from gaid.evaluation.subject import own_encoder, zero_shot_preset
 from gaid.extract.sources import ClipFiles, SentenceEncoder, load_sentence_encoder
 from gaid.retrieval.candidates import FEW, Candidates
-from gaid.retrieval.examples import example_of, find_example, head_for
+from gaid.retrieval.examples import ExampleFiles, example_of, find_example, head_for
 from gaid.retrieval.filters import NO_FILTERS, ClipFacts, Filters
-from gaid.retrieval.hits import explain, hits_by_speech, hits_of
+from gaid.retrieval.hits import hits_by_speech, hits_of, strip_of
 from gaid.retrieval.index import SAMPLED, captions_as, captions_of
 from gaid.retrieval.lens import MET, QUICK, SAMPLE, Background, Lens, Sense, best_clips
-from gaid.retrieval.moments import Strip, frame_evidence
+from gaid.retrieval.moments import Strip
 from gaid.retrieval.queries import Query
 from gaid.retrieval.results import Answer, Hit
 from gaid.retrieval.rounds import Round
 from gaid.retrieval.speech import Spoken, SpokenLibrary
 from gaid.retrieval.threshold import UNRELATED, Threshold, captions_to_judge_by, find_threshold
-from gaid.stores import open_store, read_clips, valid_rows
+from gaid.stores import open_store, valid_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Searcher:
     ) -> None:
         self.bench, self.store, self.root = bench, bench.store, root
         self.files = ClipFiles(self.store, root)
+        self.examples = ExampleFiles(self.store, bench.device)
         self._encode = encode
         self.rows = valid_rows(self.store)
         if not len(self.rows):
@@ -214,12 +215,7 @@ class Searcher:
     def strip(self, query: Query, row: int, sense: Sense = "all") -> Strip:
         """How well each frame of a clip fits a query, and by what. Raises what `ask` raises."""
         (lens,) = (asked.lens.of([0]) for asked in self._rounds([query], "all" if sense == "speech" else sense))
-        clips = read_clips(self.store, np.array([row]))
-        features = lens.features(clips)
-        scores, senses = frame_evidence(lens, features)
-        if "sound" in senses:
-            senses["sound"] = np.where(clips.audio_mask[0], senses["sound"], np.nan)
-        return Strip(clips.time[0], scores, senses, explain(lens, features, 0, np.array([0]))[0])
+        return strip_of(lens, self.store, row)
 
     # Which head answers which query
 
@@ -230,7 +226,7 @@ class Searcher:
             if query.is_example:
                 if query.without:
                     raise OptionInvalid(f"{query.label}: nothing can be left out of a search by example")
-                example = find_example(query, self.store, self.bench.device)
+                example = find_example(query, self.examples)
                 by_senses.setdefault(example.senses, []).append((place, example.as_text(self.store)))
         sentences = [place for place, query in enumerate(queries) if not query.is_example]
         if sentences:

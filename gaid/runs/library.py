@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from gaid.heads import Features
-from gaid.stores import iter_clips, valid_rows
+from gaid.stores import valid_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +28,6 @@ def _sounds(store: "Store", most: int | None) -> "Iterator[tuple[Tensor, Tensor]
     rows = valid_rows(store)
     if most is not None and len(rows) > most:
         rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
-    for _, clips in iter_clips(store, CLIPS, rows):
-        features = Features.of(clips, "cpu")
-        yield features.audio, features.audio_mask
+    for some in np.split(rows, range(CLIPS, len(rows), CLIPS)):
+        audio, mask = (store.rows(f"videos/{name}", some) for name in ("audio", "audio_mask"))
+        yield torch.from_numpy(audio), torch.from_numpy(mask)

@@ -7,15 +7,22 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from gaid.media.preview import PreviewRequest, preview_type
-from gaid.server.answers import AskedByText, AskedOfClip, ClipFacts, LibraryFacts, SearchAnswer, Weights
+from gaid.server.answers import Asked, AskedByText, AskedOfClip, ClipFacts, LibraryFacts, SearchAnswer, Weights
 from gaid.server.previews import LONGEST, PreviewAnswer
 from gaid.server.ranges import InMemory, PartAnswer
 from gaid.server.refusal import Refusal
 from gaid.server.served import Served
+from gaid.server.uploads import search_like
 
 Key = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{11}$", description="The key of a clip.")]
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 GET = ["GET", "HEAD"]
+FILE = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 
 
 def make_api(served: Served) -> APIRouter:
@@ -39,6 +46,16 @@ def _add_searches(api: APIRouter, served: Served) -> None:
     async def search(asked: Annotated[AskedByText, Query()]) -> SearchAnswer:
         """The clips that fit a sentence, or that are like a clip of the library."""
         return await served.searches.take(library.search, asked)
+
+    @api.post("/search/picture", openapi_extra=FILE)
+    async def by_picture(asked: Annotated[Asked, Query()], request: Request) -> SearchAnswer:
+        """The clips that look like a picture or video, whose file is the request's body."""
+        return await search_like(served, request, asked, "picture")
+
+    @api.post("/search/sound", openapi_extra=FILE)
+    async def by_sound(asked: Annotated[Asked, Query()], request: Request) -> SearchAnswer:
+        """The clips that sound like a sound, whose file is the request's body."""
+        return await search_like(served, request, asked, "sound")
 
 
 def _add_clips(api: APIRouter, served: Served) -> None:

@@ -37,6 +37,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 COOKIE = "gaid_token"
+HEAD_BYTES = 32 << 10  # of headers and query
 UPLOAD_BYTES, UPLOAD_SECONDS = 64 << 20, 60.0
 # Units of work (`rates`): searches 10 per second in the long run, uploads 1.
 WORK = (("/api/search/", 60), ("/api/search", 6), ("/weights", 6), ("/preview", 20))
@@ -73,6 +74,7 @@ class Guard:
         client = client_of((scope.get("client") or ("local", 0))[0])
         try:
             self.rules.rates.spend(client, _work(scope["path"]))
+            check_size(scope)
             headers = Headers(scope=scope)
             check_host(headers, self.rules)
             check_origin(headers, scope["method"])
@@ -189,6 +191,15 @@ class _Body:
     def _refusal(self) -> Refusal:
         most = self.rules.upload_bytes
         return Refusal(413, "BodyTooLarge", f"a body has at most {most / 1e6:.0f} MB", {"Connection": "close"})
+
+
+def check_size(scope: Scope) -> None:
+    """Raises Refusal for a head of more than HEAD_BYTES."""
+    size = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["query_string"])
+    if size > HEAD_BYTES:
+        raise Refusal(
+            431, "HeadTooLarge", f"a request's head has at most {HEAD_BYTES >> 10} KiB", {"Connection": "close"}
+        )
 
 
 def check_host(headers: Headers, rules: Rules) -> None:

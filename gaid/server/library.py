@@ -4,13 +4,14 @@ A searcher is asked by one thread, on which these functions must run (`gaid.serv
 """
 
 import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaid.errors import DataMissing, OptionInvalid
+from gaid.errors import DataMissing, GaidError, OptionInvalid
 from gaid.retrieval.filters import Filters
 from gaid.retrieval.lens import SENSES
 from gaid.retrieval.queries import Query
@@ -127,6 +128,13 @@ class ServedLibrary:
             media=f"{address}/media",
             preview=f"{address}/preview",
         )
+
+    def path(self, key: str) -> str | None:
+        """Where a clip's file is on this machine, for those who work on it. Raises DataMissing for a clip that is not there."""
+        clip = self.store.ids[self.row(key)]
+        with suppress(GaidError, OSError):
+            return str(self.searcher.files.find([clip])[clip].path)
+        return None
 
     @cached_property
     def _captions(self) -> list[str]:

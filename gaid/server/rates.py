@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from gaid.server.refusal import Refusal
+from gaid.server.refusal import Refusal, busy
 
 REMEMBERED = 10_000  # clients
 
@@ -27,11 +27,12 @@ def client_of(address: str) -> str:
 
 @dataclass
 class Rates:
-    """Each client has `burst` units of work, `per_second` of which come back; and `at_once` requests."""
+    """Each client has `burst` units of work, `per_second` of which come back; and `at_once` requests, all together `in_all`."""
 
     per_second: float = 60.0
     burst: float = 600.0
     at_once: int = 32
+    in_all: int = 1024
     clock: Callable[[], float] = time.monotonic
     _left: "OrderedDict[str, tuple[float, float]]" = field(default_factory=OrderedDict)
     _busy: "Counter[str]" = field(default_factory=Counter)
@@ -52,6 +53,8 @@ class Rates:
     @contextmanager
     def at_work(self, client: str) -> Iterator[None]:
         """Counts a request while it is answered. Raises Refusal where the client has too many."""
+        if self._busy.total() >= self.in_all:
+            raise busy()
         if self._busy[client] >= self.at_once:
             raise Refusal(429, "TooMany", f"more than {self.at_once} requests at once", {"Retry-After": "1"})
         self._busy[client] += 1

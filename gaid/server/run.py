@@ -14,12 +14,11 @@ from gaid.errors import OptionInvalid
 from gaid.retrieval.searcher import Searcher
 from gaid.server.app import make_app
 from gaid.server.connections import bounded
-from gaid.server.guard import Rules
+from gaid.server.guard import HEAD_BYTES, Rules
 from gaid.server.library import ServedLibrary
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PARTING = 2  # s that answers under way may take once the server is to end
-HEAD_BYTES = 16 << 10  # of a request's line and headers
 _TOKEN = re.compile(r"[A-Za-z0-9_.~-]{16,200}")
 
 

@@ -1,9 +1,11 @@
 """What the routes of a server share: the library, turns at searching and decoding, and what was made of clips' files."""
 
+from gaid.retrieval.examples import ExampleFiles
 from gaid.server.library import ServedLibrary
 from gaid.server.media import ClipMedia
 from gaid.server.pictures import Thumbnails
 from gaid.server.previews import Previews
+from gaid.server.rates import Rates
 from gaid.server.turns import Turns
 
 
@@ -14,7 +16,10 @@ class Served:
         self.library = library
         self.searches = Turns("search", threads=1, waiting=256, seconds=30.0)
         self.decoding = Turns("decode", threads=4, waiting=256, seconds=60.0)
+        self.encoding = Turns("encode", threads=1, waiting=16, seconds=60.0)
+        self.uploads = Rates(at_once=2, in_all=32)
         self.media = ClipMedia(library.searcher)
+        self.examples = ExampleFiles(library.store, library.searcher.bench.device, self.media.pool)
         self.thumbnails = Thumbnails(self.media, self.decoding)
         self.previews = Previews()
 
@@ -23,4 +28,5 @@ class Served:
         await self.previews.close()
         self.searches.close()
         self.decoding.close()
+        self.encoding.close()
         self.media.close()

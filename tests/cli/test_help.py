@@ -19,7 +19,8 @@ def test_all_commands_are_there():
     assert set(COMMANDS) == {
         "gaid", "gaid doctor", "gaid datasets", "gaid extract", "gaid store", "gaid store info", "gaid store verify",
         "gaid store convert", "gaid store prune", "gaid store join", "gaid train-head", "gaid eval", "gaid reproduce",
-        "gaid stress", "gaid search", "gaid serve", "gaid index", "gaid index push", "gaid index info", "gaid audit", "gaid compare", "gaid import-checkpoint", "gaid export",
+        "gaid stress", "gaid search", "gaid serve", "gaid mcp",
+        "gaid index", "gaid index push", "gaid index info", "gaid audit", "gaid compare", "gaid import-checkpoint", "gaid export",
         "gaid senses", "gaid publish", "gaid demo",
     }  # fmt: skip
 

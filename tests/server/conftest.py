@@ -16,8 +16,6 @@ from gaid.server.rates import Rates
 from tests import media_maker
 from tests.server.visiting import server, tab, visit  # noqa: F401 (fixtures)
 
-FREE = Rates(per_second=1e9, burst=1e9)
-
 
 @dataclass(frozen=True)
 class World:
@@ -52,9 +50,15 @@ def library(world):
     return ServedLibrary(Searcher.open(store=world.store, preset="av-sum", device="cpu"))
 
 
+@pytest.fixture(scope="session")
+def free():
+    """Rates that no test reaches."""
+    return Rates(per_second=1e9, burst=1e9)
+
+
 @pytest.fixture(scope="module")
-def client(library):
+def client(library, free):
     with TestClient(
-        make_app(library, Rules(frozenset({"localhost"}), rates=FREE)), base_url="http://localhost"
+        make_app(library, Rules(frozenset({"localhost"}), rates=free)), base_url="http://localhost"
     ) as client:
         yield client
