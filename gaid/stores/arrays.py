@@ -1,5 +1,6 @@
 """An array of a store as readers see it: shape, type, slices and rows in memory. Damage to it raises StoreCorrupt."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from types import TracebackType
@@ -56,6 +57,11 @@ class StoreArray:
             chunks = getattr(array, "chunks", None) or self.shape
             self.rows_per_chunk = max(1, int(chunks[0]))
             self.rows_per_file = max(1, int((getattr(array, "shards", None) or chunks)[0]))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return self.dtype.itemsize * math.prod(self.shape[1:])
 
     @property
     def ndim(self) -> int:

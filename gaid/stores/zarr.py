@@ -20,6 +20,7 @@ from gaid.stores.schema import ArraySpec, digest_json, number_rows
 from gaid.stores.speech import NAMES, Speech, join, piece_of, read_piece, transcriber_of
 
 SPARSE = 8  # rows that are further apart than this on average are read one by one
+SMALL = 256  # bytes of a row up to which zarr takes longer for a file than for what is in it
 # Arrays that are not sharded have their bytes on disk even where all values are the fill value.
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 
@@ -178,7 +179,9 @@ class ZarrArrays:
         array = self[name]
         numbers = np.unique(rows // array.rows_per_file).tolist()
         self.inventory.check_sizes(_file_of(name, number, array.ndim) for number in numbers)
-        if not len(rows) or rows[-1] - rows[0] < SPARSE * len(rows):
+        dense = not len(rows) or rows[-1] - rows[0] < SPARSE * len(rows)
+        small = isinstance(self.path, Path) and array.row_bytes <= SMALL
+        if dense and not small:
             return array.rows(rows)
         with Reading(self.path / name, self.path):
             raw = self._open(name)
