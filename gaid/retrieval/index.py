@@ -95,9 +95,10 @@ class ClipIndex:
         vectors = self.vectors
         if not vectors.read():
             vectors.clear()
-        wanted = np.unique(self._keys)
-        new, changed = np.setdiff1d(wanted, vectors.keys), False
-        if len(vectors):
+        same = np.array_equal(vectors.keys, self._keys)  # sorting a million keys takes longer than opening the rest
+        wanted = self._keys if same else np.unique(self._keys)
+        new, changed = (self._keys[:0] if same else np.setdiff1d(wanted, vectors.keys)), False
+        if len(vectors) and not same:
             alive = np.isin(vectors.keys, wanted)
             if not alive.any():
                 vectors.clear()
@@ -122,6 +123,10 @@ class ClipIndex:
 
     def _place(self) -> None:
         """Finds for each row its vector, and for each vector its rows: none for a clip that is gone, several for copies."""
+        if np.array_equal(self.vectors.keys, self._keys):
+            self._places = np.arange(len(self.rows))
+            self._by_place, self._sorted, self._alive = self.rows, self._places, None
+            return
         by_key = np.argsort(self.vectors.keys, kind="stable")
         self._places = by_key[np.searchsorted(self.vectors.keys[by_key], self._keys)]
         order = np.argsort(self._places, kind="stable")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Sense = Literal["all", "picture", "sound", "speech"]
 SENSES = ("all", "picture", "sound", "speech")
 MET = 2000  # clips whose sounds an untrained head meets, so that a large library opens quickly
-SAMPLE, QUICK = 512, 64  # clips that stand for the library, where all are scored and where only candidates are
+SAMPLE, QUICK = 512, 32  # clips that stand for the library, where all are scored and where only candidates are
 
 
 @dataclass(frozen=True)
