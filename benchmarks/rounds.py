@@ -144,7 +144,7 @@ def kill_once(folder: Folder, out: Path) -> bool:
         stderr=subprocess.DEVNULL,
     )
     try:
-        process.wait(folder.random.uniform(2.0, 12.0))
+        process.wait(folder.random.uniform(1.0, 5.0))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

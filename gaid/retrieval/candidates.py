@@ -41,6 +41,7 @@ class Candidates:
         self.notes: list[str] = []
         self._collection: Collection | None = None
         self._opened: dict[str, ClipIndex] = {}
+        self._keys: dict[tuple[Head, str, str], str] = {}  # taken of a head once: it follows from all its weights
 
     def open(self, lens: Lens) -> None:
         """Opens what has to be there before a search by the head of a lens. Raises OptionInvalid for a head that can't be served,
@@ -63,7 +64,7 @@ class Candidates:
         queries for that lens. Returns whether there is one: `auto` does without where none can be written."""
         if self._collection is not None:
             return self._collection.serves(finder)
-        key = measure_key(finder)
+        key = self._key(finder)
         if key not in self._opened and self.choice != "exact":
             try:
                 self._opened[key], about = ClipIndex.open(self.store, finder, probes)
@@ -76,6 +77,12 @@ class Candidates:
                 self.notes.append(str(about))
         return key in self._opened
 
+    def _key(self, finder: Lens) -> str:
+        asked = finder.head, finder.sense, finder.audio
+        if asked not in self._keys:
+            self._keys[asked] = measure_key(finder)
+        return self._keys[asked]
+
     def best(
         self, lens: Lens, finder: Lens, count: int, rows: "NDArray[np.int64]", filters: Filters = NO_FILTERS
     ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
@@ -87,7 +94,7 @@ class Candidates:
         if self._collection is not None:
             candidates = self._collection.candidates(finder, count, rows, filters)
         else:
-            candidates = self._opened[measure_key(finder)].candidates(finder, count, rows)
+            candidates = self._opened[self._key(finder)].candidates(finder, count, rows)
         known, places = np.unique(candidates, return_inverse=True)
         scores = lens.rescore(lens.features(read_clips(self.store, known)), places.reshape(candidates.shape))
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
