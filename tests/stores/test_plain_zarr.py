@@ -70,6 +70,7 @@ def test_rows_read_in_small_pieces_are_the_same(written, rows, monkeypatch):
 
 
 def test_few_rows_of_a_large_array_do_not_bring_what_lies_between_them(written, monkeypatch):
+    monkeypatch.setattr("gaid.stores.zarr.SMALL", 0)  # rows that are not small
     read = []
     original = store_arrays.StoreArray.__getitem__
     monkeypatch.setattr(store_arrays.StoreArray, "__getitem__", lambda a, key: read.append(key) or original(a, key))
