@@ -112,7 +112,7 @@ class MTEBHead:
     ) -> Scores:
         """For each query the best `top_k` documents (of its `top_ranked` alone, where a task names some) and their scores.
 
-        Clips that can't be decoded are in no list. Raises OptionInvalid for a task that is not between text and video.
+        A clip that can't be decoded is in no list, and finds nothing. Raises OptionInvalid for a task that is not between text and video.
         """
         corpus, where = self._corpus, f"{task_metadata.name}-{hf_subset}-{hf_split}"
         if corpus is None:
@@ -125,10 +125,14 @@ class MTEBHead:
             )
         texts, videos = (queries, corpus) if text_asks else (corpus, queries)
         scores, found = self._score(_texts(texts), videos, where)
-        ids = np.asarray([str(one) for one in videos["id"]])[found].tolist(), [str(one) for one in texts["id"]]
-        return (
-            _best(scores, ids[1], ids[0], top_k, top_ranked) if text_asks else _best(scores.T, *ids, top_k, top_ranked)
-        )
+        clips = np.asarray([str(one) for one in videos["id"]])[found].tolist()
+        sentences = [str(one) for one in texts["id"]]
+        if text_asks:
+            return _best(scores, sentences, clips, top_k, top_ranked)
+        nothing: Scores = {
+            str(one): {} for one in videos["id"]
+        }  # of clips that can't be decoded: mteb counts them as misses
+        return nothing | _best(scores.T, clips, sentences, top_k, top_ranked)
 
     def _score(self, texts: Sequence[str], videos: Any, where: str) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
         """Scores (texts, clips), and the rows of the videos that are these clips: those that could be decoded."""
@@ -158,12 +162,11 @@ class MTEBHead:
     def _extract(self, videos: Any, folder: Path) -> "Store":
         """The store of a task's clips, whose ids are their rows; one that is there already is completed."""
         media = folder / "media"
-        columns = {name: _encoded(videos, name)[name] for name in ("video", "audio") if name in videos.column_names}
         clips = []
-        for row, video in enumerate(columns["video"]):
-            sound = columns["audio"][row] if "audio" in columns else None
+        for row, cells in enumerate(_encoded(videos)):
+            sound = cells.get("audio")
             beside = _file(media, f"{row}.audio", sound) if sound else None
-            clips.append(Video(str(row), _file(media, f"{row}.video", video), audio_path=beside))
+            clips.append(Video(str(row), _file(media, f"{row}.video", cells["video"]), audio_path=beside))
         data = Dataset(f"mteb-{folder.name}", media, tuple(clips), (), {"all": {}}, "all")
         extract(
             data, out=folder / "clips.zarr", device=self.device, workers=self.workers, max_missing=1, progress=False,
@@ -217,15 +220,18 @@ def _texts(side: Any) -> list[str]:
     return [f"{title or ''} {text}".strip() for title, text in zip(titles, side["text"], strict=True)]
 
 
-def _encoded(side: Any, name: str) -> Any:
-    """The column as files, not decoded. Raises OptionInvalid where it holds something else."""
+def _encoded(side: Any) -> Any:
+    """The columns of video and sound as files, not decoded. Raises OptionInvalid where they hold something else."""
     datasets = _import_datasets()
-    kind = {"video": datasets.Video, "audio": datasets.Audio}[name]
-    if not isinstance(side.features[name], kind):
-        raise OptionInvalid(
-            f"the column {name!r} is {side.features[name]}, not datasets.{kind.__name__}: gaid decodes files itself"
-        )
-    return side.select_columns([name]).cast_column(name, kind(decode=False))
+    kinds = {"video": datasets.Video, "audio": datasets.Audio}
+    side = side.select_columns([name for name in kinds if name in side.column_names])
+    for name in side.column_names:
+        if not isinstance(side.features[name], kinds[name]):
+            raise OptionInvalid(
+                f"the column {name!r} is {side.features[name]}, not datasets.{kinds[name].__name__}: gaid decodes files itself"
+            )
+        side = side.cast_column(name, kinds[name](decode=False))
+    return side
 
 
 def _file(folder: Path, name: str, cell: Mapping[str, Any]) -> Path:

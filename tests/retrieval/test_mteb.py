@@ -200,7 +200,9 @@ def test_files_may_lie_within_the_data_set_and_a_broken_one_is_in_no_list(model,
                 for query, scores in ask(model, text, columns(clips, "video")).items()}  # fmt: skip
     from gaid.retrieval.mteb import MTEBHead
 
-    assert ask(MTEBHead(run, work=tmp_path / "work"), text, within) == expected
+    again = MTEBHead(run, work=tmp_path / "work")
+    assert ask(again, text, within) == expected
+    assert ask(again, within, text)["9"] == {}  # as a query it counts as a miss
 
 
 def test_tasks_that_are_not_between_text_and_video_are_refused(model, clips):
