@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -196,8 +197,12 @@ def comparison(measured: list[Measured], machine: str, notes: list[str]) -> str:
         "opened again, first answer": lambda about: f"{1e3 * about['opening']:.0f} ms",
     }  # fmt: skip
     lines = [
-        f"{machine}; `python -m benchmarks engines`; {', '.join(name for one in measured for name in one.packages)}.",
-        notes[0],
+        fill(
+            f"{machine}; `python -m benchmarks engines`; {', '.join(name for one in measured for name in one.packages)}. "
+            f"{notes[0]} Recall is of the exact nearest; each engine's effort is the least of a few at which it holds "
+            f"{ENOUGH:.0%} of those of 100 other queries without a filter, or the most.",
+            118,
+        ),
         "",
         "| | " + " | ".join(one.name for one in measured) + " |",
         "|---|" + "---|" * len(measured),
