@@ -136,7 +136,7 @@ class Words:
         numbers = [self._number.setdefault(stem, len(self._number)) for stem in stemmer().stemWords(there)]
         of_word = dict(zip(there, numbers, strict=True))
         columns = np.fromiter((of_word[word] for word in chain.from_iterable(split)), np.int64)
-        rows = np.repeat(np.arange(len(texts)), [len(words) for words in split])
+        rows = np.repeat(np.arange(len(texts)), np.array([len(words) for words in split], np.int64))
         shape = len(texts), max(1, len(self._number))
         counts = coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape).tocsc()
         counts.sum_duplicates()
