@@ -44,7 +44,10 @@ class LibraryFacts(BaseModel):
     name: str
     clips: Annotated[int, Field(description="How many clips can be found.")]
     senses: list[str]
-    folders: Annotated[list[str], Field(description="Folders of the clips, as far as their ids name folders.")]
+    folders: Annotated[
+        list[str],
+        Field(description="Folders of the clips, each with those above it; none where there are more than 500."),
+    ]
     heard: Annotated[str, Field(description="Which sound the head hears, in words; empty for a head without a choice.")]
     notes: list[str]
     thresholds: Annotated[

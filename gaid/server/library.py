@@ -46,7 +46,7 @@ class ServedLibrary:
     def __init__(self, searcher: Searcher) -> None:
         self.searcher, self.store = searcher, searcher.store
         self.keys = Keys(self.store.ids, searcher.rows)
-        self.folders = _folders(self.store.ids)
+        self.folders = _choices(searcher.facts.folders)
 
     def warm_up(self) -> None:
         """Loads what the first search would wait for."""
@@ -210,10 +210,10 @@ def _shown(times: Any, moment: tuple[float, float] | None) -> list[float]:
     return [float(one) for one in np.unique(inside[np.linspace(0, len(inside) - 1, PICTURES).round().astype(int)])]
 
 
-def _folders(ids: list[str]) -> list[str]:
-    """Folders that the clips' ids name, each with those above it; none where there are too many to choose from."""
+def _choices(folders: list[str]) -> list[str]:
+    """Folders of clips, each with those above it; none where there are too many to choose from."""
     found: set[str] = set()
-    for one in {clip.rpartition("/")[0] for clip in ids if "/" in clip}:
+    for one in folders:
         found.update(str(above) for above in (PurePosixPath(one), *PurePosixPath(one).parents) if above.name)
         if len(found) > MOST_FOLDERS:
             return []
