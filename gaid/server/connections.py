@@ -2,6 +2,7 @@
 take, and how long a client may leave an answer unread."""
 
 import asyncio
+import socket
 from collections import Counter
 from typing import Any
 
@@ -36,6 +37,8 @@ def bounded(
                 return
             self._name = name
             connected[name] += 1
+            # asyncio does so itself only for sockets that name their protocol, which a listening one here does not.
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._await_head()
 
         def data_received(self, data: bytes) -> None:
