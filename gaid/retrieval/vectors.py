@@ -76,7 +76,8 @@ class ClipVectors:
             # faiss trusts what it reads, so only a file that was written here is given to it.
             if facts is None or facts[0] != told["bytes"] or digest_of(str(place), *facts) != told["digest"]:
                 return False
-        self._names, self._kind, self.about = list(marker["files"]), marker["kind"], marker["about"]
+        # Vectors, keys and, of a large library, codes: the alphabet backwards, since JSON's members have no order.
+        self._names, self._kind, self.about = sorted(marker["files"], reverse=True), marker["kind"], marker["about"]
         self.keys = np.load(self.folder / self._names[1], allow_pickle=False)
         self._map(marker["dim"])
         if len(self._names) > 2:

@@ -18,7 +18,7 @@ from gaid.stores import zarr as zarr_arrays
 from gaid.stores.census import take_census
 from gaid.stores.inventory import CENSUS, PLAN, digest_attributes
 from gaid.stores.reader import StoreReader
-from gaid.stores.schema import AUDIO_STATES, ArraySpec, StorePlan, digest_json
+from gaid.stores.schema import AUDIO_STATES, ArraySpec, StorePlan, to_json
 
 
 def lock_store(target: Path) -> FileLock:
@@ -86,5 +86,7 @@ def digest_files(root: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]
 
 
 def write_marker(path: Path, marker: Mapping[str, Any]) -> None:
-    """Writes a marker with a digest of itself, so that damage to it is not taken for damage to data."""
-    write_bytes(path, json.dumps({**marker, "digest": digest_json(marker)}, indent=1).encode())
+    """Writes a marker with a digest of itself, so that damage to it is not taken for damage to data. The digest comes first, so
+    that a reader need not spell the rest again to compare it."""
+    rest = to_json(marker)
+    write_bytes(path, b'{"digest":"%s",' % hashlib.sha256(rest).hexdigest().encode() + rest[1:])

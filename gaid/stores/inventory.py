@@ -23,6 +23,7 @@ PLAN, CENSUS = "plan", "census"
 # Attributes that are added later, so that the plan's marker cannot hold them.
 LATER = ("census",)
 AT_ONCE = 16  # markers
+DIGEST_BYTES = len('{"digest":"') + 64 + len('",')  # with which a marker begins
 
 
 def marker_files(root: Place) -> dict[str, Place]:
@@ -35,8 +36,11 @@ def marker_files(root: Place) -> dict[str, Place]:
 def read_marker(file: Place) -> dict[str, Any]:
     """A marker, without the digest of itself. Raises StoreCorrupt."""
     try:
-        marker: dict[str, Any] = json.loads(file.read_bytes())
-        intact = marker.pop("digest") == digest_json(marker)
+        raw = file.read_bytes()
+        marker: dict[str, Any] = json.loads(raw)
+        told = marker.pop("digest")
+        # The digest is of what follows it; older markers are spelled differently, and spelled again to compare it.
+        intact = told == hashlib.sha256(b"{" + raw[DIGEST_BYTES:]).hexdigest() or told == digest_json(marker)
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         intact = False
     if not intact:

@@ -205,9 +205,14 @@ def caption_arrays(layout: Mapping[str, Any]) -> dict[str, ArraySpec]:
     return {spec.name: spec for spec in specs}
 
 
+def to_json(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces: one spelling per value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
 def digest_json(value: Any) -> str:
-    """sha256 of a value's JSON with sorted keys and no spaces."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """sha256 of a value's JSON (`to_json`)."""
+    return hashlib.sha256(to_json(value)).hexdigest()
 
 
 def number_rows(digest: str, count: int) -> NDArray[np.uint64]:
