@@ -1,8 +1,8 @@
 """From which score on a clip counts as an answer, so that a search can say that nothing fits.
 
 Sentences that have nothing to do with the library say what its best clip scores by chance. Where the library has captions,
-those say what a clip scores that is there. The score itself tells the two apart better than its distance from the library's
-mean, and much better than that in standard deviations, of which a sentence with many right clips has few.
+they show what a clip scores that fits. The score itself separates the two better than its distance from the library's mean,
+and much better than that distance in standard deviations, which is small for a sentence that many clips fit.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """One vector per clip on the disk, and those that lie nearest to a query's vector. What the vectors are is the caller's.
 
-They lie in one file of half-precision numbers that is only ever added to and is mapped into memory. Above FLAT clips a faiss index
+They lie in one half-precision file that is appended to and mapped into memory. Above FLAT clips a faiss index
 keeps a bit per number (RaBitQ) in memory: it finds a shortlist, whose products are then taken from the file.
 """
 

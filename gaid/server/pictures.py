@@ -35,7 +35,7 @@ class Thumbnails:
         if clip in self._kept:
             self._kept.move_to_end(clip)
             frames = self._kept[clip]
-        else:  # whoever asks meanwhile waits for the same work, which goes on when one of them leaves
+        else:  # requests that arrive meanwhile wait for the same task; it continues if one of them is cancelled
             if clip not in self._made:
                 self._made[clip] = asyncio.create_task(self._make(clip))
             frames = await asyncio.shield(self._made[clip])

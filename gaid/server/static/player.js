@@ -118,7 +118,7 @@ export class Player {
     find("clock").textContent = `${clock(Math.max(time, 0))} / ${clock(this.hit.duration)}`;
     const isPart = this.hit.end !== null && this.hit.end !== undefined;
     if (isPart && time >= this.hit.duration && !this.hasEnded) {
-      this.hasEnded = true; // the file goes on, the clip does not
+      this.hasEnded = true; // the clip is a part of a longer file
       this.video.pause();
     }
   }
