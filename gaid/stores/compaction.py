@@ -17,6 +17,7 @@ import numpy as np
 from gaid.errors import StoreIncomplete
 from gaid.files import sync_folder
 from gaid.stores.convert import copy_captions, copy_rows, plan_of
+from gaid.stores.inventory import SOURCES
 from gaid.stores.library_writer import LibraryWriter, Part, Row, Rows
 from gaid.stores.reader import StoreReader
 from gaid.stores.schema import StorePlan, video_arrays
@@ -145,6 +146,9 @@ def _sweep(library: LibraryWriter, names: Collection[str]) -> None:
             drop_piece(folder, shard)
             (folder / "shards" / f"{shard:05d}.json").unlink()
         sync_folder(folder / "shards")
+        for file in (folder / SOURCES).glob("*.json"):
+            if file.stem.isdigit() and int(file.stem) not in kept:
+                file.unlink()
         for file in [
             file for name in video_arrays(part.layout) for file in folder.glob(f"{name}/c/**/*") if file.is_file()
         ]:

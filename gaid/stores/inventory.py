@@ -8,7 +8,7 @@ features is compared again when it is read. The bytes of features are compared b
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,9 +20,11 @@ from gaid.stores.remote import Place, RemotePath
 from gaid.stores.schema import digest_json
 
 PLAN, CENSUS = "plan", "census"
+SOURCES = "sources"  # the folder of the facts about source files
 # Attributes that are added later, so that the plan's marker cannot hold them.
 LATER = ("census",)
 AT_ONCE = 16  # markers
+ALTERED = "its bytes are not those that were written"
 DIGEST_BYTES = len('{"digest":"') + 64 + len('",')  # with which a marker begins
 
 
@@ -31,6 +33,16 @@ def marker_files(root: Place) -> dict[str, Place]:
     folder = root / "shards"
     found: list[Place] = sorted(folder.glob("*.json")) if folder.is_dir() else []
     return {file.stem: file for file in found if not file.name.startswith(".")}
+
+
+def sources_file(shard: str) -> str:
+    """The file, as seen from the store, of the facts about a shard's source files."""
+    return f"{SOURCES}/{shard}.json"
+
+
+def files_of_arrays(marker: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The files that a shard's marker lists, but for the facts about source files."""
+    return {place: told for place, told in marker["files"].items() if not place.startswith(f"{SOURCES}/")}
 
 
 def read_marker(file: Place) -> dict[str, Any]:
@@ -60,7 +72,7 @@ def fault_of(file: str | Place, expected: Mapping[str, Any], read: bool) -> str:
             and hashlib.sha256((Path(file) if isinstance(file, str) else file).read_bytes()).hexdigest()
             != expected["sha256"]
         ):
-            return "its bytes are not those that were written"
+            return ALTERED
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:
@@ -79,23 +91,23 @@ class Inventory:
     _checked: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        # What rows were made from is most of a marker, and seldom asked for: a million rows would hold a gigabyte.
         self._files = marker_files(self.root)
         self.markers = {}
-        for name, marker in zip(self._files, self._read(self._files.values()), strict=True):
+        for name, marker in zip(self._files, self._at_once(read_marker, self._files.values()), strict=True):
+            # Stores made before November 26, 2026 have them here: of a million rows they would hold a gigabyte.
             marker.pop("sources", None)
             self.markers[name] = marker
         self.files = {place: told for marker in self.markers.values() for place, told in marker["files"].items()}
 
-    def _read(self, files: Iterable[Place]) -> Iterator[dict[str, Any]]:
-        """Markers one by one; of a store elsewhere a few are read at once, since each waits for an answer."""
+    def _at_once(self, read: Callable[[Any], Any], wanted: Iterable[Any]) -> Iterator[Any]:
+        """What is read of each, one by one; of a store elsewhere a few at once, since each waits for an answer."""
         if isinstance(self.root, Path):
-            yield from map(read_marker, files)
+            yield from map(read, wanted)
             return
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            rest = iter(files)
+            rest = iter(wanted)
             while some := list(islice(rest, AT_ONCE)):
-                yield from pool.map(read_marker, some)
+                yield from pool.map(read, some)
 
     def sources(self, rows: int) -> list[Any] | None:
         """The source files of each of a store's rows, none for rows that are not done; None where none was recorded."""
@@ -108,14 +120,24 @@ class Inventory:
 
     def iter_sources(self) -> Iterator[tuple[range, list[Any]]]:
         """The rows of each shard that is done, and the source files of each; without shards for which none were recorded."""
-        for marker in self._read(file for name, file in self._files.items() if name.isdigit()):
-            if marker.get("sources"):
-                yield range(*marker["rows"]), marker["sources"]
+        shards = [name for name in self.markers if name.isdigit()]
+        for rows, sources in self._at_once(self.sources_of_shard, shards):
+            if sources:
+                yield rows, sources
 
     def sources_of_shard(self, name: str) -> tuple[range, list[Any]]:
-        """The rows of a shard, and the source files of each; nothing where none were recorded."""
-        marker = read_marker(self._files[name])
-        return range(*marker["rows"]), marker.get("sources", [])
+        """The rows of a shard, and the source files of each; nothing where none were recorded. Raises StoreCorrupt."""
+        place = sources_file(name)
+        told, rows = self.files.get(place), range(*self.markers[name]["rows"])
+        if told is None:
+            return rows, read_marker(self._files[name]).get("sources", [])
+        try:
+            raw = (self.root / place).read_bytes()
+        except OSError as error:
+            raise self._corrupt(place, f"can't be read ({error.strerror or error})") from error
+        if hashlib.sha256(raw).hexdigest() != told["sha256"]:
+            raise self._corrupt(place, ALTERED)
+        return rows, json.loads(raw)
 
     def check(self, attributes: Mapping[str, Any]) -> None:
         """Raises StoreCorrupt for the first file that is missing or not of its size, and for changed attributes."""

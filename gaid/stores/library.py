@@ -173,7 +173,7 @@ class LibraryArrays:
         superseded = vanished = 0
         for number, part in enumerate(self.parts):
             names = ids_of(part)
-            dead = [row for row in part.done_rows() if (number, row) not in live]
+            dead = [row for row in part.done_rows().tolist() if (number, row) not in live]
             superseded += sum(names[row] in ids for row in dead)
             vanished += sum(names[row] not in ids for row in dead)
         return {"parts": len(self.parts), "live": len(live), "superseded": superseded, "vanished": vanished}

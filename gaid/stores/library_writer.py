@@ -103,7 +103,7 @@ class Part:
         return range(*self.arrays.inventory.markers[f"{shard:05d}"]["rows"])
 
     @cached_property
-    def rows(self) -> list[int]:
+    def rows(self) -> NDArray[np.int64]:
         """The rows that are done."""
         return self.arrays.done_rows()
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ AUDIO_STATES = ("sound", "silent", "no track", "failed")
 IDENTITY_ATTRS = ("backbones", "sampling")
 # Arrays of text are kept as UTF-8 bytes, one after the other, and where each begins: the same in zarr and HDF5.
 TEXTS = ("videos/id", "captions/id", "captions/text")
+_AT_ONCE = 10_000  # of a million texts
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class StorePlan:
         """What decides the contents, each part as itself or, where long, as its digest."""
         return {
             "schema": self.schema,
-            "videos": digest_json(list(self.video_ids)),
+            "videos": digest_list(self.video_ids),
             "captions": digest_json(
                 [list(self.caption_ids), list(self.caption_texts), [int(v) for v in self.caption_video]]
             ),
@@ -215,6 +216,17 @@ def digest_json(value: Any) -> str:
     return hashlib.sha256(to_json(value)).hexdigest()
 
 
+def digest_list(values: Iterable[Any], separators: tuple[str, str] = (",", ":")) -> str:
+    """`digest_json` of a list, without its JSON in memory at once."""
+    digest, between, rest = hashlib.sha256(b"["), "", iter(values)
+    while some := list(islice(rest, _AT_ONCE)):
+        text = json.dumps(some, sort_keys=True, separators=separators)
+        digest.update(f"{between}{text[1:-1]}".encode())
+        between = separators[0]
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
 def number_rows(digest: str, count: int) -> NDArray[np.uint64]:
     """(count) numbers of rows that follow from a digest in hex; two rows of a million share one once in 37 million stores."""
     start = np.uint64(int(digest[:16], 16))
@@ -236,5 +248,8 @@ def decode_texts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[st
 
 def iter_texts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Iterator[str]:
     """The same one by one."""
-    raw = data.tobytes()
-    return (raw[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets.tolist()))
+    for start in range(0, len(offsets) - 1, _AT_ONCE):
+        ends = offsets[start : start + _AT_ONCE + 1]
+        raw = data[int(ends[0]) : int(ends[-1])].tobytes()
+        for begin, end in pairwise((ends - ends[0]).tolist()):
+            yield raw[begin:end].decode("utf-8", "surrogatepass")

@@ -18,7 +18,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from gaid.errors import DataInvalid, OptionInvalid, StoreInvalid, StoreLocked, StoresDisagree
-from gaid.files import follow, sync_folder
+from gaid.files import follow, sync_folder, write_bytes
 from gaid.paths import local_path
 from gaid.source_files import Sources
 from gaid.stores import zarr as zarr_arrays
@@ -27,8 +27,9 @@ from gaid.stores.deletion import clear_deletion, delete_store
 from gaid.stores.differences import differences
 from gaid.stores.hdf5 import Hdf5Arrays
 from gaid.stores.hdf5_writer import HDF5_SUFFIXES, write_hdf5
+from gaid.stores.inventory import sources_file
 from gaid.stores.library import FOLDER
-from gaid.stores.schema import StorePlan, caption_arrays, video_arrays
+from gaid.stores.schema import StorePlan, caption_arrays, to_json, video_arrays
 from gaid.stores.speech_writer import drop_piece
 from gaid.stores.store import Store, open_store
 
@@ -194,13 +195,18 @@ class StoreWriter:
             if not finite:
                 raise DataInvalid(f"shard {number}: {name} of a valid row is not finite")
         more: dict[str, Any] = {"failures": failures or []}
-        if sources is not None:
-            more["sources"] = [[one and one.plain() for one in of_row] for of_row in sources]
         if remarks:
             more["remarks"] = remarks
+        files = self._write_sources(number, sources) if sources is not None else {}
         self._write(
-            number, rows.start, {name: given[name].astype(specs[name].dtype, copy=False) for name in specs}, more
+            number, rows.start, {name: given[name].astype(specs[name].dtype, copy=False) for name in specs}, more, files
         )
+
+    def _write_sources(self, number: int, sources: Sequence[Sources]) -> dict[str, dict[str, Any]]:
+        """Writes the facts about a shard's source files, and returns its file as a marker lists it."""
+        file = self.path / sources_file(f"{number:05d}")
+        write_bytes(file, to_json([[one and one.plain() for one in of_row] for of_row in sources]))
+        return digest_files(self.path, [file])
 
     def write_captions(
         self, embedding: NDArray[Any], tokens: NDArray[Any], audio_embedding: NDArray[Any] | None = None
@@ -219,16 +225,25 @@ class StoreWriter:
         for name, spec in specs.items():
             if given[name].shape != spec.shape or not is_finite(given[name], np.ones(len(given[name]), bool)):
                 raise DataInvalid(f"{name} has shape {given[name].shape}, expected {spec.shape}, all finite")
-        self._write(CAPTIONS, 0, {name: values.astype(np.float16, copy=False) for name, values in given.items()}, {})
+        self._write(
+            CAPTIONS, 0, {name: values.astype(np.float16, copy=False) for name, values in given.items()}, {}, {}
+        )
 
-    def _write(self, name: int | str, start: int, arrays: Mapping[str, NDArray[Any]], more: Mapping[str, Any]) -> None:
-        """Arrays first, synced with the folders that name their files; their marker last."""
+    def _write(
+        self,
+        name: int | str,
+        start: int,
+        arrays: Mapping[str, NDArray[Any]],
+        more: Mapping[str, Any],
+        files: Mapping[str, dict[str, Any]],
+    ) -> None:
+        """Arrays first, synced with the folders that name their files; their marker last. `files`: written already."""
 
         def write(array: str, values: NDArray[Any]) -> dict[str, dict[str, Any]]:
             return digest_files(self.path, zarr_arrays.write_rows(self.path, array, start, values))
 
         # Writes, digests and syncs would wait for one another in one thread.
-        digests: dict[str, dict[str, Any]] = {}
+        digests = dict(files)
         for of_array in self._pool.map(write, arrays, arrays.values()):
             digests |= of_array
         folders = {self.path / parent for file in digests for parent in Path(file).parents}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.files import sync_file, sync_folder
 from gaid.stores.arrays import Reading, StoreArray
-from gaid.stores.inventory import Inventory
+from gaid.stores.inventory import Inventory, files_of_arrays
 from gaid.stores.remote import Place, failed, is_of_obstore
 from gaid.stores.scattered import can_read, read_elsewhere, read_scattered
 from gaid.stores.schema import ArraySpec, digest_json, number_rows
@@ -136,10 +136,10 @@ class ZarrArrays:
         recorded."""
         return self.inventory.sources(self.attributes["layout"]["videos"])
 
-    def done_rows(self) -> list[int]:
+    def done_rows(self) -> NDArray[np.int64]:
         """The rows of the shards that are written."""
         shards = (marker for name, marker in self.inventory.markers.items() if name.isdigit())
-        return [row for marker in shards for row in range(*marker["rows"])]
+        return np.concatenate([np.empty(0, np.int64), *(np.arange(*marker["rows"]) for marker in shards)])
 
     def row_keys(self) -> NDArray[np.uint64]:
         """(V) a number for each row that changes with the bytes of its shard; 0 for rows that are not done."""
@@ -147,7 +147,7 @@ class ZarrArrays:
         for name, marker in self.inventory.markers.items():
             if name.isdigit():
                 rows = slice(*marker["rows"])
-                keys[rows] = number_rows(digest_json(marker["files"]), rows.stop - rows.start)
+                keys[rows] = number_rows(digest_json(files_of_arrays(marker)), rows.stop - rows.start)
         return keys
 
     def missing(self, parts: Iterable[str]) -> tuple[str, ...]:

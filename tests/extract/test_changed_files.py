@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from gaid.errors import StoreCorrupt
 from gaid.extract import extract
 from gaid.report.thumbnails import load_strips
 from gaid.source_files import PIECE, PIECES, WHOLE, Source, changed_clips, look_at, source_of
@@ -101,15 +102,52 @@ def test_conversions_keep_it(here):
     assert again(here, "s.h5").changed == ["clip 000"]
 
 
-def test_a_store_that_recorded_nothing_says_nothing(here):
-    for file in (here / "s.zarr/shards").glob("0*.json"):
+def spell_markers(store, change):
+    """Writes the markers of a store's shards again, as `change(marker, path)` leaves them, in the older spelling."""
+    for file in (store / "shards").glob("0*.json"):
         marker = json.loads(file.read_text())
-        del marker["digest"], marker["sources"]
+        del marker["digest"]
+        change(marker, store / "sources" / file.name)
         file.write_text(json.dumps({**marker, "digest": digest_json(marker)}))
+
+
+def test_a_store_that_recorded_nothing_says_nothing(here):
+    spell_markers(here / "s.zarr", lambda marker, facts: marker["files"].pop(f"sources/{facts.name}"))
     shutil.copy2(here / "clips/clip 001.mp4", here / "clips/clip 000.mp4")
     assert again(here).changed == []
     assert open_store(here / "s.zarr").verify().ok
     assert open_store(here / "s.zarr").info()["sources_recorded"] == 0
+
+
+def test_a_store_that_recorded_them_in_its_markers_is_read(here):
+    before = open_store(here / "s.zarr")
+    known, keys = before.sources, before.row_keys()
+
+    def move(marker, facts):
+        del marker["files"][f"sources/{facts.name}"]
+        marker["sources"] = json.loads(facts.read_text())
+        facts.unlink()
+
+    spell_markers(here / "s.zarr", move)
+    after = open_store(here / "s.zarr")
+    assert after.sources == known != {}
+    assert (after.row_keys() == keys).all()
+    shutil.copy2(here / "clips/clip 001.mp4", here / "clips/clip 000.mp4")
+    assert again(here).changed == ["clip 000"]
+
+
+def test_facts_about_files_that_are_damaged_are_not_believed(here):
+    file = here / "s.zarr/sources/00000.json"
+    raw = bytearray(file.read_bytes())
+    raw[10] ^= 1
+    file.write_bytes(raw)
+    store = open_store(here / "s.zarr")
+    with pytest.raises(StoreCorrupt, match=r"sources/00000\.json: its bytes are not those that were written"):
+        _ = store.sources
+    assert any(problem.startswith("sources/00000.json") for problem in store.verify().problems)
+    file.unlink()
+    with pytest.raises(StoreCorrupt, match=r"sources/00000\.json: is missing"):
+        open_store(here / "s.zarr")
 
 
 def missing_one(here):
