@@ -5,6 +5,7 @@ what is new, and keeping that, not decoding. Memory is what these take beyond wh
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gaid.extract.growth import compare, known_listing
 from gaid.source_files import Listing, Source
 from gaid.stores import StorePlan, StoreWriter
 from gaid.stores.library_writer import LibraryWriter, Rows
+from gaid.stores.schema import iter_texts
 
 FILES, PER_FOLDER, NEW = 1_000_000, 1000, 10
 SECONDS = 60
@@ -66,7 +68,7 @@ def grow(root: Path, out: Path) -> None:
     with LibraryWriter.open(out) as library:
         listing = Listing.of([("", root)], get_spec("folder").grows)
         dataset = load_dataset("folder", root)
-        plan = plan_of([video.id for video in dataset.videos], root)
+        plan = plan_of(dataset.video_ids, root)
         growth = compare(library, dataset, listing, plan)
         assert len(growth.lacking) == NEW
         part = _fill(library, plan_of([video.id for video in growth.lacking], root))
@@ -77,7 +79,7 @@ def grow(root: Path, out: Path) -> None:
 def make_library(root: Path, out: Path) -> None:
     """A library of all files as they are, grown once."""
     listing = Listing.of([("", root)], get_spec("folder").grows)
-    ids = [path.removesuffix(".mp4") for path in listing.iter_paths()]
+    ids = [path.removesuffix(".mp4") for path in iter_texts(listing.names, listing.offsets)]
     facts = zip(listing.sizes.tolist(), listing.changed_ns.tolist(), strict=True)
     sources = [[Source(size, changed, f"sha256:{size:064d}")] for size, changed in facts]
     plan = plan_of(ids, root)
@@ -89,7 +91,7 @@ def make_library(root: Path, out: Path) -> None:
         library.commit(plan, growth.rows, Rows.of([]), growth.arrays)
 
 
-def plan_of(ids: list[str], root: Path) -> StorePlan:
+def plan_of(ids: Sequence[str], root: Path) -> StorePlan:
     rows = min(50_000, max(1, len(ids)))
     attrs = {"dataset": {"name": "folder", "root": str(root)}, "backbones": {}, "sampling": {}}
     return StorePlan(ids, [], [], [], [0], {}, "all", 1, 1, 1, 1, attrs=attrs, shard_rows=rows, chunk_rows=rows)

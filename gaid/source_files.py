@@ -11,14 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaid.paths import suffix_of
+from gaid.paths import iter_files
 
 # Files up to this size are digested whole. Of larger ones, films of hours, this many pieces of this size are, evenly spread.
 WHOLE, PIECES, PIECE = 256 * 2**20, 64, 2**20
@@ -115,7 +114,8 @@ def _is_changed(known: Source, path: str) -> bool:
 class Listing:
     """The files of a folder as they were when it was looked at, in the order of their paths: about 80 bytes per file.
 
-    `names`: the paths under the folder as UTF-8, one after the other; name i is bytes `offsets[i]` to `offsets[i + 1]`.
+    `names`: the paths under the folder as UTF-8 (`surrogatepass`), one after the other; name i is bytes `offsets[i]` to
+    `offsets[i + 1]`.
     `sizes` in bytes and `changed_ns`, the time of change; -1 and 0 for what could not be looked at.
     """
 
@@ -132,46 +132,17 @@ class Listing:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def iter_paths(self) -> Iterator[str]:
-        """The paths, as `os` gives them."""
-        raw = self.names.tobytes()
-        return (raw[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(self.offsets.tolist()))
-
     @classmethod
     def of(cls, folders: Iterable[tuple[str, Path]], suffixes: Collection[str]) -> "Listing":
-        """The files in these folders with one of `suffixes` (lower case); hidden ones are left out, and links to folders
-        are followed, each folder once. Each folder comes with what its paths begin with."""
+        """The files in these folders with one of `suffixes`, as `iter_files` finds them. Each folder comes with what its paths begin
+        with."""
         names, offsets, sizes, times = bytearray(), array("q", [0]), array("q"), array("q")
         for start, folder in folders:
-            for path, size, changed in _walk(os.fspath(folder), start, suffixes, set()):
-                names += path.encode("utf-8", "surrogatepass")
+            top = os.fspath(folder)
+            for name in iter_files(top, suffixes):
+                size, changed = look_at(f"{top}/{name}") or (-1, 0)
+                names += f"{start}{name}".encode("utf-8", "surrogatepass")
                 offsets.append(len(names))
                 sizes.append(size)
                 times.append(changed)
-        return cls(
-            np.frombuffer(bytes(names), np.uint8), *(np.frombuffer(one, np.int64) for one in (offsets, sizes, times))
-        )
-
-
-def _walk(
-    folder: str, start: str, suffixes: Collection[str], seen: set[tuple[int, int]]
-) -> Iterator[tuple[str, int, int]]:
-    try:
-        here = os.stat(folder)  # noqa: PTH116 (a million files)
-        with os.scandir(folder) as entries:
-            found = sorted(
-                (one.name, one.is_dir())
-                for one in entries
-                if not one.name.startswith(".") and (one.is_dir() or suffix_of(one.name) in suffixes)
-            )
-    except OSError:
-        return  # what can't be read is listed by the data set
-    if (here.st_dev, here.st_ino) in seen:
-        return
-    seen.add((here.st_dev, here.st_ino))
-    for name, is_folder in found:
-        place = f"{folder}/{name}"
-        if is_folder:
-            yield from _walk(place, f"{start}{name}/", suffixes, seen)
-        else:
-            yield f"{start}{name}", *(look_at(place) or (-1, 0))
+        return cls(np.frombuffer(names, np.uint8), *(np.frombuffer(one, np.int64) for one in (offsets, sizes, times)))

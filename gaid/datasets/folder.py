@@ -17,14 +17,14 @@ from gaid.datasets.parts import TOO_FEW, large_enough, part_size, rows_by_part
 from gaid.datasets.reading import (
     SOUND_SUFFIXES,
     VIDEO_SUFFIXES,
-    find_files,
     plain_file_name,
     plain_name,
     read_lines,
     read_table,
 )
-from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, Video, is_unicode
+from gaid.datasets.types import PARTS, Caption, Dataset, DatasetSpec, WholeFiles, is_unicode
 from gaid.errors import DataInvalid, DataMissing
+from gaid.paths import iter_files
 
 # Shares of the captioned videos. A hash of the id chooses the part, so a video stays in its part when others are added.
 TRAIN, VALIDATION = 0.8, 0.1
@@ -55,27 +55,27 @@ def load(root: Path) -> Dataset:
         raise DataMissing(
             f"folder: {root} is {'not a folder' if root.exists() else 'not there'}; name yours with --root"
         )
-    files = find_files(root, VIDEO_SUFFIXES)
-    if not files:
+    names = list(iter_files(root, VIDEO_SUFFIXES))
+    if not names:
         raise DataMissing(f"folder: no video under {root} (looked for {' '.join(VIDEO_SUFFIXES)}); name another --root")
-    videos = [Video(name, file) for name, file in zip(_ids(root, files), files, strict=True)]
-    source, entries, notes = _find_entries(root, videos)
-    known = _Names(root, videos)
+    ids = _ids(names)
+    source, entries, notes = _find_entries(root, ids, names)
+    known = _Names(root, ids, names)
     captions, given, missing = _captions(entries, known)
     if missing and len(missing) == len({caption.video for caption in captions}):
         raise DataInvalid(
-            f"{source}: none of its videos are under {root}, the first is {missing[0]!r}; the names there look like {videos[0].id!r}"
+            f"{source}: none of its videos are under {root}, the first is {missing[0]!r}; the names there look like {ids[0]!r}"
         )
     splits = _splits(captions, given, missing)
     return Dataset(
         name="folder",
         root=root,
-        videos=(*videos, *(Video(name, root / name) for name in missing)),
+        videos=WholeFiles(root, ids + missing, names + [os.fspath(Path(name)) for name in missing]),
         captions=tuple(captions),
         splits=splits,
         default_protocol=next(iter(splits)),
         missing=tuple(missing),
-        notes=tuple(notes + _notes(videos, captions, splits)),
+        notes=tuple(notes + _notes(ids, captions, splits)),
     )
 
 
@@ -85,12 +85,12 @@ def part_of(video: str) -> str:
     return "train" if place < TRAIN else "val" if place < TRAIN + VALIDATION else "test"
 
 
-def _ids(root: Path, files: list[Path]) -> list[str]:
-    """Relative paths without suffix; whole where two would be the same, and numbered where even those are."""
-    start = os.path.join(root, "")  # noqa: PTH118 (with a separator at its end)
-    relative = [os.fspath(file).removeprefix(start) for file in files]
-    whole = list(map(plain_file_name, relative))
-    ids = [plain_file_name(name.removesuffix(os.path.splitext(name)[1])) for name in relative]  # noqa: PTH122
+def _ids(names: list[str]) -> list[str]:
+    """The names without suffix; whole where two would be the same, and numbered where even those are."""
+    ids = [plain_file_name(os.path.splitext(name)[0]) for name in names]  # noqa: PTH122 (a million names)
+    if len(set(ids)) == len(ids):
+        return ids
+    whole = list(map(plain_file_name, names))
     while clash := {name for name, count in Counter(ids).items() if count > 1}:
         longer = [full if name in clash else name for name, full in zip(ids, whole, strict=True)]
         if longer == ids:  # two names that differ only in how they compose letters
@@ -104,32 +104,33 @@ def _ids(root: Path, files: list[Path]) -> list[str]:
 
 
 class _Names:
-    """Finds the video that a user meant: by path with or without suffix, or by bare name where only one has it."""
+    """Finds the video that a user meant: by path with or without suffix, or by bare name where only one has it. `ids` of the videos,
+    and their files' `names` under the root."""
 
-    def __init__(self, root: Path, videos: list[Video]) -> None:
-        self.root, self.videos = root, videos
+    def __init__(self, root: Path, ids: list[str], names: list[str]) -> None:
+        self.root, self._ids, self._names = root, ids, names
 
     @cached_property
     def exact(self) -> set[str]:
-        return {video.id for video in self.videos}
+        return set(self._ids)
 
     @cached_property
     def ids(self) -> dict[str, set[str]]:
         """The videos of a path, with or without its suffix."""
         found: dict[str, set[str]] = defaultdict(set)
-        for video in self.videos:
-            path = video.path.relative_to(self.root)
-            for known in (video.id, plain_name(path), plain_name(path.with_suffix(""))):
-                found[known].add(video.id)
+        for video, name in zip(self._ids, self._names, strict=True):
+            for known in (video, plain_file_name(name), plain_file_name(os.path.splitext(name)[0])):  # noqa: PTH122
+                found[known].add(video)
         return found
 
     @cached_property
     def bare(self) -> dict[str, set[str]]:
         """The videos whose file has a name, with or without its suffix."""
         found: dict[str, set[str]] = defaultdict(set)
-        for video in self.videos:
-            for known in (video.path.name, video.path.stem):
-                found[plain_name(Path(known))].add(video.id)
+        for video, name in zip(self._ids, self._names, strict=True):
+            file = Path(name)
+            for known in (file.name, file.stem):
+                found[plain_file_name(known)].add(video)
         return found
 
     def find(self, entry: Entry) -> str | None:
@@ -153,13 +154,14 @@ class _Names:
         return plain_name(path.with_suffix("")) if path.suffix.lower() in VIDEO_SUFFIXES else name
 
 
-def _find_entries(root: Path, videos: list[Video]) -> tuple[Path, Iterator[Entry], list[str]]:
+def _find_entries(root: Path, ids: list[str], names: list[str]) -> tuple[Path, Iterator[Entry], list[str]]:
     """The file or folder of the captions, the captions, and notes on what was left out."""
     tables = [file for file in (root / "captions.csv", root / "captions.jsonl") if file.is_file()]
     if len(tables) > 1:
         raise DataInvalid(f"folder: both {tables[0]} and {tables[1]} are there; keep one")
-    texts = {os.path.splitext(file)[0] for file in find_files(root, (".txt",))}  # noqa: PTH122 (a million names)
-    beside = [(video, video.path.with_suffix(".txt")) for video in videos if os.path.splitext(video.path)[0] in texts]  # noqa: PTH122
+    texts = {os.path.splitext(name)[0] for name in iter_files(root, (".txt",))}  # noqa: PTH122 (a million names)
+    stems = (os.path.splitext(name)[0] for name in (names if texts else ()))  # noqa: PTH122
+    beside = [(video, root / f"{stem}.txt") for video, stem in zip(ids, stems, strict=False) if stem in texts]
     beside = [(video, file) for video, file in beside if file.is_file()]
     if not tables:
         return root, _beside(beside), []
@@ -201,10 +203,10 @@ def _once(where: str, pairs: list[tuple[str, object]]) -> dict[str, object]:
     return dict(pairs)
 
 
-def _beside(files: Iterable[tuple[Video, Path]]) -> Iterator[Entry]:
+def _beside(files: Iterable[tuple[str, Path]]) -> Iterator[Entry]:
     for video, file in files:
         for where, line in read_lines(file):
-            yield Entry(where, video.id, line, "")
+            yield Entry(where, video, line, "")
 
 
 def _captions(entries: Iterable[Entry], known: _Names) -> tuple[list[Caption], dict[str, str], list[str]]:
@@ -271,12 +273,12 @@ def _place(video: str) -> float:
     return int.from_bytes(hashlib.sha256(f"gaid folder {video}".encode()).digest()[:8], "big") / 2**64
 
 
-def _notes(videos: list[Video], captions: list[Caption], splits: Mapping[str, object]) -> list[str]:
+def _notes(videos: list[str], captions: list[Caption], splits: Mapping[str, object]) -> list[str]:
     if not captions:
         return [
             "no captions (captions.csv, captions.jsonl, or NAME.txt beside a video): there is nothing to train on or to evaluate"
         ]
-    silent = len({video.id for video in videos} - {caption.video for caption in captions})
+    silent = len(set(videos) - {caption.video for caption in captions})
     notes = (
         [f"{silent} of {len(videos)} videos have no caption: they are extracted, but belong to no split"]
         if silent

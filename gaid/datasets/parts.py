@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gaid.datasets.reading import SOUND_SUFFIXES, VIDEO_SUFFIXES, find_files, plain_name
-from gaid.datasets.types import PARTS, Caption, Dataset, Video
+from gaid.datasets.types import PARTS, Caption, Dataset, Video, with_sounds
 from gaid.errors import DataMissing
 
 # Videos of a training list that become validation where a data set has none of its own.
@@ -84,7 +84,8 @@ def with_sounds_beside(dataset: Dataset, folder: Path) -> Dataset:
         return dataset
     files_called: dict[str, set[Path]] = defaultdict(set)
     for video in dataset.videos:
-        files_called[_bare_name(video.path)].add(video.path)
+        if (name := _bare_name(video.path)) in sounds:
+            files_called[name].add(video.path)
 
     def sound_of(video: Video) -> Path | None:
         name = _bare_name(video.path)
@@ -93,15 +94,16 @@ def with_sounds_beside(dataset: Dataset, folder: Path) -> Dataset:
         beside = [one for one in found if one.parent == own or _place(one, folder) == _place(video.path, dataset.root)]
         return next(iter(beside or (found if len(files_called[name]) == 1 else [])), None)
 
-    videos = tuple(
-        video if video.audio_path is not None else replace(video, audio_path=sound_of(video))
-        for video in dataset.videos
-    )
-    used = {video.audio_path for video in videos} - {video.audio_path for video in dataset.videos}
+    found = {
+        row: sound
+        for row, video in enumerate(dataset.videos)
+        if video.audio_path is None and (sound := sound_of(video)) is not None
+    }
+    used = set(found.values()) - {video.audio_path for video in dataset.videos}
     if not used:
         return dataset
-    note = f"sound from {len(used)} files beside the videos, such as {min(filter(None, used))}"
-    return replace(dataset, videos=videos, notes=(*dataset.notes, note))
+    note = f"sound from {len(used)} files beside the videos, such as {min(used)}"
+    return replace(dataset, videos=with_sounds(dataset.videos, found), notes=(*dataset.notes, note))
 
 
 def _bare_name(file: Path) -> str:

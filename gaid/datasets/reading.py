@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gaid.errors import DataInvalid, DataMissing
-from gaid.paths import suffix_of
+from gaid.paths import iter_files
 
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".flv", ".f4v",
@@ -25,37 +25,16 @@ SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".aac")
 
 
 def find_files(root: Path, suffixes: Collection[str]) -> list[Path]:
-    """Files under `root` with one of `suffixes` (lower case), in the order of their paths; hidden ones are left out.
-
-    Links to folders are followed, each folder once. A folder that is named like such a file and holds none is returned
-    too: opening it is then an error, which is better than leaving it out silently.
-    """
-    found: list[Path] = []
-    named_like: list[Path] = []  # folders
-    seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(root, followlinks=True):
-        here = os.stat(place)  # noqa: PTH116 (an entry of os.walk)
-        if (here.st_dev, here.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        named_like += [Path(place, name) for name in folders if suffix_of(name) in suffixes]
-        named = [name for name in files if suffix_of(name) in suffixes and not name.startswith(".")]
-        found += [Path(place, name) for name in named]
-    if named_like:
-        holding = {folder for file in found for folder in file.parents}
-        found += [folder for folder in named_like if folder not in holding]
-    # Folder by folder, since no name holds the smallest character: a list of each path's parts would take twice the time and room.
-    return sorted(found, key=lambda path: os.fspath(path).replace(os.sep, "\0"))
+    """Files under `root` with one of `suffixes` (lower case), as `iter_files` finds them."""
+    return [root / name for name in iter_files(root, suffixes)]
 
 
 def unreadable_folders(root: Path) -> list[Path]:
     """Folders under `root` that cannot be read: what they hold is missing from every list of files."""
-    faults: list[OSError] = []
-    for _, folders, _ in os.walk(root, onerror=faults.append):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-    return sorted(Path(fault.filename) for fault in faults)
+    found: list[str] = []
+    for _ in iter_files(root, (), found):
+        pass
+    return sorted(map(Path, found))
 
 
 def plain_name(path: Path | str) -> str:

@@ -4,10 +4,11 @@ A data set's module turns annotation files into a `Dataset`. Nothing here reads 
 which data set it was. Videos whose file is absent stay in the list, so every count states its total.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import eq
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from gaid.errors import DataInvalid
 
@@ -37,6 +38,46 @@ class Video:
     may_be_whole: bool = False
 
 
+class WholeFiles(Sequence[Video]):
+    """Clips that are whole files under one folder, by their names. Each `Video` is made when it is asked for: a million of them would
+    take most of a gigabyte.
+
+    `ids`: of the clips. `names`: their files, as paths under `root`. `sounds`: files of sound of their own, by place.
+    """
+
+    def __init__(
+        self, root: Path, ids: Sequence[str], names: Sequence[str], sounds: Mapping[int, Path] | None = None
+    ) -> None:
+        self.root, self.ids, self.names, self.sounds = root, ids, names, dict(sounds or {})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Video: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Video, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Video | tuple[Video, ...]:
+        if isinstance(place, slice):
+            return tuple(self[one] for one in range(*place.indices(len(self))))
+        row = range(len(self))[place]
+        return Video(self.ids[row], self.root / self.names[row], audio_path=self.sounds.get(row))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def with_sounds(videos: Sequence[Video], sounds: Mapping[int, Path]) -> Sequence[Video]:
+    """The same clips, those at these places with files of sound of their own."""
+    if isinstance(videos, WholeFiles):
+        return WholeFiles(videos.root, videos.ids, videos.names, {**videos.sounds, **sounds})
+    return tuple(replace(video, audio_path=sounds.get(row, video.audio_path)) for row, video in enumerate(videos))
+
+
 @dataclass(frozen=True)
 class Caption:
     """One sentence about the video whose id is `video`."""
@@ -58,7 +99,7 @@ class Dataset:
 
     name: str
     root: Path
-    videos: tuple[Video, ...]
+    videos: Sequence[Video]
     captions: tuple[Caption, ...]
     splits: Mapping[str, Mapping[str, tuple[int, ...]]]
     default_protocol: str
@@ -68,9 +109,14 @@ class Dataset:
     audio_root: Path | None = None
     loader: str = ""
 
+    @property
+    def video_ids(self) -> Sequence[str]:
+        """The ids of the videos, in their order."""
+        return self.videos.ids if isinstance(self.videos, WholeFiles) else [video.id for video in self.videos]
+
     def validate(self) -> None:
         """Raises `DataInvalid` where the lists contradict each other."""
-        videos = _unique("video", (video.id for video in self.videos), self)
+        videos = _unique("video", self.video_ids, self)
         _unique("caption", (caption.id for caption in self.captions), self)
         for caption in self.captions:
             if caption.video not in videos:

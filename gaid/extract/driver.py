@@ -281,7 +281,7 @@ class Extraction:
             )
 
     def _shards(self, writer: "StoreWriter", planned: _Planned, stop: StopWish) -> int:
-        options, ids = self.options, [video.id for video in planned.dataset.videos]
+        options, ids = self.options, planned.dataset.video_ids
         clip_sound = planned.plan.audio_clip_tokens is not None
         requests = make_requests(planned.dataset, planned.backbones, options.sampling, clip_sound)
         already = len(ids) - sum(_count(writer.shard_slice(number)) for number in writer.pending_shards)

@@ -7,7 +7,7 @@ as arrays, a number per name: only clips that are not as they were are looked at
 
 import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gaid.datasets.types import Dataset, Video
+from gaid.datasets.types import Dataset, Video, WholeFiles
 from gaid.errors import StoresDisagree
 from gaid.extract.report import Changes
 from gaid.paths import shown_path, whole_path
@@ -52,18 +52,16 @@ class Files:
         """Sizes and times are those of the listing, so that a later change is seen later."""
         texts = {name: (bytearray(), array("q", [0])) for name in ("path", "sound")}
         numbers = {name: array("q") for name in ("path", "sound", "key", "id")}
-        named = _Named(dataset)
-        for video in dataset.videos:
-            names = named.of(video)
+        for clip, names in zip(dataset.video_ids, _Named(dataset).of_clips(), strict=True):
             for (kept, offsets), number, name in zip(texts.values(), ("path", "sound"), names, strict=True):
                 kept += name.encode("utf-8", "surrogatepass")
                 offsets.append(len(kept))
                 numbers[number].append(hash(name))
             numbers["key"].append(hash(names))
-            numbers["id"].append(hash(video.id))
+            numbers["id"].append(hash(clip))
         found = {name: np.frombuffer(values, np.int64) for name, values in numbers.items()}
         facts = np.tile(np.array(_NOT_THERE, np.int64), (len(dataset.videos), 1))
-        there = np.array([hash(name) for name in listing.iter_paths()], np.int64)
+        there = np.fromiter(map(hash, iter_texts(listing.names, listing.offsets)), np.int64, len(listing))
         order = np.argsort(there, kind="stable")
         for place, name in enumerate(("path", "sound")):
             where = _find(there, order, found[name])
@@ -74,7 +72,7 @@ class Files:
                 path = _paths(dataset.videos[row])[place]
                 facts[row, 2 * place : 2 * place + 2] = look_at(path) or ABSENT
         arrays = {
-            name: (np.frombuffer(bytes(kept), np.uint8), np.frombuffer(offsets, np.int64))
+            name: (np.frombuffer(kept, np.uint8), np.frombuffer(offsets, np.int64))
             for name, (kept, offsets) in texts.items()
         }
         return cls(arrays, facts, found["key"], found["id"])
@@ -137,8 +135,8 @@ class _Known:
             return cls(live.part, live.row, keys, False, library.own("files"), np.ones(len(keys), bool))
         found = []
         for number, part in enumerate(library.parts.values()):
-            rows = np.array(part.rows, np.int64)
-            keys = np.fromiter((hash(part.ids[row]) for row in part.rows), np.int64, len(rows))
+            rows = part.rows
+            keys = np.fromiter(map(hash, part.ids), np.int64, len(part.ids))[rows]
             found.append((np.full(len(rows), number), rows, keys, part.files.facts[rows], part.files.counts[rows] > 0))
         part_of, rows, keys, facts, recorded = (np.concatenate(one) for one in zip(*found, strict=True))
         return cls(part_of, rows, keys, True, facts, recorded)
@@ -286,13 +284,20 @@ class _Named:
     """The names of clips' files in a listing: their paths under the root, or under the folder of the sounds."""
 
     def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
         folders = ((dataset.root, ""), (dataset.audio_root, SOUNDS))
         self._starts = [(os.fspath(folder) + os.sep, prefix) for folder, prefix in folders if folder]
 
-    def of(self, video: Video) -> tuple[str, str]:
-        """Of the clip's file and of its sound's, "" where that is none."""
-        paths = [*_paths(video), ""][:2]
-        return self._name(paths[0]), self._name(paths[1])
+    def of_clips(self) -> Iterator[tuple[str, str]]:
+        """Of each clip's file and of its sound's, "" where that is none."""
+        videos = self._dataset.videos
+        if isinstance(videos, WholeFiles) and videos.root == self._dataset.root:
+            for row, name in enumerate(videos.names):
+                yield name, self._name(os.fspath(videos.sounds.get(row, "")))
+            return
+        for video in videos:
+            paths = [*_paths(video), ""][:2]
+            yield self._name(paths[0]), self._name(paths[1])
 
     def _name(self, path: str) -> str:
         for start, prefix in self._starts:

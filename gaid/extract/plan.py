@@ -5,8 +5,6 @@ Nothing here depends on workers, batch size or device, so that the bytes of the 
 left to `local` and `cluster`.
 """
 
-import hashlib
-import json
 import platform
 import re
 from collections.abc import Mapping
@@ -143,7 +141,8 @@ def make_plan(
     check_audio_sampling(backbones.audio, sampling.audio_sampling)
     from gaid.stores import StorePlan
 
-    row_of = {video.id: row for row, video in enumerate(dataset.videos)}
+    captioned = {caption.video for caption in dataset.captions}
+    row_of = {name: row for row, name in enumerate(dataset.video_ids) if name in captioned}
     texts = [caption.text for caption in dataset.captions]
     known = dict(counted or {})
     others = [text for text in texts if text not in known]
@@ -151,7 +150,7 @@ def make_plan(
     offsets = list(accumulate((int(known[text]) for text in texts), initial=0))
     rows = shard_rows(len(dataset.videos))
     return StorePlan(
-        video_ids=[video.id for video in dataset.videos],
+        video_ids=dataset.video_ids,
         caption_ids=[caption.id for caption in dataset.captions],
         caption_texts=texts,
         caption_video=[row_of[caption.video] for caption in dataset.captions],
@@ -206,8 +205,10 @@ def describe(dataset: Dataset, backbones: "Backbones", sampling: Sampling) -> di
 
 def digest_clips(dataset: Dataset) -> str:
     """One digest of which part of its file each clip is: the same ids over other moments are another data set."""
-    cut = [[video.id, video.start, video.end, video.audio_path is not None] for video in dataset.videos]
-    return hashlib.sha256(json.dumps(cut, ensure_ascii=True).encode()).hexdigest()
+    from gaid.stores.schema import digest_list
+
+    cut = ([video.id, video.start, video.end, video.audio_path is not None] for video in dataset.videos)
+    return digest_list(cut, (", ", ": "))
 
 
 def versions() -> dict[str, str]:
