@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from gaid.errors import StoreCorrupt, StoreInvalid
 from gaid.files import sync_file, sync_folder
 from gaid.stores.arrays import Reading, StoreArray
-from gaid.stores.inventory import Inventory, files_of_arrays
+from gaid.stores.inventory import Inventory, digest_features
 from gaid.stores.remote import Place, failed, is_of_obstore
 from gaid.stores.scattered import can_read, read_elsewhere, read_scattered
-from gaid.stores.schema import ArraySpec, digest_json, number_rows
+from gaid.stores.schema import ArraySpec, number_rows
 from gaid.stores.speech import NAMES, Speech, join, piece_of, read_piece, transcriber_of
 
 SPARSE = 8  # rows that are further apart than this on average are read one by one
@@ -147,7 +147,7 @@ class ZarrArrays:
         for name, marker in self.inventory.markers.items():
             if name.isdigit():
                 rows = slice(*marker["rows"])
-                keys[rows] = number_rows(digest_json(files_of_arrays(marker)), rows.stop - rows.start)
+                keys[rows] = number_rows(digest_features(marker), rows.stop - rows.start)
         return keys
 
     def missing(self, parts: Iterable[str]) -> tuple[str, ...]:
@@ -166,7 +166,9 @@ class ZarrArrays:
         if name in NAMES and self.speech is not None:
             return StoreArray(self.speech.arrays[name], self.path / name, self.path, lambda: None)
         array = self._open(name)
-        return StoreArray(array, self.path / name, self.path, lambda: self._check(name, array.dtype))
+        return StoreArray(
+            array, self.path / name, self.path, lambda: self._check(self.inventory.of_array(name), array.dtype)
+        )
 
     def _open(self, name: str) -> Any:
         if name not in self._opened:
@@ -177,9 +179,11 @@ class ZarrArrays:
     def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Some rows of an array, each once and ascending. Raises StoreCorrupt where a file of theirs went after the opening."""
         array = self[name]
-        numbers = np.unique(rows // array.rows_per_file).tolist()
-        self.inventory.check_sizes(_file_of(name, number, array.ndim) for number in numbers)
-        dense = not len(rows) or rows[-1] - rows[0] < SPARSE * len(rows)
+        if not len(rows):
+            return np.empty((0, *array.shape[1:]), array.dtype)
+        places = [_file_of(name, number, array.ndim) for number in np.unique(rows // array.rows_per_file).tolist()]
+        self.inventory.check_sizes(places)
+        dense = rows[-1] - rows[0] < SPARSE * len(rows)
         small = isinstance(self.path, Path) and array.row_bytes <= SMALL
         if dense and not small:
             return array.rows(rows)
@@ -187,16 +191,16 @@ class ZarrArrays:
             raw = self._open(name)
             if not can_read(raw):
                 return array.rows(rows)
-            self._check(name, array.dtype)
+            self._check(places, array.dtype)
             if isinstance(self.path, Path):
                 return read_scattered(raw, rows, lambda number: f"{self.path}/{_file_of(name, number, array.ndim)}")
             root = self.path
             return read_elsewhere(raw, rows, lambda number: root / _file_of(name, number, array.ndim))
 
-    def _check(self, name: str, dtype: Any) -> None:
-        """Compares everything but features, which are in half precision, with its digest."""
+    def _check(self, places: Iterable[str], dtype: Any) -> None:
+        """Compares files of everything but features, which are in half precision, with their digests."""
         if np.dtype(dtype) != np.float16:
-            self.inventory.check_bytes(name)
+            self.inventory.check_bytes(places)
 
     def bytes_on_disk(self, name: str) -> int:
         if name in NAMES:

@@ -10,8 +10,10 @@ import pytest
 from gaid.datasets import load_dataset
 from gaid.datasets.folder import part_of
 from gaid.datasets.reading import find_files
+from gaid.datasets.types import Video, WholeFiles, with_sounds
 from gaid.errors import DataInvalid, DataMissing
 from gaid.extract.check import CheckReport
+from gaid.paths import iter_files
 
 # Of clip0 ... clip19, as `part_of` first gave them.
 PART_OF_CLIPS = ["val" if number in (3, 5) else "train" for number in range(20)]
@@ -343,3 +345,41 @@ def test_a_key_that_stands_twice_in_a_line_is_refused(tmp_path):
     (tmp_path / "captions.jsonl").write_text('{"video": "a", "caption": "one", "caption": "two"}\n')
     with pytest.raises(DataInvalid, match=r"captions.jsonl, line 1: the key 'caption' occurs twice; keep one"):
         load_dataset("folder", tmp_path)
+
+
+def test_clips_of_a_folder_are_made_when_they_are_asked_for(tmp_path):
+    touch(tmp_path, "a.mp4", "b/c.webm", "d.mov")
+    clips = load(tmp_path).videos
+    each = tuple(Video(name, tmp_path / file) for name, file in (("a", "a.mp4"), ("b/c", "b/c.webm"), ("d", "d.mov")))
+    assert isinstance(clips, WholeFiles)
+    assert clips == each
+    assert each == clips
+    assert clips != each[:2]
+    assert (clips[-1], clips[1:], clips[::-1]) == (each[2], each[1:], each[::-1])
+    assert each[1] in clips
+    with pytest.raises(IndexError):
+        clips[3]
+    heard = with_sounds(clips, {1: tmp_path / "c.wav"})
+    assert [video.audio_path for video in heard] == [None, tmp_path / "c.wav", None]
+    assert load(tmp_path).video_ids == ["a", "b/c", "d"]
+
+
+def test_files_are_found_in_the_order_of_their_paths(tmp_path):
+    """The order of each path's parts, however the names of files and folders begin."""
+    names = [
+        "a/b.mp4",
+        "a-b.mp4",
+        "a.mp4",
+        "a/z.mp4/y.mp4",
+        "A.MP4",
+        "a b/c.mp4",
+        "é/x.mp4",
+        "z/.hidden/x.mp4",
+        "z/note.txt",
+    ]
+    touch(tmp_path, *names)
+    (tmp_path / "m.mp4/inner.mp4").mkdir(parents=True)
+    expected = sorted([*names[:-2], "m.mp4/inner.mp4"], key=lambda name: name.split("/"))
+    assert list(iter_files(tmp_path, (".mp4",))) == expected
+    assert find_files(tmp_path, (".mp4",)) == [tmp_path / name for name in expected]
+    assert list(iter_files(tmp_path / "nowhere", (".mp4",))) == []

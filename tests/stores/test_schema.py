@@ -4,6 +4,7 @@
 clip, `tiny`, as zarr and as HDF5; `data/schema-1.json` is what that version made of it.
 """
 
+import hashlib
 import json
 import tarfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 import gaid
 from gaid.errors import DataInvalid, HeadMismatch, StoresDisagree
-from gaid.stores import StoreWriter, convert_store, open_store, read_clips
+from gaid.stores import StoreWriter, convert_store, open_store, read_clips, schema
 from tests.stores.toy import fill, make_plan
 
 DATA = Path(__file__).parent / "data"
@@ -122,3 +123,13 @@ def test_a_store_of_schema_2_is_not_resumed_without_the_captions_that_it_has(tmp
     StoreWriter.open(tmp_path / "s.zarr", make_plan(audio_text=True)).close()
     with pytest.raises(StoresDisagree, match="captions in the sound's own text space: there, not now"):
         StoreWriter.open(tmp_path / "s.zarr", make_plan())
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 10])
+def test_long_lists_are_digested_and_read_in_blocks_as_if_whole(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(schema, "_AT_ONCE", 3)
+    texts = [f'{"é" * row} "{row}"' for row in range(count)]
+    assert schema.digest_list(texts) == schema.digest_json(texts)
+    cut = [[text, None, 1.5, True] for text in texts]
+    assert schema.digest_list(cut, (", ", ": ")) == hashlib.sha256(json.dumps(cut).encode()).hexdigest()
+    assert schema.decode_texts(*schema.encode_texts(texts)) == texts
