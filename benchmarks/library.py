@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.harness import Case, Findings, Goal, Options, once
 from gaid.datasets import get_spec, load_dataset
 from gaid.extract.growth import compare, known_listing
+from gaid.extract.plan import digest_clips
 from gaid.source_files import Listing, Source
 from gaid.stores import StorePlan, StoreWriter
 from gaid.stores.library_writer import LibraryWriter, Rows
@@ -68,7 +69,7 @@ def grow(root: Path, out: Path) -> None:
     with LibraryWriter.open(out) as library:
         listing = Listing.of([("", root)], get_spec("folder").grows)
         dataset = load_dataset("folder", root)
-        plan = plan_of(dataset.video_ids, root)
+        plan = plan_of(dataset.video_ids, root, digest_clips(dataset))
         growth = compare(library, dataset, listing, plan)
         assert len(growth.lacking) == NEW
         part = _fill(library, plan_of([video.id for video in growth.lacking], root))
@@ -91,9 +92,9 @@ def make_library(root: Path, out: Path) -> None:
         library.commit(plan, growth.rows, Rows.of([]), growth.arrays)
 
 
-def plan_of(ids: Sequence[str], root: Path) -> StorePlan:
+def plan_of(ids: Sequence[str], root: Path, clips: str = "") -> StorePlan:
     rows = min(50_000, max(1, len(ids)))
-    attrs = {"dataset": {"name": "folder", "root": str(root)}, "backbones": {}, "sampling": {}}
+    attrs = {"dataset": {"name": "folder", "root": str(root)}, "backbones": {}, "sampling": {"clips": clips}}
     return StorePlan(ids, [], [], [], [0], {}, "all", 1, 1, 1, 1, attrs=attrs, shard_rows=rows, chunk_rows=rows)
 
 
