@@ -97,17 +97,19 @@ class ClipFiles:
         return place
 
     @cached_property
-    def _names(self) -> dict[str, tuple[str, str]]:
-        return dict(zip(self.store.ids, self.store.file_names or [], strict=True))
+    def row_of(self) -> dict[str, int]:
+        """The row of each clip in the store."""
+        return {name: row for row, name in enumerate(self.store.ids)}
 
     def _find_by_name(self, ids: Iterable[str], root: Path) -> dict[str, "Video"]:
         """Those of the clips whose files are there, by the names that a library keeps: a folder of a million is not listed."""
         from gaid.datasets import Video
 
-        sounds = self.store.attrs["dataset"].get("audio_root")
+        sounds, names = self.store.attrs["dataset"].get("audio_root"), self.store.file_names or []
         found = {}
         for one in dict.fromkeys(ids):
-            path, sound = self._names.get(one, ("", ""))
+            row = self.row_of.get(one)
+            path, sound = ("", "") if row is None else names[row]
             if not path:
                 continue
             separate = sound.startswith(SOUNDS)

@@ -45,7 +45,7 @@ def _add_searches(api: APIRouter, served: Served) -> None:
     @api.get("/search")
     async def search(asked: Annotated[AskedByText, Query()]) -> SearchAnswer:
         """The clips that fit a sentence, or that are like a clip of the library."""
-        return await served.searches.take(library.search, asked)
+        return await served.search(asked)
 
     @api.post("/search/picture", openapi_extra=FILE)
     async def by_picture(asked: Annotated[Asked, Query()], request: Request) -> SearchAnswer:

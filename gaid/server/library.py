@@ -4,6 +4,7 @@ A searcher is asked by one thread, on which these functions must run (`gaid.serv
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -85,30 +86,34 @@ class ServedLibrary:
 
     def search(self, asked: AskedByText) -> SearchAnswer:
         """The clips that answer a sentence, or that are like a clip. Raises OptionInvalid, DataMissing."""
-        return self.answer(self._query(asked.q, asked.like), asked)
+        return self.answer([self.query(asked.q, asked.like)], asked)[0]
 
-    def _query(self, text: str, like: str | None) -> Query:
+    def query(self, text: str, like: str | None) -> Query:
+        """What is asked for by a sentence, or by the key of a clip. Raises OptionInvalid, DataMissing. Any thread may call it."""
         if (like is None) == (not text.strip()):
             raise OptionInvalid("give either q, a sentence, or like, the key of a clip")
         return Query.parse(text) if like is None else Query(like=self.store.ids[self.row(like)])
 
-    def answer(self, query: Query, asked: Asked) -> SearchAnswer:
-        """The clips that answer a query. Raises OptionInvalid, DataMissing."""
+    def answer(self, queries: Sequence[Query], asked: Asked) -> list[SearchAnswer]:
+        """The clips that answer each of some queries, which are asked in the same way. Raises OptionInvalid, DataMissing."""
         started = time.perf_counter()
         filters = _filters(asked)
         rows, notes = self.searcher.facts.choose(filters) if filters else (self.searcher.rows, [])
         count = asked.offset + asked.top
-        answer = self.searcher.ask(
-            [query], top=count, sense=asked.sense, rows=rows if filters else None, filters=filters, threshold=True
-        )[0]
-        return SearchAnswer(
-            query=answer.query,
-            fitting=answer.fitting,
-            hits=self._found(answer.hits[asked.offset :]),
-            clips=len(rows),
-            notes=notes,
-            seconds=round(time.perf_counter() - started, 4),
+        answers = self.searcher.ask(
+            queries, top=count, sense=asked.sense, rows=rows if filters else None, filters=filters, threshold=True
         )
+        return [
+            SearchAnswer(
+                query=answer.query,
+                fitting=answer.fitting,
+                hits=self._found(answer.hits[asked.offset :]),
+                clips=len(rows),
+                notes=notes,
+                seconds=round(time.perf_counter() - started, 4),
+            )
+            for answer in answers
+        ]
 
     def clip(self, key: str) -> ClipFacts:
         """What is known of a clip, but for its file. Raises DataMissing."""
@@ -147,7 +152,7 @@ class ServedLibrary:
 
     def weights(self, key: str, asked: AskedOfClip) -> Weights:
         """How well each frame of a clip fits a query, and by what. Raises OptionInvalid, DataMissing."""
-        query, row = self._query(asked.q, asked.like), self.row(key)
+        query, row = self.query(asked.q, asked.like), self.row(key)
         strip = self.searcher.strip(query, row, asked.sense)
         lanes = {"score": strip.scores, **strip.senses, **strip.lanes}
         frames = [

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from gaid.media.pool import DecodePool
 from gaid.server.formats import HEAD, media_type
 from gaid.server.ranges import OpenFile
 from gaid.server.refusal import Refusal
-from gaid.source_files import Sources, changed_clips
+from gaid.source_files import changed_clips
 
 if TYPE_CHECKING:
     from gaid.datasets.types import Video
@@ -59,13 +58,9 @@ class ClipMedia:
                 check_file(one)
         except MediaError as error:
             raise Refusal(404, "MediaMissing", f"the clip's file can't be read ({error.reason})") from None
-        if changed_clips(self._known, [(clip, files)]):
+        if changed_clips({clip: self.store.source(self.files.row_of[clip])}, [(clip, files)]):
             raise Refusal(410, "MediaChanged", "the clip's file was replaced since it was extracted; extract it again")
         return video
-
-    @cached_property
-    def _known(self) -> dict[str, Sources]:
-        return self.store.sources
 
     def open(self, video: "Video") -> tuple[OpenFile, Looked]:
         """The file of a clip, which the caller closes. Raises Refusal, MediaError."""

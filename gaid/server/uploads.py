@@ -29,5 +29,5 @@ async def search_like(
         example = await served.encoding.take(served.examples.read, query)
     if not any(example.senses):
         raise Refusal(422, "MediaError", f"the file has no {kind} to search by")
-    answer = await served.searches.take(served.library.answer, Query(example=example), asked)
+    (answer,) = await served.searches.take(served.library.answer, [Query(example=example)], asked)
     return answer.model_copy(update={"query": f"like the {kind}"})

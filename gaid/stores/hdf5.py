@@ -76,6 +76,11 @@ class Hdf5Arrays:
         """The source files of each row; None where none was recorded."""
         return self.attributes.get("sources")
 
+    def source(self, row: int) -> list[Any]:
+        """The source files of a row; none where they were not recorded."""
+        found: list[Any] = self.sources[row] if self.sources else []
+        return found
+
     def row_keys(self) -> NDArray[np.uint64]:
         """(V) a number for each row that changes with the bytes of the file."""
         return number_rows(digest_json(self.attributes.get("digests", {})), self.attributes["layout"]["videos"])

@@ -154,6 +154,11 @@ class LibraryArrays:
         pairs = ((of_parts[part], row) for part, row in zip(places.part.tolist(), places.row.tolist(), strict=True))
         return [[] if of_part is None else of_part[row] for of_part, row in pairs]
 
+    def source(self, row: int) -> list[Any]:
+        """The source files of a live row; none where they were not recorded."""
+        places = self._places["videos"]
+        return self.parts[int(places.part[row])].source(int(places.row[row]))
+
     @cached_property
     def file_names(self) -> list[tuple[str, str]] | None:
         """The path of each live video's file and of its sound's ("" for none), relative to the root; None where not kept."""

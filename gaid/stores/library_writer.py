@@ -87,7 +87,6 @@ class Part:
         self.arrays = ZarrArrays(root / name)
         self.arrays.check()
         self.layout: dict[str, Any] = self.arrays.attributes["layout"]
-        self._sources: dict[int, tuple[range, list[Any]]] = {}
 
     def holds(self, plan: StorePlan) -> bool:
         """Whether its rows have all that a store of this plan has: a part may be older than an array."""
@@ -130,13 +129,8 @@ class Part:
         return found
 
     def source(self, row: int) -> list[Any]:
-        """The source files of a row as its marker has them; none where they were not recorded."""
-        shard = row // self.layout["shard_rows"]
-        kept = self._sources.get(shard) or self.arrays.inventory.sources_of_shard(f"{shard:05d}")
-        self._sources = {shard: kept}  # the one asked for last; several threads ask
-        rows, sources = kept
-        found: list[Any] = sources[row - rows.start] if sources else []
-        return found
+        """The source files of a row that is done; none where they were not recorded."""
+        return self.arrays.source(row)
 
     def texts(self, plan: StorePlan) -> list[str]:
         """The captions that are encoded here as a store of this plan has them."""

@@ -227,6 +227,10 @@ class StoreReader:
             return {}
         return {name: [Source.of(one) for one in files] for name, files in zip(self.ids, found, strict=True) if files}
 
+    def source(self, row: int) -> Sources:
+        """The source files of one video, by its row; none where they were not recorded."""
+        return [Source.of(one) for one in self.arrays.source(row)]
+
     @property
     def file_names(self) -> list[tuple[str, str]] | None:
         """The path of each video's file and of its sound's ("" for none) under the data set's root, where they are kept."""

@@ -105,6 +105,7 @@ class ZarrArrays:
             ) from error
         self.path = path
         self._inventory: Inventory | None = None
+        self._facts: tuple[str, range, list[Any]] = ("", range(0), [])
         self._opened: dict[str, Any] = {}  # opening an array reads its metadata, which takes longer than reading a row
 
     @property
@@ -135,6 +136,18 @@ class ZarrArrays:
         """The source files of each row as the markers have them, none for rows that are not done; None where none was
         recorded."""
         return self.inventory.sources(self.attributes["layout"]["videos"])
+
+    def source(self, row: int) -> list[Any]:
+        """The source files of a row; none where they were not recorded, or the row is not done. Raises StoreCorrupt."""
+        shard = f"{row // self.attributes['layout']['shard_rows']:05d}"
+        if shard not in self.inventory.markers:
+            return []
+        kept = self._facts  # those of the shard asked for last; several threads ask
+        if kept[0] != shard:
+            self._facts = kept = (shard, *self.inventory.sources_of_shard(shard))
+        _, rows, sources = kept
+        found: list[Any] = sources[row - rows.start] if sources else []
+        return found
 
     def done_rows(self) -> NDArray[np.int64]:
         """The rows of the shards that are written."""
