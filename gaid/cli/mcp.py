@@ -1,5 +1,8 @@
 """`gaid mcp`: tools that search a library, for agents."""
 
+from functools import partial
+from typing import Any
+
 from gaid.cli.common import Device
 from gaid.cli.library import (
     EngineAddress,
@@ -37,9 +40,9 @@ def mcp(
     from gaid.retrieval.search import open_library
     from gaid.server.agents import serve_agents
 
-    serve_agents(
-        open_library(
-            folder, run=run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed,
-            index=index, engine=engine,
-        )
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "run": run, "preset": preset, "text": text, "root": root, "device": device, "memory": memory, "seed": seed,
+        "index": index, "engine": engine,
+    }  # fmt: skip
+    searcher = open_library(folder, store=store, **options)
+    serve_agents(searcher, partial(open_library, store=searcher.store.address, **options))

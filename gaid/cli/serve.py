@@ -1,6 +1,7 @@
 """`gaid serve`: a page and an API that search a library."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from gaid.cli.common import Device, option
 from gaid.cli.library import (
@@ -46,18 +47,20 @@ def serve(
 ) -> None:
     """Serve a page that searches a library, and the JSON API behind it, until Ctrl-C.
 
-    The library is opened once. Clips that are extracted later are found after a restart.
+    When the library has grown, it is opened again in the background.
     """
     check_installed("serve", NEEDED)
     from gaid.retrieval.search import open_library
     from gaid.server.run import make_rules, serve
 
     make_rules(host, token)  # before a library is opened for nothing
-    searcher = open_library(
-        folder, run=run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed,
-        index=index, engine=engine,
-    )  # fmt: skip
-    serve(searcher, host, port, token, name or ())
+    options: dict[str, Any] = {
+        "run": run, "preset": preset, "text": text, "root": root, "device": device, "memory": memory, "seed": seed,
+        "index": index, "engine": engine,
+    }  # fmt: skip
+    searcher = open_library(folder, store=store, **options)
+    opening = partial(open_library, store=searcher.store.address, **options)
+    serve(searcher, host, port, token, name or (), opening)
 
 
 def check_installed(command: str, modules: tuple[str, ...]) -> None:

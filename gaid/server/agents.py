@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -15,9 +15,9 @@ from gaid.retrieval.searcher import Searcher
 from gaid.server.answers import LONGEST_TEXT, MOST_OFFSET, MOST_TOP, AskedByText, AskedOfClip
 from gaid.server.library import ServedLibrary
 from gaid.server.refusal import Refusal
+from gaid.server.renewal import Renewal
 from gaid.server.turns import Turns
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 ADDRESSES = {"thumbnails", "media", "preview"}  # of a server that an agent does not have
@@ -29,29 +29,46 @@ Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Key = Annotated[str, Field(max_length=64, description="The key of a clip, from an answer.")]
 
 
-def serve_agents(searcher: Searcher) -> None:
-    """Answers an agent on standard input and output until the input ends."""
+def serve_agents(searcher: Searcher, opening: Callable[[], Searcher]) -> None:
+    """Answers an agent on standard input and output until the input ends. `opening` opens the library again when its store has
+    changed."""
     library = ServedLibrary(searcher)
     library.warm_up()
     with suppress(KeyboardInterrupt):
-        make_tools(library).run("stdio")
+        make_tools(library, Renewal(opening)).run("stdio")
 
 
-def make_tools(library: ServedLibrary) -> MCPServer:
+class _Newest:
+    """A library as it is on the disk."""
+
+    def __init__(self, library: ServedLibrary, renewal: Renewal | None) -> None:
+        self._library, self._renewal = library, renewal
+
+    def ask(self, question: Callable[[ServedLibrary], T]) -> T:
+        """The answer of the library, which is opened again first where it has changed."""
+        newer = self._renewal.newer(self._library) if self._renewal is not None else None
+        if newer is not None:
+            newer.warm_up()
+            self._library = newer
+        return question(self._library)
+
+
+def make_tools(library: ServedLibrary, renewal: Renewal | None = None) -> MCPServer:
     """The tools `library`, `search` and `clip`."""
     server = MCPServer("gaid", instructions=INSTRUCTIONS, version=gaid.__version__, log_level="ERROR")
     turns = Turns("search", threads=1, waiting=64, seconds=60.0)
+    newest = _Newest(library, renewal)
 
-    async def take(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def take(question: Callable[[ServedLibrary], T]) -> T:
         try:
-            return await turns.take(function, *arguments, **named)
+            return await turns.take(newest.ask, question)
         except (GaidError, Refusal) as error:
             raise ToolError(str(error)) from None
 
     @server.tool("library")
     async def about() -> dict[str, Any]:
         """What is in the library: how many clips, which senses it is searched by, its folders, and what its answers rest on."""
-        return _plain(await take(library.facts))
+        return _plain(await take(ServedLibrary.facts))
 
     @server.tool()
     async def search(
@@ -72,7 +89,7 @@ def make_tools(library: ServedLibrary) -> MCPServer:
             q=query, like=like, sense=sense, folder=folder, longer=longer, shorter=shorter, since=since, until=until,
             top=top, offset=offset,
         )  # fmt: skip
-        found = await take(library.search, asked)
+        found = await take(lambda library: library.search(asked))
         return _plain(found) | {"hits": [_plain(hit) for hit in found.hits]}
 
     @server.tool()
@@ -81,9 +98,11 @@ def make_tools(library: ServedLibrary) -> MCPServer:
         query: Annotated[Text, Field(description="A description, for how well each frame fits it.")] = "",
     ) -> dict[str, Any]:
         """A clip: its length, its captions, the path of its file, and, with a query, how well each of its frames fits."""
-        facts = _plain(await take(library.clip, key)) | {"path": await take(library.path, key)}
+        facts = _plain(await take(lambda library: library.clip(key)))
+        facts["path"] = await take(lambda library: library.path(key))
         if query:
-            facts["frames"] = (await take(library.weights, key, AskedOfClip(q=query))).model_dump()["frames"]
+            weights = await take(lambda library: library.weights(key, AskedOfClip(q=query)))
+            facts["frames"] = weights.model_dump()["frames"]
         return facts
 
     return server

@@ -35,12 +35,10 @@ def make_api(served: Served) -> APIRouter:
 
 
 def _add_searches(api: APIRouter, served: Served) -> None:
-    library = served.library
-
     @api.get("/library")
     async def facts() -> LibraryFacts:
         """The library: how many clips, which senses, what its answers rest on."""
-        return await served.searches.take(library.facts)
+        return await served.searches.take(served.library.facts)
 
     @api.get("/search")
     async def search(asked: Annotated[AskedByText, Query()]) -> SearchAnswer:
@@ -59,12 +57,10 @@ def _add_searches(api: APIRouter, served: Served) -> None:
 
 
 def _add_clips(api: APIRouter, served: Served) -> None:
-    library = served.library
-
     @api.get("/clips/{key}")
     async def clip(key: Key) -> ClipFacts:
         """A clip: its length, its captions, its frames, and whether browsers play its file."""
-        facts = await served.searches.take(library.clip, key)
+        facts = await served.searches.take(served.library.clip, key)
         try:
             video, _, looked = await served.decoding.take(_open_closed, served, facts.video)
         except Refusal:  # the clip is known, its file is not there
@@ -74,7 +70,7 @@ def _add_clips(api: APIRouter, served: Served) -> None:
     @api.get("/clips/{key}/weights")
     async def weights(key: Key, asked: Annotated[AskedOfClip, Query()]) -> Weights:
         """How well each frame of a clip fits a query, and by which sense."""
-        return await served.searches.take(library.weights, key, asked)
+        return await served.searches.take(served.library.weights, key, asked)
 
 
 def _open_closed(served: Served, clip: str) -> Any:
@@ -86,14 +82,12 @@ def _open_closed(served: Served, clip: str) -> Any:
 
 
 def _add_media(api: APIRouter, served: Served) -> None:
-    library, media = served.library, served.media
-
     @api.api_route("/clips/{key}/media", methods=GET, response_class=Response)
     async def file(key: Key, request: Request) -> Response:
         """The clip's file, or the bytes that a Range header asks for. 415 where browsers may not play it: take the preview."""
-        clip = library.store.ids[library.row(key)]
-        video = await served.decoding.take(media.video, clip)
-        opened, looked = await served.decoding.take(media.open, video)
+        clip = served.library.id_of(key)
+        video = await served.decoding.take(served.media.video, clip)
+        opened, looked = await served.decoding.take(served.media.open, video)
         if looked.type is None:
             opened.close()
             preview = f"{request.url.path.removesuffix('/media')}/preview"
@@ -108,7 +102,7 @@ def _add_media(api: APIRouter, served: Served) -> None:
         key: Key, at: Annotated[Seconds, Query(description="Seconds from the clip's start.")] = 0.0
     ) -> Response:
         """The frame nearest to a time, as a JPEG."""
-        picture = await served.thumbnails.at(library.store.ids[library.row(key)], at)
+        picture = await served.thumbnails.at(served.library.id_of(key), at)
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     @api.get("/clips/{key}/preview", response_class=Response)
@@ -132,12 +126,13 @@ def _add_media(api: APIRouter, served: Served) -> None:
 
 def _preview_of(served: Served, key: str, start: float, end: float | None) -> PreviewRequest:
     """What of which file a preview shows. Raises Refusal, DataMissing."""
-    row = served.library.row(key)
-    duration = float(served.library.store.rows("videos/duration", np.array([row]))[0])
+    library = served.library  # it may be replaced meanwhile
+    store, row = library.store, library.row(key)
+    duration = float(store.rows("videos/duration", np.array([row]))[0])
     if start >= duration or (end is not None and end <= start):
         raise Refusal(400, "OptionInvalid", f"start and end lie within the clip's {duration:g} s, one after the other")
     end = min(duration if end is None else end, duration, start + LONGEST)
-    video = served.media.video(served.library.store.ids[row])
+    video = served.media.video(store.ids[row])
     begin = video.start or 0.0
     sound = None if video.audio_path is None else str(video.audio_path.absolute())
     return PreviewRequest(str(video.path.absolute()), begin + start, begin + end, sound)

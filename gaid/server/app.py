@@ -1,5 +1,6 @@
 """The application: the page, its files, the API and how faults are answered. The guard decides who may ask."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,18 +21,22 @@ from gaid.server.api import make_api
 from gaid.server.guard import Guard, Rules
 from gaid.server.library import API, ServedLibrary
 from gaid.server.refusal import Refusal
+from gaid.server.renewal import Renewal
 from gaid.server.served import Served
 
 HERE = Path(__file__).parent
 
 
-def make_app(library: ServedLibrary, rules: Rules) -> Guard:
-    """The page, its files and the API of a library, guarded by `rules`."""
+def make_app(library: ServedLibrary, rules: Rules, renewal: Renewal | None = None) -> Guard:
+    """The page, its files and the API of a library, guarded by `rules`. `renewal` opens the library again when it has changed."""
     served = Served(library)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(served.follow(renewal)) if renewal is not None else None
         yield
+        if following is not None:
+            following.cancel()
         await served.close()
 
     app = FastAPI(
@@ -42,7 +47,7 @@ def make_app(library: ServedLibrary, rules: Rules) -> Guard:
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> str:
-        return templates.get_template("index.html").render(version=gaid.__version__, name=library.store.dataset)
+        return templates.get_template("index.html").render(version=gaid.__version__, name=served.library.store.dataset)
 
     @app.get("/static/tokens.css", include_in_schema=False)
     async def tokens() -> Response:
@@ -57,11 +62,11 @@ def make_app(library: ServedLibrary, rules: Rules) -> Guard:
         make_api(served), prefix=API, responses={"4XX": {"model": FaultAnswer}, 503: {"model": FaultAnswer}}
     )
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    _answer_faults(app, library)
+    _answer_faults(app, served)
     return Guard(app, rules)
 
 
-def _answer_faults(app: FastAPI, library: ServedLibrary) -> None:
+def _answer_faults(app: FastAPI, served: Served) -> None:
     """Every fault as JSON of one form, without a trace of where it was raised."""
 
     @app.exception_handler(Refusal)
@@ -73,7 +78,7 @@ def _answer_faults(app: FastAPI, library: ServedLibrary) -> None:
         if isinstance(error, MediaError):  # its text names the file
             return JSONResponse(fault_content("MediaError", f"the file can't be used: {error.reason}"), 422)
         status = 404 if isinstance(error, DataMissing) else 400
-        return JSONResponse(fault_content(type(error).__name__, library.without_paths(str(error))), status)
+        return JSONResponse(fault_content(type(error).__name__, served.library.without_paths(str(error))), status)
 
     @app.exception_handler(RequestValidationError)
     async def of_the_form(request: Request, error: RequestValidationError) -> JSONResponse:

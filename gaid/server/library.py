@@ -84,6 +84,10 @@ class ServedLibrary:
             raise DataMissing("this library has no clip with this key")
         return row
 
+    def id_of(self, key: str) -> str:
+        """The id of the clip with this key. Raises DataMissing."""
+        return self.store.ids[self.row(key)]
+
     def search(self, asked: AskedByText) -> SearchAnswer:
         """The clips that answer a sentence, or that are like a clip. Raises OptionInvalid, DataMissing."""
         return self.answer([self.query(asked.q, asked.like)], asked)[0]
@@ -92,7 +96,7 @@ class ServedLibrary:
         """What is asked for by a sentence, or by the key of a clip. Raises OptionInvalid, DataMissing. Any thread may call it."""
         if (like is None) == (not text.strip()):
             raise OptionInvalid("give either q, a sentence, or like, the key of a clip")
-        return Query.parse(text) if like is None else Query(like=self.store.ids[self.row(like)])
+        return Query.parse(text) if like is None else Query(like=self.id_of(like))
 
     def answer(self, queries: Sequence[Query], asked: Asked) -> list[SearchAnswer]:
         """The clips that answer each of some queries, which are asked in the same way. Raises OptionInvalid, DataMissing."""
@@ -136,7 +140,7 @@ class ServedLibrary:
 
     def path(self, key: str) -> str | None:
         """Where a clip's file is on this machine, for those who work on it. Raises DataMissing for a clip that is not there."""
-        clip = self.store.ids[self.row(key)]
+        clip = self.id_of(key)
         with suppress(GaidError, OSError):
             return str(self.searcher.files.find([clip])[clip].path)
         return None

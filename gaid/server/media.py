@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from gaid.errors import GaidError, MediaError
 from gaid.media.clip import MediaInfo
-from gaid.media.limits import DecodeLimits
 from gaid.media.opening import check_file
 from gaid.media.pool import DecodePool
 from gaid.server.formats import HEAD, media_type
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from gaid.datasets.types import Video
     from gaid.retrieval.searcher import Searcher
 
-LIMITS = DecodeLimits(seconds=20.0, memory_bytes=3 << 30, pixels=40_000_000)
-DECODERS = 2
 REMEMBERED = 4096  # files of which it is known what is in them
 
 
@@ -33,15 +30,11 @@ class Looked:
 
 
 class ClipMedia:
-    """The files of the clips of a library. All its functions may be called by any thread."""
+    """The files of the clips of a library; `pool` looks into them. All its functions may be called by any thread."""
 
-    def __init__(self, searcher: "Searcher") -> None:
-        self.files, self.store = searcher.files, searcher.store
-        self.pool = DecodePool(DECODERS, LIMITS)
+    def __init__(self, searcher: "Searcher", pool: DecodePool) -> None:
+        self.files, self.store, self.pool = searcher.files, searcher.store, pool
         self._looked: OrderedDict[tuple[str, str], Looked] = OrderedDict()
-
-    def close(self) -> None:
-        self.pool.close()
 
     def video(self, clip: str) -> "Video":
         """Where the clip lies. Raises Refusal where its file is not there, or is not the one that was extracted any more."""

@@ -122,6 +122,11 @@ class Previews:
         while self.bytes > MOST_KEPT:
             self.bytes -= len(self._kept.popitem(last=False)[1].data)
 
+    def forget(self) -> None:
+        """Drops what is kept: files may have been replaced."""
+        self._kept.clear()
+        self.bytes = 0
+
     async def close(self) -> None:
         """Ends what is being made."""
         for _, task in list(self._made.values()):

@@ -4,7 +4,7 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import uvicorn
@@ -16,6 +16,7 @@ from gaid.server.app import make_app
 from gaid.server.connections import bounded
 from gaid.server.guard import HEAD_BYTES, Rules
 from gaid.server.library import ServedLibrary
+from gaid.server.renewal import Renewal
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PARTING = 2  # s that answers under way may take once the server is to end
@@ -28,8 +29,9 @@ def serve(
     port: int = 8000,
     token: str | None = None,
     names: Sequence[str] = (),
+    opening: Callable[[], Searcher] | None = None,
 ) -> None:
-    """Serves a library until Ctrl-C.
+    """Serves a library until Ctrl-C. `opening` opens it again when its store has changed.
 
     `token`: what clients must show, `auto` for a new one; needed where `host` is not this machine's own address. `names`: further
     host names under which clients may ask. Raises OptionInvalid, also for an address that can't be had.
@@ -39,7 +41,7 @@ def serve(
     with _listen(host, port) as listening:
         library.warm_up()
         config = uvicorn.Config(
-            make_app(library, rules), http=bounded(), ws="none", lifespan="on", log_level="critical", access_log=False,
+            make_app(library, rules, opening and Renewal(opening)), http=bounded(), ws="none", lifespan="on", log_level="critical", access_log=False,
             server_header=False, proxy_headers=False, h11_max_incomplete_event_size=HEAD_BYTES,
             timeout_graceful_shutdown=PARTING,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from gaid.paths import whole_path
 from gaid.source_files import Source, Sources
 from gaid.stores.arrays import read_all
 from gaid.stores.hdf5 import Hdf5Arrays
-from gaid.stores.library import LibraryArrays, current_view
+from gaid.stores.library import CURRENT, FOLDER, LibraryArrays, current_view
 from gaid.stores.remote import Place, place_of
 from gaid.stores.schema import SCHEMA_VERSION, TEXTS, caption_arrays, decode_texts, digest_json, video_arrays
 from gaid.stores.speech import Speech
@@ -28,6 +28,7 @@ class StoreReader:
 
     def __init__(self, path: Place, arrays: ZarrArrays | Hdf5Arrays | LibraryArrays) -> None:
         self.path = path
+        self.state: State = ()
         self.arrays = arrays
         raw = arrays.attributes
         schema = raw.get("gaid_schema")
@@ -73,7 +74,9 @@ class StoreReader:
             begun = place.with_name(f"{place.name}.shards.zarr").exists()
             remedy = "an extraction into it has begun: run it again" if begun else "make one with `gaid extract`"
             raise DataMissing(f"{place}: no store there; {remedy}")
+        state = state_of(place)  # before anything is read: a change from here on is seen
         store = cls(place, open_arrays(place))
+        store.state = state
         if not incomplete and store.missing_shards:
             total = len(store.shards) + 1
             raise StoreIncomplete(
@@ -280,6 +283,18 @@ class StoreReader:
             if f"{number:05d}" not in missing:
                 rows = slice(number * size, min((number + 1) * size, self.layout["videos"]))
                 yield {"rows": rows, **{name: self[name][rows] for name in names}}
+
+
+State = tuple[int, ...]
+
+
+def state_of(path: Place) -> State:
+    """Numbers that change when a store on this machine does: when it grows, or is extracted again. None of one elsewhere."""
+    if not isinstance(path, Path):
+        return ()
+    files = (path / "zarr.json", path / FOLDER / CURRENT) if path.is_dir() else (path,)
+    facts = [file.stat() for file in files if file.is_file()]
+    return tuple(number for one in facts for number in (one.st_ino, one.st_size, one.st_mtime_ns))
 
 
 def open_arrays(path: Place) -> ZarrArrays | Hdf5Arrays | LibraryArrays:
