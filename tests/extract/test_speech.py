@@ -1,6 +1,11 @@
 """What is said in the clips of a store: added when it is asked for, without decoding a picture, and kept up to date."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -110,6 +115,47 @@ def test_a_second_run_has_nothing_to_do_and_a_stopped_one_resumes(here, monkeypa
     assert run(here, speech="tiny").already_complete
     assert run(here).already_complete
     assert len(heard) == count
+
+
+KILLED = """
+import sys, time
+from gaid.backbones.tones import TinySpeech
+from gaid.extract import extract
+
+hear = TinySpeech.transcribe
+TinySpeech.transcribe = lambda *given: time.sleep(0.1) or hear(*given)
+extract("folder", root=sys.argv[1], out=sys.argv[2], visual="tiny", audio="tiny", text="tiny", speech="tiny", workers=0,
+        max_missing=1.0, progress=False)
+"""
+
+
+def pieces(store):
+    return {int(file.stem.removeprefix("speech-")) for file in store.glob("shards/speech-*.json")}
+
+
+@pytest.mark.slow
+def test_a_killed_extraction_keeps_the_speech_that_is_written(tmp_path):
+    for number in range(24):
+        write_speaker(tmp_path / "clips" / f"{number:02d}.mkv", *SAID["abd"[number % 3]], seed=number)
+    out = tmp_path / "s.zarr"
+    for _ in range(2):
+        before = len(pieces(out))
+        process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "clips", out], start_new_session=True,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        end = time.monotonic() + 120
+        while len(pieces(out)) < before + 2 and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        assert process.poll() is None, "ended before it was killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert open_store(out).speech is None  # half of it counts as none
+    rows = open_store(out).layout["shard_rows"]
+    done = sum(min(rows, 24 - number * rows) for number in pieces(out))
+    assert 0 < done < 24
+    assert run(tmp_path, speech="tiny").transcribed == 24 - done
+    run(tmp_path, "fresh.zarr", speech="tiny")
+    assert open_store(out).content_digest() == open_store(tmp_path / "fresh.zarr").content_digest()
+    assert verify_store(out).ok
 
 
 def test_a_library_that_grows_keeps_its_speech_and_hears_only_what_is_new(here, monkeypatch):
