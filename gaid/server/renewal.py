@@ -32,15 +32,16 @@ class Renewal:
             if searcher.store.attrs["backbones"] == library.store.attrs["backbones"]:
                 searcher.encoder = library.searcher.encoder
             searcher.prepare()
-        except (GaidError, OSError) as error:
+            return ServedLibrary(searcher)
+        except Exception as error:  # whatever it is, the library that is open can still be served
             self.give_up(now, error)
             return None
-        return ServedLibrary(searcher)
 
     def give_up(self, state: State, error: Exception) -> None:
         """Leaves the library at what is served until its store changes again."""
         self._failed = state
-        say(f"the library has changed and can't be opened again, so it is served as it was: {error}")
+        kind = "" if isinstance(error, GaidError) else f"{type(error).__name__}: "
+        say(f"the library has changed and can't be opened again, so it is served as it was: {kind}{error}")
 
 
 async def in_background(function: Callable[[], ServedLibrary | None]) -> ServedLibrary | None:

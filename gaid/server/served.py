@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from gaid.console import show
-from gaid.errors import GaidError
 from gaid.media.limits import DecodeLimits
 from gaid.media.pool import DecodePool
 from gaid.retrieval.examples import ExampleFiles
@@ -57,7 +56,7 @@ class Served:
                 await self.searches.take(newer.warm_up)
             except Refusal:
                 continue  # busy: at the next look
-            except GaidError as error:
+            except Exception as error:
                 renewal.give_up(newer.store.state, error)
                 continue
             self._take(newer)

@@ -79,14 +79,15 @@ def test_a_page_finds_what_was_extracted_since(growing, free, monkeypatch, capsy
     assert f"the library has changed: {clips + 1} clips now" in capsys.readouterr().out
 
 
-def test_what_can_not_be_opened_is_told_once_and_served_as_it_was(growing, capsys):
+@pytest.mark.parametrize("fault", [StoreIncomplete("half of it is there"), RuntimeError("half of it is there")])
+def test_what_can_not_be_opened_is_told_once_and_served_as_it_was(growing, capsys, fault):
     folder, store, again = growing
     calls = []
 
     def opening():
         calls.append(1)
         if len(calls) == 2:
-            raise StoreIncomplete("half of it is there")
+            raise fault
         return opening_of(store)()
 
     library, renewal = ServedLibrary(opening()), Renewal(opening)
