@@ -160,10 +160,10 @@ class ClipFacts:
     def changed(self) -> "NDArray[np.float64]":
         """(N) seconds since 1970 at which the clip's file was last changed, as the store keeps it, else as the file says; NaN
         where neither is known."""
-        found, known, ids = np.full(len(self.rows), np.nan), self.store.sources, self.store.ids
+        found, ids = np.full(len(self.rows), np.nan), self.store.ids
         unknown = {}
         for place, row in enumerate(self.rows.tolist()):
-            files = known.get(ids[row])
+            files = self.store.source(row)
             if files and files[0] is not None:
                 found[place] = files[0].changed_ns / 1e9
             else:
