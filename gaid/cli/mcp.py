@@ -1,8 +1,5 @@
 """`gaid mcp`: tools that search a library, for agents."""
 
-from functools import partial
-from typing import Any
-
 from gaid.cli.common import Device
 from gaid.cli.library import (
     EngineAddress,
@@ -37,12 +34,11 @@ def mcp(
     The agent's program starts this command, which has the tools search, clip and library.
     """
     check_installed("mcp", ("mcp",))
-    from gaid.retrieval.search import open_library
+    from gaid.retrieval.search import open_to_serve
     from gaid.server.agents import serve_agents
 
-    options: dict[str, Any] = {
-        "run": run, "preset": preset, "text": text, "root": root, "device": device, "memory": memory, "seed": seed,
-        "index": index, "engine": engine,
-    }  # fmt: skip
-    searcher = open_library(folder, store=store, **options)
-    serve_agents(searcher, partial(open_library, store=searcher.store.address, **options))
+    searcher, opening = open_to_serve(
+        folder, run=run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed,
+        index=index, engine=engine,
+    )  # fmt: skip
+    serve_agents(searcher, opening)

@@ -1,7 +1,6 @@
 """`gaid serve`: a page and an API that search a library."""
 
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from gaid.cli.common import Device, option
 from gaid.cli.library import (
@@ -50,16 +49,14 @@ def serve(
     When the library has grown, it is opened again in the background.
     """
     check_installed("serve", NEEDED)
-    from gaid.retrieval.search import open_library
+    from gaid.retrieval.search import open_to_serve
     from gaid.server.run import make_rules, serve
 
     make_rules(host, token)  # before a library is opened for nothing
-    options: dict[str, Any] = {
-        "run": run, "preset": preset, "text": text, "root": root, "device": device, "memory": memory, "seed": seed,
-        "index": index, "engine": engine,
-    }  # fmt: skip
-    searcher = open_library(folder, store=store, **options)
-    opening = partial(open_library, store=searcher.store.address, **options)
+    searcher, opening = open_to_serve(
+        folder, run=run, store=store, preset=preset, text=text, root=root, device=device, memory=memory, seed=seed,
+        index=index, engine=engine,
+    )  # fmt: skip
     serve(searcher, host, port, token, name or (), opening)
 
 

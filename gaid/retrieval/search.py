@@ -4,8 +4,9 @@ A library that stays open is `searcher.Searcher`; this opens one, asks once, and
 are `report`'s and the command's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -113,6 +114,14 @@ def open_library(
     if folder is not None:
         store = bring_up_to_date(folder, store, device)
     return Searcher.open(store=store, device=device, **options)
+
+
+def open_to_serve(
+    folder: str | Path | None = None, *, store: "str | Path | Store | None" = None, **options: Any
+) -> tuple[Searcher, Callable[[], Searcher]]:
+    """A library, open as by `open_library`, and what opens it once more, as it is then, without extracting."""
+    searcher = open_library(folder, store=store, **options)
+    return searcher, partial(open_library, store=searcher.store.address, **options)
 
 
 def bring_up_to_date(folder: str | Path, store: "str | Path | Store | None", device: str) -> Path:
