@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,7 +55,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     part = target.with_name(f"{begin}{secrets.token_hex(4)}.part")
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        if target.exists():
+        with suppress(FileNotFoundError):
             part.chmod(stat.S_IMODE(target.stat().st_mode))
         yield part
         sync_file(part)
@@ -156,13 +156,10 @@ def _sync(path: Path) -> None:
 def _remove_forgotten(folder: Path, begin: str) -> None:
     """Removes what killed processes left of this file. One that still writes has done so within the hour."""
     for left in folder.iterdir():
-        if (
-            left.name.startswith(begin)
-            and re.fullmatch(r"[0-9a-f]{8}\.part", left.name[len(begin) :])
-            and left.exists()
-            and time.time() - left.stat().st_mtime > _FORGOTTEN
-        ):
-            left.unlink(missing_ok=True)
+        if left.name.startswith(begin) and re.fullmatch(r"[0-9a-f]{8}\.part", left.name[len(begin) :]):
+            with suppress(FileNotFoundError):  # its writer has renamed it meanwhile
+                if time.time() - left.stat().st_mtime > _FORGOTTEN:
+                    left.unlink()
 
 
 # Devices, pipes, descriptors

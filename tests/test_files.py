@@ -66,6 +66,27 @@ def test_two_writers_of_one_file_leave_one_of_both_whole(tmp_path):
     assert names(tmp_path) == {"file"}
 
 
+@pytest.mark.parametrize("looks", [0, 1, 2])
+def test_a_file_of_another_writer_that_goes_meanwhile_is_no_fault(tmp_path, monkeypatch, looks):
+    """It was listed, and is renamed after it was looked at so many times."""
+    path, going = tmp_path / "file", tmp_path / ".file.0123abcd.part"
+    listed, look, seen = Path.iterdir, Path.stat, []
+
+    def stat_of(file, **options):
+        if file == going:
+            seen.append(file)
+            if len(seen) > looks:
+                raise FileNotFoundError(2, "No such file or directory", str(file))
+            return look(tmp_path)
+        return look(file, **options)
+
+    monkeypatch.setattr(Path, "iterdir", lambda folder: [*listed(folder), going])
+    monkeypatch.setattr(Path, "stat", stat_of)
+    write_bytes(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert seen
+
+
 def test_a_pipe_is_written_to_and_stays(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -1,6 +1,7 @@
 """What is in a store on disk: its attributes, its arrays and which shards are done. `store` makes splits of it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -293,8 +294,12 @@ def state_of(path: Place) -> State:
     if not isinstance(path, Path):
         return ()
     files = (path / "zarr.json", path / FOLDER / CURRENT) if path.is_dir() else (path,)
-    facts = [file.stat() for file in files if file.is_file()]
-    return tuple(number for one in facts for number in (one.st_ino, one.st_size, one.st_mtime_ns))
+    state: list[int] = []
+    for file in files:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            facts = file.stat()
+            state += facts.st_ino, facts.st_size, facts.st_mtime_ns
+    return tuple(state)
 
 
 def open_arrays(path: Place) -> ZarrArrays | Hdf5Arrays | LibraryArrays:

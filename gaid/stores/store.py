@@ -1,6 +1,7 @@
 """A store as notebooks and the other rooms open it: parts of its data set in memory, what is in it, whether it is intact."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,14 @@ class Store(StoreReader):
             }
             for name in self.arrays.names()
         }
-        place = self.path
-        files: list[Place] = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
+        sizes = _sizes(self.path)
         return {
             "path": str(self.path),
             "format": self.arrays.format,
             "complete": self.complete,
             "missing_shards": list(self.missing_shards),
-            "bytes": sum(file.stat().st_size for file in files),
-            "files": len(files),
+            "bytes": sum(sizes),
+            "files": len(sizes),
             "splits": self.protocols,
             "parts": census_of_parts(self),
             "failures": len(self.failures),
@@ -80,6 +80,16 @@ class Store(StoreReader):
     def verify(self) -> VerifyReport:
         """Reads every byte against its digest and every array against the schema's invariants."""
         return verify_store(self.address)
+
+
+def _sizes(place: Place) -> list[int]:
+    """Bytes of each file of a store, without those that go meanwhile: another process may write it."""
+    sizes = []
+    for file in [place] if place.is_file() else place.rglob("*"):
+        with suppress(FileNotFoundError):
+            if file.is_file():
+                sizes.append(file.stat().st_size)
+    return sizes
 
 
 def open_store(path: str | Path, incomplete: bool = False) -> Store:
